@@ -1,0 +1,175 @@
+"""Undirected pairs: one id for both directions of an edge, in canonical order."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gsparse.edges.check import check_edge_index, check_edge_weight
+
+
+class Pairs(NamedTuple):
+    """The undirected edges of a graph, sorted by ``(row, col)``.
+
+    Everything that is decided about edges is decided here, so that the result
+    cannot depend on the order in which the entries are listed.
+
+    Shapes:
+        - **row**, **col:** :math:`(M,)`, ``row < col``, no duplicates
+        - **pair:** :math:`(E,)`, the pair of each entry, -1 for self-loops
+    """
+
+    row: Tensor
+    col: Tensor
+    pair: Tensor
+    num_nodes: int
+
+    @property
+    def num_pairs(self) -> int:
+        """Number of undirected edges :math:`M`, without self-loops."""
+        return self.row.numel()
+
+
+def undirected_pairs(edge_index: Tensor, num_nodes: int | None = None) -> Pairs:
+    r"""Give both directions and all parallel copies of an edge one id.
+
+    Works for directed graphs too: an entry without its reverse is a pair of its
+    own. Costs one sort of the entries with ``row < col``, none if they are listed
+    in order, and a binary search per entry.
+
+    Args:
+        edge_index: Directed entries.
+        num_nodes: Number of nodes :math:`N`.
+
+    Returns:
+        The pairs in canonical order.
+
+    Shapes:
+        - **edge_index:** :math:`(2, E)`
+
+    Example:
+        >>> import torch
+        >>> from gsparse.edges import undirected_pairs
+        >>> pairs = undirected_pairs(torch.tensor([[2, 1, 0, 1], [1, 0, 1, 1]]))
+        >>> pairs.row, pairs.col, pairs.pair
+        (tensor([0, 1]), tensor([1, 2]), tensor([ 1,  0,  0, -1]))
+    """
+    num_nodes = check_edge_index(edge_index, num_nodes)
+    row, col = edge_index.as_subclass(Tensor).long()
+    key = torch.minimum(row, col) * num_nodes + torch.maximum(row, col)  # [E]
+
+    forward, backward = row < col, row > col
+    pairs = _sorted_unique(key[forward])
+    found = torch.searchsorted(pairs, key[backward])
+    unseen = _take(pairs, found) != key[backward]
+    if unseen.any():  # directed: some pairs are only listed as (large, small)
+        pairs = torch.cat([pairs, key[backward][unseen]]).unique()
+        found = torch.searchsorted(pairs, key[backward])
+    pair = torch.full_like(key, -1)
+    pair[backward] = found
+    pair[forward] = torch.searchsorted(pairs, key[forward])
+    del key, found
+    first = torch.div(pairs, max(num_nodes, 1), rounding_mode="floor")
+    return Pairs(first, pairs - first * num_nodes, pair, num_nodes)
+
+
+def _sorted_unique(key: Tensor) -> Tensor:
+    if not (key[1:] > key[:-1]).all():
+        key = key.sort().values.unique_consecutive()
+    return key
+
+
+def _take(values: Tensor, index: Tensor) -> Tensor:
+    """``values[index]`` where an index one past the end gives -1."""
+    if values.numel() == 0:
+        return torch.full_like(index, -1)
+    return values[index.clamp(max=values.numel() - 1)]
+
+
+def spread(pairs: Pairs, values: Tensor, fill: float = 0) -> Tensor:
+    """Hand a value per pair to every entry; self-loops get ``fill``.
+
+    Shapes:
+        - **values:** :math:`(M,)`
+        - **output:** :math:`(E,)`
+    """
+    loop = pairs.pair < 0
+    if pairs.num_pairs == 0:
+        return values.new_full(pairs.pair.shape, fill)
+    out = values[pairs.pair.clamp(min=0)]
+    return out.masked_fill_(loop, fill) if loop.any() else out
+
+
+def gather_pairs(pairs: Pairs, values: Tensor) -> Tensor:
+    """One value per pair from values that agree on all its entries.
+
+    Shapes:
+        - **values:** :math:`(E,)`
+        - **output:** :math:`(M,)`
+
+    Raises:
+        ValueError: If the entries of a pair disagree.
+    """
+    if values.dim() != 1 or values.numel() != pairs.pair.numel():
+        raise ValueError(
+            f"expected one value per entry, shape [{pairs.pair.numel()}] "
+            f"(got {list(values.shape)})"
+        )
+    real = pairs.pair >= 0
+    out = values.new_empty(pairs.num_pairs)
+    out[pairs.pair[real]] = values[real]
+    if not out[pairs.pair[real]].equal(values[real]):
+        raise ValueError("both directions of an edge must have the same value")
+    return out
+
+
+def pair_weight(
+    edge_index: Tensor,
+    edge_weight: Tensor | None,
+    pairs: Pairs,
+    *,
+    name: str = "this method",
+) -> Tensor | None:
+    r"""Conductance of each pair of an undirected graph; parallel copies add.
+
+    Args:
+        edge_index: Directed entries, both directions listed.
+        edge_weight: Weight of each entry; ``None`` counts copies.
+        pairs: :func:`undirected_pairs` of the same ``edge_index``.
+        name: Who refuses a directed graph, for the message.
+
+    Returns:
+        One weight per pair in float64, or ``None`` where all are 1.
+
+    Shapes:
+        - **edge_index:** :math:`(2, E)`
+        - **edge_weight:** :math:`(E,)`
+        - **output:** :math:`(M,)`
+
+    Raises:
+        ValueError: If the two directions of an edge differ.
+    """
+    check_edge_weight(edge_weight, pairs.pair.numel())
+    row, col = edge_index.as_subclass(Tensor)
+    forward = _total(pairs, row < col, edge_weight)
+    backward = _total(pairs, row > col, edge_weight)
+    bad = forward != backward
+    if edge_weight is not None:
+        bad = ~torch.isclose(forward, backward, rtol=1e-5, atol=0)
+    if bad.any():
+        u, v = (int(end[bad][0]) for end in (pairs.row, pairs.col))
+        what = "edges" if edge_weight is None else "edge weights"
+        raise ValueError(
+            f"{name} needs an undirected graph, but the {what} ({u}, {v}) and "
+            f"({v}, {u}) differ, as in {int(bad.sum())} of {pairs.num_pairs} pairs; "
+            "apply torch_geometric.transforms.ToUndirected() first"
+        )
+    if edge_weight is None and (forward == 1).all():
+        return None
+    return (forward.double() + backward.double()) / 2
+
+
+def _total(pairs: Pairs, side: Tensor, edge_weight: Tensor | None) -> Tensor:
+    """Sum over the entries of one direction: counts, or weights in float64."""
+    weight = None if edge_weight is None else edge_weight.detach().double()[side]
+    return torch.bincount(pairs.pair[side], weight, minlength=pairs.num_pairs)
