@@ -1,8 +1,6 @@
 """Cut a graph: the one place where edge-aligned tensors are sliced."""
 
 import copy
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
@@ -52,7 +50,7 @@ def cut_store(
             f"'keep' must be a bool tensor of shape [{edge_index.size(1)}] "
             f"(got {keep.dtype}, {list(keep.shape)})"
         )
-    edge_keys = [key for key in store.keys() if is_edge_level(store, key)]
+    edge_keys = [key for key in store.to_dict() if is_edge_level(store, key)]
     for key in edge_keys:
         dim = store._parent().__cat_dim__(key, store[key], store)
         store[key] = _slice(store[key], keep, dim)
@@ -87,7 +85,7 @@ def is_edge_level(store: BaseStorage, key: str) -> bool:
     return store.is_edge_attr(key)
 
 
-def _slice(value: Any, keep: Tensor, dim: int) -> Any:
+def _slice(value: Tensor | list, keep: Tensor, dim: int) -> Tensor | list:
     if isinstance(value, EdgeIndex):
         return EdgeIndex(
             value.as_subclass(Tensor)[:, keep],
@@ -98,5 +96,4 @@ def _slice(value: Any, keep: Tensor, dim: int) -> Any:
     if isinstance(value, Tensor):
         kept = keep.nonzero().view(-1).to(value.device)
         return value.index_select(dim, kept)
-    kept = keep.tolist()
-    return type(value)(v for v, k in zip(value, kept, strict=True) if k)
+    return [item for item, kept in zip(value, keep.tolist(), strict=True) if kept]

@@ -60,30 +60,43 @@ def undirected_pairs(edge_index: Tensor, num_nodes: int | None = None) -> Pairs:
 
     forward, backward = row < col, row > col
     pairs = _sorted_unique(key[forward])
-    found = torch.searchsorted(pairs, key[backward])
-    unseen = _take(pairs, found) != key[backward]
-    if unseen.any():  # directed: some pairs are only listed as (large, small)
-        pairs = torch.cat([pairs, key[backward][unseen]]).unique()
-        found = torch.searchsorted(pairs, key[backward])
+    found, seen = _locate(pairs, key[backward])
+    if not seen.all():  # directed: some pairs are only listed as (large, small)
+        pairs = torch.cat([pairs, key[backward][~seen]]).unique()
+        found, _ = _locate(pairs, key[backward])
     pair = torch.full_like(key, -1)
     pair[backward] = found
-    pair[forward] = torch.searchsorted(pairs, key[forward])
+    pair[forward], _ = _locate(pairs, key[forward])
     del key, found
     first = torch.div(pairs, max(num_nodes, 1), rounding_mode="floor")
     return Pairs(first, pairs - first * num_nodes, pair, num_nodes)
 
 
+def _is_sorted(key: Tensor) -> bool:
+    return bool((key[1:] >= key[:-1]).all())
+
+
 def _sorted_unique(key: Tensor) -> Tensor:
-    if not (key[1:] > key[:-1]).all():
-        key = key.sort().values.unique_consecutive()
-    return key
+    return (key if _is_sorted(key) else key.sort().values).unique_consecutive()
 
 
-def _take(values: Tensor, index: Tensor) -> Tensor:
-    """``values[index]`` where an index one past the end gives -1."""
-    if values.numel() == 0:
-        return torch.full_like(index, -1)
-    return values[index.clamp(max=values.numel() - 1)]
+def _locate(pairs: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    """Position of each key among the sorted pairs, and whether it is there.
+
+    The keys are looked up in order: a binary search that jumps about in memory
+    costs five times the sort.
+    """
+    if pairs.numel() == 0 or key.numel() == 0:
+        return torch.zeros_like(key), torch.zeros_like(key, dtype=torch.bool)
+    if _is_sorted(key):
+        found = torch.searchsorted(pairs, key).clamp_(max=pairs.numel() - 1)
+        return found, pairs[found] == key
+    ordered, order = key.sort()
+    found, seen = _locate(pairs, ordered)
+    return (
+        torch.empty_like(found).scatter_(0, order, found),
+        torch.empty_like(seen).scatter_(0, order, seen),
+    )
 
 
 def spread(pairs: Pairs, values: Tensor, fill: float = 0) -> Tensor:
