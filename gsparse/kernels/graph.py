@@ -1,0 +1,294 @@
+"""The structure kernels walk: in-edges by target, their transpose, edge ids."""
+
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gsparse.kernels.threads import jit
+
+SelfLoops = Literal["keep", "replace", "remaining"]
+
+#: Rows are handed to threads in this many pieces of about equal work. It does not
+#: depend on the number of threads, so sums over pieces do not either.
+NUM_BLOCKS = 64
+
+
+@jit()
+def _starts(count: np.ndarray, ptr: np.ndarray) -> None:
+    """Row pointers from row sizes; leaves the first free place of each in count."""
+    ptr[0] = 0
+    for v in range(count.shape[0]):
+        ptr[v + 1] = ptr[v] + count[v]
+        count[v] = ptr[v]
+
+
+@jit()
+def _sort_rows(
+    source: np.ndarray, target: np.ndarray, entry: np.ndarray, ptr: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slots in rows by target, each row by source: two stable counting sorts."""
+    num_nodes, num_edges = ptr.shape[0] - 1, source.shape[0]
+    place = np.zeros(num_nodes, ptr.dtype)
+    order = np.empty(num_edges, ptr.dtype)
+    for e in range(num_edges):
+        place[source[e]] += 1
+    _starts(place, ptr)
+    for e in range(num_edges):
+        order[place[source[e]]] = e
+        place[source[e]] += 1
+    place[:] = 0
+    for e in range(num_edges):
+        place[target[e]] += 1
+    _starts(place, ptr)
+    indices = np.empty(num_edges, ptr.dtype)
+    edge_id = np.empty(num_edges, ptr.dtype)
+    for k in range(num_edges):
+        e = order[k]
+        slot = place[target[e]]
+        place[target[e]] += 1
+        indices[slot] = source[e]
+        edge_id[slot] = entry[e]
+    return indices, edge_id
+
+
+@jit()
+def _transpose(
+    ptr: np.ndarray, indices: np.ndarray, t_ptr: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Target and slot of every out-edge, each row by target."""
+    place = np.zeros(t_ptr.shape[0] - 1, ptr.dtype)
+    for k in range(indices.shape[0]):
+        place[indices[k]] += 1
+    _starts(place, t_ptr)
+    t_indices = np.empty_like(indices)
+    t_perm = np.empty_like(indices)
+    for i in range(ptr.shape[0] - 1):
+        for k in range(ptr[i], ptr[i + 1]):
+            slot = place[indices[k]]
+            place[indices[k]] += 1
+            t_indices[slot] = i
+            t_perm[slot] = k
+    return t_indices, t_perm
+
+
+def _sort_cpu(
+    source: Tensor, target: Tensor, entry: Tensor, num_nodes: int, dtype: torch.dtype
+) -> tuple[Tensor, ...]:
+    """Both structures by counting sorts."""
+    indptr = torch.empty(num_nodes + 1, dtype=dtype).numpy()
+    t_indptr = np.empty_like(indptr)
+    src, dst, ids = (t.to(dtype).contiguous().numpy() for t in (source, target, entry))
+    indices, edge_id = _sort_rows(src, dst, ids, indptr)
+    t_indices, t_perm = _transpose(indptr, indices, t_indptr)
+    made = (indptr, indices, edge_id, t_indptr, t_indices, t_perm)
+    return tuple(torch.from_numpy(array) for array in made)
+
+
+def _sort_torch(
+    source: Tensor, target: Tensor, entry: Tensor, num_nodes: int, dtype: torch.dtype
+) -> tuple[Tensor, ...]:
+    """The same by torch alone, on any device."""
+    order = torch.argsort(source, stable=True)
+    order = order[torch.argsort(target[order], stable=True)]
+    source, target = source[order], target[order]
+    t_perm = torch.argsort(source, stable=True)
+    pointers = []
+    for key in (target, source):
+        count = torch.bincount(key, minlength=num_nodes)
+        pointers.append(torch.cat([count.new_zeros(1), count.cumsum(0)]))
+    made = (pointers[0], source, entry[order], pointers[1], target[t_perm], t_perm)
+    return tuple(tensor.to(dtype) for tensor in made)
+
+
+def _loops(
+    edge_index: Tensor, num_nodes: int, self_loops: SelfLoops
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sources, targets and entry ids after the treatment of self-loops."""
+    source, target = edge_index[0], edge_index[1]
+    entry = torch.arange(source.numel(), device=source.device)
+    if self_loops == "keep":
+        return source, target, entry
+    loop = source == target
+    node = torch.arange(num_nodes, device=source.device)
+    loop_entry = torch.full_like(node, -1)
+    if self_loops == "remaining":  # the last of several loops of a node counts
+        loop_entry.scatter_reduce_(0, source[loop], entry[loop], "amax")
+    keep = (~loop).nonzero().view(-1)
+    source = torch.cat([source.index_select(0, keep), node])
+    target = torch.cat([target.index_select(0, keep), node])
+    return source, target, torch.cat([keep, loop_entry])
+
+
+def _blocks(indptr: Tensor, num_blocks: int = NUM_BLOCKS) -> Tensor:
+    """Cut the rows in pieces of about equal ``edges + rows``; int64 ``[B + 1]``."""
+    num_nodes = indptr.numel() - 1
+    work = indptr.long() + torch.arange(num_nodes + 1, device=indptr.device)
+    goal = torch.linspace(0, float(work[-1]), num_blocks + 1, dtype=torch.float64)
+    cut = torch.searchsorted(work, goal.long().to(work.device))
+    cut[0], cut[-1] = 0, num_nodes
+    return cut.clamp_(max=num_nodes)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    r"""A directed graph, ready for kernels: in-edges by target, and the transpose.
+
+    Build it with :meth:`from_edge_index` (or :func:`~gsparse.kernels.graph_of`,
+    which remembers it). Edges of a row stand in ascending order of the other end
+    point, whatever the order of ``edge_index``, so that sums do not depend on it
+    (parallel edges keep the order they came in). Positions in the rows are called
+    slots. Costs three counting sorts; ``20 E + 16 N`` bytes while indices fit int32.
+
+    Attributes:
+        indptr: Slots of the in-edges of node ``i`` are ``indptr[i]:indptr[i + 1]``.
+        indices: Source of each slot.
+        edge_id: Column of ``edge_index`` behind each slot; -1 for an added self-loop.
+        t_indptr: The same for out-edges.
+        t_indices: Target of each out-edge.
+        t_perm: Slot of each out-edge.
+        blocks: Row boundaries of pieces of about equal work.
+        t_blocks: The same for the out-edges.
+        num_nodes: Number of nodes :math:`N`, isolated ones included.
+        num_entries: Number of columns of the ``edge_index`` it was made from.
+        self_loops: What was done to self-loops.
+
+    Shapes:
+        - **indptr, t_indptr:** :math:`(N + 1,)`
+        - **indices, edge_id, t_indices, t_perm:** :math:`(E,)`
+        - **blocks, t_blocks:** :math:`(B + 1,)`, int64
+
+    Example:
+        >>> import torch
+        >>> from gsparse.kernels import Graph
+        >>> graph = Graph.from_edge_index(torch.tensor([[2, 0, 1], [0, 2, 2]]), 3)
+        >>> graph.indptr.tolist(), graph.indices.tolist(), graph.edge_id.tolist()
+        ([0, 1, 1, 3], [2, 0, 1], [0, 1, 2])
+    """
+
+    indptr: Tensor
+    indices: Tensor
+    edge_id: Tensor
+    t_indptr: Tensor
+    t_indices: Tensor
+    t_perm: Tensor
+    blocks: Tensor
+    t_blocks: Tensor
+    num_nodes: int
+    num_entries: int
+    self_loops: SelfLoops = "keep"
+    _other: dict[str, "Graph"] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_edge_index(
+        cls, edge_index: Tensor, num_nodes: int, self_loops: SelfLoops = "keep"
+    ) -> "Graph":
+        """Sort the edges.
+
+        Args:
+            edge_index: Sources and targets, int64 ``[2, E]``.
+            num_nodes: Number of nodes.
+            self_loops: ``"keep"`` takes the edges as they are; ``"replace"`` drops
+                all self-loops and gives each node one (as ``GATConv``);
+                ``"remaining"`` gives one to each node and keeps the id of the
+                node's own, the last one if it has several (as ``GCNConv``).
+
+        Returns:
+            The graph, on the device of ``edge_index``.
+
+        Raises:
+            ValueError: For another shape, a node id out of range, or an unknown
+                ``self_loops``.
+            TypeError: If ``edge_index`` does not hold integers.
+        """
+        _check(edge_index, num_nodes, self_loops)
+        edge_index = edge_index.detach().as_subclass(Tensor).long()
+        source, target, entry = _loops(edge_index, num_nodes, self_loops)
+        small = max(num_nodes, source.numel()) < 2**31 - 1
+        dtype = torch.int32 if small else torch.int64
+        sort = _sort_cpu if source.device.type == "cpu" else _sort_torch
+        indptr, indices, edge_id, t_indptr, t_indices, t_perm = sort(
+            source, target, entry, num_nodes, dtype
+        )
+        return cls(
+            indptr=indptr,
+            indices=indices,
+            edge_id=edge_id,
+            t_indptr=t_indptr,
+            t_indices=t_indices,
+            t_perm=t_perm,
+            blocks=_blocks(indptr),
+            t_blocks=_blocks(t_indptr),
+            num_nodes=num_nodes,
+            num_entries=edge_index.size(1),
+            self_loops=self_loops,
+        )
+
+    @property
+    def num_edges(self) -> int:
+        """Number of slots :math:`E`, added self-loops included."""
+        return self.indices.numel()
+
+    @property
+    def edge_index(self) -> Tensor:
+        """Sources and targets of the slots, int64 ``[2, E]``."""
+        deg = (self.indptr[1:] - self.indptr[:-1]).long()
+        node = torch.arange(self.num_nodes, device=deg.device)
+        return torch.stack([self.indices.long(), node.repeat_interleave(deg)])
+
+    def with_self_loops(self, self_loops: SelfLoops) -> "Graph":
+        """The same graph with another treatment of self-loops, built once."""
+        if self_loops in ("keep", self.self_loops):
+            return self
+        if self_loops not in self._other:
+            made = Graph.from_edge_index(self.edge_index, self.num_nodes, self_loops)
+            slot = made.edge_id.long()
+            if self.num_edges:
+                entry = self.edge_id[slot.clamp(min=0)]
+                entry = torch.where(slot < 0, slot.to(entry.dtype), entry)
+                object.__setattr__(made, "edge_id", entry)
+            object.__setattr__(made, "num_entries", self.num_entries)
+            self._other[self_loops] = made
+        return self._other[self_loops]
+
+    def to(self, device: torch.device | str) -> "Graph":
+        """The same graph on another device."""
+        made = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                object.__setattr__(made, name, value.to(device))
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_other": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
+    def __repr__(self) -> str:
+        return (
+            f"Graph(num_nodes={self.num_nodes}, num_edges={self.num_edges}, "
+            f"self_loops={self.self_loops!r})"
+        )
+
+
+def _check(edge_index: Tensor, num_nodes: int, self_loops: str) -> None:
+    if self_loops not in get_args(SelfLoops):
+        allowed = get_args(SelfLoops)
+        raise ValueError(f"'self_loops' must be one of {allowed} (got {self_loops!r})")
+    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        shape = list(edge_index.shape)
+        raise ValueError(f"'edge_index' must have shape [2, E] (got {shape})")
+    if edge_index.is_floating_point() or edge_index.dtype == torch.bool:
+        dtype = edge_index.dtype
+        raise TypeError(f"'edge_index' must hold integers (got {dtype})")
+    if edge_index.numel() > 0:
+        low, high = (int(v) for v in edge_index.aminmax())
+        if low < 0 or high >= num_nodes:
+            raise ValueError(
+                f"'edge_index' must hold node ids in [0, {num_nodes}) "
+                f"(got ids from {low} to {high})"
+            )
