@@ -39,12 +39,13 @@ def _pair_of(item: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
 
 def both_directions(
     row: NDArray[np.int64], col: NDArray[np.int64], num_nodes: int
-) -> tuple[Tensor, NDArray[np.int64]]:
-    """``edge_index`` of both directions sorted by row, and the pair of every entry."""
+) -> Tensor:
+    """``edge_index`` of both directions of the pairs, sorted by row, then column."""
     key = np.concatenate([row * num_nodes + col, col * num_nodes + row])
-    order = np.argsort(key, kind="stable")
-    edge_index = torch.from_numpy(np.stack(np.divmod(key[order], max(num_nodes, 1))))
-    return edge_index, order % max(row.size, 1)
+    key.sort()
+    edge_index = np.empty((2, key.size), dtype=np.int64)
+    np.divmod(key, max(num_nodes, 1), out=(edge_index[0], edge_index[1]))
+    return torch.from_numpy(edge_index)
 
 
 def random_graph(
@@ -88,15 +89,17 @@ def random_graph(
     if not 0 <= p <= 1:
         raise ValueError(f"'p' must be in [0, 1] (got {p})")
     items = _chosen(num_nodes * (num_nodes - 1) // 2, p, RandomStream(seed, _GAPS))
-    edge_index, pair = both_directions(*_pair_of(items), num_nodes)
+    row, col = _pair_of(items)
 
-    data = Data(edge_index=edge_index, num_nodes=num_nodes)
+    data = Data(edge_index=both_directions(row, col, num_nodes), num_nodes=num_nodes)
     x = RandomStream(seed, _FEATURES).normal(num_nodes * num_features)
     data.x = torch.from_numpy(x.astype(np.float32)).view(num_nodes, num_features)
     y = RandomStream(seed, _CLASSES).integers(num_classes, num_nodes)
     data.y = torch.from_numpy(y)
     if weighted:
         weight = 0.5 + 1.5 * RandomStream(seed, _WEIGHTS).uniform(items.size)
+        low, high = np.sort(data.edge_index.numpy(), axis=0)
+        pair = np.searchsorted(items, high * (high - 1) // 2 + low)
         data.edge_weight = torch.from_numpy(weight[pair].astype(np.float32))
     rank = torch.from_numpy(RandomStream(seed, _MASKS).permutation(num_nodes))
     data.train_mask = rank < 0.6 * num_nodes

@@ -1,0 +1,131 @@
+"""Which nodes are trained on, which choose the model, which judge it."""
+
+import copy
+import re
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from gsparse.data.random_stream import RandomStream
+
+GIVEN = ("public", "geom-gcn", "given")
+_ALIASES = {"random": "random-20-30", "60/20/20": "60-20-20"}
+_PER_CLASS = re.compile(r"random-(\d+)-(\d+)")
+_MASKS = ("train_mask", "val_mask", "test_mask")
+_SIXTY = 2**32  # a stream of its own, away from the class numbers
+
+
+def split_name(kind: str) -> str:
+    """The one spelling of a split that stands in cards and rows.
+
+    Example:
+        >>> split_name("60/20/20"), split_name("random")
+        ('60-20-20', 'random-20-30')
+    """
+    name = _ALIASES.get(kind.lower(), kind.lower())
+    if name == "inductive":
+        raise ValueError(
+            "'split' must give masks, and 'inductive' gives two graphs; "
+            "choose a split, then call gsparse.data.inductive(data)"
+        )
+    if name not in (*GIVEN, "60-20-20") and not _PER_CLASS.fullmatch(name):
+        raise ValueError(
+            f"'split' must be one of {', '.join(GIVEN)}, random, 60-20-20 "
+            f"or random-<train>-<val> (got {kind!r})"
+        )
+    return name
+
+
+def split(data: Data, kind: str, seed: int = 0) -> Data:
+    """Sets ``train_mask``, ``val_mask`` and ``test_mask`` on a copy of the data.
+
+    - ``"public"``: the masks that the data came with.
+    - ``"geom-gcn"``, ``"given"``: column ``seed`` of the masks it came with (ten
+      splits by the authors; the remainder if ``seed`` is larger).
+    - ``"random-T-V"``: T training and V validation nodes of every class, the rest
+      tests; ``"random"`` is ``"random-20-30"``.
+    - ``"60-20-20"`` (or ``"60/20/20"``): of all labelled nodes, whatever their class,
+      rounded to the nearest node; the rest tests.
+
+    The random ones depend on ``seed`` and the labels only: the same on every machine,
+    and under every version of torch and numpy. Nodes without a label (``y`` is -1) are
+    in no mask.
+
+    Args:
+        data: Graph with ``y``, ``[N]`` or (several labels a node) ``[N, C]``.
+        kind: Name of the split.
+        seed: Which of the splits of this kind.
+
+    Returns:
+        A shallow copy with three new boolean masks, ``[N]``.
+
+    Raises:
+        ValueError: Unknown kind, no such masks, or a class with too few nodes.
+    """
+    kind = split_name(kind)
+    labelled = _labelled(data)
+    per_class = _PER_CLASS.fullmatch(kind)
+    if per_class:
+        num_train, num_val = (int(number) for number in per_class.groups())
+        masks = _per_class_masks(data.y, labelled, num_train, num_val, seed)
+    elif kind == "60-20-20":
+        masks = _share_masks(labelled, seed)
+    else:
+        masks = _given_masks(data, kind, seed)
+    out = copy.copy(data)
+    for name, mask in zip(_MASKS, masks, strict=True):
+        out[name] = mask & labelled
+    return out
+
+
+def _labelled(data: Data) -> Tensor:
+    y = data.y
+    if not isinstance(y, Tensor):
+        raise ValueError("a split needs labels 'y' (got none)")
+    return y != -1 if y.dim() == 1 else torch.ones(len(y), dtype=torch.bool)
+
+
+def _given_masks(data: Data, kind: str, seed: int) -> list[Tensor]:
+    columns = 1 if kind == "public" else 2
+    masks: list[Tensor] = [data[name] for name in _MASKS if name in data]
+    if len(masks) != 3 or any(mask.dim() != columns for mask in masks):
+        have = f"{masks[0].dim()}-d masks" if masks else "no masks"
+        raise ValueError(f"split {kind!r} needs {columns}-d masks (got {have})")
+    return masks if columns == 1 else [mask[:, seed % mask.size(1)] for mask in masks]
+
+
+def _to_mask(nodes: Tensor, num_nodes: int) -> Tensor:
+    mask = torch.zeros(num_nodes, dtype=torch.bool)
+    mask[nodes] = True
+    return mask
+
+
+def _share_masks(labelled: Tensor, seed: int) -> list[Tensor]:
+    nodes = labelled.nonzero().flatten()
+    order = RandomStream(seed, _SIXTY).permutation(len(nodes))
+    nodes = nodes[torch.from_numpy(order)]
+    first, second = round(0.6 * len(nodes)), round(0.8 * len(nodes))
+    parts = nodes[:first], nodes[first:second], nodes[second:]
+    return [_to_mask(part, len(labelled)) for part in parts]
+
+
+def _per_class_masks(
+    y: Tensor, labelled: Tensor, num_train: int, num_val: int, seed: int
+) -> list[Tensor]:
+    if y.dim() != 1:
+        raise ValueError(f"a split by class needs one label a node (got {y.dim()}-d y)")
+    train, val, test = [], [], []
+    for label in y[labelled].unique().tolist():
+        nodes = (y == label).nonzero().flatten()
+        if len(nodes) <= num_train + num_val:
+            raise ValueError(
+                f"every class must have more than {num_train + num_val} labelled "
+                f"nodes (got {len(nodes)} in class {label}); use '60-20-20'"
+            )
+        order = RandomStream(seed, int(label)).permutation(len(nodes))
+        nodes = nodes[torch.from_numpy(order)]
+        train.append(nodes[:num_train])
+        val.append(nodes[num_train : num_train + num_val])
+        test.append(nodes[num_train + num_val :])
+    return [_to_mask(torch.cat(part), len(y)) for part in (train, val, test)]
