@@ -10,6 +10,7 @@ from gsparse.edges.apply import (
     require_edge_index,
 )
 from gsparse.edges.check import check_edge_index, check_edge_weight, check_sparsity
+from gsparse.edges.hashing import counter_uniform, draw_seed, pair_uniform
 from gsparse.edges.pairs import (
     Pairs,
     gather_pairs,
@@ -17,14 +18,8 @@ from gsparse.edges.pairs import (
     spread,
     undirected_pairs,
 )
-from gsparse.edges.select import (
-    budget,
-    counter_uniform,
-    draw_seed,
-    keep_top,
-    pair_uniform,
-    priority_sample,
-)
+from gsparse.edges.sample import priority_sample, sample_with_replacement
+from gsparse.edges.select import budget, keep_top
 
 __all__ = [
     "Pairs",
@@ -43,6 +38,7 @@ __all__ = [
     "pair_weight",
     "priority_sample",
     "require_edge_index",
+    "sample_with_replacement",
     "spread",
     "undirected_pairs",
 ]

@@ -1,6 +1,7 @@
 """Cut a graph: the one place where edge-aligned tensors are sliced."""
 
 import copy
+
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex

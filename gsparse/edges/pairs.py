@@ -65,8 +65,8 @@ def undirected_pairs(edge_index: Tensor, num_nodes: int | None = None) -> Pairs:
         pairs = torch.cat([pairs, key[backward][~seen]]).unique()
         found, _ = _locate(pairs, key[backward])
     pair = torch.full_like(key, -1)
-    pair[backward] = found
-    pair[forward], _ = _locate(pairs, key[forward])
+    pair.masked_scatter_(backward, found)
+    pair.masked_scatter_(forward, _locate(pairs, key[forward])[0])
     del key, found
     first = torch.div(pairs, max(num_nodes, 1), rounding_mode="floor")
     return Pairs(first, pairs - first * num_nodes, pair, num_nodes)

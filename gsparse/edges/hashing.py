@@ -1,0 +1,55 @@
+"""Random numbers that belong to an edge, whatever its position in a list."""
+
+import torch
+from torch import Tensor
+
+from gsparse.edges.pairs import Pairs
+
+BLOCK = 1 << 20  # pairs hashed at a time: bounds the memory of the intermediates
+
+
+def pair_uniform(pairs: Pairs, seed: int, stream: int = 0) -> Tensor:
+    """One number in (0, 1) per pair, a function of seed, stream and end points only.
+
+    Shapes:
+        - **output:** :math:`(M,)`, float64
+
+    Example:
+        >>> import torch
+        >>> from gsparse.edges import pair_uniform, undirected_pairs
+        >>> path = undirected_pairs(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]))
+        >>> edge = undirected_pairs(torch.tensor([[2, 1], [1, 2]]))
+        >>> pair_uniform(path, seed=7)[1] == pair_uniform(edge, seed=7)[0]
+        tensor(True)
+    """
+    start = torch.tensor([seed, stream], device=pairs.row.device)
+    start = _mix(_mix(start[:1]) + start[1:])
+    out = torch.empty(pairs.num_pairs, dtype=torch.float64, device=pairs.row.device)
+    for i in range(0, pairs.num_pairs, BLOCK):
+        block = slice(i, i + BLOCK)
+        out[block] = _unit(_mix(_mix(start + pairs.row[block]) + pairs.col[block]))
+    return out
+
+
+def counter_uniform(seed: int, start: int, stop: int, device: torch.device) -> Tensor:
+    """The numbers ``start`` to ``stop`` of a stream of uniforms in (0, 1)."""
+    base = _mix(torch.tensor([seed], device=device))
+    return _unit(_mix(base + torch.arange(start, stop, device=device)))
+
+
+def draw_seed(seed: int | None) -> int:
+    """The seed itself, or a fresh one from torch's generator (``seed_everything``)."""
+    return int(torch.randint(2**62, ())) if seed is None else seed
+
+
+def _unit(bits: Tensor) -> Tensor:
+    """The top 53 bits as a number in (0, 1)."""
+    return ((bits >> 11) & ((1 << 53) - 1)).double().add_(0.5).mul_(2.0**-53)
+
+
+def _mix(z: Tensor) -> Tensor:
+    """SplitMix64's finaliser on int64; products wrap, shifts are made logical."""
+    z = z + -0x61C8864680B583EB  # 0x9E3779B97F4A7C15
+    z = (z ^ ((z >> 30) & ((1 << 34) - 1))) * -0x40A7B892E31B1A47  # 0xBF58476D1CE4E5B9
+    z = (z ^ ((z >> 27) & ((1 << 37) - 1))) * -0x6B2FB644ECCEEE15  # 0x94D049BB133111EB
+    return z ^ ((z >> 31) & ((1 << 33) - 1))
