@@ -1,0 +1,42 @@
+"""What there is to choose from, as flat records."""
+
+import inspect
+import re
+from typing import Any
+
+from gsparse.bench.config import sparsifiers
+from gsparse.data import card, names
+
+LINK = re.compile(r"`(.+?) <.+?>`_+")
+
+
+def method_records() -> list[dict[str, Any]]:
+    """Every sparsifier with the first sentence of its docstring."""
+    return [
+        {"name": name, "what": _first_sentence(inspect.getdoc(cls) or "")}
+        for name, cls in sparsifiers().items()
+    ]
+
+
+def dataset_records() -> list[dict[str, Any]]:
+    """Every data set with the sizes, split and metric of its card."""
+    return [
+        {
+            "name": found.name,
+            "nodes": found.num_nodes,
+            "edges": found.num_edges,
+            "features": found.num_features,
+            "classes": found.num_classes,
+            "split": found.default_split,
+            "metric": found.metric,
+            "licence": found.licence,
+        }
+        for found in map(card, names())
+    ]
+
+
+def _first_sentence(doc: str) -> str:
+    """Up to the first full stop, without the addresses of links."""
+    text = " ".join(doc.split("\n\n")[0].split())
+    head, _, _ = LINK.sub(r"\1", text).partition(". ")
+    return head.rstrip(".") + "."

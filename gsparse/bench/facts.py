@@ -1,0 +1,53 @@
+"""What a row says about the machine, the versions, the command and the features."""
+
+import hashlib
+import platform
+import shlex
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+PACKAGES = ("gsparse-gnn", "torch", "torch-geometric", "numpy", "scipy", "numba")
+
+
+def versions() -> str:
+    """Python and the packages that results may depend on, as ``name==version``."""
+    parts = [f"python=={platform.python_version()}"]
+    return " ".join(parts + [f"{name}=={version(name)}" for name in PACKAGES])
+
+
+def command_line() -> str:
+    """The command of this process, without the folder of its program."""
+    program = Path(sys.argv[0] or "python").name
+    return shlex.join([program, *sys.argv[1:]])
+
+
+def fingerprint(x: Tensor) -> str:
+    """Hash of a feature matrix, the same for its dense and its compressed form.
+
+    Args:
+        x: Features, dense or ``torch.sparse_csr``.
+
+    Returns:
+        Twelve hexadecimal digits of a SHA-256 over shape, positions and values of the
+        entries other than zero.
+
+    Shapes:
+        - **x:** :math:`(N, F)`
+    """
+    if x.layout == torch.sparse_csr:
+        count = x.crow_indices().diff()
+        row = torch.arange(x.size(0)).repeat_interleave(count)
+        col, value = x.col_indices(), x.values()
+        stored = value != 0
+        row, col, value = row[stored], col[stored], value[stored]
+    else:
+        row, col = x.nonzero(as_tuple=True)
+        value = x[row, col]
+    digest = hashlib.sha256(repr(tuple(x.shape)).encode())
+    for part in (row.int(), col.int(), value.float()):
+        digest.update(part.contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
