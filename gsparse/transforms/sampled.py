@@ -2,6 +2,7 @@
 
 from math import isfinite, log
 
+import torch
 from torch import Tensor
 
 from gsparse.edges import (
