@@ -1,8 +1,11 @@
 """Data sets by name, toy graphs, synthetic graphs of any size."""
 
+from gsparse.data.cards import Card, Variant, card, names
 from gsparse.data.chung_lu import chung_lu
 from gsparse.data.erdos_renyi import random_graph
 from gsparse.data.inductive import InductiveGraphs, inductive
+from gsparse.data.io import read_graph, write_graph
+from gsparse.data.load import load
 from gsparse.data.planted_partition import planted_partition
 from gsparse.data.splits import split, split_name
 from gsparse.data.toy import (
@@ -18,8 +21,11 @@ from gsparse.data.toy import (
 )
 
 __all__ = [
+    "Card",
     "InductiveGraphs",
+    "Variant",
     "barbell",
+    "card",
     "chung_lu",
     "complete",
     "cycle",
@@ -27,11 +33,15 @@ __all__ = [
     "house",
     "inductive",
     "karate",
+    "load",
     "lollipop",
+    "names",
     "path",
     "planted_partition",
     "random_graph",
+    "read_graph",
     "split",
     "split_name",
     "star",
+    "write_graph",
 ]

@@ -54,3 +54,16 @@ def take_rows(x: Tensor, rows: Tensor) -> Tensor:
     entry = shift + torch.arange(len(shift))
     col, values = x.col_indices()[entry], x.values()[entry]
     return csr_matrix(new_crow, col, values, (len(rows), x.size(1)))
+
+
+def normalize_rows(x: Tensor) -> Tensor:
+    """Every row divided by its sum; rows of zeros stay."""
+    if x.layout != torch.sparse_csr:
+        total = x.sum(dim=1, keepdim=True)
+        return x / total.where(total != 0, torch.ones_like(total))
+    row = torch.arange(x.size(0)).repeat_interleave(x.crow_indices().diff())
+    values = x.values()
+    total = torch.zeros(x.size(0), dtype=values.dtype).index_add_(0, row, values)
+    values = values / total.where(total != 0, torch.ones_like(total))[row]
+    shape = (x.size(0), x.size(1))
+    return csr_matrix(x.crow_indices(), x.col_indices(), values, shape)

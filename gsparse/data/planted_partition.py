@@ -39,8 +39,9 @@ def _bag_of_words(
     point = stream.uniform(size)
     topical = stream.uniform(size) < signal
     word = np.where(topical, begin + point * length, point * num_features)
-    key = np.unique(node * num_features + word.astype(np.int64))
-    row, col = np.divmod(key, num_features)
+    key = node * num_features + word.astype(np.int64)
+    key.sort()
+    row, col = np.divmod(key[np.diff(key, prepend=-1) != 0], num_features)
     shape = (y.size, num_features)
     return compressed_rows(row, col, shape) if sparse else dense_rows(row, col, shape)
 
