@@ -1,5 +1,11 @@
 """Compiled inner loops behind torch custom ops."""
 
+from gsparse.kernels.attention import gat_attention
+from gsparse.kernels.attention_reference import (
+    gat_attention_reference,
+    gatv2_attention_reference,
+    weighted_softmax,
+)
 from gsparse.kernels.cache import clear_graphs, graph_of
 from gsparse.kernels.graph import Graph
 from gsparse.kernels.threads import jit, kernel_threads
@@ -7,7 +13,11 @@ from gsparse.kernels.threads import jit, kernel_threads
 __all__ = [
     "Graph",
     "clear_graphs",
+    "gat_attention",
+    "gat_attention_reference",
+    "gatv2_attention_reference",
     "graph_of",
     "jit",
     "kernel_threads",
+    "weighted_softmax",
 ]

@@ -1,0 +1,139 @@
+"""GAT attention over a graph, fused: no tensor of size edges times channels."""
+
+import torch
+from torch import Tensor
+
+from gsparse.kernels.attention_cpu import MAX_HEADS, MAX_WIDTH
+from gsparse.kernels.attention_op import gat_forward
+from gsparse.kernels.attention_reference import gat_attention_reference
+from gsparse.kernels.graph import Graph
+
+
+def is_fused(x: Tensor) -> bool:
+    """Whether a kernel exists for messages ``x [N, H, C]``."""
+    heads, width = x.size(1), x.size(1) * x.size(2)
+    floats = x.dtype in (torch.float32, torch.float64)
+    return (
+        x.device.type == "cpu"
+        and floats
+        and (0 < heads <= MAX_HEADS and 0 < width <= MAX_WIDTH)
+    )
+
+
+def gat_attention(
+    graph: Graph,
+    alpha_src: Tensor,
+    alpha_dst: Tensor,
+    x: Tensor,
+    weight: Tensor | None = None,
+    *,
+    log_weight: Tensor | None = None,
+    negative_slope: float = 0.2,
+    dropout: float = 0.0,
+    seed: Tensor | None = None,
+) -> Tensor:
+    r"""Attention of `"Graph Attention Networks" <https://arxiv.org/abs/1710.10903>`_.
+
+    For each node :math:`i` and head :math:`h`, with :math:`u_{ij} = a^{src}_j +
+    a^{dst}_i` (``alpha_src``, ``alpha_dst``),
+
+    .. math::
+        y_i = \sum_{j \to i} m_{ij} p_{ij} x_j, \qquad
+        p_{ij} \propto w_{ij} \exp(\mathrm{LeakyReLU}(u_{ij})),
+        \quad \textstyle\sum_j p_{ij} = 1,
+
+    where :math:`m` is dropout. A node without in-edges gets 0.
+
+    Forward is one pass over the in-edges, backward one over the out-edges; the
+    softmax is computed anew there. Memory: two arrays of the size of ``x``, nothing
+    of the size of the edges. The result does not depend on the number of threads.
+    Devices and dtypes without a kernel use :func:`gat_attention_reference`. Not
+    differentiable twice; use the reference for that.
+
+    Args:
+        graph: Structure.
+        alpha_src: Score of each node as a source.
+        alpha_dst: Score of each node as a target.
+        x: Messages.
+        weight: Non-negative weight of each column of the graph's ``edge_index``;
+            added self-loops have 1. An edge of weight 0 is absent, with a finite
+            gradient, which learned masks need.
+        log_weight: Its logarithm, instead of ``weight``.
+        negative_slope: Slope of the leaky ReLU below zero.
+        dropout: Probability that a coefficient is dropped, in [0, 1].
+        seed: One int64; equal seeds drop equal coefficients. Needed for ``dropout``.
+
+    Returns:
+        The aggregated messages.
+
+    Shapes:
+        - **alpha_src, alpha_dst:** :math:`(N, H)`
+        - **x, output:** :math:`(N, H, C)`
+        - **weight, log_weight:** :math:`(E_{in},)`, ``graph.num_entries``
+
+    Raises:
+        ValueError: If a shape does not fit, or ``dropout`` has no seed.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.kernels import Graph, gat_attention
+        >>> graph = Graph.from_edge_index(torch.tensor([[0, 1], [2, 2]]), 3)
+        >>> zeros, x = torch.zeros(3, 1), torch.tensor([[[2.0]], [[4.0]], [[8.0]]])
+        >>> gat_attention(graph, zeros, zeros, x).flatten()
+        tensor([0., 0., 3.])
+        >>> weight = torch.tensor([1.0, 3.0])
+        >>> gat_attention(graph, zeros, zeros, x, weight).flatten()
+        tensor([0.0000, 0.0000, 3.5000])
+    """
+    if log_weight is not None:
+        if weight is not None:
+            raise ValueError("give 'weight' or 'log_weight', not both")
+        weight = log_weight.exp()
+    heads = (graph.num_nodes, x.size(1))
+    _check_shape("x", x, (*heads, x.size(-1)))
+    _check_shape("alpha_src", alpha_src, heads)
+    _check_shape("alpha_dst", alpha_dst, heads)
+    check_edges(graph, weight, dropout, seed)
+    options = {"negative_slope": negative_slope, "dropout": dropout}
+    if not is_fused(x):
+        return gat_attention_reference(
+            graph, alpha_src, alpha_dst, x, weight, seed=seed, **options
+        )
+    inputs = (alpha_src.to(x.dtype), alpha_dst.to(x.dtype), x)
+    weight = x.new_empty(0) if weight is None else weight.to(x.dtype)
+    tensors = (*inputs, weight)
+    save = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    out, *_ = gat_forward(
+        structure(graph),
+        *tensors,
+        torch.zeros((), dtype=torch.int64) if seed is None else seed,
+        float(negative_slope),
+        float(dropout),
+        save,
+    )
+    return out
+
+
+def structure(graph: Graph) -> list[Tensor]:
+    """The tensors of a graph, in the order the ops take them."""
+    forward = [graph.indptr, graph.indices, graph.edge_id]
+    backward = [graph.t_indptr, graph.t_indices, graph.t_perm]
+    return [*forward, *backward, graph.blocks, graph.t_blocks]
+
+
+def check_edges(
+    graph: Graph, weight: Tensor | None, dropout: float, seed: Tensor | None
+) -> None:
+    """Raise unless weight, dropout and seed can be used with the graph."""
+    if weight is not None:
+        _check_shape("weight", weight, (graph.num_entries,))
+    if not 0 <= dropout <= 1:
+        raise ValueError(f"'dropout' must be in [0, 1] (got {dropout})")
+    if dropout > 0 and seed is None:
+        raise ValueError(f"'seed' is needed with dropout (got dropout={dropout})")
+
+
+def _check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(tensor.shape) != shape:
+        got = list(tensor.shape)
+        raise ValueError(f"'{name}' must have shape {list(shape)} (got {got})")

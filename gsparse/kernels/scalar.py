@@ -1,0 +1,138 @@
+"""Small pieces of kernels: scratch on the stack, prefetch, exp, counter randomness."""
+
+import math
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+from gsparse.kernels.threads import jit
+
+# ruff: noqa: ANN401 (numba's typing and code-generation hooks are untyped)
+
+#: exp on [-ln 2 / 2, ln 2 / 2]: Chebyshev interpolant of degree 6, relative error 3e-9.
+_EXP = np.polynomial.chebyshev.cheb2poly(
+    np.polynomial.chebyshev.chebinterpolate(lambda t: np.exp(t * math.log(2) / 2), 6)
+) / (math.log(2) / 2) ** np.arange(7)
+_C0, _C1, _C2, _C3, _C4, _C5, _C6 = (np.float32(c) for c in _EXP)
+_LOG2E = np.float32(1 / math.log(2))
+_LN2_HIGH = np.float32(0.693359375)  # 9 bits: its products with exponents are exact
+_LN2_LOW = np.float32(math.log(2) - 0.693359375)
+_HALF, _LOWEST, _HIGHEST = np.float32(0.5), np.float32(-87.0), np.float32(88.0)
+_ZERO = np.float32(0.0)
+
+
+@intrinsic(prefer_literal=True)
+def stack(typingctx: Any, size: Any, like: Any) -> Any:
+    """Scratch array on the stack; ``size`` a compile-time constant, dtype of ``like``.
+
+    The compiler knows that it overlaps nothing, so that loops over it vectorise.
+    """
+    if not isinstance(size, types.IntegerLiteral):
+        return None
+    count, pointer = size.literal_value, types.CPointer(types.unliteral(like))
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = context.get_value_type(pointer.dtype)
+        where = cgutils.alloca_once(builder, ir.ArrayType(kind, count))
+        where.align = 64
+        return builder.bitcast(where, kind.as_pointer())
+
+    return pointer(size, like), codegen
+
+
+@intrinsic
+def data(typingctx: Any, array: Any) -> Any:
+    """Pointer to the first element; the array must outlive it (an argument does).
+
+    Indexing a pointer counts no references and wraps no negative index.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.make_array(signature.args[0])(context, builder, args[0]).data
+
+    return types.CPointer(array.dtype)(array), codegen
+
+
+@intrinsic
+def at(typingctx: Any, pointer: Any, offset: Any) -> Any:
+    """Pointer ``offset`` elements further on."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.gep(args[0], [args[1]])
+
+    return pointer(pointer, types.intp), codegen
+
+
+@intrinsic
+def prefetch(typingctx: Any, pointer: Any) -> Any:
+    """Ask for the cache line a pointer points into."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        name = "llvm.prefetch.p0"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        flags = [word(0), word(3), word(1)]  # read, keep in all levels, data
+        builder.call(function, [builder.bitcast(args[0], byte), *flags])
+        return context.get_dummy_value()
+
+    return types.void(pointer), codegen
+
+
+@intrinsic
+def _float_of_bits(typingctx: Any, bits: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.FloatType())
+
+    return types.float32(types.int32), codegen
+
+
+def exp(value: float) -> float:
+    """Exp for kernels: float32 without a call, so that it vectorises; float64 exact.
+
+    float32 results have a relative error below 3e-7; below -87 they are 0, above 88
+    they stay at exp(88), so that the result is always finite.
+    """
+    return math.exp(value)
+
+
+@overload(exp)
+def _exp(value: Any) -> Any:
+    if value != types.float32:
+
+        def exp64(value: Any) -> Any:
+            return math.exp(min(value, 700.0))
+
+        return exp64
+
+    def exp32(value: Any) -> Any:
+        t = min(value, _HIGHEST)
+        t = max(t, _LOWEST)
+        n = np.floor(t * _LOG2E + _HALF)
+        r = (t - n * _LN2_HIGH) - n * _LN2_LOW
+        p = _C6 * r + _C5
+        p = p * r + _C4
+        p = p * r + _C3
+        p = p * r + _C2
+        p = p * r + _C1
+        p = p * r + _C0
+        two_n = _float_of_bits((np.int32(n) + np.int32(127)) << np.int32(23))
+        return p * two_n if value >= _LOWEST else (_ZERO if value < _LOWEST else value)
+
+    return exp32
+
+
+@jit(forceinline=True)
+def random_bits(index: np.uint32, key: np.uint32, key2: np.uint32) -> np.uint32:
+    """32 random bits of a counter: two rounds of the murmur3 finaliser, keyed."""
+    z = np.uint32(index ^ key)
+    z = np.uint32((z ^ (z >> np.uint32(16))) * np.uint32(0x85EBCA6B))
+    z = np.uint32((z ^ (z >> np.uint32(13))) * np.uint32(0xC2B2AE35))
+    z = np.uint32((z ^ (z >> np.uint32(16))) + key2)
+    z = np.uint32((z ^ (z >> np.uint32(16))) * np.uint32(0x85EBCA6B))
+    z = np.uint32((z ^ (z >> np.uint32(13))) * np.uint32(0xC2B2AE35))
+    return np.uint32(z ^ (z >> np.uint32(16)))
