@@ -41,7 +41,10 @@ def test_pairs_match_definition(seed, directed):
 def test_sorted_and_shuffled_entries_give_the_same_pairs():
     edge_index = messy_graph(48817)
     order = (edge_index[0] * 20 + edge_index[1]).argsort()
-    pairs, ordered = undirected_pairs(edge_index), undirected_pairs(edge_index[:, order])
+    pairs, ordered = (
+        undirected_pairs(edge_index),
+        undirected_pairs(edge_index[:, order]),
+    )
     assert ordered.row.equal(pairs.row)
     assert ordered.col.equal(pairs.col)
     assert ordered.pair.equal(pairs.pair[order])
@@ -102,7 +105,12 @@ def test_gather_refuses_two_values_of_one_edge():
     ("edge_index", "num_nodes", "error", "text"),
     [
         (torch.rand(2, 3), None, TypeError, r"integer node ids \(got torch.float32\)"),
-        (torch.zeros(3, 2).long(), None, ValueError, r"shape \[2, E\] \(got \[3, 2\]\)"),
+        (
+            torch.zeros(3, 2).long(),
+            None,
+            ValueError,
+            r"shape \[2, E\] \(got \[3, 2\]\)",
+        ),
         (torch.tensor([[0], [-2]]), None, ValueError, r"negative ids \(got -2\)"),
         (torch.tensor([[0], [9]]), 9, ValueError, r"below num_nodes=9 \(got 9\)"),
         ([[0], [1]], None, TypeError, r"must be a Tensor \(got list\)"),

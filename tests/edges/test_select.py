@@ -51,7 +51,7 @@ def test_uniforms_are_uniform():
     pairs = some_pairs(p=0.9, num_nodes=300)
     u = pair_uniform(pairs, seed=66029)
     n = u.numel()
-    assert 0 < u.min()
+    assert u.min() > 0
     assert u.max() < 1
     assert abs(u.mean() - 0.5) < 4 * (1 / 12 / n) ** 0.5
     counts = torch.histc(u, bins=50, min=0, max=1)
@@ -137,7 +137,9 @@ def test_sure_pairs_are_kept_as_they_are():
 def test_more_sure_pairs_than_the_budget_is_refused():
     pairs = some_pairs()
     sure = torch.ones(pairs.num_pairs, dtype=torch.bool)
-    with pytest.raises(ValueError, match=r"pairs must be kept, but sparsity=0.5 leaves"):
+    with pytest.raises(
+        ValueError, match=r"pairs must be kept, but sparsity=0.5 leaves"
+    ):
         priority_sample(sure.double(), 0.5, pairs, seed=5, sure=sure)
 
 
