@@ -80,9 +80,7 @@ def test_edge_index_type_is_kept():
 
 def test_adj_t_is_refused():
     data = ToSparseTensor(layout=torch.sparse_csr)(cycle(4))
-    with pytest.raises(
-        TypeError, match="'adj_t' are not supported; build 'edge_index'"
-    ):
+    with pytest.raises(TypeError, match=r"'adj_t' are not supported; build"):
         apply_edge_mask(data, torch.ones(8, dtype=torch.bool))
 
 
