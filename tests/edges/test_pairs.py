@@ -97,7 +97,7 @@ def test_spread_and_gather_are_inverse():
 
 def test_gather_refuses_two_values_of_one_edge():
     pairs = undirected_pairs(torch.tensor([[0, 1], [1, 0]]))
-    with pytest.raises(ValueError, match="both directions .* same value"):
+    with pytest.raises(ValueError, match=r"both directions .* same value"):
         gather_pairs(pairs, torch.tensor([1.0, 2.0]))
 
 

@@ -1,6 +1,7 @@
 """Budgets, top-k and random samples against definition and theorem."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 import torch
@@ -87,7 +88,7 @@ def test_priority_samples_are_nested():
     pairs = some_pairs()
     score = pair_uniform(pairs, seed=90001)
     kept = [priority_sample(score, s / 10, pairs, seed=55)[0] for s in range(10)]
-    for larger, smaller in zip(kept, kept[1:], strict=False):
+    for larger, smaller in pairwise(kept):
         assert not (smaller & ~larger).any()
 
 
