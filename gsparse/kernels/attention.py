@@ -5,7 +5,10 @@ from torch import Tensor
 
 from gsparse.kernels.attention_cpu import MAX_HEADS, MAX_WIDTH
 from gsparse.kernels.attention_op import gat_forward
-from gsparse.kernels.attention_reference import gat_attention_reference
+from gsparse.kernels.attention_reference import (
+    gat_attention_reference,
+    gatv2_attention_reference,
+)
 from gsparse.kernels.graph import Graph
 
 
@@ -112,6 +115,28 @@ def gat_attention(
         save,
     )
     return out
+
+
+def gatv2_attention(
+    graph: Graph,
+    x_src: Tensor,
+    x_dst: Tensor,
+    att: Tensor,
+    weight: Tensor | None = None,
+    *,
+    log_weight: Tensor | None = None,
+    negative_slope: float = 0.2,
+    dropout: float = 0.0,
+    seed: Tensor | None = None,
+) -> Tensor:
+    r"""Attention of GATv2; see :func:`gat_attention`."""
+    if log_weight is not None:
+        weight = log_weight.exp()
+    check_edges(graph, weight, dropout, seed)
+    options = {"negative_slope": negative_slope, "dropout": dropout}
+    return gatv2_attention_reference(
+        graph, x_src, x_dst, att, weight, seed=seed, **options
+    )
 
 
 def structure(graph: Graph) -> list[Tensor]:

@@ -75,7 +75,8 @@ def weighted_softmax(
     if weight is not None:
         term = term * weight.unsqueeze(-1)
     total = term.new_zeros(num_nodes, term.size(1)).scatter_add(0, at, term)
-    return term / torch.where(total == 0, 1, total)[index]
+    total = total[index]  # 0 where all edges of a node are absent: no gradient there
+    return torch.where(total == 0, 0, term / torch.where(total == 0, 1, total))
 
 
 def _slot_weight(graph: Graph, weight: Tensor | None) -> Tensor | None:

@@ -239,6 +239,21 @@ class Graph:
         node = torch.arange(self.num_nodes, device=deg.device)
         return torch.stack([self.indices.long(), node.repeat_interleave(deg)])
 
+    def original_edge_index(self) -> Tensor:
+        """The ``edge_index`` the graph was made from, in its order.
+
+        Raises:
+            ValueError: If self-loops were dropped when the graph was made.
+        """
+        if self.self_loops != "keep":
+            raise ValueError(
+                "the original edge_index is known only with self_loops='keep' "
+                f"(got self_loops={self.self_loops!r})"
+            )
+        edge_index = torch.empty_like(self.edge_index)
+        edge_index[:, self.edge_id.long()] = self.edge_index
+        return edge_index
+
     def with_self_loops(self, self_loops: SelfLoops) -> "Graph":
         """The same graph with another treatment of self-loops, built once."""
         if self_loops in ("keep", self.self_loops):

@@ -1,0 +1,64 @@
+"""Swaps PyG's attention layers in a model for the fused ones."""
+
+from typing import TypeVar
+
+from torch.nn import Module
+from torch_geometric.nn import GATConv, GATv2Conv
+
+from gsparse.nn.fast_gat_conv import (
+    Attention,
+    FastGATConv,
+    FastGATv2Conv,
+    check_attention,
+)
+
+M = TypeVar("M", bound=Module)
+
+_FAST: dict[type[Module], type[Module]] = {
+    GATConv: FastGATConv,
+    GATv2Conv: FastGATv2Conv,
+}
+
+
+def accelerate(model: M, attention: Attention = "fused") -> M:
+    """Replace every ``GATConv`` and ``GATv2Conv`` of a model by its fast twin.
+
+    Works in place: the parameters stay the same objects, so optimisers, hooks and
+    checkpoints keep working, and outputs agree to rounding. Subclasses of PyG's
+    layers are left alone, since they may compute something else. Layers that are
+    fast already take the ``attention`` asked for.
+
+    Args:
+        model: Any module; may itself be such a layer.
+        attention: ``"fused"``, or ``"reference"`` where second derivatives are needed.
+
+    Returns:
+        The model; a new object only if ``model`` itself was replaced.
+
+    Example:
+        >>> from torch_geometric.nn import GAT
+        >>> from gsparse.nn import accelerate
+        >>> accelerate(GAT(8, 16, num_layers=2, heads=4)).convs[0]
+        FastGATConv(8, 4, heads=4)
+    """
+    check_attention(attention)
+    swapped: dict[int, Module] = {}
+    for layer in list(model.modules()):
+        if type(layer) in _FAST:
+            swapped[id(layer)] = _twin(layer)
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if id(child) in swapped:
+                parent._modules[name] = swapped[id(child)]
+    model = swapped.get(id(model), model)  # type: ignore[assignment]
+    for layer in model.modules():
+        if type(layer) in _FAST.values():
+            layer.attention = attention  # type: ignore[assignment]
+    return model
+
+
+def _twin(layer: Module) -> Module:
+    fast = _FAST[type(layer)]
+    twin = fast.__new__(fast)
+    twin.__setstate__(dict(vars(layer)))  # shares parameters, buffers and hooks
+    return twin
