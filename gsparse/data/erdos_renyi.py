@@ -32,8 +32,7 @@ def _chosen(num_items: int, p: float, stream: RandomStream) -> NDArray[np.int64]
 def _pair_of(item: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The pair (row < col) at place ``item`` of (0,1), (0,2), (1,2), (0,3), …."""
     col = ((1 + np.sqrt(1 + 8.0 * item)) / 2).astype(np.int64)
-    col -= col * (col - 1) // 2 > item  # the root may be off by one
-    col += col * (col + 1) // 2 <= item
+    col -= col * (col - 1) // 2 > item  # the root may round up
     return item - col * (col - 1) // 2, col
 
 

@@ -75,6 +75,21 @@ def test_one_class_does_not_move_another():
     assert (before == after)[data.y != 3].all()
 
 
+def test_classes_are_drawn_independently():
+    """Two classes of the same size do not send the same positions."""
+    data = Data(y=torch.arange(400) % 2, num_nodes=400)
+    mask = split(data, "random", seed=64301).train_mask
+    assert not mask[0::2].equal(mask[1::2])
+
+
+def test_unlabelled_nodes_leave_given_masks():
+    data = random_graph(20, 0.2, seed=11311)
+    data.y[:10] = -1
+    masks = masks_of(split(data, "public"))
+    assert not masks[:, :10].any()
+    assert masks[:, 10:].equal(masks_of(data)[:, 10:])
+
+
 def test_input_is_untouched():
     data = labelled_graph()
     before = data.clone()
