@@ -39,7 +39,7 @@ def to_csr(x: Tensor) -> Tensor:
     if x.layout != torch.strided:
         x = x.to_dense()
     row, col = x.nonzero(as_tuple=True)
-    crow = torch.zeros(x.size(0) + 1, dtype=torch.long)
+    crow = row.new_zeros(x.size(0) + 1)
     crow[1:] = row.bincount(minlength=x.size(0)).cumsum(0)
     return csr_matrix(crow, col, x[row, col].float(), (x.size(0), x.size(1)))
 
@@ -51,7 +51,7 @@ def take_rows(x: Tensor, rows: Tensor) -> Tensor:
     crow, length = x.crow_indices(), x.crow_indices().diff()[rows]
     new_crow = torch.cat([crow.new_zeros(1), length.cumsum(0)])
     shift = (crow[rows] - new_crow[:-1]).repeat_interleave(length)
-    entry = shift + torch.arange(len(shift))
+    entry = shift + torch.arange(len(shift), device=shift.device)
     col, values = x.col_indices()[entry], x.values()[entry]
     return csr_matrix(new_crow, col, values, (len(rows), x.size(1)))
 
@@ -61,9 +61,10 @@ def normalize_rows(x: Tensor) -> Tensor:
     if x.layout != torch.sparse_csr:
         total = x.sum(dim=1, keepdim=True)
         return x / total.where(total != 0, torch.ones_like(total))
-    row = torch.arange(x.size(0)).repeat_interleave(x.crow_indices().diff())
+    length = x.crow_indices().diff()
+    row = torch.arange(x.size(0), device=x.device).repeat_interleave(length)
     values = x.values()
-    total = torch.zeros(x.size(0), dtype=values.dtype).index_add_(0, row, values)
+    total = values.new_zeros(x.size(0)).index_add_(0, row, values)
     values = values / total.where(total != 0, torch.ones_like(total))[row]
     shape = (x.size(0), x.size(1))
     return csr_matrix(x.crow_indices(), x.col_indices(), values, shape)

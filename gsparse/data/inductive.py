@@ -53,8 +53,8 @@ def inductive(data: Data, include_val: bool = False) -> InductiveGraphs:
     nodes = inside.nonzero().flatten()
     if not len(nodes):
         raise ValueError("'data' must have training nodes (got an empty train_mask)")
-    new_number = torch.full((len(inside),), -1)
-    new_number[nodes] = torch.arange(len(nodes))
+    new_number = torch.full_like(inside, -1, dtype=torch.long)
+    new_number[nodes] = torch.arange(len(nodes), device=nodes.device)
     row, col = data.edge_index
     keep = inside[row] & inside[col]
 

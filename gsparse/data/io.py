@@ -28,8 +28,8 @@ def read_graph(path: str | Path) -> Data:
     """Reads a graph; the format follows from the end of the name.
 
     - ``.pt``: a ``Data`` or a dictionary of tensors, read with ``weights_only=True``.
-    - ``.npz``: ``edge_index`` with any other arrays, or ``row``, ``col`` and perhaps
-      ``data``, or a matrix saved by ``scipy.sparse.save_npz``.
+    - ``.npz``: ``edge_index`` with any other arrays of numbers, or ``row``, ``col`` and
+      perhaps ``data``, or a matrix saved by ``scipy.sparse.save_npz``.
     - ``.txt``, ``.csv``, ``.tsv``, also with ``.gz``: one edge a line, two node numbers
       and perhaps a weight. ``#`` and ``%`` begin comments; the number of nodes is read
       from a comment ``# nodes: 5``, or else the largest number plus one. The first
@@ -115,9 +115,15 @@ def _read_npz(path: Path) -> Data:
 
 
 def _from_arrays(arrays: dict[str, NDArray[Any]], path: Path) -> Data:
+    for key in ("edge_index", "row", "col"):
+        if key in arrays and arrays[key].dtype.kind not in "iu":
+            raise ValueError(
+                f"{key!r} in {path} must hold integers (got {arrays[key].dtype})"
+            )
     if "edge_index" in arrays:
         num_nodes = arrays.pop("num_nodes", None)
-        data = Data.from_dict({key: torch.as_tensor(a) for key, a in arrays.items()})
+        numeric = {key: a for key, a in arrays.items() if a.dtype.kind in "biufc"}
+        data = Data.from_dict({key: torch.as_tensor(a) for key, a in numeric.items()})
         if num_nodes is not None:
             data.num_nodes = int(num_nodes)
         return data

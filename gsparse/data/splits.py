@@ -75,7 +75,7 @@ def split(data: Data, kind: str, seed: int = 0) -> Data:
         masks = _given_masks(data, kind, seed)
     out = copy.copy(data)
     for name, mask in zip(_MASKS, masks, strict=True):
-        out[name] = mask & labelled
+        out[name] = mask.to(labelled.device) & labelled
     return out
 
 
@@ -83,7 +83,7 @@ def _labelled(data: Data) -> Tensor:
     y = data.y
     if not isinstance(y, Tensor):
         raise ValueError("a split needs labels 'y' (got none)")
-    return y != -1 if y.dim() == 1 else torch.ones(len(y), dtype=torch.bool)
+    return y != -1 if y.dim() == 1 else y.new_ones(len(y), dtype=torch.bool)
 
 
 def _given_masks(data: Data, kind: str, seed: int) -> list[Tensor]:
@@ -102,7 +102,7 @@ def _to_mask(nodes: Tensor, num_nodes: int) -> Tensor:
 
 
 def _share_masks(labelled: Tensor, seed: int) -> list[Tensor]:
-    nodes = labelled.nonzero().flatten()
+    nodes = labelled.cpu().nonzero().flatten()
     order = RandomStream(seed, _SIXTY).permutation(len(nodes))
     nodes = nodes[torch.from_numpy(order)]
     first, second = round(0.6 * len(nodes)), round(0.8 * len(nodes))
@@ -115,6 +115,7 @@ def _per_class_masks(
 ) -> list[Tensor]:
     if y.dim() != 1:
         raise ValueError(f"a split by class needs one label a node (got {y.dim()}-d y)")
+    y, labelled = y.cpu(), labelled.cpu()
     train, val, test = [], [], []
     for label in y[labelled].unique().tolist():
         nodes = (y == label).nonzero().flatten()

@@ -156,6 +156,12 @@ def test_other_refusals(tmp_path):
         read_graph(tmp_path / "other.npz")
 
 
+def test_fractions_are_no_nodes(tmp_path):
+    np.savez(tmp_path / "g.npz", row=np.array([0.5]), col=np.array([1]))
+    with pytest.raises(ValueError, match=r"'row' in .* integers \(got float64\)"):
+        read_graph(tmp_path / "g.npz")
+
+
 def test_failed_write_leaves_the_old_file(tmp_path):
     file = tmp_path / "graph.txt"
     write_graph(star(3), file)

@@ -17,7 +17,7 @@ SOURCES += ["README.md", "LICENSE"]
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """A wheel built from a copy of the sources, unpacked in an empty folder."""
-    pytest.importorskip("setuptools", reason="the build needs setuptools")
+    pytest.importorskip("setuptools", "77", reason="the build needs setuptools 77")
     base = tmp_path_factory.mktemp("wheel")
     (base / "source").mkdir()
     for name in SOURCES:
