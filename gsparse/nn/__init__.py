@@ -1,6 +1,15 @@
 """Learned edge masks and attention layers."""
 
-from gsparse.nn.accelerate import accelerate
+from gsparse.nn.accelerate import accelerate, fast_twin
+from gsparse.nn.fast_gat import FastGAT
 from gsparse.nn.fast_gat_conv import FastGATConv, FastGATv2Conv
+from gsparse.nn.masking import edge_weights
 
-__all__ = ["FastGATConv", "FastGATv2Conv", "accelerate"]
+__all__ = [
+    "FastGAT",
+    "FastGATConv",
+    "FastGATv2Conv",
+    "accelerate",
+    "edge_weights",
+    "fast_twin",
+]

@@ -45,7 +45,7 @@ def accelerate(model: M, attention: Attention = "fused") -> M:
     swapped: dict[int, Module] = {}
     for layer in list(model.modules()):
         if type(layer) in _FAST:
-            swapped[id(layer)] = _twin(layer)
+            swapped[id(layer)] = fast_twin(layer)
     for parent in list(model.modules()):
         for name, child in parent._modules.items():
             if id(child) in swapped:
@@ -57,8 +57,9 @@ def accelerate(model: M, attention: Attention = "fused") -> M:
     return model
 
 
-def _twin(layer: Module) -> Module:
+def fast_twin(layer: Module, attention: Attention = "fused") -> Module:
+    """The fast layer of a PyG attention layer; all parameters and hooks are shared."""
     fast = _FAST[type(layer)]
     twin = fast.__new__(fast)
-    twin.__setstate__(dict(vars(layer)))  # shares parameters, buffers and hooks
+    twin.__setstate__({**vars(layer), "attention": attention})
     return twin

@@ -89,7 +89,11 @@ class EdgeSparsifier(BaseTransform):
 
     def _forward(self, data: Data) -> Data:
         pairs, weight = self._read(data)
-        return self._cut(data, self.score_pairs(data, pairs, weight), pairs, weight)
+        if self.sparsity == 0:  # nothing to choose: spare the scoring
+            score = torch.ones_like(pairs.row, dtype=torch.float64)
+        else:
+            score = self.score_pairs(data, pairs, weight)
+        return self._cut(data, score, pairs, weight)
 
     def _read(self, data: Data) -> tuple[Pairs, Tensor | None]:
         edge_index = require_edge_index(data._store)
