@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ["gsparse", "datasets", "pyproject.toml", "setup.py", "MANIFEST.in"]
-SOURCES += ["README.md", "LICENSE"]
+SOURCES = ["gsparse", "datasets", "pyproject.toml", "README.md", "LICENSE"]
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +38,12 @@ def test_cards_are_in_the_wheel(installed):
     packed = {path.name for path in (installed / "gsparse/data/cards").iterdir()}
     assert packed == {path.name for path in (ROOT / "datasets").glob("*.toml")}
     assert (installed / "gsparse" / "py.typed").is_file()
+
+
+def test_every_room_is_in_the_wheel(installed):
+    rooms = {p.parent.relative_to(ROOT) for p in ROOT.glob("gsparse/**/*.py")}
+    packed = {p.parent.relative_to(installed) for p in installed.glob("gsparse/**/*.py")}
+    assert packed == rooms
 
 
 def test_wheel_loads_digits_elsewhere(installed, tmp_path):
