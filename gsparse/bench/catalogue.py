@@ -19,7 +19,7 @@ def method_records() -> list[dict[str, Any]]:
 
 
 def dataset_records() -> list[dict[str, Any]]:
-    """Every data set with the sizes, split and metric of its card."""
+    """Every data set with the sizes, split, metric and licence of its card."""
     return [
         {
             "name": found.name,

@@ -1,5 +1,8 @@
 """Tables as plain text: score, seconds, bytes, and whether preprocessing pays."""
 
+from collections.abc import Mapping, Sequence
+from textwrap import wrap
+
 from gsparse.bench.summary import Block, Line
 
 HEADER = ("method", "cut", "n", "test", "epoch", "infer", "peak", "prepare")
@@ -48,6 +51,52 @@ def _cells(line: Line) -> tuple[str, ...]:
     )
 
 
+def columns(records: Sequence[Mapping[str, object]], width: int | None = None) -> str:
+    """Records of equal keys as aligned text: words to the left, numbers to the right.
+
+    Args:
+        records: One mapping a line; their keys are the header.
+        width: Columns that the text may take; the last column is wrapped to fit.
+
+    Example:
+        >>> print(columns([{"name": "a", "edges": 10}, {"name": "bcd", "edges": 5}]))
+        name  edges
+        a        10
+        bcd       5
+    """
+    if not records:
+        return ""
+    keys = list(records[0])
+    right = {key: any(_is_number(record[key]) for record in records) for key in keys}
+    cells = [dict(zip(keys, keys, strict=True))] + [
+        {key: "-" if record[key] is None else _text(record[key]) for key in keys}
+        for record in records
+    ]
+    widths = {key: max(len(row[key]) for row in cells) for key in keys}
+    used = sum(widths[key] + 2 for key in keys[:-1])
+    if width is not None:
+        widths[keys[-1]] = min(widths[keys[-1]], max(width - used, 12))
+    lines = []
+    for row in cells:
+        front = "".join(
+            (row[key].rjust if right[key] else row[key].ljust)(widths[key]) + "  "
+            for key in keys[:-1]
+        )
+        for part in wrap(row[keys[-1]], widths[keys[-1]]) or [""]:
+            last = part.rjust(widths[keys[-1]]) if right[keys[-1]] else part
+            lines.append((front + last).rstrip())
+            front = " " * used
+    return "\n".join(lines)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
+
+
+def _text(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def seconds(value: float | None) -> str:
     """A duration with a unit a reader can compare.
 
@@ -83,7 +132,7 @@ def _notes(lines: list[Line]) -> list[str]:
         if line.preprocess_seconds is not None and dense is not None:
             notes.append(_pays(line, dense))
     for line in lines:
-        if line.spanning is False and dense is not None:
+        if line.spanning is False and line.method != "MLP":
             what = f"{line.name} {100 * line.sparsity:.0f}%"
             notes.append(f"{what}: below a spanning forest, so no (1±ε) exists")
     mlp = next((line for line in lines if line.method == "MLP"), None)

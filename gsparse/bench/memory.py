@@ -1,0 +1,127 @@
+"""Peak bytes of training and inference, each contender in a process of its own."""
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from gsparse.bench.config import Config
+from gsparse.bench.protocol import Trial, prepare
+from gsparse.bench.workspace import Workspace
+from gsparse.data import random_graph
+from gsparse.train import SparseFeatures, fit
+
+EPOCHS = 5
+_CHILD = "from gsparse.bench.memory import _child; _child()"
+
+
+def peak_bytes(config: Config, seed: int, root: Path | None = None) -> dict[str, int]:
+    """Measure how far training and inference rise above what is resident before.
+
+    A fresh Python process loads the data, removes the edges, builds the model, warms
+    the libraries up on a corner of the graph, and gives freed memory back; then its
+    peak resident set is reset and read again after a forward pass, and after five
+    epochs. On CUDA the peak of torch's allocator is taken in the same way.
+
+    Args:
+        config: What to run.
+        seed: Seed of the split and of the sparsifier.
+        root: Folder of the data sets.
+
+    Returns:
+        ``train_peak_bytes`` and ``infer_peak_bytes``.
+
+    Raises:
+        RuntimeError: The process failed, or this system does not tell a peak (it needs
+            Linux, or CUDA); carries its last line.
+    """
+    request = {
+        "config": asdict(config),
+        "seed": seed,
+        "root": None if root is None else str(root),
+        "threads": torch.get_num_threads(),
+    }
+    # Freed blocks above 64 KiB go back to the system at once, so that what was freed
+    # before cannot hide what is needed now.
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
+    child = subprocess.run(
+        [sys.executable, "-c", _CHILD],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    if child.returncode:
+        lines = child.stderr.strip().splitlines() or ["no message"]
+        raise RuntimeError(f"peak bytes could not be measured: {lines[-1]}")
+    return json.loads(child.stdout.splitlines()[-1])
+
+
+def _child() -> None:
+    """Answer one request from standard input on standard output."""
+    request = json.load(sys.stdin)
+    torch.set_num_threads(request["threads"])
+    root = None if request["root"] is None else Path(request["root"])
+    config = Config(**request["config"])
+    trial = prepare(config, request["seed"], Workspace(root))
+    print(json.dumps(measure(trial, torch.device(config.device))))
+
+
+def measure(trial: Trial, device: torch.device) -> dict[str, int]:
+    """Peaks of this process over a forward pass and over five epochs."""
+    _warm_up(trial)
+    before = _reset_peak(device)
+    trial.model.eval()
+    with torch.inference_mode():
+        trial.model(*trial.arguments())
+    infer = _peak(device) - before
+    _reset_peak(device)
+    fit(trial.model, trial.fit_data, config=replace(trial.fit_config, epochs=EPOCHS))
+    train = _peak(device) - before
+    return {"train_peak_bytes": train, "infer_peak_bytes": infer}
+
+
+def _warm_up(trial: Trial) -> None:
+    """Compile, start threads and load libraries, on a toy graph of the same kind."""
+    data = random_graph(num_nodes=60, p=0.2, seed=37217)
+    generator = torch.Generator().manual_seed(37217)
+    x = torch.rand(60, trial.fit_data.x.size(1), generator=generator)
+    if isinstance(trial.fit_data.x, SparseFeatures):
+        x = x * (x > 0.95)
+    data.x, data.y = x, torch.arange(60) % (int(trial.fit_data.y.max()) + 1)
+    if trial.fit_data.get("edge_weight") is not None:
+        data.edge_weight = torch.ones(data.num_edges)
+    data.train_mask = data.val_mask = torch.ones(60, dtype=torch.bool)
+    data = data.to(trial.fit_data.edge_index.device)
+    fit(trial.recipe.build(data, 0), data, config=replace(trial.fit_config, epochs=3))
+
+
+def _reset_peak(device: torch.device) -> int:
+    """Forget the peak so far; returns what is in use now."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
+    if sys.platform != "linux":
+        raise RuntimeError(f"no peak of the resident set on {sys.platform}")
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def _peak(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return _status("VmHWM")
+
+
+def _status(key: str) -> int:
+    """Bytes of one line of /proc/self/status, which counts in KiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return 1024 * int(line.split()[1])
+    raise RuntimeError(f"/proc/self/status has no {key}")

@@ -1,0 +1,88 @@
+"""From graph file to graph file, or one clear error and nothing written."""
+
+import pytest
+import torch
+
+from gsparse.bench.cut_file import sparsify_file
+from gsparse.data import random_graph, read_graph, write_graph
+
+SOURCE = random_graph(num_nodes=40, p=0.3, seed=70111)
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "in.pt"
+    write_graph(SOURCE, path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".npz", ".txt", ".csv.gz"])
+@pytest.mark.parametrize("method", ["EffectiveResistance", "RandomEdge"])
+def test_budget_is_hit_in_every_format(source, tmp_path, suffix, method):
+    target = tmp_path / f"out{suffix}"
+    record = sparsify_file(source, target, method, sparsity=0.75, seed=5)
+    out, pairs = read_graph(target), SOURCE.num_edges // 2
+    assert record["num_pairs_before"] == pairs
+    assert record["num_pairs_after"] == out.num_edges // 2
+    assert abs(record["num_pairs_after"] - 0.25 * pairs) <= 0.5
+    assert (out.get("edge_weight") is not None) == (method != "RandomEdge")
+
+
+def test_same_seed_same_edges(source, tmp_path):
+    for name, seed in [("a.txt", 3), ("b.txt", 3), ("c.txt", 4)]:
+        sparsify_file(source, tmp_path / name, "DSpar", sparsity=0.5, seed=seed)
+    a, b, c = ((tmp_path / name).read_bytes() for name in ("a.txt", "b.txt", "c.txt"))
+    assert a == b
+    assert a != c
+
+
+def test_a_directed_graph_needs_its_word_and_its_method(tmp_path):
+    source, target = tmp_path / "in.txt", tmp_path / "out.txt"
+    source.write_text("0 1\n1 2\n2 3\n3 0\n")
+    with pytest.raises(ValueError, match="must list both directions"):
+        sparsify_file(source, target, "RandomEdge", sparsity=0.5)
+    with pytest.raises(ValueError, match="DSpar needs an undirected graph"):
+        sparsify_file(source, target, "DSpar", sparsity=0.5, undirected=False)
+    assert not target.exists()
+    sparsify_file(source, target, "RandomEdge", sparsity=0.5, undirected=False)
+    assert read_graph(target).num_edges == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"method": "Best"}, r"'method' must be one of DSpar.* \(got Best\)"),
+        ({"sparsity": None}, "give --sparsity"),
+        ({"sparsity": 1.0}, r"'sparsity' must be in \[0, 1\) \(got 1.0\)"),
+        ({"epsilon": 0.5}, "exactly one of 'sparsity' and 'epsilon'"),
+        ({"method": "RandomEdge", "epsilon": 0.5}, "RandomEdge does not take epsilon"),
+        ({"target": "out.xls"}, "must end in"),
+        ({"source": "absent.pt"}, "no such file"),
+        ({"source": "short.pt"}, "truncated|broken"),
+        ({"source": "nan.pt"}, "finite|nan"),
+        ({"source": "float.pt"}, "int64|integer|long"),
+        ({"source": "far.pt"}, "num_nodes|out of range|below"),
+        ({"source": "negative.pt"}, "negative"),
+    ],
+)
+def test_a_refusal_leaves_the_output_alone(source, tmp_path, changes, text):
+    (tmp_path / "short.pt").write_bytes(source.read_bytes()[:-300])
+    weight = torch.ones(SOURCE.num_edges)
+    bad = {
+        "nan.pt": {"edge_weight": weight.clone().index_fill_(0, torch.tensor(3), -0.0)},
+        "float.pt": {"edge_index": SOURCE.edge_index.float()},
+        "far.pt": {"edge_index": SOURCE.edge_index + 5},
+        "negative.pt": {"edge_weight": -weight},
+    }
+    bad["nan.pt"]["edge_weight"][3] = float("nan")
+    for name, tensors in bad.items():
+        start = {"edge_index": SOURCE.edge_index, "num_nodes": torch.tensor(40)}
+        torch.save(start | tensors, tmp_path / name)
+    target = tmp_path / changes.pop("target", "out.pt")
+    target.write_text("as it was")
+    name = changes.pop("source", "in.pt")
+    given = {"method": "EffectiveResistance", "sparsity": 0.5} | changes
+    with pytest.raises((ValueError, TypeError, FileNotFoundError), match=text):
+        sparsify_file(tmp_path / name, target, **given)
+    assert target.read_text() == "as it was"
+    assert not list(tmp_path.glob(".out*"))

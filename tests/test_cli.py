@@ -1,0 +1,206 @@
+"""The command line: one line for bad input, JSON for machines, resumable runs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from gsparse import cli
+from gsparse.bench.rows import KEYS, read_rows
+from gsparse.bench.table import format_blocks
+
+BENCH = ["bench", "--model", "gcn", "--method", "RandomEdge", "--sparsity", "0.5"]
+BENCH += ["--threads", "1"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def same_threads_afterwards():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def run(capsys, *args):
+    """Exit code, standard output and standard error of one command."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main([str(arg) for arg in args])
+    captured = capsys.readouterr()
+    return stop.value.code, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def rows_file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*BENCH, "--epochs", "2", "--seeds", "2", "--out", str(folder)])
+    assert stop.value.code == 0
+    return folder / "bench.jsonl"
+
+
+def test_bench_writes_one_full_row_a_run(rows_file):
+    rows = read_rows(rows_file)
+    assert all(set(KEYS) <= row.keys() for row in rows)
+    seen = sorted((row["model"], row["method"], row["seed"]) for row in rows)
+    assert seen == [
+        ("gcn", "Dense", 0),
+        ("gcn", "Dense", 1),
+        ("gcn", "RandomEdge", 0),
+        ("gcn", "RandomEdge", 1),
+        ("mlp", "MLP", 0),
+        ("mlp", "MLP", 1),
+    ]
+
+
+def test_bench_again_runs_nothing_and_prints_the_table(rows_file, capsys):
+    before = rows_file.read_bytes()
+    more = ["--epochs", 2, "--seeds", 2, "--out", rows_file.parent]
+    code, out, _err = run(capsys, *BENCH, *more)
+    assert (code, rows_file.read_bytes()) == (0, before)
+    assert "digits (random-5-30), gcn" in out
+    assert [line.split()[0] for line in out.splitlines()[3:6]] == [
+        "Dense",
+        "RandomEdge",
+        "MLP",
+    ]
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_report_agrees_with_bench(rows_file, capsys):
+    code, out, _err = run(capsys, "report", rows_file.parent, "--json")
+    records = json.loads(out)
+    assert code == 0
+    assert [r["method"] for r in records] == ["Dense", "RandomEdge", "MLP"]
+    assert [r["num_seeds"] for r in records] == [2, 2, 2]
+    scores = [r["test_score"] for r in read_rows(rows_file) if r["method"] == "Dense"]
+    assert records[0]["test_mean"] == pytest.approx(sum(scores) / 2)
+    assert run(capsys, "report", rows_file, "--stale")[1] == "no stale rows\n"
+
+
+def test_stale_rows_are_listed_and_left_out(rows_file, capsys, monkeypatch):
+    from gsparse.transforms import RandomEdge
+
+    monkeypatch.setattr(RandomEdge, "revision", 99)
+    _code, out, _err = run(capsys, "report", rows_file, "--stale", "--json")
+    assert {row["method"] for row in json.loads(out)} == {"RandomEdge"}
+    _code, out, err = run(capsys, "report", rows_file)
+    assert "2 stale rows are left out" in err
+    assert "RandomEdge" not in out
+
+
+def test_plot_is_written(rows_file, tmp_path, capsys):
+    picture = tmp_path / "new" / "curve.png"
+    assert run(capsys, "report", rows_file, "--plot", picture)[0] == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert os.listdir(picture.parent) == ["curve.png"]
+    assert run(capsys, "report", rows_file, "--plot", tmp_path / "a.what")[0] == 2
+
+
+def test_plan_counts_what_is_left_and_runs_nothing(rows_file, capsys):
+    before = rows_file.read_bytes()
+    more = ["--epochs", 2, "--seeds", 5, "--out", rows_file.parent, "--plan"]
+    code, out, _err = run(capsys, *BENCH, *more, "--json")
+    plan = json.loads(out)
+    assert (code, rows_file.read_bytes()) == (0, before)
+    assert [part["runs"] for part in plan] == [3, 3, 3]
+    assert {part["source"] for part in plan} == {"rows"}
+
+
+def test_lists(capsys):
+    code, out, err = run(capsys, "methods", "--json")
+    assert {"DSpar", "EffectiveResistance", "RandomEdge"} <= {
+        record["name"] for record in json.loads(out)
+    }
+    code, out, _err = run(capsys, "datasets", "--json")
+    sizes = {record["name"]: record["nodes"] for record in json.loads(out)}
+    assert sizes["digits"] == 1797
+    assert sizes["PubMed"] == 19717
+    for command in ("methods", "datasets"):
+        code, out, _err = run(capsys, command)
+        assert code == 0
+        assert max(map(len, out.splitlines())) <= 80
+
+
+def test_sparsify(tmp_path, capsys):
+    source, target = tmp_path / "in.txt", tmp_path / "out.csv"
+    edges = [(u, v) for u in range(8) for v in range(8) if u != v]
+    source.write_text("".join(f"{u} {v}\n" for u, v in edges))
+    more = ["--method", "RandomEdge", "--sparsity", 0.5]
+    code, out, _err = run(capsys, "sparsify", source, target, *more)
+    assert code == 0
+    assert out.startswith("28 -> 14 undirected edges in")
+    code, out, _err = run(capsys, "sparsify", source, target, *more, "--json")
+    assert json.loads(out)["num_pairs_after"] == 14
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["frobnicate"], "No such command 'frobnicate'"),
+        (["bench", "--dataset", "Pubmeed"], "PubMed"),
+        (["bench", "--method", "Best"], "(got Best)"),
+        (["bench", "--model", "gin"], "(got gin)"),
+        (["bench", "--sparsity", "0.5,1.5"], "'sparsity' must be in [0, 1) (got 1.5)"),
+        (["bench", "--sparsity", "half"], "(got 'half')"),
+        (["bench", "--seeds", "0"], "(got '0')"),
+        (["bench", "--weights", "some"], "one of auto, use, ignore"),
+        (["bench", "--jobs", "0"], "--jobs"),
+        (["bench", "--split", "fair"], "fair"),
+        (["report", "nowhere"], "no rows at nowhere"),
+        (["sparsify", "a.pt", "b.pt"], "--method"),
+        (["sparsify", "a.pt", "b.pt", "--method", "DSpar"], "give --sparsity"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_two(tmp_path, monkeypatch, capsys, args, text):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, *args)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert err.startswith("error: ")
+    assert text in err
+    assert os.listdir(tmp_path) == []
+
+
+def test_without_the_extra_one_line_names_it():
+    code = (
+        "import sys; sys.modules['typer'] = None; import gsparse.cli as c; c.main([])"
+    )
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert child.returncode == 2
+    assert child.stderr == (
+        "the gsparse command needs its extra: pip install 'gsparse-gnn[cli]'\n"
+    )
+
+
+def test_help_does_not_load_torch():
+    code = (
+        "import sys; import gsparse.cli as c\n"
+        "try: c.main(['bench', '--help'])\n"
+        "except SystemExit: sys.exit('torch' in sys.modules)"
+    )
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert child.returncode == 0
+
+
+def test_control_c_keeps_rows_and_says_so(tmp_path):
+    command = [sys.executable, "-c", "from gsparse.cli import main; main()", *BENCH]
+    command += ["--seeds", "500", "--epochs", "5", "--out", str(tmp_path)]
+    path = tmp_path / "bench.jsonl"
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert f"stopped; {path} keeps what is done" in err
+    assert "Traceback" not in err
+    assert read_rows(path)
+
+
+def test_blocks_of_nothing():
+    assert format_blocks([]) == ""
