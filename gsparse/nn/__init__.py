@@ -3,12 +3,15 @@
 from gsparse.nn.accelerate import accelerate, fast_twin
 from gsparse.nn.fast_gat import FastGAT
 from gsparse.nn.fast_gat_conv import FastGATConv, FastGATv2Conv
+from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
 from gsparse.nn.masking import edge_weights
 
 __all__ = [
     "FastGAT",
     "FastGATConv",
     "FastGATv2Conv",
+    "FastGCNConv",
+    "FastSAGEConv",
     "accelerate",
     "edge_weights",
     "fast_twin",

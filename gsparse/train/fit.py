@@ -1,0 +1,236 @@
+"""Fit a node classifier: Adam, early stopping on validation, best weights kept."""
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import median
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch.nn.functional import cross_entropy
+from torch_geometric.data import Data
+
+from gsparse.train.features import sparse_features
+from gsparse.train.scores import check_metric, score
+
+WARM_UP = 3  # epochs left out of the timing: first calls compile and build caches
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a model is fitted.
+
+    Args:
+        lr: Learning rate of Adam.
+        weight_decay: L2 penalty.
+        decay_first_layer_only: Leave all but the first layer out of the penalty, as the
+            GCN paper does.
+        epochs: Most epochs.
+        patience: Epochs without a better validation score or loss before it stops.
+        metric: ``"accuracy"`` or ``"roc_auc"``.
+    """
+
+    lr: float = 0.01
+    weight_decay: float = 5e-4
+    decay_first_layer_only: bool = False
+    epochs: int = 300
+    patience: int = 100
+    metric: str = "accuracy"
+
+    def __post_init__(self) -> None:
+        check_metric(self.metric)
+        for name in ("lr", "epochs", "patience"):
+            if getattr(self, name) <= 0:
+                raise ValueError(
+                    f"'{name}' must be positive (got {getattr(self, name)})"
+                )
+
+
+@dataclass
+class History:
+    """What happened during a fit. Scores are fractions, times are seconds."""
+
+    best_epoch: int = 0
+    val_score: float = float("-inf")
+    val_loss: float = float("inf")
+    num_epochs: int = 0
+    train_seconds: list[float] = field(default_factory=list)
+    eval_seconds: list[float] = field(default_factory=list)
+
+    @property
+    def epoch_seconds(self) -> float:
+        """Median time of a training epoch, warm-up left out."""
+        return median(self.train_seconds[WARM_UP:] or self.train_seconds)
+
+    @property
+    def infer_seconds(self) -> float:
+        """Median time of a forward pass without gradients, warm-up left out."""
+        return median(self.eval_seconds[WARM_UP:] or self.eval_seconds)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within, torch draws from this seed; afterwards its generator is as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def fit(
+    model: Module,
+    data: Data,
+    *,
+    config: FitConfig | None = None,
+    seed: int = 0,
+    eval_data: Data | None = None,
+    callback: Callable[[int, float, float], None] | None = None,
+) -> History:
+    """Fit a model to the nodes in ``data.train_mask``; test nodes are never looked at.
+
+    Features of which fewer than 25 % are non-zero are converted once to
+    :class:`~gsparse.train.SparseFeatures`. The model ends with the weights of the epoch
+    of the best validation score (the lower loss among equals).
+
+    Args:
+        model: Called as ``model(x, edge_index, edge_weight)``; initialised by the
+            caller.
+        data: The graph with ``x``, ``y``, ``train_mask`` and ``val_mask``.
+        config: How to fit.
+        seed: Seed of everything random in here; torch's generator is left as it was.
+        eval_data: Another graph to validate on, for inductive learning.
+        callback: Called after every epoch with epoch, loss and validation score.
+
+    Returns:
+        The history.
+
+    Raises:
+        ValueError: If a mask is missing or empty.
+        RuntimeError: If the loss is not finite.
+    """
+    config = config or FitConfig()
+    data = prepare(data, "train_mask")
+    eval_data = prepare(data if eval_data is None else eval_data, "val_mask")
+    train = data.train_mask.nonzero().view(-1)
+    target = data.y[train]
+    optimizer = torch.optim.Adam(
+        _parameter_groups(model, config), lr=config.lr, foreach=True
+    )
+    history, best, since = History(), {}, 0
+    with seeded(seed):
+        for epoch in range(1, config.epochs + 1):
+            loss = _step(model, data, train, target, optimizer, history)
+            val_loss, val_score = _validate(model, eval_data, config.metric, history)
+            history.num_epochs = epoch
+            if callback is not None:
+                callback(epoch, loss, val_score)
+            since += 1
+            if (val_score, -val_loss) > (history.val_score, -history.val_loss):
+                best = copy.deepcopy(model.state_dict())
+                history.best_epoch = epoch
+                history.val_score, history.val_loss = val_score, val_loss
+                since = 0
+            if since >= config.patience:
+                break
+    model.load_state_dict(best)
+    return history
+
+
+def evaluate(model: Module, data: Data, mask: str, metric: str = "accuracy") -> float:
+    """Score of a model on the nodes of a mask, without dropout.
+
+    Args:
+        model: A fitted model.
+        data: The graph.
+        mask: Name of the mask, such as ``"test_mask"``.
+        metric: ``"accuracy"`` or ``"roc_auc"``.
+
+    Returns:
+        A fraction.
+    """
+    check_metric(metric)
+    data = prepare(data, mask)
+    return score(_forward(model, data)[data[mask]], data.y[data[mask]], metric)
+
+
+def prepare(data: Data, mask: str) -> Data:
+    """The graph with its features in the storage that is less work, checked."""
+    for key in ("x", "y", mask):
+        if data.get(key) is None:
+            raise ValueError(f"'data' must have {key!r} (got {sorted(data.keys())})")
+    if data[mask].dtype != torch.bool or data[mask].dim() != 1:
+        raise ValueError(
+            f"{mask!r} must be a bool vector "
+            f"(got {data[mask].dtype}, {list(data[mask].shape)}); choose one split"
+        )
+    if not data[mask].any():
+        raise ValueError(f"{mask!r} must not be empty")
+    x = sparse_features(data.x)
+    if x is data.x:
+        return data
+    out = copy.copy(data)
+    out.x = x
+    return out
+
+
+def _parameter_groups(model: Module, config: FitConfig) -> list[dict]:
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not config.decay_first_layer_only:
+        return [{"params": parameters, "weight_decay": config.weight_decay}]
+    layers = getattr(model, "layers", None)
+    if layers is None:
+        raise ValueError("'decay_first_layer_only' needs a model with '.layers'")
+    first = set(layers[0].parameters())
+    return [
+        {"params": list(first), "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p not in first], "weight_decay": 0.0},
+    ]
+
+
+def _step(
+    model: Module,
+    data: Data,
+    train: Tensor,
+    target: Tensor,
+    optimizer: torch.optim.Optimizer,
+    history: History,
+) -> float:
+    start = _now(target)
+    model.train()
+    optimizer.zero_grad()
+    out = model(data.x, data.edge_index, data.get("edge_weight"))
+    loss = cross_entropy(out[train], target)
+    loss.backward()
+    optimizer.step()
+    value = loss.item()
+    history.train_seconds.append(_now(target) - start)
+    if value != value or value in (float("inf"), float("-inf")):
+        raise RuntimeError(
+            f"the loss is {value} after {len(history.train_seconds)} epochs; lower the "
+            "learning rate, or look for NaN in the features"
+        )
+    return value
+
+
+def _validate(
+    model: Module, data: Data, metric: str, history: History
+) -> tuple[float, float]:
+    start = _now(data.y)
+    out = _forward(model, data)
+    history.eval_seconds.append(_now(data.y) - start)
+    out, y = out[data.val_mask], data.y[data.val_mask]
+    return cross_entropy(out, y).item(), score(out, y, metric)
+
+
+def _forward(model: Module, data: Data) -> Tensor:
+    model.eval()
+    with torch.inference_mode():
+        return model(data.x, data.edge_index, data.get("edge_weight"))
+
+
+def _now(like: Tensor) -> float:
+    if like.is_cuda:
+        torch.cuda.synchronize(like.device)
+    return time.perf_counter()

@@ -1,0 +1,221 @@
+"""The standard models that results are reported for."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn import Linear, Module, ModuleList
+from torch.nn.functional import dropout, elu, relu
+from torch_geometric.nn import GATConv
+
+from gsparse.nn import FastGATConv, FastGCNConv, FastSAGEConv
+
+
+def _widths(first: int, hidden: int, last: int, num_layers: int) -> Sequence[int]:
+    if num_layers < 1:
+        raise ValueError(f"'num_layers' must be at least 1 (got {num_layers})")
+    return [first] + [hidden] * (num_layers - 1) + [last]
+
+
+class _Stack(Module):
+    """Layers with dropout before each and an activation between them."""
+
+    layers: ModuleList
+    dropout: float
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew."""
+        for layer in self.layers:
+            layer.reset_parameters()
+
+    def forward(
+        self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None
+    ) -> Tensor:
+        """Class scores of every node.
+
+        Shapes:
+            - **x:** :math:`(N, F)`, dense or :class:`~gsparse.train.SparseFeatures`
+            - **edge_index:** :math:`(2, E)`
+            - **edge_weight:** :math:`(E,)`
+            - **output:** :math:`(N, C)`
+        """
+        for i, layer in enumerate(self.layers):
+            x = dropout(x, self.dropout, self.training)
+            x = self._apply_layer(layer, x, edge_index, edge_weight)
+            if i + 1 < len(self.layers):
+                x = self._activate(x)
+        return x
+
+    def _activate(self, x: Tensor) -> Tensor:
+        return relu(x)
+
+    def _apply_layer(
+        self, layer: Module, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None
+    ) -> Tensor:
+        return layer(x, edge_index, edge_weight=edge_weight)
+
+
+class GCN(_Stack):
+    """A stack of :class:`~gsparse.nn.FastGCNConv` with ReLU.
+
+    Args:
+        in_channels: Number of features.
+        hidden_channels: Width of the hidden layers.
+        out_channels: Number of classes.
+        num_layers: Number of layers.
+        dropout: Probability of dropping each input of each layer.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        num_layers: int = 2,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        widths = _widths(in_channels, hidden_channels, out_channels, num_layers)
+        pairs = zip(widths, widths[1:], strict=False)
+        self.layers = ModuleList(FastGCNConv(a, b) for a, b in pairs)
+        self.dropout = dropout
+
+
+class SAGE(_Stack):
+    """A stack of :class:`~gsparse.nn.FastSAGEConv` (mean) with ReLU.
+
+    Args:
+        in_channels: Number of features.
+        hidden_channels: Width of the hidden layers.
+        out_channels: Number of classes.
+        num_layers: Number of layers.
+        dropout: Probability of dropping each input of each layer.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        num_layers: int = 2,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        widths = _widths(in_channels, hidden_channels, out_channels, num_layers)
+        pairs = zip(widths, widths[1:], strict=False)
+        self.layers = ModuleList(FastSAGEConv(a, b) for a, b in pairs)
+        self.dropout = dropout
+
+
+class MLP(_Stack):
+    """The same stack without a graph: the row that says what the edges are worth.
+
+    Args:
+        in_channels: Number of features.
+        hidden_channels: Width of the hidden layers.
+        out_channels: Number of classes.
+        num_layers: Number of layers.
+        dropout: Probability of dropping each input of each layer.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        num_layers: int = 2,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        widths = _widths(in_channels, hidden_channels, out_channels, num_layers)
+        pairs = zip(widths, widths[1:], strict=False)
+        self.layers = ModuleList(Linear(a, b) for a, b in pairs)
+        self.dropout = dropout
+
+    def _apply_layer(
+        self, layer: Module, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None
+    ) -> Tensor:
+        return layer(x)
+
+
+class GAT(_Stack):
+    """A stack of GAT layers with ELU, heads concatenated and averaged at the output.
+
+    Args:
+        in_channels: Number of features.
+        hidden_channels: Width of one head in the hidden layers.
+        out_channels: Number of classes.
+        num_layers: Number of layers.
+        heads: Heads of the hidden layers.
+        output_heads: Heads of the last layer, averaged.
+        dropout: Probability of dropping each input of each layer.
+        attention_dropout: Probability of dropping each attention; ``dropout`` if
+            left out.
+        attention: ``"fused"`` and ``"reference"`` are
+            :class:`~gsparse.nn.FastGATConv`, ``"pyg"`` is PyG's ``GATConv``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        num_layers: int = 2,
+        heads: int = 8,
+        output_heads: int = 1,
+        dropout: float = 0.6,
+        attention_dropout: float | None = None,
+        attention: str = "fused",
+    ) -> None:
+        super().__init__()
+        if attention not in ("fused", "reference", "pyg"):
+            raise ValueError(
+                f"'attention' must be 'fused', 'reference' or 'pyg' (got {attention!r})"
+            )
+        drop = dropout if attention_dropout is None else attention_dropout
+        layers: list[Module] = []
+        width = in_channels
+        for i in range(num_layers):
+            last = i + 1 == num_layers
+            size = out_channels if last else hidden_channels
+            options = {
+                "heads": output_heads if last else heads,
+                "concat": not last,
+                "dropout": drop,
+            }
+            if attention == "pyg":
+                layers.append(GATConv(width, size, **options))
+            else:
+                layers.append(FastGATConv(width, size, attention=attention, **options))
+            width = size * heads
+        self.layers = ModuleList(layers)
+        self.dropout = dropout
+
+    def _activate(self, x: Tensor) -> Tensor:
+        return elu(x)
+
+    def _apply_layer(
+        self, layer: Module, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None
+    ) -> Tensor:
+        if isinstance(layer, FastGATConv):
+            return layer(x, edge_index, edge_weight=edge_weight)
+        if edge_weight is not None:
+            raise ValueError("attention='pyg' takes no 'edge_weight'; use 'fused'")
+        return layer(x, edge_index)
+
+
+def build_model(
+    name: str, in_channels: int, out_channels: int, **options: object
+) -> Module:
+    """The standard model of this name: gcn, gat, sage or mlp.
+
+    Raises:
+        ValueError: If there is no such model.
+    """
+    models: dict[str, type[Module]] = {"gcn": GCN, "gat": GAT, "sage": SAGE, "mlp": MLP}
+    if name.lower() not in models:
+        raise ValueError(f"'model' must be one of {sorted(models)} (got {name!r})")
+    hidden = options.pop("hidden_channels", 16)
+    return models[name.lower()](in_channels, hidden, out_channels, **options)
+
+
+__all__ = ["GAT", "GCN", "MLP", "SAGE", "build_model"]
