@@ -1,0 +1,169 @@
+"""Compiled loops for Laplacian systems: rows, products, vectors, random signs.
+
+Every sum runs over a row or over a block of fixed size, so that no result depends on
+the number of threads.
+"""
+
+import numpy as np
+
+from gsparse.kernels.scalar import stack
+from gsparse.kernels.threads import jit, take_block
+
+#: Rows a thread takes at a time; partial sums are kept per block of this size.
+ROWS = 1024
+#: Columns whose sums stay in registers; a block of vectors is walked in this width.
+WIDTH = 8
+
+
+@jit()
+def count_rows(row: np.ndarray, col: np.ndarray, ptr: np.ndarray) -> int:
+    """Row pointers of the symmetric structure whose upper half is ``(row, col)``.
+
+    Returns:
+        The first pair that is out of range or out of order, or -1.
+    """
+    for e in range(row.shape[0]):
+        if not 0 <= row[e] < col[e] < ptr.shape[0] - 1:
+            return e
+        if e and not (
+            row[e - 1] < row[e] or (row[e - 1] == row[e] and col[e - 1] < col[e])
+        ):
+            return e
+        ptr[row[e] + 1] += 1
+        ptr[col[e] + 1] += 1
+    for v in range(ptr.shape[0] - 1):
+        ptr[v + 1] += ptr[v]
+    return -1
+
+
+@jit()
+def fill_rows(
+    row: np.ndarray,
+    col: np.ndarray,
+    weight: np.ndarray,
+    ptr: np.ndarray,
+    indices: np.ndarray,
+    values: np.ndarray,
+) -> None:
+    """Neighbours in ascending order, because the pairs are sorted by ``(row, col)``."""
+    place = ptr[:-1].copy()
+    weighted = weight.shape[0] > 0
+    for e in range(row.shape[0]):  # first the smaller neighbours of every node,
+        v = col[e]
+        indices[place[v]] = row[e]
+        if weighted:
+            values[place[v]] = weight[e]
+        place[v] += 1
+    for e in range(row.shape[0]):  # then the larger ones
+        u = row[e]
+        indices[place[u]] = col[e]
+        if weighted:
+            values[place[u]] = weight[e]
+        place[u] += 1
+
+
+@jit()
+def row_sums(
+    row: np.ndarray, col: np.ndarray, weight: np.ndarray, out: np.ndarray
+) -> None:
+    """Weighted degrees in float64, added in the order of the pairs."""
+    for e in range(row.shape[0]):
+        out[row[e]] += weight[e]
+        out[col[e]] += weight[e]
+
+
+@jit(fastmath=True)
+def product(
+    counter: np.ndarray,
+    ptr: np.ndarray,
+    indices: np.ndarray,
+    values: np.ndarray,
+    diagonal: np.ndarray,
+    X: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """``out = D X - A X`` (``A X`` where the diagonal is empty)."""
+    num_nodes, k = X.shape
+    weighted, whole = values.shape[0] > 0, diagonal.shape[0] > 0
+    full = k // WIDTH * WIDTH
+    total = stack(8, X[0, 0])
+    while True:
+        block = take_block(counter)
+        if block * ROWS >= num_nodes:
+            break
+        for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
+            for base in range(0, full, WIDTH):
+                for c in range(WIDTH):
+                    total[c] = 0
+                if weighted:
+                    for e in range(ptr[u], ptr[u + 1]):
+                        v, w = indices[e], values[e]
+                        for c in range(WIDTH):
+                            total[c] += w * X[v, base + c]
+                else:
+                    for e in range(ptr[u], ptr[u + 1]):
+                        v = indices[e]
+                        for c in range(WIDTH):
+                            total[c] += X[v, base + c]
+                for c in range(WIDTH):
+                    if whole:
+                        out[u, base + c] = diagonal[u] * X[u, base + c] - total[c]
+                    else:
+                        out[u, base + c] = total[c]
+            for c in range(full, k):
+                single = X[u, c] * 0
+                for e in range(ptr[u], ptr[u + 1]):
+                    w = values[e] if weighted else X[u, c] * 0 + 1
+                    single += w * X[indices[e], c]
+                out[u, c] = diagonal[u] * X[u, c] - single if whole else single
+
+
+@jit(fastmath=True)
+def block_dot(
+    counter: np.ndarray, X: np.ndarray, Y: np.ndarray, partial: np.ndarray
+) -> None:
+    """Column-wise products of each block of rows, summed in float64."""
+    num_nodes, k = X.shape
+    while True:
+        block = take_block(counter)
+        if block * ROWS >= num_nodes:
+            break
+        for c in range(k):
+            partial[block, c] = 0
+        for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
+            for c in range(k):
+                partial[block, c] += np.float64(X[u, c]) * np.float64(Y[u, c])
+
+
+@jit(fastmath=True)
+def descend(
+    counter: np.ndarray,
+    alpha: np.ndarray,
+    P: np.ndarray,
+    Q: np.ndarray,
+    X: np.ndarray,
+    R: np.ndarray,
+) -> None:
+    """``X += alpha P`` and ``R -= alpha Q`` in one pass, alpha per column."""
+    num_nodes, k = X.shape
+    while True:
+        block = take_block(counter)
+        if block * ROWS >= num_nodes:
+            break
+        for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
+            for c in range(k):
+                X[u, c] += alpha[c] * P[u, c]
+                R[u, c] -= alpha[c] * Q[u, c]
+
+
+@jit(fastmath=True)
+def turn(counter: np.ndarray, beta: np.ndarray, Z: np.ndarray, P: np.ndarray) -> None:
+    """``P = Z + beta P``, beta per column."""
+    num_nodes, k = P.shape
+    while True:
+        block = take_block(counter)
+        if block * ROWS >= num_nodes:
+            break
+        for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
+            for c in range(k):
+                P[u, c] = Z[u, c] + beta[c] * P[u, c]

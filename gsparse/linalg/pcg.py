@@ -1,0 +1,235 @@
+"""Preconditioned conjugate gradients for many right-hand sides at once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gsparse.kernels.laplacian import ROWS, block_dot, descend, turn
+from gsparse.kernels.threads import run_blocks
+
+Preconditioner = Callable[[Tensor], Tensor]
+
+
+class Operator(Protocol):
+    """What a solver needs to know of a Laplacian, wherever its edges are kept."""
+
+    num_nodes: int
+    dtype: torch.dtype
+    diagonal: Tensor  # [N] float64
+
+    @property
+    def component(self) -> Tensor:
+        """Component of each node ``[N]``."""
+        ...
+
+    @property
+    def num_components(self) -> int:
+        """Number of connected components."""
+        ...
+
+    def matmul(self, X: Tensor) -> Tensor:
+        """The product with a block of vectors ``[N, k]``."""
+        ...
+
+
+class PCGState(NamedTuple):
+    """What needs only the matrix: reused for any number of right-hand sides."""
+
+    operator: Operator
+    precondition: Preconditioner
+
+
+class Solution(NamedTuple):
+    """What a solve found.
+
+    Attributes:
+        x: Solution of mean zero on every component ``[N, k]``.
+        converged: Whether every column reached the tolerance.
+        num_iters: Products with the matrix inside the iteration.
+        residual: Relative residual of each column ``[k]``, computed afresh from ``x``
+            and measured in the norm of the preconditioner.
+    """
+
+    x: Tensor
+    converged: bool
+    num_iters: int
+    residual: Tensor
+
+
+def jacobi(L: Operator) -> Preconditioner:
+    """Division by the diagonal (isolated nodes stay 0)."""
+    inverse = torch.where(L.diagonal > 0, 1 / L.diagonal, 0.0).to(L.dtype)[:, None]
+    return lambda R: R * inverse
+
+
+@dataclass(frozen=True)
+class PCG:
+    r"""Solves :math:`LX = B` by preconditioned conjugate gradients.
+
+    The block shares its passes over the graph; each column has its own step lengths,
+    so that its result does not depend on its neighbours. Inner products are summed in
+    fixed blocks in float64: any number of threads gives the same bits.
+
+    Quick on dense, well connected graphs (a handful of iterations); slow where paths
+    are long or weights spread over many orders of magnitude, about
+    :math:`\sqrt{\kappa}` iterations: factorise those.
+
+    Args:
+        rtol: Largest relative residual :math:`\|r\| / \|b\|` of a column, in the norm
+            :math:`\|r\|^2 = r^T M^{-1} r` of the preconditioner.
+        max_iter: Largest number of iterations.
+        preconditioner: Makes :math:`M^{-1}` from the operator.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.linalg import PCG, Laplacian
+        >>> row, col = torch.tensor([[0, 1], [1, 2]])
+        >>> solver = PCG(rtol=1e-10)
+        >>> state = solver.init(Laplacian(row, col, None, num_nodes=3))
+        >>> b = torch.tensor([[1.0], [0.0], [-1.0]], dtype=torch.float64)
+        >>> solver.solve(state, b).x.view(-1)
+        tensor([ 1.,  0., -1.], dtype=torch.float64)
+    """
+
+    rtol: float = 1e-8
+    max_iter: int = 1000
+    preconditioner: Callable[[Operator], Preconditioner] = jacobi
+
+    def __post_init__(self) -> None:
+        if not self.rtol > 0:
+            raise ValueError(f"'rtol' must be positive (got {self.rtol})")
+        if self.max_iter < 1:
+            raise ValueError(f"'max_iter' must be at least 1 (got {self.max_iter})")
+
+    def init(self, L: Operator) -> PCGState:
+        """Prepare what needs only the matrix."""
+        return PCGState(L, self.preconditioner(L))
+
+    def solve(self, state: PCGState, B: Tensor, *, check: bool = True) -> Solution:
+        """Solve for a block of right-hand sides.
+
+        Args:
+            state: From :meth:`init`.
+            B: Right-hand sides; each must sum to zero on every component.
+            check: Raise when not converged; otherwise the solution says so.
+
+        Returns:
+            The solution of smallest norm.
+
+        Shapes:
+            - **B:** :math:`(N, k)`
+
+        Raises:
+            ValueError: If a right-hand side does not sum to zero on a component.
+            RuntimeError: If ``check`` and the tolerance was not reached.
+        """
+        L, precondition = state
+        _check_sums(L, B)
+        X, R, total = torch.zeros_like(B), B, 0
+        size = norm(B, precondition(B))
+        residual = torch.ones_like(size)
+        while True:  # rounding parts the iterated residual from the true one: restart
+            step, _, num_iters = iterate(
+                state, R, self.rtol * size, self.max_iter - total
+            )
+            X += step
+            total += num_iters
+            R = B - L.matmul(X)
+            before, residual = residual, _ratio(norm(R, precondition(R)), size)
+            converged = bool((residual <= self.rtol).all())
+            if converged or total >= self.max_iter or not (2 * residual < before).any():
+                break
+        if check and not converged:
+            raise RuntimeError(
+                f"PCG must reach rtol={self.rtol:g} (got a residual of "
+                f"{residual.max().item():.2g} after {total} iterations in {L.dtype}); "
+                "raise 'max_iter' or 'rtol', use float64, or factorise "
+                "(method='exact') where weights spread over many orders of magnitude"
+            )
+        return Solution(_centre(L, X), converged, total, residual)
+
+
+def iterate(
+    state: PCGState, B: Tensor, goal: Tensor, max_iter: int
+) -> tuple[Tensor, Tensor, int]:
+    """The bare iteration, Algorithm 9.1 of Saad's "Iterative Methods", from zero.
+
+    Args:
+        state: From :meth:`PCG.init`.
+        B: Right-hand sides ``[N, k]``.
+        goal: Norm at which each column may stop ``[k]`` (all go on until all may).
+        max_iter: Largest number of iterations.
+
+    Returns:
+        The solutions and residuals ``[N, k]``, and the number of iterations.
+    """
+    L, precondition = state
+    X, R = torch.zeros_like(B), B.clone()  # step 1
+    Z = precondition(R)
+    P, rz, num_iters = Z.clone(), dot(R, Z), 0
+    while num_iters < max_iter and not (rz <= goal**2).all():  # step 2
+        Q = L.matmul(P)
+        alpha = _ratio(rz, dot(P, Q))  # step 3
+        _run(descend, alpha.to(B.dtype), P, Q, X, R)  # steps 4 and 5
+        Z = precondition(R)  # step 6
+        new = dot(R, Z)
+        beta = _ratio(new, rz)  # step 7
+        _run(turn, beta.to(B.dtype), Z, P)  # step 8
+        rz = new
+        num_iters += 1
+    return X, R, num_iters
+
+
+def dot(X: Tensor, Y: Tensor) -> Tensor:
+    """Inner products of columns, in fixed blocks: float64 ``[k]``."""
+    partial = np.zeros((-(-X.size(0) // ROWS), X.size(1)))
+    if X.numel():
+        run_blocks(block_dot, X.numel(), X.numpy(), Y.numpy(), partial)
+    return torch.from_numpy(partial.sum(axis=0))
+
+
+def norm(R: Tensor, Z: Tensor) -> Tensor:
+    """Norm of residuals given their preconditioned selves ``[k]``."""
+    return dot(R, Z).clamp_(min=0).sqrt_()
+
+
+def _run(kernel: Callable[..., None], factor: Tensor, *blocks: Tensor) -> None:
+    arrays = [block.numpy() for block in (factor, *blocks)]
+    run_blocks(kernel, blocks[0].numel(), *arrays)
+
+
+def _ratio(a: Tensor, b: Tensor) -> Tensor:
+    """``a / b``, and 0 where ``b`` is: such a column is done."""
+    return torch.where(b > 0, a / b, 0.0)
+
+
+def _component_sums(L: Operator, B: Tensor) -> Tensor:
+    out = torch.zeros(L.num_components, B.size(1), dtype=torch.float64)
+    return out.index_add_(0, L.component.long(), B.double())
+
+
+def _centre(L: Operator, X: Tensor) -> Tensor:
+    size = L.component.long().bincount(minlength=L.num_components)
+    mean = _component_sums(L, X) / size[:, None]
+    return X - mean[L.component.long()].to(X.dtype)
+
+
+def _check_sums(L: Operator, B: Tensor) -> None:
+    if B.dim() != 2 or B.size(0) != L.num_nodes:
+        raise ValueError(
+            f"'B' must have shape [{L.num_nodes}, k] (got {list(B.shape)})"
+        )
+    total = _component_sums(L, B)
+    bound = 100 * torch.finfo(B.dtype).eps * _component_sums(L, B.abs())
+    if (total.abs() > bound).any():
+        part, column = (int(i) for i in (total.abs() > bound).nonzero()[0])
+        raise ValueError(
+            f"'B' must sum to zero on every component (column {column} got "
+            f"{total[part, column].item():.3g} on component {part} of "
+            f"{L.num_components}, that of node "
+            f"{int((L.component == part).nonzero()[0])})"
+        )

@@ -1,0 +1,231 @@
+"""Effective resistance of every edge, by the cheapest method that is good enough."""
+
+import logging
+import math
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from gsparse.edges import draw_seed, pair_weight, spread, undirected_pairs
+from gsparse.linalg.exact import MAX_CORE, exact_resistance, predict_exact
+from gsparse.linalg.jl import FIRST, jl_resistance
+from gsparse.linalg.trees import WalkBudgetError, tree_resistance
+
+Method = Literal["auto", "exact", "tree", "jl"]
+
+#: Speed of a core of a CPU: dense operations, neighbours of a block, steps of a walk.
+FLOPS, GATHERS, STEPS = 2e10, 1e8, 2e7
+#: Exact results are worth waiting this long for, in seconds.
+PATIENCE = 1.0
+#: Graphs with more nodes and a larger mean degree leave a core too large to invert.
+DENSE_DEGREE = 16
+#: Weights spread wider than this make walks and conjugate gradients crawl.
+WIDE = 1e8
+
+_LOG = logging.getLogger(__name__)
+
+
+class ResistanceResult(NamedTuple):
+    """Resistances of the pairs, and how they were found.
+
+    Attributes:
+        resistance: One value per pair ``[M]``, float64.
+        method: The method used: ``"exact"``, ``"tree"`` or ``"jl"``.
+        error: Predicted root mean square of the relative error; 0 for exact.
+        clipped: Share of the pairs whose estimate had to be clipped to 1 / w.
+        seconds: Predicted seconds of each method, where ``"auto"`` had to choose.
+    """
+
+    resistance: Tensor
+    method: str
+    error: float = 0.0
+    clipped: float = 0.0
+    seconds: dict[str, float] | None = None
+
+
+def pair_resistance(
+    row: Tensor,
+    col: Tensor,
+    weight: Tensor | None,
+    num_nodes: int,
+    *,
+    method: Method = "auto",
+    seed: int | None = None,
+    tolerance: float = 0.05,
+) -> ResistanceResult:
+    """:func:`effective_resistance` for pairs in canonical order.
+
+    Args:
+        row: Smaller end point of each pair, sorted by ``(row, col)``, no duplicates.
+        col: Larger end points.
+        weight: Conductances, non-negative; ``None`` for ones.
+        num_nodes: Number of nodes.
+        method: See :func:`effective_resistance`.
+        seed: Number of the random stream; ``None`` draws one from torch's generator.
+        tolerance: Root mean square of the relative error that ``"tree"`` and ``"jl"``
+            aim at.
+
+    Returns:
+        The resistances, on the device of ``row``, and the method that found them.
+
+    Shapes:
+        - **row**, **col**, **weight:** :math:`(M,)`
+
+    Raises:
+        ValueError: For an unknown ``method`` or a ``tolerance`` that is not positive.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.linalg import pair_resistance
+        >>> row, col = torch.tensor([[0, 0, 1], [1, 2, 2]])
+        >>> result = pair_resistance(row, col, None, num_nodes=3)
+        >>> result.method, result.resistance
+        ('exact', tensor([0.6667, 0.6667, 0.6667], dtype=torch.float64))
+    """
+    if method not in get_args(Method):
+        raise ValueError(f"'method' must be one of {get_args(Method)} (got {method!r})")
+    if not tolerance > 0:
+        raise ValueError(f"'tolerance' must be positive (got {tolerance})")
+    pairs = (row.cpu(), col.cpu(), None if weight is None else weight.cpu(), num_nodes)
+    seed = draw_seed(seed)
+    if method != "auto":
+        result = _run(method, pairs, tolerance, seed)
+    else:
+        seconds = _predict(pairs, tolerance)
+        result = _run_first(
+            sorted(seconds, key=seconds.__getitem__), pairs, tolerance, seed
+        )
+        result = result._replace(seconds=seconds)
+        _LOG.info(
+            "effective resistance of %d pairs by method %r; predicted seconds: %s",
+            row.numel(),
+            result.method,
+            {name: float(f"{value:.2g}") for name, value in seconds.items()},
+        )
+    return result._replace(resistance=result.resistance.to(row.device))
+
+
+def effective_resistance(
+    edge_index: Tensor,
+    edge_weight: Tensor | None = None,
+    num_nodes: int | None = None,
+    *,
+    method: Method = "auto",
+    seed: int | None = None,
+) -> Tensor:
+    r"""Effective resistance between the end points of every edge.
+
+    Every edge is a conductor of :math:`w` siemens; :math:`R_{uv}` is the potential
+    difference that drives one ampere from :math:`u` to :math:`v`,
+
+    .. math::
+        R_{uv} = (e_u - e_v)^T L^+ (e_u - e_v), \qquad
+        \sum_{uv} w_{uv} R_{uv} = N - c
+
+    for :math:`c` components. The value returned is :math:`R`, not :math:`w R`.
+
+    Methods: ``"exact"`` eliminates and inverts (to rounding; graphs that are sparse, or
+    below some 10,000 nodes); ``"jl"`` solves for random currents (dense graphs of any
+    size); ``"tree"`` draws random spanning trees (sparse graphs of any size). The
+    last two aim at a relative error of 5 % in the root mean square, and their
+    bridges are exact. ``"auto"`` takes the one with the smallest predicted cost,
+    ``"exact"`` whenever that takes about a second, and logs its choice.
+
+    Args:
+        edge_index: Edges of an undirected graph, both directions listed.
+        edge_weight: Conductances, non-negative; ``None`` for ones. Parallel edges are
+            conductances that add and share one resistance.
+        num_nodes: Number of nodes; the largest id plus one if left out.
+        method: ``"auto"``, ``"exact"``, ``"tree"`` or ``"jl"``.
+        seed: Number of the random stream; ``None`` draws one from torch's generator.
+
+    Returns:
+        One value per entry in float64, equal for both directions, 0 for self-loops,
+        infinite where only an edge of weight 0 joins the end points.
+
+    Shapes:
+        - **edge_index:** :math:`(2, E)`
+        - **edge_weight**, **output:** :math:`(E,)`
+
+    Raises:
+        ValueError: If the graph is directed, a weight is negative or not finite, or
+            ``method`` is unknown.
+
+    Example:
+        A square: one edge against the three others in series.
+
+        >>> from gsparse.data import cycle
+        >>> from gsparse.linalg import effective_resistance
+        >>> effective_resistance(cycle(4).edge_index)[:4]
+        tensor([0.7500, 0.7500, 0.7500, 0.7500], dtype=torch.float64)
+    """
+    pairs = undirected_pairs(edge_index, num_nodes)
+    weight = pair_weight(edge_index, edge_weight, pairs, name="effective resistance")
+    result = pair_resistance(
+        pairs.row, pairs.col, weight, pairs.num_nodes, method=method, seed=seed
+    )
+    return spread(pairs, result.resistance)
+
+
+_Pairs = tuple[Tensor, Tensor, Tensor | None, int]
+
+
+def _run(method: str, pairs: _Pairs, tolerance: float, seed: int) -> ResistanceResult:
+    if method == "exact":
+        return ResistanceResult(exact_resistance(*pairs), "exact")
+    if method == "jl":
+        found = jl_resistance(*pairs, tolerance=tolerance, seed=seed)
+        return ResistanceResult(found.resistance, "jl", found.error, found.clipped)
+    drawn = tree_resistance(*pairs, num_trees=_num_trees(pairs, tolerance), seed=seed)
+    joined = torch.isfinite(drawn.resistance)
+    share = drawn.variance[joined] / drawn.resistance[joined] ** 2
+    error = math.sqrt(share.mean()) if share.numel() else 0.0
+    return ResistanceResult(drawn.resistance, "tree", error)
+
+
+def _run_first(
+    methods: list[str], pairs: _Pairs, tolerance: float, seed: int
+) -> ResistanceResult:
+    """The first method that gets through; the last one may raise."""
+    for method in methods[:-1]:
+        try:
+            return _run(method, pairs, tolerance, seed)
+        except (WalkBudgetError, RuntimeError) as error:
+            _LOG.info("method %r gave up: %s", method, error)
+    return _run(methods[-1], pairs, tolerance, seed)
+
+
+def _predict(pairs: _Pairs, tolerance: float) -> dict[str, float]:
+    """Seconds each method would take; a method that must fail is left out."""
+    row, col, weight, num_nodes = pairs
+    num_pairs, cores = row.numel(), torch.get_num_threads()
+    degree = 2 * num_pairs / max(num_nodes, 1)
+    seconds = {}
+    # The share of R left to sampling falls with the degree (measured: 1.3 / degree).
+    columns = max(FIRST, 2 * min(1.0, 1.3 / max(degree, 1)) ** 2 / tolerance**2)
+    products = columns / 8 * (10 + 100 / max(degree, 1))
+    seconds["jl"] = products * 2 * num_pairs / GATHERS / cores
+    walks = _num_trees(pairs, tolerance) * 3 * num_nodes
+    seconds["tree"] = walks / STEPS / cores
+    if weight is not None and _spread(weight) > WIDE:
+        seconds = {name: 1e3 * value for name, value in seconds.items()}
+    if num_nodes <= MAX_CORE or degree <= DENSE_DEGREE:
+        cost = predict_exact(row, col, num_nodes)
+        exact = cost.flops / FLOPS / cores
+        if cost.bytes <= 9 * MAX_CORE**2:
+            seconds["exact"] = 0.0 if exact < PATIENCE else exact
+    return seconds
+
+
+def _num_trees(pairs: _Pairs, tolerance: float) -> int:
+    """Trees after which a pair of mean leverage p has relative variance (1 - p)/pT."""
+    row, _, _, num_nodes = pairs
+    return max(
+        64, math.ceil(max(row.numel() / max(num_nodes, 1) - 1, 0) / tolerance**2)
+    )
+
+
+def _spread(weight: Tensor) -> float:
+    used = weight[weight > 0]
+    return float(used.max() / used.min()) if used.numel() else 1.0
