@@ -1,6 +1,6 @@
 """Compiled inner loops behind torch custom ops."""
 
-from gsparse.kernels.attention import gat_attention, gatv2_attention
+from gsparse.kernels.attention import gat_attention, gat_layer, gatv2_attention
 from gsparse.kernels.attention_reference import (
     gat_attention_reference,
     gatv2_attention_reference,
@@ -15,6 +15,7 @@ __all__ = [
     "clear_graphs",
     "gat_attention",
     "gat_attention_reference",
+    "gat_layer",
     "gatv2_attention",
     "gatv2_attention_reference",
     "graph_of",

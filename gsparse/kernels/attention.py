@@ -1,9 +1,11 @@
 """GAT attention over a graph, fused: no tensor of size edges times channels."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from gsparse.kernels.attention_cpu import MAX_HEADS, MAX_WIDTH
+from gsparse.kernels.attention_forward_cpu import MAX_HEADS, MAX_WIDTH
 from gsparse.kernels.attention_op import gat_forward
 from gsparse.kernels.attention_reference import (
     gat_attention_reference,
@@ -97,24 +99,88 @@ def gat_attention(
     _check_shape("alpha_src", alpha_src, heads)
     _check_shape("alpha_dst", alpha_dst, heads)
     check_edges(graph, weight, dropout, seed)
-    options = {"negative_slope": negative_slope, "dropout": dropout}
+    options: dict[str, Any] = {"negative_slope": negative_slope, "dropout": dropout}
     if not is_fused(x):
         return gat_attention_reference(
             graph, alpha_src, alpha_dst, x, weight, seed=seed, **options
         )
-    inputs = (alpha_src.to(x.dtype), alpha_dst.to(x.dtype), x)
-    weight = x.new_empty(0) if weight is None else weight.to(x.dtype)
-    tensors = (*inputs, weight)
-    save = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-    out, *_ = gat_forward(
-        structure(graph),
-        *tensors,
-        torch.zeros((), dtype=torch.int64) if seed is None else seed,
-        float(negative_slope),
-        float(dropout),
-        save,
-    )
-    return out
+    empty = x.new_empty(0)
+    alphas = (alpha_src.to(x.dtype), alpha_dst.to(x.dtype))
+    return _run(graph, (*alphas, x, weight, empty, empty), **options, seed=seed)
+
+
+def gat_layer(
+    graph: Graph,
+    x: Tensor,
+    att_src: Tensor,
+    att_dst: Tensor,
+    bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    *,
+    negative_slope: float = 0.2,
+    dropout: float = 0.0,
+    seed: Tensor | None = None,
+) -> Tensor:
+    r""":func:`gat_attention` with the scores made from ``x``, and a bias added.
+
+    .. math::
+        a^{src}_j = \langle att_{src}, x_j \rangle, \qquad
+        a^{dst}_i = \langle att_{dst}, x_i \rangle.
+
+    Doing it in one op spares the gradients of ``x`` from being added up in memory.
+
+    Args:
+        graph: Structure.
+        x: Messages.
+        att_src: One vector a head.
+        att_dst: One vector a head.
+        bias: Added to the output.
+        weight: As for :func:`gat_attention`.
+        negative_slope: Slope of the leaky ReLU below zero.
+        dropout: Probability that a coefficient is dropped, in [0, 1].
+        seed: One int64; needed for ``dropout``.
+
+    Shapes:
+        - **x, output:** :math:`(N, H, C)`
+        - **att_src, att_dst:** :math:`(H, C)`; **bias:** :math:`(H \cdot C,)`
+
+    Raises:
+        ValueError: If a shape does not fit, or ``dropout`` has no seed.
+    """
+    _check_shape("x", x, (graph.num_nodes, *x.shape[1:]))
+    _check_shape("att_src", att_src, tuple(x.shape[1:]))
+    _check_shape("att_dst", att_dst, tuple(x.shape[1:]))
+    check_edges(graph, weight, dropout, seed)
+    options: dict[str, Any] = {
+        "negative_slope": negative_slope,
+        "dropout": dropout,
+        "seed": seed,
+    }
+    if not is_fused(x):
+        alpha_src, alpha_dst = (x * att_src).sum(-1), (x * att_dst).sum(-1)
+        out = gat_attention(graph, alpha_src, alpha_dst, x, weight, **options)
+        return out if bias is None else out + bias.view(x.shape[1:])
+    empty = x.new_empty(0)
+    att = torch.stack([att_src, att_dst]).to(x.dtype)
+    shift = empty if bias is None else bias.to(x.dtype)
+    return _run(graph, (empty, empty, x, weight, att, shift), **options)
+
+
+def _run(
+    graph: Graph,
+    tensors: tuple[Tensor | None, ...],
+    *,
+    negative_slope: float,
+    dropout: float,
+    seed: Tensor | None,
+) -> Tensor:
+    x = tensors[2]
+    assert x is not None
+    given = [x.new_empty(0) if t is None else t.to(x.dtype) for t in tensors]
+    save = torch.is_grad_enabled() and any(t.requires_grad for t in given)
+    seed = torch.zeros((), dtype=torch.int64) if seed is None else seed
+    slope, dropout = float(negative_slope), float(dropout)
+    return gat_forward(structure(graph), *given, seed, slope, dropout, save)[0]
 
 
 def gatv2_attention(
@@ -133,7 +199,7 @@ def gatv2_attention(
     if log_weight is not None:
         weight = log_weight.exp()
     check_edges(graph, weight, dropout, seed)
-    options = {"negative_slope": negative_slope, "dropout": dropout}
+    options: dict[str, Any] = {"negative_slope": negative_slope, "dropout": dropout}
     return gatv2_attention_reference(
         graph, x_src, x_dst, att, weight, seed=seed, **options
     )

@@ -6,31 +6,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gsparse.kernels.attention_cpu import (
-    backward_kernel,
-    forward_kernel,
-    target_kernel,
-)
+from gsparse.kernels.attention_backward_cpu import backward_kernel, targets_kernel
+from gsparse.kernels.attention_forward_cpu import forward_kernel, scores_kernel
 from gsparse.kernels.attention_reference import drop_threshold, mix_seed
 from gsparse.kernels.threads import run_blocks
 
 #: With at least this many ``E * H * C`` products a kernel is compiled for the shape
-#: (about 5 s, kept on disk); smaller inputs use the kernel for any shape.
+#: (some seconds, kept on disk); smaller inputs use the kernel for any shape.
 SPECIALISE_WORK = 2_000_000
 
-_Grads = tuple[Tensor, Tensor, Tensor, Tensor]
+# ruff: noqa: ANN401 (numpy scalars and autograd contexts)
 
 
-def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+def arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+    """What numba takes for tensors."""
     return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)
 
 
-def _shape_key(x: Tensor, work: int) -> tuple[int, int]:
+def shape_key(x: Tensor, num_edges: int) -> tuple[int, int]:
+    """The shape to compile for, or (0, 0) where that does not pay."""
     _, heads, channels = x.shape
+    work = num_edges * heads * channels
     return (heads, channels) if work >= SPECIALISE_WORK else (0, 0)
 
 
-def _drop_rule(seed: Tensor, dropout: float, kind: Any) -> tuple[Any, ...]:  # noqa: ANN401
+def drop_rule(seed: Tensor, dropout: float, kind: Any) -> tuple[Any, ...]:
+    """Keys, threshold and scale of dropout, as numbers of fixed size."""
     key, key2 = mix_seed(int(seed))
     threshold, scale = drop_threshold(dropout)
     return np.uint32(key), np.uint32(key2), np.uint32(threshold), kind(scale)
@@ -43,45 +44,66 @@ def gat_forward(
     alpha_dst: Tensor,
     x: Tensor,
     weight: Tensor,
+    att: Tensor,
+    bias: Tensor,
     seed: Tensor,
     negative_slope: float,
     dropout: float,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> list[Tensor]:
     """Attention output, and with ``save`` what its derivative needs.
 
-    Returns ``out [N, H, C]``, the log of the softmax's denominator ``[N, H]``, and
-    the part of ``out`` and of the softmax's sum that came from scores above zero,
-    ``[N, H, C]`` and ``[N, H]``: the slope of the leaky ReLU is 1 there, so the
-    gradient of ``alpha_dst`` follows from them without another pass over the edges.
-    ``weight`` is empty where edges have none.
+    Scores come in as ``alpha_src`` and ``alpha_dst`` ``[N, H]``, or as ``att``
+    ``[2, H, C]``; the others are empty. ``weight`` and ``bias`` may be empty.
+
+    Returns ``out [N, H, C]``, the log of the softmax's denominator ``[N, H]``, the
+    part of ``out`` and of the softmax's sum that came from scores above zero,
+    ``[N, H, C]`` and ``[N, H]``, and the two scores if they were made here.
     """
     indptr, indices, edge_id, _, _, _, blocks, _ = structure
-    outputs = _empty(x, save)
-    work = indices.numel() * x[0].numel() if x.numel() else 0
-    arrays = _arrays(*outputs)
-    kind = arrays[0].dtype.type
+    made = _outputs(x, att, save)
+    key, width = shape_key(x, indices.numel()), x[:1].numel()
+    blocks_array, x_array = *arrays(blocks), *arrays(x)
+    kind = x_array.dtype.type
+    if att.numel():
+        alpha_src, alpha_dst = (made[4], made[5]) if save else _scores_like(x)
+        inputs, outputs = (
+            (x_array, *arrays(att.flatten())),
+            arrays(alpha_src, alpha_dst),
+        )
+        run_blocks(scores_kernel(*key), x.numel(), blocks_array, inputs, outputs)
     run_blocks(
-        forward_kernel(*_shape_key(x, work)),
-        work,
-        _arrays(blocks, indptr, indices, edge_id),
-        _arrays(alpha_src, alpha_dst, x, weight),
+        forward_kernel(*key),
+        indices.numel() * width,
+        (blocks_array, *arrays(indptr, indices, edge_id)),
+        (*arrays(alpha_src, alpha_dst), x_array, *arrays(weight, _or_zeros(bias, x))),
         (kind(negative_slope), save),
-        _drop_rule(seed, dropout, kind),
-        arrays,
+        drop_rule(seed, dropout, kind),
+        arrays(*made[:4]),
     )
-    return outputs
+    return made
 
 
-def _empty(x: Tensor, save: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _or_zeros(bias: Tensor, x: Tensor) -> Tensor:
+    return bias if bias.numel() else x.new_zeros(x.size(1) * x.size(2))
+
+
+def _scores_like(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x.new_empty(x.shape[:2]), x.new_empty(x.shape[:2])
+
+
+def _outputs(x: Tensor, att: Tensor, save: bool) -> list[Tensor]:
     num_nodes, heads, channels = x.shape
     kept = num_nodes if save else 0
-    return (
+    scored = num_nodes if save and att.numel() else 0
+    return [
         x.new_empty(num_nodes, heads, channels),
         x.new_empty(kept, heads),
         x.new_empty(kept, heads, channels),
         x.new_empty(kept, heads),
-    )
+        x.new_empty(scored, heads),
+        x.new_empty(scored, heads),
+    ]
 
 
 @gat_forward.register_fake
@@ -91,12 +113,14 @@ def _(
     alpha_dst: Tensor,
     x: Tensor,
     weight: Tensor,
+    att: Tensor,
+    bias: Tensor,
     seed: Tensor,
     negative_slope: float,
     dropout: float,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return _empty(x, save)
+) -> list[Tensor]:
+    return _outputs(x, att, save)
 
 
 @torch.library.custom_op("gsparse::gat_backward", mutates_args=(), device_types="cpu")
@@ -106,52 +130,71 @@ def gat_backward(
     alpha_dst: Tensor,
     x: Tensor,
     weight: Tensor,
+    att: Tensor,
+    bias: Tensor,
     seed: Tensor,
     forward: list[Tensor],
     grad: Tensor,
     negative_slope: float,
     dropout: float,
     weight_grad: bool,
-) -> _Grads:
-    """Gradients of ``alpha_src, alpha_dst, x, weight`` (the last may be empty)."""
+) -> list[Tensor]:
+    """Gradients of ``alpha_src, alpha_dst, x, weight, att, bias``.
+
+    Those of inputs that were empty are empty; so is that of ``weight`` unless
+    ``weight_grad``.
+    """
     _, _, edge_id, t_indptr, t_indices, t_perm, blocks, t_blocks = structure
-    num_nodes, heads, _ = x.shape
-    grads = _empty_grads(alpha_src, alpha_dst, x, weight, weight_grad)
-    work = t_indices.numel() * x[0].numel() if x.numel() else 0
-    record = x.new_empty(num_nodes, 3, heads)
-    x_array, grad_array = _arrays(x, grad)
+    width, num_blocks = x.size(1) * x.size(2), blocks.numel() - 1
+    key = shape_key(x, t_indices.numel())
+    if att.numel():
+        alpha_src, alpha_dst = forward[4:]
+    record = x.new_empty(x.size(0), 3, x.size(1))
+    grad_src, grad_dst = _scores_like(x)
+    grad_x, grad_bias = x.new_empty(x.shape), x.new_zeros(num_blocks, width)
+    grad_weight = weight.new_zeros(weight.shape if weight_grad else (0,))
+    grad_att = x.new_zeros(num_blocks, 2 * width) if att.numel() else x.new_zeros(0, 0)
+    x_array, grad_array = arrays(x, grad)
     kind = x_array.dtype.type
-    key = _shape_key(x, work)
     run_blocks(
-        target_kernel(*key),
+        targets_kernel(*key),
         x.numel(),
-        blocks.numpy(),
-        (*_arrays(alpha_dst, *forward), grad_array),
+        *arrays(blocks),
+        (*arrays(alpha_dst, *_saved(forward)), grad_array, *arrays(_or_zeros(bias, x))),
         kind(negative_slope),
-        _arrays(record, grads[1]),
+        arrays(record, grad_dst, grad_bias),
     )
     run_blocks(
         backward_kernel(*key),
-        work,
-        _arrays(t_blocks, t_indptr, t_indices, t_perm, edge_id),
-        (*_arrays(alpha_src, record), x_array, *_arrays(weight), grad_array),
+        t_indices.numel() * width,
+        arrays(t_blocks, t_indptr, t_indices, t_perm, edge_id),
+        (
+            *arrays(alpha_src, record),
+            x_array,
+            *arrays(weight),
+            grad_array,
+            *arrays(att.flatten(), grad_dst),
+        ),
         (kind(negative_slope), weight_grad),
-        _drop_rule(seed, dropout, kind),
-        _arrays(grads[0], grads[2], grads[3]),
+        drop_rule(seed, dropout, kind),
+        arrays(grad_src, grad_x, grad_weight, grad_att),
     )
-    return grads
+    if att.numel():
+        return [
+            grad_src.new_empty(0),
+            grad_src.new_empty(0),
+            grad_x,
+            grad_weight,
+            grad_att.sum(dim=0).view(att.shape),
+            grad_bias.sum(dim=0)[: bias.numel()],
+        ]
+    sums = grad_bias.sum(dim=0)[: bias.numel()]
+    return [grad_src, grad_dst, grad_x, grad_weight, att.new_empty(0), sums]
 
 
-def _empty_grads(
-    alpha_src: Tensor, alpha_dst: Tensor, x: Tensor, weight: Tensor, weight_grad: bool
-) -> _Grads:
-    grad_weight = weight.new_zeros(weight.shape if weight_grad else (0,))
-    return (
-        alpha_src.new_empty(alpha_src.shape),
-        alpha_dst.new_empty(alpha_dst.shape),
-        x.new_empty(x.shape),
-        grad_weight,
-    )
+def _saved(forward: list[Tensor]) -> tuple[Tensor, ...]:
+    out, lse, part, part_sum = forward[:4]
+    return out, lse, part, part_sum
 
 
 @gat_backward.register_fake
@@ -161,17 +204,20 @@ def _(
     alpha_dst: Tensor,
     x: Tensor,
     weight: Tensor,
+    att: Tensor,
+    bias: Tensor,
     seed: Tensor,
     forward: list[Tensor],
     grad: Tensor,
     negative_slope: float,
     dropout: float,
     weight_grad: bool,
-) -> _Grads:
-    return _empty_grads(alpha_src, alpha_dst, x, weight, weight_grad)
+) -> list[Tensor]:
+    tensors = (alpha_src, alpha_dst, x, weight if weight_grad else None, att, bias)
+    return [x.new_empty(0) if t is None else t.new_empty(t.shape) for t in tensors]
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     structure, *tensors, slope, dropout, _ = inputs
     ctx.mark_non_differentiable(*output[1:])
     ctx.set_materialize_grads(False)
@@ -179,23 +225,24 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
     ctx.settings, ctx.count = (slope, dropout), len(structure)
 
 
-def _derive(ctx: Any, grad: Tensor | None, *_: Tensor) -> tuple[Any, ...]:  # noqa: ANN401
+def _derive(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
+    count, grad = ctx.count, grads[0]
     if grad is None:
-        return ([None] * ctx.count, *(None,) * 8)
-    saved, count = ctx.saved_tensors, ctx.count
-    structure, tensors = list(saved[:count]), saved[count : count + 5]
-    weight_grad = bool(ctx.needs_input_grad[4])
-    grads = gat_backward(
-        structure, *tensors, list(saved[count + 5 :]), grad, *ctx.settings, weight_grad
+        return ([None] * count, *(None,) * 10)
+    saved = ctx.saved_tensors
+    structure, tensors = list(saved[:count]), saved[count : count + 7]
+    forward, needed = list(saved[count + 7 :]), ctx.needs_input_grad
+    made = gat_backward(
+        structure, *tensors, forward, grad, *ctx.settings, bool(needed[4])
     )
-    grad_weight = grads[3] if weight_grad else None
-    return ([None] * count, *grads[:3], grad_weight, *(None,) * 4)
+    result = (g if need else None for g, need in zip(made, needed[1:7], strict=True))
+    return ([None] * count, *result, *(None,) * 4)
 
 
 gat_forward.register_autograd(_derive, setup_context=_keep)
 
 
-def refuse_second_derivative(ctx: Any, *grads: Tensor) -> None:  # noqa: ANN401
+def refuse_second_derivative(ctx: Any, grads: list[Tensor]) -> None:
     """The kernels know their first derivative only."""
     raise RuntimeError(
         "fused attention has no second derivative: use attention='reference' "

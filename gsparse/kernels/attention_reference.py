@@ -100,7 +100,9 @@ def _aggregate(
     )
     if dropout > 0:
         bits = 0 if seed is None else int(seed)
-        share = share * attention_dropout(*share.shape, dropout, bits, share)
+        share = share * attention_dropout(
+            share.size(0), share.size(1), dropout, bits, share
+        )
     return torch.zeros_like(x).index_add(0, target, share.unsqueeze(-1) * x[source])
 
 

@@ -7,15 +7,20 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
-from gsparse.kernels.threads import jit
+from gsparse.kernels.threads import intrinsic, jit
 
 # ruff: noqa: ANN401 (numba's typing and code-generation hooks are untyped)
 
+
+def _exp_half(t: Any) -> Any:
+    return np.exp(t * (math.log(2) / 2))
+
+
 #: exp on [-ln 2 / 2, ln 2 / 2]: Chebyshev interpolant of degree 6, relative error 3e-9.
 _EXP = np.polynomial.chebyshev.cheb2poly(
-    np.polynomial.chebyshev.chebinterpolate(lambda t: np.exp(t * math.log(2) / 2), 6)
+    np.polynomial.chebyshev.chebinterpolate(_exp_half, 6)
 ) / (math.log(2) / 2) ** np.arange(7)
 _C0, _C1, _C2, _C3, _C4, _C5, _C6 = (np.float32(c) for c in _EXP)
 _LOG2E = np.float32(1 / math.log(2))
@@ -81,6 +86,9 @@ def prefetch(typingctx: Any, pointer: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(pointer), codegen
+
+
+Pointer = Any
 
 
 @intrinsic

@@ -10,9 +10,12 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 import torch
-from numba.extending import intrinsic
+from numba.extending import intrinsic as typed_intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+#: ``numba.extending.intrinsic``; its change of signature is beyond mypy.
+intrinsic: Any = typed_intrinsic
 
 #: Below this many inner steps a second thread costs more than it brings.
 MIN_WORK = 200_000

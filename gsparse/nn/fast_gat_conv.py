@@ -16,11 +16,12 @@ from torch_geometric.utils import add_self_loops, is_torch_sparse_tensor
 
 from gsparse.kernels import (
     Graph,
-    gat_attention,
+    gat_layer,
     gatv2_attention,
     graph_of,
     weighted_softmax,
 )
+from gsparse.kernels.graph import SelfLoops
 
 # ruff: noqa: ANN401 (PyG's arguments are unions of tensors, pairs and adjacencies)
 
@@ -61,7 +62,7 @@ class _FastAttention(MessagePassing):
 
     def _graph(self, edge_index: Tensor | Graph, num_nodes: int) -> Graph:
         if not isinstance(edge_index, Graph):
-            loops = "replace" if self.add_self_loops else "keep"
+            loops: SelfLoops = "replace" if self.add_self_loops else "keep"
             return graph_of(edge_index, num_nodes, loops)
         if edge_index.num_nodes != num_nodes:
             raise ValueError(
@@ -76,11 +77,11 @@ class _FastAttention(MessagePassing):
         slope = self.negative_slope
         return {"negative_slope": slope, "dropout": dropout, "seed": seed}
 
-    def _finish(self, out: Tensor, residual: Tensor | None) -> Tensor:
+    def _finish(self, out: Tensor, residual: OptTensor, bias: OptTensor) -> Tensor:
         out = out.flatten(1) if self.concat else out.mean(dim=1)
         if residual is not None:
             out = out + residual
-        return out if self.bias is None else out + self.bias
+        return out if bias is None else out + bias
 
     def _explicit_loops(
         self,
@@ -175,7 +176,7 @@ class FastGATConv(_FastAttention, GATConv):
 
     A drop-in for :class:`torch_geometric.nn.GATConv`: same arguments, same parameter
     names (checkpoints load both ways), same output to rounding. Softmax and
-    aggregation are one pass over the edges (:func:`gsparse.kernels.gat_attention`);
+    aggregation are one pass over the edges (:func:`gsparse.kernels.gat_layer`);
     nothing of the size ``edges * heads * channels`` is ever stored.
 
     Beyond PyG's layer it takes ``edge_weight``, non-negative factors of the softmax
@@ -218,7 +219,7 @@ class FastGATConv(_FastAttention, GATConv):
         super().__init__(*args, **kwargs)
         self.attention = attention
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         x: Tensor | OptPairTensor,
         edge_index: Adj | Graph,
@@ -244,25 +245,17 @@ class FastGATConv(_FastAttention, GATConv):
     def _fused(self, x: Tensor, edge_index: Any, edge_weight: OptTensor) -> Tensor:
         residual = None if self.res is None else self.res(x)
         hidden = self.lin(x)
-        alpha_src, alpha_dst = self._scores(hidden)
-        out = gat_attention(
+        fits = self.concat and self.bias is not None
+        out = gat_layer(
             self._graph(edge_index, hidden.size(0)),
-            alpha_src,
-            alpha_dst,
             hidden.view(-1, self.heads, self.out_channels),
+            self.att_src[0],
+            self.att_dst[0],
+            self.bias if fits else None,
             edge_weight,
             **self._options(),
         )
-        return self._finish(out, residual)
-
-    def _scores(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Both halves of the score by one product with a block-diagonal matrix."""
-        eye = torch.eye(self.heads, dtype=hidden.dtype, device=hidden.device)
-        att = torch.cat([self.att_src, self.att_dst]).to(hidden.dtype)  # [2, H, C]
-        blocks = torch.einsum("thc,hg->hctg", att, eye)
-        both = hidden @ blocks.reshape(hidden.size(1), 2 * self.heads)
-        alpha_src, alpha_dst = both.chunk(2, dim=1)
-        return alpha_src, alpha_dst
+        return self._finish(out, residual, None if fits else self.bias)
 
     def edge_update(
         self,
@@ -320,7 +313,7 @@ class FastGATv2Conv(_FastAttention, GATv2Conv):
         super().__init__(*args, **kwargs)
         self.attention = attention
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         x: Tensor | OptPairTensor,
         edge_index: Adj | Graph,
@@ -348,7 +341,7 @@ class FastGATv2Conv(_FastAttention, GATv2Conv):
         out = gatv2_attention(
             graph, x_src, x_dst, self.att[0], edge_weight, **self._options()
         )
-        return self._finish(out, residual)
+        return self._finish(out, residual, self.bias)
 
     def edge_update(
         self,
