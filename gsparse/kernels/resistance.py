@@ -73,8 +73,8 @@ def add_squares(
 ) -> None:
     """Add the squared far parts of the potential difference over each pair.
 
-    ``fields[u]`` holds ``WIDTH`` potentials x of u and then as many currents L x. With y
-    the potentials of the two ends for a unit current while all others are
+    ``fields[u]`` holds ``WIDTH`` potentials x of u and then as many currents L x.
+    With y the potentials of the two ends for a unit current while all others are
     grounded, the far part is ``x_u - x_v - y_u (L x)_u - y_v (L x)_v``.
     """
     near = stack(2, fields[0, 0])

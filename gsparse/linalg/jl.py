@@ -3,23 +3,13 @@
 import math
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from gsparse.kernels.laplacian import WIDTH
 from gsparse.kernels.ordering import minimum_degree
-from gsparse.kernels.resistance import (
-    PAIRS,
-    add_squares,
-    grounded,
-    random_flow,
-    summarise,
-)
-from gsparse.kernels.threads import run_blocks
 from gsparse.linalg.elimination import Elimination, peel
-from gsparse.linalg.laplacian import Laplacian
-from gsparse.linalg.pcg import PCG, iterate, norm
+from gsparse.linalg.flow_sampler import FlowSampler
+from gsparse.linalg.pcg import PCG
 
 #: Nodes of at most this degree are eliminated first,
 MAX_DEGREE = 16
@@ -27,15 +17,6 @@ MAX_DEGREE = 16
 WORTHWHILE = 0.05
 #: Columns drawn before anything is judged from them.
 FIRST = 16
-#: Pairs are solved one by one where the standard error of the leverage w R exceeds this
-#: share of the tolerance,
-SOLVE = 0.4
-#: the worst ones, at most this many.
-SOLVED = 32
-#: Weights spread wider than this are solved in float64.
-SPREAD = 1e4
-
-_NOTHING = torch.empty(0, dtype=torch.float64)
 
 
 class JLEstimate(NamedTuple):
@@ -137,8 +118,6 @@ def jl_resistance(
         raise ValueError(f"'tolerance' must be positive (got {tolerance})")
     if num_columns is not None and num_columns < 1:
         raise ValueError(f"'num_columns' must be at least 1 (got {num_columns})")
-    if row.numel() == 0:
-        return JLEstimate(_NOTHING.clone(), 0.0, 1.0, 0.0, 0, 0)
     settings = (tolerance, num_columns, seed, solver or PCG(min(tolerance / 10, 0.01)))
     if not _is_worthwhile(row, col, weight, num_nodes, max_degree):
         return _project(row, col, weight, num_nodes, *settings)
@@ -183,7 +162,9 @@ def _project(
     seed: int,
     solver: PCG,
 ) -> JLEstimate:
-    sampler = _Sampler(row, col, weight, num_nodes, tolerance, seed, solver)
+    if row.numel() == 0:
+        return JLEstimate(torch.empty(0, dtype=torch.float64), 0.0, 1.0, 0.0, 0, 0)
+    sampler = FlowSampler(row, col, weight, num_nodes, tolerance, seed, solver)
     while sampler.num_columns < (num_columns or FIRST):
         sampler.add_columns()
     if num_columns is None:
@@ -192,129 +173,12 @@ def _project(
             sampler.add_columns()
     error = sampler.error()
     sampler.solve_worst(tolerance)
-    return sampler.finish(error)
-
-
-class _Sampler:
-    """Sums over the columns drawn so far."""
-
-    def __init__(
-        self,
-        row: Tensor,
-        col: Tensor,
-        weight: Tensor | None,
-        num_nodes: int,
-        tolerance: float,
-        seed: int,
-        solver: PCG,
-    ) -> None:
-        row, col = row.cpu(), col.cpu()
-        own = _NOTHING if weight is None else weight.cpu().double()
-        keep = own > 0  # pairs of weight 0 are measured, but conduct nothing
-        if own.numel() == 0 or keep.all():
-            self.L = Laplacian(row, col, weight, num_nodes, _dtype(own, tolerance))
-            self.bridge = self.L.bridges
-        else:
-            used = (row[keep], col[keep], own[keep])
-            self.L = Laplacian(*used, num_nodes, _dtype(own[keep], tolerance))
-            self.bridge = torch.zeros_like(keep)
-            self.bridge[keep] = self.L.bridges
-        self.pairs = (row.numpy(), col.numpy(), own.numpy())
-        self.total = torch.zeros(row.numel(), dtype=torch.float64)
-        self.seed, self.solver, self.state = seed, solver, solver.init(self.L)
-        self.num_columns = self.num_iters = 0
-
-    def add_columns(self) -> None:
-        """Draw, solve and add the next eight columns."""
-        L, work = self.L, self.L.indices.numel() * WIDTH
-        B = torch.zeros(L.num_nodes, WIDTH, dtype=L.dtype)
-        stream = np.uint64(_stream(self.seed, self.num_columns // WIDTH))
-        run_blocks(random_flow, work, *L.rows, stream, B.numpy())
-        X, R = self._solve(B)
-        fields = torch.cat([X, B.sub_(R)], dim=1)  # potentials x and currents L x
-        arrays = (*self.pairs, L.diagonal.numpy(), fields.numpy(), self.total.numpy())
-        run_blocks(add_squares, self.total.numel() * WIDTH, *arrays)
-        self.num_columns += WIDTH
-
-    def _solve(self, B: Tensor) -> tuple[Tensor, Tensor]:
-        rtol, max_iter = self.solver.rtol, self.solver.max_iter
-        goal = rtol * norm(B, self.state.precondition(B))
-        X, R, num_iters = iterate(self.state, B, goal, max_iter)
-        self.num_iters = max(self.num_iters, num_iters)
-        left = norm(R, self.state.precondition(R))
-        if (left > goal).any():
-            raise RuntimeError(
-                f"PCG must reach rtol={rtol:g} (got a residual of "
-                f"{rtol * (left / goal).max().item():.2g} after {num_iters} "
-                "iterations); use method='exact' or 'tree', which do not suffer from "
-                "long paths or widely spread weights"
-            )
-        return X, R
-
-    def _summary(self, out: Tensor) -> np.ndarray:
-        """Sum of w R, clipped pairs, sum of squared far shares; ``out`` gets R."""
-        sums = np.zeros((-(-self.total.numel() // PAIRS), 3))
-        graph = (*self.pairs, self.L.diagonal.numpy(), self.bridge.numpy())
-        sampled = (self.total.numpy(), 1 / self.num_columns, out.numpy(), sums)
-        run_blocks(summarise, self.total.numel() * WIDTH, *graph, *sampled)
-        return sums.sum(axis=0)
-
-    def error(self) -> float:
-        """Predicted root mean square of the relative sampling error."""
-        k, squares = self.num_columns, self._summary(_NOTHING)[2]
-        # A mean of k squares has relative variance 2 / k; its square is too large by
-        # the factor 1 + 2 / k.
-        return math.sqrt(2 / (k + 2) * squares / max(self.total.numel(), 1))
-
-    def solve_worst(self, tolerance: float) -> None:
-        """Solve the pairs whose leverage is sampled badly."""
-        k, w = self.num_columns, torch.from_numpy(self.pairs[2])
-        leverage = self.total if w.numel() == 0 else self.total * w
-        bad = leverage > SOLVE * tolerance * k / math.sqrt(2 / k)
-        ids = (bad & ~self.bridge).nonzero().view(-1)
-        ids = ids[leverage[ids].argsort(descending=True, stable=True)[:SOLVED]]
-        for some in ids.split(WIDTH):
-            self._solve_pairs(some)
-
-    def _solve_pairs(self, ids: Tensor) -> None:
-        """Potential difference for the unit current between the ends of a pair."""
-        row, col, w = (torch.from_numpy(array) for array in self.pairs)
-        u, v, column = row[ids].long(), col[ids].long(), torch.arange(ids.numel())
-        B = torch.zeros(self.L.num_nodes, WIDTH, dtype=self.L.dtype)
-        B[u, column], B[v, column] = 1, -1
-        X = self._solve(B)[0].double()
-        own = w[ids] if w.numel() else torch.ones(ids.numel(), dtype=torch.float64)
-        rest_u, rest_v = self.L.diagonal[u] - own, self.L.diagonal[v] - own
-        rests = zip(rest_u.tolist(), rest_v.tolist(), own.tolist(), strict=True)
-        near = torch.tensor([grounded(*rest) for rest in rests], dtype=torch.float64)
-        far = X[u, column] - X[v, column] - near
-        self.total[ids] = far.clamp_(min=0) * self.num_columns
-
-    def finish(self, error: float) -> JLEstimate:
-        """The sums become the result."""
-        L, num_pairs = self.L, max(self.total.numel(), 1)
-        total, clipped, _ = (float(x) for x in self._summary(self.total))
-        if L.num_pairs < self.total.numel():  # pairs of weight 0 need not be joined
-            row, col = (torch.from_numpy(end).long() for end in self.pairs[:2])
-            self.total[L.component[row] != L.component[col]] = torch.inf
-        return JLEstimate(
-            resistance=self.total,
-            error=error,
-            foster=total / max(L.num_nodes - L.num_components, 1),
-            clipped=clipped / num_pairs,
-            num_columns=self.num_columns,
-            num_iters=self.num_iters,
-        )
-
-
-def _dtype(weight: Tensor, tolerance: float) -> torch.dtype:
-    """float32, unless weights or tolerance ask for more."""
-    low, high = torch.aminmax(weight) if weight.numel() else (1, 1)
-    fine = tolerance < 1e-3 or high > SPREAD * low
-    return torch.float64 if fine else torch.float32
-
-
-def _stream(seed: int, block: int) -> int:
-    """A 64-bit start for the hash of each block of columns."""
-    golden = 0x9E3779B97F4A7C15
-    return (seed * 0xD1342543DE82EF95 + (block + 1) * golden) % 2**64
+    resistance, foster, clipped = sampler.finish()
+    return JLEstimate(
+        resistance=resistance,
+        error=error,
+        foster=foster,
+        clipped=clipped,
+        num_columns=sampler.num_columns,
+        num_iters=sampler.num_iters,
+    )

@@ -1,5 +1,6 @@
 """Preconditioned conjugate gradients for many right-hand sides at once."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -131,14 +132,13 @@ class PCG:
         _check_sums(L, B)
         X, R, total = torch.zeros_like(B), B, 0
         size = norm(B, precondition(B))
-        residual = torch.ones_like(size)
+        residual, far = torch.ones_like(size), math.sqrt(torch.finfo(B.dtype).eps)
         while True:  # rounding parts the iterated residual from the true one: restart
-            step, _, num_iters = iterate(
-                state, R, self.rtol * size, self.max_iter - total
-            )
+            goal = size * torch.maximum(far * residual, torch.tensor(self.rtol))
+            step, _, num_iters = iterate(state, R, goal, self.max_iter - total)
             X += step
             total += num_iters
-            R = B - L.matmul(X)
+            R = _centre(L, B - L.matmul(X))
             before, residual = residual, _ratio(norm(R, precondition(R)), size)
             converged = bool((residual <= self.rtol).all())
             if converged or total >= self.max_iter or not (2 * residual < before).any():
@@ -161,7 +161,7 @@ def iterate(
     Args:
         state: From :meth:`PCG.init`.
         B: Right-hand sides ``[N, k]``.
-        goal: Norm at which each column may stop ``[k]`` (all go on until all may).
+        goal: Norm at which each column stops ``[k]``.
         max_iter: Largest number of iterations.
 
     Returns:
@@ -171,13 +171,14 @@ def iterate(
     X, R = torch.zeros_like(B), B.clone()  # step 1
     Z = precondition(R)
     P, rz, num_iters = Z.clone(), dot(R, Z), 0
-    while num_iters < max_iter and not (rz <= goal**2).all():  # step 2
+    while num_iters < max_iter and (rz > goal**2).any():  # step 2
         Q = L.matmul(P)
-        alpha = _ratio(rz, dot(P, Q))  # step 3
+        going = rz > goal**2  # a column that may stop does
+        alpha = _ratio(rz, dot(P, Q)) * going  # step 3
         _run(descend, alpha.to(B.dtype), P, Q, X, R)  # steps 4 and 5
         Z = precondition(R)  # step 6
         new = dot(R, Z)
-        beta = _ratio(new, rz)  # step 7
+        beta = _ratio(new, rz) * going  # step 7
         _run(turn, beta.to(B.dtype), Z, P)  # step 8
         rz = new
         num_iters += 1
