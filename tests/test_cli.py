@@ -111,7 +111,7 @@ def test_plan_counts_what_is_left_and_runs_nothing(rows_file, capsys):
 
 
 def test_lists(capsys):
-    code, out, err = run(capsys, "methods", "--json")
+    code, out, _err = run(capsys, "methods", "--json")
     assert {"DSpar", "EffectiveResistance", "RandomEdge"} <= {
         record["name"] for record in json.loads(out)
     }

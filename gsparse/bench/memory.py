@@ -17,16 +17,18 @@ from gsparse.data import random_graph
 from gsparse.train import SparseFeatures, fit
 
 EPOCHS = 5
+WHAT = ("train", "infer")
 _CHILD = "from gsparse.bench.memory import _child; _child()"
 
 
 def peak_bytes(config: Config, seed: int, root: Path | None = None) -> dict[str, int]:
     """Measure how far training and inference rise above what is resident before.
 
-    A fresh Python process loads the data, removes the edges, builds the model, warms
-    the libraries up on a corner of the graph, and gives freed memory back; then its
-    peak resident set is reset and read again after a forward pass, and after five
-    epochs. On CUDA the peak of torch's allocator is taken in the same way.
+    Each is measured in a fresh Python process, which loads the data, removes the
+    edges, builds the model, warms the libraries up on a toy graph, and gives freed
+    memory back; then its peak resident set is reset, and read again after a forward
+    pass or after five epochs. What the layers build from the graph on first sight is
+    part of it. On CUDA the peak of torch's allocator is taken in the same way.
 
     Args:
         config: What to run.
@@ -40,7 +42,12 @@ def peak_bytes(config: Config, seed: int, root: Path | None = None) -> dict[str,
         RuntimeError: The process failed, or this system does not tell a peak (it needs
             Linux, or CUDA); carries its last line.
     """
+    return {f"{what}_peak_bytes": _ask(what, config, seed, root) for what in WHAT}
+
+
+def _ask(what: str, config: Config, seed: int, root: Path | None) -> int:
     request = {
+        "what": what,
         "config": asdict(config),
         "seed": seed,
         "root": None if root is None else str(root),
@@ -69,21 +76,21 @@ def _child() -> None:
     root = None if request["root"] is None else Path(request["root"])
     config = Config(**request["config"])
     trial = prepare(config, request["seed"], Workspace(root))
-    print(json.dumps(measure(trial, torch.device(config.device))))
+    print(rise(trial, request["what"], torch.device(config.device)))
 
 
-def measure(trial: Trial, device: torch.device) -> dict[str, int]:
-    """Peaks of this process over a forward pass and over five epochs."""
+def rise(trial: Trial, what: str, device: torch.device) -> int:
+    """Peak of this process over five epochs or a forward pass, above now."""
     _warm_up(trial)
-    before = _reset_peak(device)
-    trial.model.eval()
-    with torch.inference_mode():
-        trial.model(*trial.arguments())
-    infer = _peak(device) - before
-    _reset_peak(device)
-    fit(trial.model, trial.fit_data, config=replace(trial.fit_config, epochs=EPOCHS))
-    train = _peak(device) - before
-    return {"train_peak_bytes": train, "infer_peak_bytes": infer}
+    before = reset_peak(device)
+    if what == "train":
+        few = replace(trial.fit_config, epochs=EPOCHS)
+        fit(trial.model, trial.fit_data, config=few)
+    else:
+        trial.model.eval()
+        with torch.inference_mode():
+            trial.model(*trial.arguments())
+    return peak(device) - before
 
 
 def _warm_up(trial: Trial) -> None:
@@ -101,7 +108,7 @@ def _warm_up(trial: Trial) -> None:
     fit(trial.recipe.build(data, 0), data, config=replace(trial.fit_config, epochs=3))
 
 
-def _reset_peak(device: torch.device) -> int:
+def reset_peak(device: torch.device) -> int:
     """Forget the peak so far; returns what is in use now."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -113,7 +120,8 @@ def _reset_peak(device: torch.device) -> int:
     return _status("VmRSS")
 
 
-def _peak(device: torch.device) -> int:
+def peak(device: torch.device) -> int:
+    """Most bytes in use since the last reset."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return _status("VmHWM")

@@ -7,7 +7,15 @@ import time
 import pytest
 
 from gsparse.bench.config import Config
-from gsparse.bench.grid import Task, groups, pending, run_grid, tasks
+from gsparse.bench.grid import (
+    Task,
+    add_memory,
+    grid_rows,
+    groups,
+    pending,
+    run_grid,
+    tasks,
+)
 from gsparse.bench.rows import KEYS, read_rows
 
 DENSE = Config("digits", "random", "gat", "Dense", 0.0)
@@ -94,6 +102,7 @@ def test_two_processes_do_the_same(tmp_path):
     assert os.getpid() not in {row["pid"] for row in read_rows(path)}
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_said_and_rows_are_kept(tmp_path):
     path = tmp_path / "a.jsonl"
     with pytest.raises(RuntimeError, match="a worker process died"):
@@ -101,6 +110,21 @@ def test_a_worker_that_dies_is_said_and_rows_are_kept(tmp_path):
     rest = list(run_grid(tasks(GRID, [0]), path, run=fake_run))
     assert CUT in [outcome.task.config for outcome in rest]
     assert done(path) == expected(GRID, [0])
+
+
+def test_memory_is_added_once_to_the_first_seed(tmp_path):
+    path = tmp_path / "a.jsonl"
+    grid = tasks(GRID, range(2))
+    list(run_grid(grid, path, run=fake_run))
+
+    def measure(config, seed, root):
+        return {"train_peak_bytes": 7 + seed, "infer_peak_bytes": 5}
+
+    assert list(add_memory(grid, path, measure=measure)) == GRID
+    assert list(add_memory(grid, path, measure=measure)) == []
+    rows = grid_rows(grid, path)
+    assert [row.get("train_peak_bytes") for row in rows] == [7, 7, 7, None, None, None]
+    assert pending(grid, path) == []
 
 
 def test_jobs_below_one():
