@@ -1,0 +1,189 @@
+"""Exact elimination of part of a network, for the solvers that do the rest."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+
+from gsparse.kernels.elimination import (
+    Pattern,
+    core_slots,
+    dense_core,
+    eliminate,
+    extend,
+    fill_pattern,
+    pair_places,
+    sparse_core,
+)
+from gsparse.kernels.pair_csr import pair_csr, peel_leaves, relabel
+from gsparse.kernels.threads import run_blocks
+
+_NO_FLOATS, _NO_DENSE = np.empty(0), np.empty((0, 0))
+_NO_STARTS, _NO_COLUMNS = np.zeros(1, np.int64), np.empty(0, np.int32)
+
+
+class Network(NamedTuple):
+    """A network without its hanging trees, as adjacency lists."""
+
+    peeled: np.ndarray  # [M] bool: pairs of the hanging trees, their R is 1 / w
+    row: np.ndarray  # [m] int32, the other pairs, nodes renumbered
+    col: np.ndarray  # [m] int32
+    weight: np.ndarray  # [m] float64, or empty for ones
+    num_nodes: int
+    ptr: np.ndarray  # [n + 1] int64
+    nbr: np.ndarray  # [2m] int32
+    pair: np.ndarray  # [2m] int32
+
+
+def peel(row: Tensor, col: Tensor, weight: Tensor | None, num_nodes: int) -> Network:
+    """Remove leaves until none is left, and index what remains.
+
+    Args:
+        row: Smaller end point of each pair, sorted by (row, col).
+        col: Larger end points.
+        weight: Conductances, or None for ones.
+        num_nodes: Number of nodes.
+
+    Returns:
+        The rest as a :class:`Network`.
+    """
+    rows, cols = row.cpu().numpy(), col.cpu().numpy()
+    peeled = peel_leaves(rows, cols, num_nodes)
+    new_row, new_col, nodes = relabel(rows, cols, ~peeled, num_nodes)
+    kept = _NO_FLOATS if weight is None else weight.cpu().double().numpy()[~peeled]
+    lists = pair_csr(new_row, new_col, len(nodes))
+    return Network(peeled, new_row, new_col, kept, len(nodes), *lists)
+
+
+class SparseCore(NamedTuple):
+    """What is left of a network after elimination, as pairs."""
+
+    ptr: np.ndarray  # [k + 1] int64, starts of the pairs of each smaller end point
+    col: np.ndarray  # [p] int32, larger end points, ascending
+    conductance: np.ndarray  # [p] float64
+
+
+class Elimination:
+    """A network with its nodes of low degree eliminated by star-mesh transformations.
+
+    The core that is left has the same resistances between its nodes. Whoever finds
+    those between the pairs of the core (all of them, or estimates) gets those of all
+    pairs by :meth:`resistance`.
+
+    Args:
+        network: The network.
+        order: Nodes to eliminate, from
+            :func:`~gsparse.kernels.ordering.minimum_degree`.
+        degree: Degree of each when eliminated.
+    """
+
+    def __init__(self, network: Network, order: np.ndarray, degree: np.ndarray) -> None:
+        self.network = network
+        self.order = order
+        in_core = np.ones(network.num_nodes, bool)
+        in_core[order] = False
+        self.core_nodes = np.flatnonzero(in_core).astype(np.int32)
+        self.place = np.empty(network.num_nodes, np.int32)
+        self.place[order] = np.arange(len(order))
+        self.place[in_core] = np.arange(len(order), network.num_nodes)
+        ptr, nbr, pair = network.ptr, network.nbr, network.pair
+        self.pattern: Pattern = fill_pattern(ptr, nbr, order, self.place, degree)
+        self.share, self.total = eliminate(
+            self.pattern, ptr, nbr, pair, network.weight, order, self.place
+        )
+
+    def dense_core(self) -> Tensor:
+        """Conductances of the core ``[k, k]``, upper triangle."""
+        size, first = len(self.core_nodes), len(self.order)
+        out = torch.zeros(size, size, dtype=torch.float64)
+        net = self.network
+        a, b = self.place[net.row] - first, self.place[net.col] - first
+        both = (a >= 0) & (b >= 0)
+        out.numpy()[a[both], b[both]] = net.weight[both] if net.weight.size else 1.0
+        slots = core_slots(self.pattern, size)
+        work = int(np.square(np.diff(self.pattern.ptr), dtype=float).sum())
+        run_blocks(
+            dense_core, work, self.pattern, self.share, self.total, *slots, out.numpy()
+        )
+        return out
+
+    def sparse_core(self) -> SparseCore:
+        """The pairs of the core, those that were there and those of the meshes."""
+        net = self.network
+        slots = core_slots(self.pattern, len(self.core_nodes))
+        lists = net.ptr, net.nbr, net.pair, net.weight
+        numbers = self.core_nodes, self.place
+        return SparseCore(
+            *sparse_core(self.pattern, self.share, self.total, *slots, *lists, *numbers)
+        )
+
+    def resistance(
+        self,
+        dense: np.ndarray = _NO_DENSE,
+        *,
+        core_ptr: np.ndarray = _NO_STARTS,
+        core_col: np.ndarray = _NO_COLUMNS,
+        core_value: np.ndarray = _NO_FLOATS,
+    ) -> np.ndarray:
+        """The resistance of every pair of the network, from those of the core.
+
+        Args:
+            dense: All resistances of the core ``[k, k]``, or
+            core_ptr: starts of the core pairs of each smaller end point,
+            core_col: their larger end points, and
+            core_value: their resistances, or unbiased estimates.
+
+        Returns:
+            One value per pair of the network ``[m]``.
+        """
+        core = core_ptr, core_col, core_value
+        column = extend(self.pattern, self.share, self.total, *core, dense)
+        places = self.places(SparseCore(*core))
+        if core_ptr is not _NO_STARTS:
+            return np.concatenate((column, core_value))[places]
+        values = np.empty(len(places))
+        inside = places < 0
+        values[~inside] = column[places[~inside]]
+        net, first = self.network, len(self.order)
+        a, b = self.place[net.row[inside]], self.place[net.col[inside]]
+        values[inside] = dense[a - first, b - first]
+        return values
+
+    def extend(self, core: SparseCore, value: np.ndarray) -> np.ndarray:
+        """Resistances of the eliminated columns, from those of the core pairs.
+
+        Args:
+            core: The pairs of the core.
+            value: Their resistances, or unbiased estimates.
+
+        Returns:
+            One value per entry of the pattern.
+        """
+        lists = core.ptr, core.col, value, _NO_DENSE
+        return extend(self.pattern, self.share, self.total, *lists)
+
+    def places(self, core: SparseCore) -> np.ndarray:
+        """Where each pair of the network stands in pattern values + core values.
+
+        Pairs inside the core get -1 if the core has no list of pairs.
+        """
+        net = self.network
+        ends = net.row, net.col, self.place
+        return pair_places(self.pattern, core.ptr, core.col, *ends)
+
+
+def mark_disconnected_(
+    resistance: Tensor, row: Tensor, col: Tensor, weight: Tensor, num_nodes: int
+) -> None:
+    """Set pairs whose ends are joined by nothing but weights of zero to infinity."""
+    positive = (weight > 0).cpu().numpy()
+    if positive.all():
+        return
+    rows, cols = row.cpu().numpy(), col.cpu().numpy()
+    ends = rows[positive], cols[positive]
+    graph = coo_array((np.ones(len(ends[0]), bool), ends), shape=(num_nodes, num_nodes))
+    _, label = connected_components(graph, directed=False)
+    resistance[torch.from_numpy(label[rows] != label[cols])] = torch.inf
