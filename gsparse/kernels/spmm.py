@@ -1,51 +1,35 @@
-"""Sparse times dense, with gradients: sparse features and weighted sums over edges."""
+"""Sparse matrices with a stored transpose, for products that are differentiated."""
 
-from typing import NamedTuple
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from gsparse.kernels.spmm_op import CsrPattern, spmm_values
 
-class SparseMatrix(NamedTuple):
-    r"""A sparse matrix and its transpose, both in CSR, built once.
 
-    The backward pass of a product needs the transpose; building it in every step, as
-    ``torch.sparse.mm`` does, costs more than the product.
+class SparseMatrix:
+    r"""A sparse matrix whose transpose is sorted once, not in every backward pass.
+
+    Matrices with the same pattern share it: see :meth:`with_values`.
+
+    Args:
+        pattern: Where the entries stand, in the order of rows and of columns.
+        values: Their values, in the order of rows; may need a gradient.
 
     Shapes:
-        - **csr:** :math:`(n, f)` ``torch.sparse_csr``
-        - **transpose:** :math:`(f, n)` ``torch.sparse_csr``
-        - **order:** :math:`(nnz,)`, place in ``csr`` of each value of ``transpose``
+        - **values:** :math:`(nnz,)`
     """
 
-    csr: Tensor
-    transpose: Tensor
-    order: Tensor
+    def __init__(self, pattern: CsrPattern, values: Tensor) -> None:
+        self.pattern = pattern
+        self.values = values
 
     @classmethod
     def from_csr(cls, csr: Tensor) -> "SparseMatrix":
-        """Build the transpose of a ``torch.sparse_csr`` matrix: one sort."""
-        num_rows, num_cols = csr.shape
-        ptr, col = csr.crow_indices().long(), csr.col_indices().long()
-        row = torch.repeat_interleave(
-            torch.arange(num_rows, device=ptr.device), ptr.diff()
-        )
-        col_sorted, order = col.sort(stable=True)
-        starts = torch.arange(num_cols + 1, device=ptr.device)
-        t_ptr = torch.searchsorted(col_sorted, starts)
-        small = (
-            torch.int32
-            if max(csr.values().numel(), *csr.shape) < 2**31
-            else torch.int64
-        )
-        forward = _csr(ptr.to(small), col.to(small), csr.values(), (num_rows, num_cols))
-        backward = _csr(
-            t_ptr.to(small),
-            row[order].to(small),
-            csr.values()[order],
-            (num_cols, num_rows),
-        )
-        return cls(forward, backward, order)
+        """Sort the entries of a ``torch.sparse_csr`` matrix by column."""
+        indptr, indices = csr.crow_indices(), csr.col_indices()
+        return cls(CsrPattern.from_csr(indptr, indices, csr.size(1)), csr.values())
 
     @classmethod
     def from_entries(
@@ -53,43 +37,39 @@ class SparseMatrix(NamedTuple):
     ) -> "SparseMatrix":
         """Build from entries in any order; entries of one place add up in products."""
         row, order = row.sort(stable=True)
-        ptr = torch.searchsorted(row, torch.arange(size[0] + 1, device=row.device))
-        return cls.from_csr(_csr(ptr, col[order], values[order], size))
+        bounds = torch.arange(size[0] + 1, device=row.device)
+        indptr = torch.searchsorted(row, bounds)
+        return cls(CsrPattern.from_csr(indptr, col[order], size[1]), values[order])
 
-    def with_values(
-        self, values: Tensor, transposed: Tensor | None = None
-    ) -> "SparseMatrix":
-        """The same pattern with other values, given in one or in both orders."""
-        a, t = self.csr, self.transpose
-        if transposed is None:
-            transposed = values[self.order]
-        return SparseMatrix(
-            _csr(a.crow_indices(), a.col_indices(), values, a.shape),
-            _csr(t.crow_indices(), t.col_indices(), transposed, t.shape),
-            self.order,
+    def with_values(self, values: Tensor) -> "SparseMatrix":
+        """The same pattern with other values."""
+        return SparseMatrix(self.pattern, values)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of rows and columns."""
+        return self.pattern.shape
+
+    @cached_property
+    def csr(self) -> Tensor:
+        """The same as a ``torch.sparse_csr`` matrix."""
+        pattern = self.pattern
+        return torch.sparse_csr_tensor(
+            pattern.indptr,
+            pattern.indices,
+            self.values.detach(),
+            pattern.shape,
+            check_invariants=False,
         )
 
 
-def _csr(ptr: Tensor, col: Tensor, values: Tensor, size: tuple[int, ...]) -> Tensor:
-    return torch.sparse_csr_tensor(ptr, col, values, size, check_invariants=False)
-
-
-class _Product(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, csr: Tensor, transpose: Tensor, dense: Tensor) -> Tensor:  # noqa: ANN001
-        ctx.transpose = transpose
-        return csr @ dense
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[None, None, Tensor]:  # noqa: ANN001
-        return None, None, _Product.apply(ctx.transpose, None, grad)
-
-
 def spmm(matrix: SparseMatrix, dense: Tensor) -> Tensor:
-    r"""The product of a constant sparse matrix and a dense one.
+    r"""The product of a sparse matrix and a dense one, differentiable in both.
+
+    See :func:`~gsparse.kernels.spmm_op.spmm_values`.
 
     Args:
-        matrix: The sparse factor; it gets no gradient.
+        matrix: The sparse factor.
         dense: The dense factor.
 
     Shapes:
@@ -97,6 +77,4 @@ def spmm(matrix: SparseMatrix, dense: Tensor) -> Tensor:
         - **dense:** :math:`(f, c)`
         - **output:** :math:`(n, c)`
     """
-    if dense.requires_grad and torch.is_grad_enabled():
-        return _Product.apply(matrix.csr, matrix.transpose, dense)
-    return matrix.csr @ dense
+    return spmm_values(matrix.pattern, matrix.values, dense)

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils._pytree import tree_map
 
-from gsparse.kernels.dropout import drop_values
+from gsparse.kernels.dropout import dropout
 from gsparse.kernels.spmm import SparseMatrix, spmm
+from gsparse.kernels.spmm_op import CsrPattern
 
 # ruff: noqa: ANN401 (torch functions take and return anything)
 
@@ -32,10 +33,10 @@ class SparseFeatures(Tensor):
     matrix: SparseMatrix
 
     @staticmethod
-    def __new__(cls, matrix: SparseMatrix) -> "SparseFeatures":
-        csr = matrix.csr
+    def __new__(cls: type["SparseFeatures"], matrix: SparseMatrix) -> "SparseFeatures":
+        values = matrix.values
         out = Tensor._make_wrapper_subclass(
-            cls, csr.shape, dtype=csr.dtype, device=csr.device
+            cls, matrix.shape, dtype=values.dtype, device=values.device
         )
         out.matrix = matrix
         return out
@@ -47,66 +48,111 @@ class SparseFeatures(Tensor):
         """The same features as a dense matrix."""
         return self.matrix.csr.to_dense(*args, **kwargs)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
-        stored = self.matrix.csr.values().numel()
+    def __repr__(  # type: ignore[override]
+        self, *, tensor_contents: Any = None
+    ) -> str:
+        stored = self.matrix.values.numel()
         return f"SparseFeatures(size={tuple(self.shape)}, stored={stored})"
+
+    def to_csr(self) -> Tensor:
+        """The same features as ``torch.sparse_csr``."""
+        return self.matrix.csr
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SparseFeatures":
+        values = self.matrix.values.clone()
+        return SparseFeatures(self.matrix.with_values(values))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        matrix = self.matrix
+        return _rebuild, (matrix.pattern, matrix.values)
 
     @classmethod
     def __torch_function__(
         cls, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in _HANDLERS and isinstance(args[0], SparseFeatures):
+        first = args[0] if args else kwargs.get("input")
+        if func in _HANDLERS and isinstance(first, SparseFeatures):
             return _HANDLERS[func](*args, **kwargs)
-        return super().__torch_function__(func, types, args, kwargs)
+        with torch._C.DisableTorchFunctionSubclass():  # results are plain tensors
+            return func(*args, **kwargs)
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]  # torch's stub lacks the class
         cls, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
+        if func in _COPIES:  # what Data.to, Data.clone and detach come down to
+            return _copied(*args, **(kwargs or {}))
+
         def dense(value: Any) -> Any:
             return value.to_dense() if isinstance(value, SparseFeatures) else value
 
         return func(*tree_map(dense, args), **tree_map(dense, kwargs or {}))
 
 
-def _linear(x: SparseFeatures, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    out = spmm(x.matrix, weight.t())
+def _rebuild(pattern: CsrPattern, values: Tensor) -> SparseFeatures:
+    return SparseFeatures(SparseMatrix(pattern, values))
+
+
+def _copied(
+    x: SparseFeatures,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
+    **options: Any,
+) -> SparseFeatures:
+    """Copies, casts and moves stay sparse."""
+    values = x.matrix.values.to(device=device, dtype=dtype, copy=True)
+    return _rebuild(x.matrix.pattern.to(values.device), values)
+
+
+def _linear(
+    input: SparseFeatures, weight: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    out = spmm(input.matrix, weight.t())
     return out if bias is None else out + bias
 
 
-def _matmul(x: SparseFeatures, other: Tensor) -> Tensor:
-    return spmm(x.matrix, other)
+def _matmul(input: SparseFeatures, other: Tensor) -> Tensor:
+    if isinstance(other, SparseFeatures):
+        other = other.to_dense()
+    if other.dim() == 1:
+        return spmm(input.matrix, other.unsqueeze(1)).squeeze(1)
+    return spmm(input.matrix, other)
 
 
 def _dropout(
-    x: SparseFeatures, p: float = 0.5, training: bool = True, inplace: bool = False
+    input: SparseFeatures, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> SparseFeatures:
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout probability must be in [0, 1] (got {p})")
-    if not training or p == 0:
-        return x
-    values = x.matrix.csr.values()
-    if p == 1:
-        return SparseFeatures(x.matrix.with_values(torch.zeros_like(values)))
-    seed = int(torch.randint(2**62, ()))
-    return SparseFeatures(
-        x.matrix.with_values(
-            drop_values(values, p, seed),
-            drop_values(x.matrix.transpose.values(), p, seed, x.matrix.order),
-        )
+    values = dropout(input.matrix.values, p, training)
+    if values is input.matrix.values:
+        return input
+    return SparseFeatures(input.matrix.with_values(values))
+
+
+def _no_gradient(*args: Any, **kwargs: Any) -> None:
+    raise RuntimeError(
+        "SparseFeatures get no gradient; use x.to_dense() for derivatives by features"
     )
 
 
+_COPIES = (
+    torch.ops.aten.detach.default,
+    torch.ops.aten.clone.default,
+    torch.ops.aten._to_copy.default,
+)
 _HANDLERS: dict[Callable[..., Any], Callable[..., Any]] = {
     functional.linear: _linear,
     functional.dropout: _dropout,
+    dropout: _dropout,
     torch.matmul: _matmul,
     torch.mm: _matmul,
     Tensor.matmul: _matmul,
     Tensor.mm: _matmul,
     Tensor.__matmul__: _matmul,
     Tensor.to_dense: SparseFeatures.to_dense,
+    Tensor.requires_grad_: _no_gradient,
+    Tensor.requires_grad.__set__: _no_gradient,  # type: ignore[attr-defined]
 }
 
 

@@ -1,18 +1,27 @@
 """The standard models that results are reported for."""
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, get_args
 
 from torch import Tensor
 from torch.nn import Linear, Module, ModuleList
-from torch.nn.functional import dropout, elu, relu
+from torch.nn.functional import elu, relu
 from torch_geometric.nn import GATConv
 
+from gsparse.kernels.dropout import dropout
 from gsparse.nn import FastGATConv, FastGCNConv, FastSAGEConv
+
+Attention = Literal["fused", "reference", "pyg"]
+
+
+def _check_num_layers(num_layers: int) -> None:
+    if num_layers < 1:
+        raise ValueError(f"'num_layers' must be at least 1 (got {num_layers})")
 
 
 def _widths(first: int, hidden: int, last: int, num_layers: int) -> Sequence[int]:
-    if num_layers < 1:
-        raise ValueError(f"'num_layers' must be at least 1 (got {num_layers})")
+    _check_num_layers(num_layers)
     return [first] + [hidden] * (num_layers - 1) + [last]
 
 
@@ -25,7 +34,7 @@ class _Stack(Module):
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""
         for layer in self.layers:
-            layer.reset_parameters()
+            layer.reset_parameters()  # type: ignore[operator]
 
     def forward(
         self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None
@@ -75,7 +84,7 @@ class GCN(_Stack):
     ) -> None:
         super().__init__()
         widths = _widths(in_channels, hidden_channels, out_channels, num_layers)
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = pairwise(widths)
         self.layers = ModuleList(FastGCNConv(a, b) for a, b in pairs)
         self.dropout = dropout
 
@@ -101,7 +110,7 @@ class SAGE(_Stack):
     ) -> None:
         super().__init__()
         widths = _widths(in_channels, hidden_channels, out_channels, num_layers)
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = pairwise(widths)
         self.layers = ModuleList(FastSAGEConv(a, b) for a, b in pairs)
         self.dropout = dropout
 
@@ -127,7 +136,7 @@ class MLP(_Stack):
     ) -> None:
         super().__init__()
         widths = _widths(in_channels, hidden_channels, out_channels, num_layers)
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = pairwise(widths)
         self.layers = ModuleList(Linear(a, b) for a, b in pairs)
         self.dropout = dropout
 
@@ -164,13 +173,14 @@ class GAT(_Stack):
         output_heads: int = 1,
         dropout: float = 0.6,
         attention_dropout: float | None = None,
-        attention: str = "fused",
+        attention: Attention = "fused",
     ) -> None:
         super().__init__()
-        if attention not in ("fused", "reference", "pyg"):
+        if attention not in get_args(Attention):
             raise ValueError(
                 f"'attention' must be 'fused', 'reference' or 'pyg' (got {attention!r})"
             )
+        _check_num_layers(num_layers)
         drop = dropout if attention_dropout is None else attention_dropout
         layers: list[Module] = []
         width = in_channels

@@ -29,7 +29,7 @@ class Recipe:
 
     model: str
     options: dict[str, int | float | str] = field(default_factory=dict)
-    fit: FitConfig = FitConfig()
+    fit: FitConfig = field(default_factory=FitConfig)
 
     def build(self, data: Data, seed: int) -> Module:
         """A fresh model for a graph; the same for the same seed."""
