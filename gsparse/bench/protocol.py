@@ -44,7 +44,7 @@ class Trial:
 def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
     """Load, sparsify physically, and build the model with its first weights."""
     graphs = workspace.graphs(config, seed)
-    fit_data, test_data, seconds = workspace.sparsify(config, seed)
+    fit_data, test_data, seconds, how = workspace.sparsify(config, seed)
     chosen = recipe(config.dataset, config.model)
     model = chosen.build(fit_data, seed)
     settings = chosen.fit
@@ -65,6 +65,8 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
     }
     if config.method not in ("Dense", "MLP"):
         facts["preprocess_seconds"] = seconds
+    if how is not None:
+        facts["score_method"] = how
     if config.reweight is not None:
         facts["reweight"] = config.reweight
     return Trial(model, fit_data, test_data, chosen, settings, facts)

@@ -1,7 +1,9 @@
 """Data sets and scores of a process, kept so that neighbours in a grid share them."""
 
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -17,8 +19,6 @@ from gsparse.edges import undirected_pairs
 from gsparse.linalg import spanning_forest
 from gsparse.train import sparse_features
 
-_log = logging.getLogger(__name__)
-
 
 class Graphs(NamedTuple):
     """The graph to fit on and the one to test on; the same unless inductive."""
@@ -32,11 +32,51 @@ class Graphs(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """Scores of the fit and the test graph, and what they cost."""
+    """Scores of the fit and the test graph, what they cost, and how they were found."""
 
     fit: Tensor
     test: Tensor
     seconds: float
+    method: str | None
+
+
+class Sparsified(NamedTuple):
+    """The graphs of a run with the edges of its method removed."""
+
+    fit: Data
+    test: Data
+    seconds: float
+    """Of scoring and cutting together."""
+    score_method: str | None = None
+    """What the scoring chose, where it had a choice and said so in its log."""
+
+
+class _Choices(logging.Filter):
+    """Hears which method the resistances were found by, and hides what it heard."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__()
+        self.level = level
+        self.method: str | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        found = re.search(r"by method '(\w+)'", record.getMessage())
+        self.method = found[1] if found else self.method
+        return record.levelno >= self.level
+
+
+@contextmanager
+def _listening(name: str) -> Iterator[_Choices]:
+    """Hear a logger at level INFO, while others hear what they would anyway."""
+    logger = logging.getLogger(name)
+    own_level, ear = logger.level, _Choices(logger.getEffectiveLevel())
+    logger.addFilter(ear)
+    logger.setLevel(min(ear.level, logging.INFO))
+    try:
+        yield ear
+    finally:
+        logger.setLevel(own_level)
+        logger.removeFilter(ear)
 
 
 class Workspace:
@@ -60,16 +100,11 @@ class Workspace:
             self._graphs = key, load_graphs(config, seed, self.root)
         return self._graphs[1]
 
-    def sparsify(self, config: Config, seed: int) -> tuple[Data, Data, float]:
-        """The graphs of a run with the edges of its method removed.
-
-        Returns:
-            The graph to fit on, the graph to test on, and the seconds that scoring
-            and cutting took.
-        """
+    def sparsify(self, config: Config, seed: int) -> Sparsified:
+        """Score, unless it was done for another sparsity, and cut."""
         graphs = self.graphs(config, seed)
         if config.method in BASELINES:
-            return graphs.fit, graphs.test, 0.0
+            return Sparsified(graphs.fit, graphs.test, 0.0)
         transform = make_sparsifier(
             config.method,
             sparsity=config.sparsity,
@@ -82,7 +117,8 @@ class Workspace:
         fit = test
         if graphs.fit is not graphs.test:
             fit = transform.cut(graphs.fit, scored.fit)
-        return fit, test, scored.seconds + perf_counter() - start
+        seconds = scored.seconds + perf_counter() - start
+        return Sparsified(fit, test, seconds, scored.method)
 
     def _scores(
         self,
@@ -98,10 +134,12 @@ class Workspace:
             if first not in self._warm:  # compilation is not the method's cost
                 self._warm.add(first)
                 score(graphs.test)
-            start = perf_counter()
-            test = score(graphs.test)
-            fit = test if graphs.fit is graphs.test else score(graphs.fit)
-            self._scored = key, Scored(fit, test, perf_counter() - start)
+            with _listening("gsparse.linalg.resistance") as ear:
+                start = perf_counter()
+                test = score(graphs.test)
+                fit = test if graphs.fit is graphs.test else score(graphs.fit)
+                seconds = perf_counter() - start
+            self._scored = key, Scored(fit, test, seconds, ear.method)
         return self._scored[1]
 
 

@@ -79,6 +79,14 @@ def test_scores_are_computed_once_for_a_curve(monkeypatch):
     assert len(calls) == 3
 
 
+def test_row_says_how_resistances_were_found(caplog):
+    workspace = Workspace()
+    found = prepare(WEIGHED, 6, workspace).facts["score_method"]
+    assert found in ("exact", "tree", "jl")
+    assert caplog.records == []  # nobody else hears it at the default level
+    assert "score_method" not in prepare(CUT, 6, workspace).facts
+
+
 def test_weights_are_left_out_when_ignored(workspace):
     trial = prepare(replace(WEIGHED, reweight=False), 6, workspace)
     assert trial.test_data.get("edge_weight") is None
