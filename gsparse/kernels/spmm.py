@@ -29,7 +29,9 @@ class SparseMatrix:
     def from_csr(cls, csr: Tensor) -> "SparseMatrix":
         """Sort the entries of a ``torch.sparse_csr`` matrix by column."""
         indptr, indices = csr.crow_indices(), csr.col_indices()
-        return cls(CsrPattern.from_csr(indptr, indices, csr.size(1)), csr.values())
+        # A view of a sparse tensor would keep torch.compile away from the values.
+        values = csr.values().clone()
+        return cls(CsrPattern.from_csr(indptr, indices, csr.size(1)), values)
 
     @classmethod
     def from_entries(

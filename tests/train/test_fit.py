@@ -1,0 +1,233 @@
+"""The fit loop: what it promises about weights, seeds, timing and refusals."""
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+from torch_geometric.data import Data
+
+from gsparse.data import inductive
+from gsparse.nn import FastGAT
+from gsparse.train import GAT, GCN, MLP, FitConfig, SparseFeatures, evaluate, fit
+from gsparse.train.fit import prepare, seeded
+
+SHORT = FitConfig(epochs=30, patience=30, lr=0.05)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Three communities whose members share a feature."""
+    generator = torch.Generator().manual_seed(33589)
+    y = torch.randint(3, (150,), generator=generator)
+    same = y.unsqueeze(0) == y.unsqueeze(1)
+    edge = torch.rand(150, 150, generator=generator) < 0.02 + 0.1 * same
+    edge = edge.triu(1)
+    x = torch.rand(150, 30, generator=generator)
+    x = x * (torch.rand(150, 30, generator=generator) < 0.1)
+    x[torch.arange(150), y] += 0.3
+    part = torch.arange(150) % 5
+    return Data(
+        x=x,
+        y=y,
+        edge_index=(edge | edge.t()).nonzero().t().contiguous(),
+        train_mask=part == 0,
+        val_mask=part == 1,
+        test_mask=part >= 2,
+    )
+
+
+def model(seed=70207):
+    with seeded(seed):
+        return GCN(30, 16, 3)
+
+
+def test_learns(data):
+    net = model()
+    history = fit(net, data, config=SHORT, seed=19417)
+    assert evaluate(net, data, "test_mask") > 0.8
+    assert len(history.train_seconds) == history.num_epochs == 30
+    assert history.epoch_seconds > 0
+    assert history.infer_seconds > 0
+
+
+def test_ends_with_the_best_weights(data):
+    """Score and loss of the weights at the end are the best that were seen."""
+    net, seen = model(), []
+    history = fit(
+        net, data, config=SHORT, seed=52313, callback=lambda *args: seen.append(args)
+    )
+    scores = [score for _, _, score in seen]
+    assert [epoch for epoch, _, _ in seen] == list(range(1, 31))
+    assert history.val_score == max(scores) == scores[history.best_epoch - 1]
+    assert evaluate(net, data, "val_mask") == history.val_score
+    with torch.inference_mode():
+        out = net.eval()(data.x, data.edge_index)
+    loss = cross_entropy(out[data.val_mask], data.y[data.val_mask]).item()
+    assert loss == pytest.approx(history.val_loss, rel=1e-5)
+
+
+def test_ties_go_to_the_lower_loss(data):
+    """With a score that never moves, the best epoch is that of the lowest loss."""
+    easy = data.clone()
+    easy.val_mask = torch.arange(150) == int(data.val_mask.nonzero()[0])
+    net = model()
+    history = fit(net, easy, config=SHORT, seed=87119)
+    assert history.val_score == 1.0
+    with torch.inference_mode():
+        out = net.eval()(easy.x, easy.edge_index)
+    loss = cross_entropy(out[easy.val_mask], easy.y[easy.val_mask]).item()
+    assert loss == pytest.approx(history.val_loss, rel=1e-5)
+
+
+def test_patience_counts_epochs_without_a_better_one(data):
+    config = FitConfig(epochs=500, patience=7, lr=0.1)
+    history = fit(model(), data, config=config, seed=60719)
+    assert history.num_epochs == history.best_epoch + 7 < 500
+
+
+def test_seed_decides_and_the_global_stream_does_not_move(data):
+    torch.manual_seed(1009)
+    expected = torch.rand(3)
+    torch.manual_seed(1009)
+    runs = []
+    for seed in (11411, 11411, 90901):
+        net = model()
+        fit(net, data, config=SHORT, seed=seed)
+        runs.append(net.layers[0].lin.weight.detach())
+    assert torch.rand(3).equal(expected)
+    torch.testing.assert_close(runs[0], runs[1])
+    assert not torch.allclose(runs[0], runs[2])
+
+
+def test_test_nodes_are_never_looked_at(data):
+    """Without labels of test nodes the outcome is the same."""
+    blind = data.clone()
+    blind.y = data.y.clone()
+    blind.y[data.test_mask] = -1
+    nets = model(), model()
+    for net, graph in zip(nets, (data, blind), strict=True):
+        fit(net, graph, config=SHORT, seed=23993)
+    torch.testing.assert_close(nets[0].state_dict(), nets[1].state_dict())
+
+
+def test_sparse_and_dense_features_learn_alike(data):
+    """Without dropout both runs compute the same numbers."""
+    assert isinstance(prepare(data, "train_mask").x, SparseFeatures)
+    shifted = data.clone()
+    shifted.x = data.x + 1e-12  # nothing is zero: stays dense
+    assert type(prepare(shifted, "train_mask").x) is torch.Tensor
+    nets = []
+    for graph in (data, shifted):
+        with seeded(40763):
+            net = GCN(30, 16, 3, dropout=0.0)
+        fit(net, graph, config=SHORT, seed=1)
+        nets.append(net(data.x, data.edge_index))
+    torch.testing.assert_close(*nets, rtol=1e-3, atol=1e-3)
+
+
+def test_features_are_converted_once(data):
+    first = prepare(data, "train_mask").x
+    assert prepare(data.clone(), "train_mask").x is not first
+    assert prepare(data, "val_mask").x is first
+    assert type(data.x) is torch.Tensor
+
+
+def test_inductive(data):
+    """Fitted on the graph of the training and validation nodes, tested on all."""
+    train, full = inductive(data, include_val=True)
+    net = model()
+    history = fit(net, train, config=SHORT, seed=50131)
+    assert history.val_score > 0.5
+    assert evaluate(net, full, "test_mask") > 0.7
+    only, _ = inductive(data)
+    other = model()
+    history = fit(other, only, eval_data=full, config=SHORT, seed=50131)
+    assert evaluate(other, full, "val_mask") == history.val_score
+
+
+def test_weight_decay_of_the_first_layer_only(data):
+    """With nothing to learn from, Adam's decay moves decayed parameters alone."""
+    flat = data.clone()
+    flat.x = torch.zeros(150, 30)
+    net = MLP(30, 16, 3, dropout=0.0)
+    for layer in net.layers:
+        torch.nn.init.zeros_(layer.bias)
+    before = [layer.weight.detach().clone() for layer in net.layers]
+    config = FitConfig(epochs=3, lr=0.01, weight_decay=0.1, decay_first_layer_only=True)
+    last = {}
+    fit(
+        net,
+        flat,
+        config=config,
+        callback=lambda *_: last.update(
+            {i: layer.weight.detach().clone() for i, layer in enumerate(net.layers)}
+        ),
+    )
+    assert last[0].norm() < before[0].norm()
+    assert last[1].equal(before[1])
+
+
+def test_first_layer_of_a_wrapped_model(data):
+    config = FitConfig(epochs=2, decay_first_layer_only=True)
+    net = FastGAT(GAT(30, 4, 3, heads=2), sparsity=0.3, seed=71)
+    assert fit(net, data, config=config).num_epochs == 2
+    with pytest.raises(ValueError, match=r"needs a model with a ModuleList 'layers'"):
+        fit(torch.nn.Linear(30, 3), data, config=config)
+
+
+def test_roc_auc_is_the_metric_if_asked(data):
+    binary = data.clone()
+    binary.y = (data.y == 0).long()
+    net = GCN(30, 16, 2)
+    history = fit(net, binary, config=FitConfig(epochs=5, metric="roc_auc"))
+    assert evaluate(net, binary, "val_mask", "roc_auc") == history.val_score
+
+
+class TestRefusals:
+    def test_missing_mask(self, data):
+        bare = data.clone()
+        del bare.train_mask
+        with pytest.raises(ValueError, match=r"'data' must have 'train_mask' \(got \["):
+            fit(model(), bare)
+
+    def test_empty_mask(self, data):
+        empty = data.clone()
+        empty.val_mask = torch.zeros(150, dtype=torch.bool)
+        with pytest.raises(ValueError, match=r"'val_mask' must not be empty"):
+            fit(model(), empty)
+
+    def test_several_splits_at_once(self, data):
+        many = data.clone()
+        many.train_mask = data.train_mask.unsqueeze(1).expand(-1, 10)
+        with pytest.raises(ValueError, match=r"bool vector .*\[150, 10\].*one split"):
+            fit(model(), many)
+
+    def test_unlabelled_training_nodes(self, data):
+        some = data.clone()
+        some.y = data.y.clone()
+        some.y[0] = -1
+        with pytest.raises(ValueError, match=r"'train_mask' must hold labelled nodes"):
+            fit(model(), some)
+
+    def test_several_labels_per_node(self, data):
+        multi = data.clone()
+        multi.y = torch.zeros(150, 4)
+        with pytest.raises(ValueError, match=r"'y' must hold one class number"):
+            fit(model(), multi)
+
+    def test_loss_that_is_not_a_number(self, data):
+        broken = data.clone()
+        broken.x = data.x.clone()
+        broken.x[3, 4] = float("nan")
+        with pytest.raises(RuntimeError, match=r"loss is nan after 1 .*learning rate"):
+            fit(model(), broken)
+
+    def test_unknown_metric(self, data):
+        with pytest.raises(ValueError, match=r"'metric' must be one of .*'f1'"):
+            FitConfig(metric="f1")
+        with pytest.raises(ValueError, match=r"'metric' must be one of .*'f1'"):
+            evaluate(model(), data, "test_mask", "f1")
+
+    @pytest.mark.parametrize("name", ["lr", "epochs", "patience"])
+    def test_not_positive(self, name):
+        with pytest.raises(ValueError, match=rf"'{name}' must be positive \(got 0\)"):
+            FitConfig(**{name: 0})
