@@ -25,8 +25,9 @@ from gsparse.kernels.attention_forward_cpu import (
     request,
 )
 from gsparse.kernels.scalar import Pointer, at, data, exp, stack
-from gsparse.kernels.simd import add_heads, add_row, dots, edge_scores, fixed_shape
+from gsparse.kernels.simd import add_heads, add_row, dots, edge_scores
 from gsparse.kernels.threads import jit, take_block
+from gsparse.kernels.vector_code import fixed_shape
 
 
 @jit(forceinline=True)

@@ -26,10 +26,10 @@ from gsparse.kernels.simd import (
     add_row,
     dots,
     edge_scores,
-    fixed_shape,
     raise_top,
 )
 from gsparse.kernels.threads import jit, take_block
+from gsparse.kernels.vector_code import fixed_shape
 
 #: Largest ``heads`` and ``heads * channels`` the kernels for any shape can take.
 MAX_HEADS, MAX_WIDTH = 256, 4096
