@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gsparse.kernels.laplacian import ROWS, block_dot, descend, turn
+from gsparse.kernels.laplacian import ROWS, block_dot, descend, scale_rows, turn
 from gsparse.kernels.threads import run_blocks
 
 Preconditioner = Callable[[Tensor], Tensor]
@@ -63,8 +63,14 @@ class Solution(NamedTuple):
 
 def jacobi(L: Operator) -> Preconditioner:
     """Division by the diagonal (isolated nodes stay 0)."""
-    inverse = torch.where(L.diagonal > 0, 1 / L.diagonal, 0.0).to(L.dtype)[:, None]
-    return lambda R: R * inverse
+    inverse = torch.where(L.diagonal > 0, 1 / L.diagonal, 0.0).to(L.dtype)
+
+    def precondition(R: Tensor) -> Tensor:
+        out = torch.empty_like(R)
+        run_blocks(scale_rows, R.numel(), inverse.numpy(), R.numpy(), out.numpy())
+        return out
+
+    return precondition
 
 
 @dataclass(frozen=True)
