@@ -135,6 +135,21 @@ def block_dot(
                 partial[block, c] += np.float64(X[u, c]) * np.float64(Y[u, c])
 
 
+@jit()
+def scale_rows(
+    counter: np.ndarray, factor: np.ndarray, X: np.ndarray, out: np.ndarray
+) -> None:
+    """``out = diag(factor) X``."""
+    num_nodes, k = X.shape
+    while True:
+        block = take_block(counter)
+        if block * ROWS >= num_nodes:
+            break
+        for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
+            for c in range(k):
+                out[u, c] = factor[u] * X[u, c]
+
+
 @jit(fastmath=True)
 def descend(
     counter: np.ndarray,

@@ -77,7 +77,7 @@ def add_squares(
     With y the potentials of the two ends for a unit current while all others are
     grounded, the far part is ``x_u - x_v - y_u (L x)_u - y_v (L x)_v``.
     """
-    near = stack(2, fields[0, 0])
+    near, square = stack(2, fields[0, 0]), stack(8, fields[0, 0])
     weighted = weight.shape[0] > 0
     while True:
         block = take_block(counter)
@@ -91,12 +91,12 @@ def add_squares(
                 continue  # a leaf: nothing is far
             det = rest_u * rest_v + w * (rest_u + rest_v)
             near[0], near[1] = rest_v / det, rest_u / det
-            square = 0.0
             for c in range(WIDTH):
                 far = fields[u, c] - near[0] * fields[u, WIDTH + c]
                 far -= fields[v, c] - near[1] * fields[v, WIDTH + c]
-                square += far * far
-            total[e] += square
+                square[c] = far * far
+            low = (square[0] + square[1]) + (square[2] + square[3])
+            total[e] += low + ((square[4] + square[5]) + (square[6] + square[7]))
 
 
 @jit()

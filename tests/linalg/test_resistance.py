@@ -17,7 +17,12 @@ from gsparse.data import (
     star,
 )
 from gsparse.edges import undirected_pairs
-from gsparse.linalg import Laplacian, effective_resistance, pair_resistance
+from gsparse.linalg import (
+    Laplacian,
+    effective_resistance,
+    pair_resistance,
+    resistance,
+)
 
 METHODS = ["auto", "exact", "tree", "jl"]
 #: Largest error of a leverage w R; the sampling methods aim at 5 % of R on average.
@@ -231,6 +236,19 @@ def test_auto_samples_what_is_too_dense_to_invert():
     assert result.method == "jl"
     assert "exact" not in result.seconds
     assert result.resistance.sum().item() == pytest.approx(n - 1, rel=1e-3)
+
+
+def test_auto_goes_on_when_a_method_gives_up(monkeypatch, caplog):
+    def give_up(*args, **kwargs):
+        raise RuntimeError("no convergence")
+
+    monkeypatch.setattr(resistance, "_predict", lambda *args: {"jl": 1.0, "tree": 2.0})
+    monkeypatch.setattr(resistance, "jl_resistance", give_up)
+    data = GRAPHS["dense"]
+    row, col, _, n = undirected_pairs(data.edge_index, data.num_nodes)
+    with caplog.at_level(logging.INFO, logger="gsparse.linalg.resistance"):
+        assert pair_resistance(row, col, None, n, seed=80963).method == "tree"
+    assert "method 'jl' gave up: no convergence" in caplog.text
 
 
 def test_seed_none_draws_from_the_generator_of_torch():
