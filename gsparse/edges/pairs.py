@@ -34,8 +34,8 @@ def undirected_pairs(edge_index: Tensor, num_nodes: int | None = None) -> Pairs:
     r"""Give both directions and all parallel copies of an edge one id.
 
     Works for directed graphs too: an entry without its reverse is a pair of its
-    own. Costs one sort of the entries with ``row < col``, none if they are listed
-    in order, and a binary search per entry.
+    own. Costs a sort of the entries that are not listed in order; of a sorted graph
+    those are the reverse directions.
 
     Args:
         edge_index: Directed entries.
@@ -56,47 +56,62 @@ def undirected_pairs(edge_index: Tensor, num_nodes: int | None = None) -> Pairs:
     """
     num_nodes = check_edge_index(edge_index, num_nodes)
     row, col = edge_index.as_subclass(Tensor).long()
-    key = torch.minimum(row, col) * num_nodes + torch.maximum(row, col)  # [E]
-
     forward, backward = row < col, row > col
-    pairs = _sorted_unique(key[forward])
-    found, seen = _locate(pairs, key[backward])
-    if not seen.all():  # directed: some pairs are only listed as (large, small)
-        pairs = torch.cat([pairs, key[backward][~seen]]).unique()
-        found, _ = _locate(pairs, key[backward])
-    pair = torch.full_like(key, -1)
-    pair.masked_scatter_(backward, found)
-    pair.masked_scatter_(forward, _locate(pairs, key[forward])[0])
-    del key, found
+    ahead = _ordered_keys(row[forward], col[forward], num_nodes)
+    back = _ordered_keys(col[backward], row[backward], num_nodes)
+    pairs = _unique(ahead.key)
+    if not _all_in(back.key, pairs):  # directed: some are only listed backwards
+        pairs = torch.cat([pairs, back.key]).unique()
+    pair = torch.full_like(row, -1)
+    pair.masked_scatter_(forward, _positions(pairs, ahead))
+    del ahead, forward
+    pair.masked_scatter_(backward, _positions(pairs, back))
+    del back, backward
     first = torch.div(pairs, max(num_nodes, 1), rounding_mode="floor")
-    return Pairs(first, pairs - first * num_nodes, pair, num_nodes)
+    return Pairs(first, pairs.sub_(first * num_nodes), pair, num_nodes)
 
 
-def _is_sorted(key: Tensor) -> bool:
-    return bool((key[1:] >= key[:-1]).all())
+class _Keys(NamedTuple):
+    """One number per entry, in ascending order, and where each came from."""
+
+    key: Tensor
+    order: Tensor | None  # None: the entries were in order
 
 
-def _sorted_unique(key: Tensor) -> Tensor:
-    return (key if _is_sorted(key) else key.sort().values).unique_consecutive()
+def _ordered_keys(small: Tensor, large: Tensor, num_nodes: int) -> _Keys:
+    """Keys ``small * N + large``; overwrites its arguments, which may be large."""
+    key = small.mul_(num_nodes).add_(large)
+    if (key[1:] >= key[:-1]).all():
+        return _Keys(key, None)
+    return _Keys(*key.sort())
 
 
-def _locate(pairs: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-    """Position of each key among the sorted pairs, and whether it is there.
+def _unique(key: Tensor) -> Tensor:
+    return key if (key[1:] > key[:-1]).all() else key.unique_consecutive()
 
-    The keys are looked up in order: a binary search that jumps about in memory
-    costs five times the sort.
+
+def _all_in(key: Tensor, pairs: Tensor) -> bool:
+    if key.numel() == 0 or key.equal(pairs):
+        return True
+    if pairs.numel() == 0:
+        return False
+    place = torch.searchsorted(pairs, key).clamp_(max=pairs.numel() - 1)
+    return bool((pairs[place] == key).all())
+
+
+def _positions(pairs: Tensor, keys: _Keys) -> Tensor:
+    """Position among the pairs of every entry, in the order of the entries.
+
+    The keys are looked up in ascending order: a binary search that jumps about in
+    memory costs five times the sort.
     """
-    if pairs.numel() == 0 or key.numel() == 0:
-        return torch.zeros_like(key), torch.zeros_like(key, dtype=torch.bool)
-    if _is_sorted(key):
-        found = torch.searchsorted(pairs, key).clamp_(max=pairs.numel() - 1)
-        return found, pairs[found] == key
-    ordered, order = key.sort()
-    found, seen = _locate(pairs, ordered)
-    return (
-        torch.empty_like(found).scatter_(0, order, found),
-        torch.empty_like(seen).scatter_(0, order, seen),
-    )
+    if keys.key.equal(pairs):
+        place = torch.arange(pairs.numel(), device=pairs.device)
+    else:
+        place = torch.searchsorted(pairs, keys.key)
+    if keys.order is None:
+        return place
+    return torch.empty_like(place).scatter_(0, keys.order, place)
 
 
 def spread(pairs: Pairs, values: Tensor, fill: float = 0) -> Tensor:
@@ -106,11 +121,12 @@ def spread(pairs: Pairs, values: Tensor, fill: float = 0) -> Tensor:
         - **values:** :math:`(M,)`
         - **output:** :math:`(E,)`
     """
-    loop = pairs.pair < 0
     if pairs.num_pairs == 0:
         return values.new_full(pairs.pair.shape, fill)
-    out = values[pairs.pair.clamp(min=0)]
-    return out.masked_fill_(loop, fill) if loop.any() else out
+    loop = pairs.pair < 0
+    if not loop.any():
+        return values[pairs.pair]
+    return values[pairs.pair.clamp(min=0)].masked_fill_(loop, fill)
 
 
 def gather_pairs(pairs: Pairs, values: Tensor) -> Tensor:
