@@ -90,7 +90,8 @@ def columns(records: Sequence[Mapping[str, object]], width: int | None = None) -
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float)
+    """Numbers, and text that begins with one, such as a duration."""
+    return isinstance(value, int | float) or str(value)[:1].isdigit()
 
 
 def _text(value: object) -> str:
