@@ -1,0 +1,69 @@
+"""Peak memory of one attention layer in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gsparse.bench.memory import peak, reset_peak
+
+_CHILD = "from gsparse.bench.attention_memory import _child; _child()"
+
+
+def peak_of_fresh_process(request: dict[str, Any]) -> dict[str, int]:
+    """How far a training step and a forward pass rise above what is resident before.
+
+    Resident before are libraries, compiled kernels, the graph and ``x``. What a layer
+    builds from the graph on first sight (our sorted structures) is part of its rise.
+
+    Args:
+        request: ``name features root shape contender device threads``.
+
+    Returns:
+        ``train_peak_bytes`` and ``infer_peak_bytes``.
+
+    Raises:
+        RuntimeError: If a process failed; carries its last line.
+    """
+    found = {}
+    for what in ("train", "infer"):
+        child = subprocess.run(
+            [sys.executable, "-c", _CHILD],
+            input=json.dumps(request | {"what": what}),
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"},
+        )
+        if child.returncode != 0:
+            lines = child.stderr.strip().splitlines() or ["no message"]
+            raise RuntimeError(f"peak bytes could not be measured: {lines[-1]}")
+        found[f"{what}_peak_bytes"] = int(child.stdout.splitlines()[-1])
+    return found
+
+
+def _child() -> None:
+    # Imported here: that module imports this one.
+    from gsparse.bench.attention import make_contender, make_input, timed
+
+    request = json.loads(sys.stdin.read())
+    torch.set_num_threads(request["threads"])
+    device = torch.device(request["device"])
+    root = None if request["root"] is None else Path(request["root"])
+    x, edge_index = make_input(request["name"], request["features"], root, device)
+    what, shape = (request["contender"], request["shape"]), request["device"]
+    toy = torch.randint(4000, (2, 200_000), device=device)  # compiles the same kernels
+    train = request["what"] == "train"
+    heads, channels = (int(n) for n in what[1].removeprefix("v2:").split("x"))
+    for ends, values in ((toy, x[:1].expand(4000, -1).contiguous()), (edge_index, x)):
+        layer = make_contender(*what, x.size(1), ends, shape)
+        grad = torch.ones(len(values), heads * channels, device=device)
+        before = reset_peak(device)
+        timed(layer, values, grad if train else None)
+        rise = peak(device) - before
+        del layer, grad
+    sys.stdout.write(f"{rise}\n")
