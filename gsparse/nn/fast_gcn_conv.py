@@ -113,7 +113,7 @@ class FastSAGEConv(SAGEConv):
         torch.Size([2, 4])
     """
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         x: Any,
         edge_index: Any,
