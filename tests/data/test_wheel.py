@@ -42,7 +42,9 @@ def test_cards_are_in_the_wheel(installed):
 
 def test_every_room_is_in_the_wheel(installed):
     rooms = {p.parent.relative_to(ROOT) for p in ROOT.glob("gsparse/**/*.py")}
-    packed = {p.parent.relative_to(installed) for p in installed.glob("gsparse/**/*.py")}
+    packed = {
+        p.parent.relative_to(installed) for p in installed.glob("gsparse/**/*.py")
+    }
     assert packed == rooms
 
 
