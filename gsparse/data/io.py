@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
-from torch_geometric.data.storage import GlobalStorage
+from torch_geometric.data.storage import AttrType, GlobalStorage
 
 from gsparse.data.places import replacing
 
 _DELIMITERS = {".txt": None, ".csv": ",", ".tsv": "\t"}
 FORMATS = (".pt", ".npz", *_DELIMITERS, *(f"{suffix}.gz" for suffix in _DELIMITERS))
-_SAFE: list[Any] = [GlobalStorage, DataEdgeAttr, DataTensorAttr]
+_SAFE: list[Any] = [AttrType, GlobalStorage, DataEdgeAttr, DataTensorAttr]
 _NUM_NODES = re.compile(rb"#.*nodes:\s*(\d+)", re.IGNORECASE)
 
 

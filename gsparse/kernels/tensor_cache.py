@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import torch
 from torch import Tensor
 
 V = TypeVar("V")
@@ -54,7 +55,9 @@ class TensorCache(Generic[V]):
             if found is not None and found.fits(tensors):
                 self._entries.move_to_end(key)
                 return found.value
-        value = build()
+        # What is kept must serve training too, whoever asks first.
+        with torch.inference_mode(False), torch.no_grad():
+            value = build()
         entry = _Entry(
             value,
             tuple(self._watch(tensor, key) for tensor in tensors),

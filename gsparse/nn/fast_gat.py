@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
@@ -135,9 +134,7 @@ class FastGAT(Module):
         data = Data(edge_index=edge_index, num_nodes=num_nodes)
         if edge_weight is not None:
             data.edge_weight = edge_weight
-        # The cut is kept: it must not be an inference tensor that training cannot use.
-        with torch.inference_mode(False):
-            return self.sparsify(data)
+        return self.sparsify(data)
 
     def extra_repr(self) -> str:
         return f"sparsifier={self.sparsifier}"

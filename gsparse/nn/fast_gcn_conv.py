@@ -72,7 +72,6 @@ class FastGCNConv(GCNConv):
         out = spmm(matrix, hidden)
         return out if self.bias is None else out + self.bias
 
-    @torch.inference_mode(False)
     def _matrix(
         self, edge_index: Tensor, edge_weight: Tensor | None, like: Tensor
     ) -> SparseMatrix:
@@ -141,7 +140,6 @@ class FastSAGEConv(SAGEConv):
             out = out + self.lin_r(x)
         return torch.nn.functional.normalize(out, dim=-1) if self.normalize else out
 
-    @torch.inference_mode(False)
     def _matrix(
         self, edge_index: Tensor, edge_weight: Tensor | None, like: Tensor
     ) -> SparseMatrix:

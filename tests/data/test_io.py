@@ -178,3 +178,12 @@ def test_same_graph_same_bytes(tmp_path):
     for name in ("a.txt.gz", "b.txt.gz"):
         write_graph(star(5), tmp_path / name)
     assert (tmp_path / "a.txt.gz").read_bytes() == (tmp_path / "b.txt.gz").read_bytes()
+
+
+def test_a_transformed_graph_comes_back(tmp_path):
+    """Its storage remembers which attributes belong to edges."""
+    data = random_graph(num_nodes=20, p=0.3, seed=15737)
+    assert data.is_edge_attr("edge_index")
+    assert data.is_node_attr("x")
+    write_graph(data, tmp_path / "graph.pt")
+    assert read_graph(tmp_path / "graph.pt").edge_index.equal(data.edge_index)

@@ -208,3 +208,13 @@ def test_cached_gcn_is_not_frozen():
         torch.testing.assert_close(out, conv(DATA.x, DATA.edge_index, weight))
         conv.cached = True
     assert conv._cached_edge_index is None
+
+
+def test_a_graph_seen_first_in_inference_serves_training():
+    fast = FastGAT(Net(), sparsity=0.5, seed=9001)
+    edge_index = DATA.edge_index.clone()
+    with torch.inference_mode():
+        before = fast(DATA.x, edge_index).clone()
+    out = fast(DATA.x, edge_index)
+    out.sum().backward()
+    torch.testing.assert_close(out.detach(), before)
