@@ -417,7 +417,8 @@ def forest_means(
                 v = nbr[k]
                 if upper and v > u:
                     out[pair[k]] = (bulk[u] + bulk[v] - less[k]) / count
-                    less[k] = 0.0
-                elif not upper and v < u:
+                    if less[k] != 0.0:  # clean memory stays clean
+                        less[k] = 0.0
+                elif not upper and less[k] != 0.0:  # v < u, and few: spare the rest
                     out[pair[k]] -= less[k] / count
                     less[k] = 0.0
