@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
-from torch_geometric.data.storage import AttrType, GlobalStorage
+from torch_geometric.data.storage import GlobalStorage
 
 from gsparse.data.places import replacing
 
 _DELIMITERS = {".txt": None, ".csv": ",", ".tsv": "\t"}
 FORMATS = (".pt", ".npz", *_DELIMITERS, *(f"{suffix}.gz" for suffix in _DELIMITERS))
-_SAFE: list[Any] = [AttrType, GlobalStorage, DataEdgeAttr, DataTensorAttr]
+_SAFE: list[Any] = [GlobalStorage, DataEdgeAttr, DataTensorAttr]
 _NUM_NODES = re.compile(rb"#.*nodes:\s*(\d+)", re.IGNORECASE)
 
 
@@ -64,7 +64,8 @@ def write_graph(data: Data, path: str | Path) -> None:
     suffix = _format(path)
     with replacing(path) as temporary:
         if suffix == ".pt":
-            torch.save(data, temporary)
+            # Without what its storage remembers, which a safe load would refuse.
+            torch.save(Data.from_dict(data.to_dict()), temporary)
         elif suffix == ".npz":
             tensors = {key: value for key, value in data if isinstance(value, Tensor)}
             arrays = {key: value.cpu().numpy() for key, value in tensors.items()}

@@ -1,9 +1,9 @@
 """Learned edge masks and attention layers."""
 
-from gsparse.nn.accelerate import accelerate, fast_twin
 from gsparse.nn.fast_gat import FastGAT
 from gsparse.nn.fast_gat_conv import FastGATConv, FastGATv2Conv
 from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
+from gsparse.nn.fast_twins import accelerate, fast_twin
 from gsparse.nn.masking import edge_weights
 
 __all__ = [

@@ -10,8 +10,8 @@ from torch.nn import Module
 from torch_geometric.nn import GATConv, GATv2Conv, GCNConv
 from torch_geometric.nn.conv import MessagePassing
 
-from gsparse.nn.accelerate import fast_twin
 from gsparse.nn.fast_gat_conv import Attention, FastGATConv, FastGATv2Conv
+from gsparse.nn.fast_twins import fast_twin
 
 # ruff: noqa: ANN401 (a convolution's arguments are its own)
 
