@@ -1,5 +1,6 @@
 """GAT attention over a graph, fused: no tensor of size edges times channels."""
 
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -14,16 +15,30 @@ from gsparse.kernels.attention_reference import (
 from gsparse.kernels.attention_v2_op import gatv2_forward
 from gsparse.kernels.graph import Graph
 
+_HALVES = (torch.bfloat16, torch.float16)
+_HAS_TRITON = find_spec("triton") is not None
 
-def is_fused(x: Tensor) -> bool:
-    """Whether a kernel exists for messages ``x [N, H, C]``."""
+
+def is_fused(x: Tensor, *, on_cuda: bool = False) -> bool:
+    """Whether a kernel exists for messages ``x [N, H, C]``.
+
+    Args:
+        x: Messages.
+        on_cuda: Whether the op has a CUDA body.
+    """
     heads, width = x.size(1), x.size(1) * x.size(2)
-    floats = x.dtype in (torch.float32, torch.float64)
-    return (
-        x.device.type == "cpu"
-        and floats
-        and (0 < heads <= MAX_HEADS and 0 < width <= MAX_WIDTH)
-    )
+    if x.device.type == "cuda" and not (on_cuda and _HAS_TRITON):
+        return False
+    floats: tuple[torch.dtype, ...] = (torch.float32, *_HALVES)
+    if x.device.type == "cpu":
+        floats += (torch.float64,)
+    fits = 0 < heads <= MAX_HEADS and 0 < width <= MAX_WIDTH
+    return x.device.type in ("cpu", "cuda") and x.dtype in floats and fits
+
+
+def _working(x: Tensor) -> torch.dtype:
+    """Halves are summed in float32."""
+    return torch.float32 if x.dtype in _HALVES else x.dtype
 
 
 def gat_attention(
@@ -53,8 +68,9 @@ def gat_attention(
     Forward is one pass over the in-edges, backward one over the out-edges; the
     softmax is computed anew there. Memory: two arrays of the size of ``x``, nothing
     of the size of the edges. The result does not depend on the number of threads.
-    Devices and dtypes without a kernel use :func:`gat_attention_reference`. Not
-    differentiable twice; use the reference for that.
+    The CPU has numba bodies, CUDA has Triton ones; bfloat16 and float16 are summed in
+    float32. Other devices use :func:`gat_attention_reference`. Not differentiable
+    twice; use the reference for that.
 
     Args:
         graph: Structure.
@@ -98,13 +114,13 @@ def gat_attention(
     _check_shape("alpha_dst", alpha_dst, heads)
     check_edges(graph, weight, dropout, seed)
     options: dict[str, Any] = {"negative_slope": negative_slope, "dropout": dropout}
-    if not is_fused(x):
+    if not is_fused(x, on_cuda=True):
         return gat_attention_reference(
             graph, alpha_src, alpha_dst, x, weight, seed=seed, **options
         )
     empty = x.new_empty(0)
-    alphas = (alpha_src.to(x.dtype), alpha_dst.to(x.dtype))
-    return _run(graph, (*alphas, x, weight, empty, empty), **options, seed=seed)
+    tensors = (alpha_src, alpha_dst, x, weight, empty, empty)
+    return _run(graph, tensors, **options, seed=seed)
 
 
 def gat_layer(
@@ -154,14 +170,13 @@ def gat_layer(
         "dropout": dropout,
         "seed": seed,
     }
-    if not is_fused(x):
+    if not is_fused(x, on_cuda=True):
         alpha_src, alpha_dst = (x * att_src).sum(-1), (x * att_dst).sum(-1)
         out = gat_attention(graph, alpha_src, alpha_dst, x, weight, **options)
         return out if bias is None else out + bias.view(x.shape[1:])
     empty = x.new_empty(0)
-    att = torch.stack([att_src, att_dst]).to(x.dtype)
-    shift = empty if bias is None else bias.to(x.dtype)
-    return _run(graph, (empty, empty, x, weight, att, shift), **options)
+    att = torch.stack([att_src, att_dst])
+    return _run(graph, (empty, empty, x, weight, att, bias), **options)
 
 
 def _run(
@@ -174,11 +189,13 @@ def _run(
 ) -> Tensor:
     x = tensors[2]
     assert x is not None
-    given = [x.new_empty(0) if t is None else t.to(x.dtype) for t in tensors]
+    given = [x.new_empty(0) if t is None else t for t in tensors]
+    given = [t.to(_working(x)) for t in given]
     save = torch.is_grad_enabled() and any(t.requires_grad for t in given)
     seed = torch.zeros((), dtype=torch.int64) if seed is None else seed
     slope, dropout = float(negative_slope), float(dropout)
-    return gat_forward(structure(graph), *given, seed, slope, dropout, save)[0]
+    out = gat_forward(structure(graph), *given, seed, slope, dropout, save)[0]
+    return out.to(x.dtype)
 
 
 def gatv2_attention(
@@ -199,7 +216,7 @@ def gatv2_attention(
     As :func:`gat_attention` with the score :math:`\langle att,
     \mathrm{LeakyReLU}(x^{src}_j + x^{dst}_i) \rangle` and messages
     :math:`x^{src}_j`. Backward walks in-edges and out-edges and costs about twice
-    that of GAT.
+    that of GAT. On CUDA it is the reference that runs.
 
     Args:
         graph: Structure.
@@ -231,9 +248,10 @@ def gatv2_attention(
             graph, x_src, x_dst, att, weight, seed=seed, **options
         )
     weight = x_src.new_empty(0) if weight is None else weight
-    given = [t.to(x_src.dtype) for t in (x_src, x_dst, att, weight)]
+    given = [t.to(_working(x_src)) for t in (x_src, x_dst, att, weight)]
     seed = torch.zeros((), dtype=torch.int64) if seed is None else seed
-    return gatv2_forward(structure(graph), *given, seed, slope, dropout)[0]
+    out = gatv2_forward(structure(graph), *given, seed, slope, dropout)[0]
+    return out.to(x_src.dtype)
 
 
 def _one_weight(weight: Tensor | None, log_weight: Tensor | None) -> Tensor | None:

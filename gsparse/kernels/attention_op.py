@@ -84,6 +84,14 @@ def gat_forward(
     return made
 
 
+@gat_forward.register_kernel("cuda")
+def _(*arguments: Any) -> list[Tensor]:
+    # Imported here: Triton comes with CUDA builds of torch only, and takes a while.
+    from gsparse.kernels.attention_triton import gat_forward_cuda
+
+    return gat_forward_cuda(*arguments)
+
+
 def _or_zeros(bias: Tensor, x: Tensor) -> Tensor:
     return bias if bias.numel() else x.new_zeros(x.size(1) * x.size(2))
 
@@ -190,6 +198,13 @@ def gat_backward(
         ]
     sums = grad_bias.sum(dim=0)[: bias.numel()]
     return [grad_src, grad_dst, grad_x, grad_weight, att.new_empty(0), sums]
+
+
+@gat_backward.register_kernel("cuda")
+def _(*arguments: Any) -> list[Tensor]:
+    from gsparse.kernels.attention_triton import gat_backward_cuda  # as above
+
+    return gat_backward_cuda(*arguments)
 
 
 def _saved(forward: list[Tensor]) -> tuple[Tensor, ...]:
