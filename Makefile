@@ -19,7 +19,7 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 demo: $(BIN)/.installed
 	$(BIN)/gsparse bench --dataset digits --model gat \
 	  --method EffectiveResistance --method DSpar --method RandomEdge \
-	  --sparsity 0.5,0.8 --seeds 3 --out runs/demo
+	  --sparsity 0.5,0.8 --seeds 3 --threads 1 --out runs/demo
 
 test: $(BIN)/.installed
 	$(BIN)/ruff check .

@@ -58,8 +58,7 @@ def sparsify_file(
     with torch.no_grad():
         out = transform(data)
     taken = perf_counter() - start
-    # A fresh Data leaves behind what PyG cached in the old one, which no reader takes.
-    write_graph(Data.from_dict(out.to_dict()), target)
+    write_graph(out, target)
     return {
         "method": repr(transform),
         "num_nodes": out.num_nodes,
