@@ -95,6 +95,7 @@ class Graph:
     _other: dict[str, "Graph"] = field(default_factory=dict, repr=False)
 
     @classmethod
+    @torch.inference_mode(False)  # so that what inference built can be trained with
     def from_edge_index(
         cls, edge_index: Tensor, num_nodes: int, self_loops: SelfLoops = "keep"
     ) -> "Graph":
@@ -166,6 +167,7 @@ class Graph:
         edge_index[:, self.edge_id.long()] = self.edge_index
         return edge_index
 
+    @torch.inference_mode(False)
     def with_self_loops(self, self_loops: SelfLoops) -> "Graph":
         """The same graph with another treatment of self-loops, built once."""
         if self_loops in ("keep", self.self_loops):

@@ -136,6 +136,16 @@ def test_copies_and_pickles_hold_tensors_only():
     assert repr(graph) == "Graph(num_nodes=2, num_edges=2, self_loops='keep')"
 
 
+def test_built_under_inference_it_can_be_trained_with():
+    with torch.inference_mode():
+        graph = Graph.from_edge_index(torch.tensor([[0, 1, 0], [1, 1, 2]]), 3)
+        other = graph.with_self_loops("replace")
+    for made in (graph, other):
+        tensors = [t for t in vars(made).values() if isinstance(t, torch.Tensor)]
+        assert len(tensors) == 8
+        assert not any(t.is_inference() for t in tensors)
+
+
 @pytest.mark.parametrize(
     ("edge_index", "num_nodes", "self_loops", "error", "text"),
     [
