@@ -129,6 +129,13 @@ def test_features_are_converted_once(data):
     assert type(data.x) is torch.Tensor
 
 
+def test_fit_after_an_evaluation_in_inference_mode(data):
+    fresh = data.clone()
+    with torch.inference_mode():
+        evaluate(model(), fresh, "val_mask")
+    assert fit(model(), fresh, config=FitConfig(epochs=2)).num_epochs == 2
+
+
 def test_inductive(data):
     """Fitted on the graph of the training and validation nodes, tested on all."""
     train, full = inductive(data, include_val=True)
