@@ -156,6 +156,7 @@ _HANDLERS: dict[Callable[..., Any], Callable[..., Any]] = {
 }
 
 
+@torch.inference_mode(False)  # what is made once must serve training as well
 def sparse_features(x: Tensor, threshold: float = 0.25) -> Tensor:
     """Store features sparse where that is the smaller work.
 

@@ -184,7 +184,6 @@ def prepare(data: Data, mask: str) -> Data:
     return out
 
 
-@torch.inference_mode(False)  # what is remembered must serve training as well
 def _converted(x: Tensor) -> Tensor | None:
     """The features in other storage; None, not ``x`` itself, where they stay."""
     found = sparse_features(x)

@@ -141,6 +141,14 @@ def test_conversion_depends_on_the_share(dense, layout):
     assert kept.equal(dense)
 
 
+def test_conversion_in_inference_mode_serves_training(dense):
+    with torch.inference_mode():
+        x = sparse_features(dense)
+    weight = torch.randn(5, 30, requires_grad=True)
+    functional.linear(x, weight).sum().backward()
+    torch.testing.assert_close(weight.grad, dense.sum(0).expand(5, 30))
+
+
 def test_conversion_is_done_once(dense, x):
     assert sparse_features(x) is x
     full = torch.ones(3, 2)

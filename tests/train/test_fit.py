@@ -129,14 +129,6 @@ def test_features_are_converted_once(data):
     assert type(data.x) is torch.Tensor
 
 
-def test_fit_after_an_evaluation_in_inference_mode(data):
-    """Without dropout the converted values themselves are kept for the derivative."""
-    fresh, net = data.clone(), GCN(30, 16, 3, dropout=0.0)
-    with torch.inference_mode():
-        evaluate(net, fresh, "val_mask")
-    assert fit(net, fresh, config=FitConfig(epochs=2)).num_epochs == 2
-
-
 def test_inductive(data):
     """Fitted on the graph of the training and validation nodes, tested on all."""
     train, full = inductive(data, include_val=True)
