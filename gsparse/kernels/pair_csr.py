@@ -1,4 +1,4 @@
-"""Adjacency lists of an undirected graph given by its pairs."""
+"""Adjacency lists of an undirected graph given by its pairs, and search in them."""
 
 import numpy as np
 
@@ -127,3 +127,16 @@ def relabel(
             new_col[k] = label[col[e]]
             k += 1
     return new_row, new_col, nodes
+
+
+@jit()
+def find(values: np.ndarray, low: int, high: int, value: int) -> int:
+    """Where ``value`` stands in the ascending ``values[low:high]``, else -1."""
+    if low >= high:
+        return -1
+    length = high - low
+    while length > 1:  # no branch to mispredict: conditional moves
+        half = length >> 1
+        low += half if values[low + half] <= value else 0
+        length -= half
+    return low if values[low] == value else -1

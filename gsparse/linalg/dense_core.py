@@ -16,7 +16,7 @@ def dense_resistance_(A: Tensor) -> Tensor:
 
     Nodes are eliminated one after another by the star-mesh transformation
     (:math:`c_a c_b / \sum c` between the neighbours) and hung back in reverse order
-    by the recursion of :func:`gsparse.kernels.elimination.extend`. This is a Cholesky
+    by the recursion of :func:`gsparse.kernels.extension.extend`. This is a Cholesky
     factorisation and inversion of the Laplacian, :math:`k^3` multiply-adds nearly all
     in matrix products, but no step subtracts conductances, so small resistances keep
     their relative accuracy next to weights many orders of magnitude away. Between

@@ -8,16 +8,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from gsparse.kernels.elimination import (
-    Pattern,
-    core_slots,
-    dense_core,
-    eliminate,
-    extend,
-    fill_pattern,
-    pair_places,
-    sparse_core,
-)
+from gsparse.kernels.core import core_slots, dense_core, sparse_core
+from gsparse.kernels.elimination import Pattern, eliminate, fill_pattern
+from gsparse.kernels.extension import extend, pair_places
 from gsparse.kernels.pair_csr import pair_csr, peel_leaves, relabel
 from gsparse.kernels.threads import run_blocks
 
