@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import torch
@@ -190,12 +191,21 @@ def test_control_c_keeps_rows_and_says_so(tmp_path):
     command = [sys.executable, "-c", "from gsparse.cli import main; main()", *BENCH]
     command += ["--seeds", "500", "--epochs", "5", "--out", str(tmp_path)]
     path = tmp_path / "bench.jsonl"
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not path.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=60)
+    # A shell starts background jobs with the signal ignored; children inherit that.
+    child = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        deadline = time.monotonic() + 240
+        while not path.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=120)
+    finally:
+        child.kill()
     assert child.returncode == 130
     assert f"stopped; {path} keeps what is done" in err
     assert "Traceback" not in err

@@ -22,7 +22,7 @@ def num_draws(num_nodes: int, epsilon: float) -> int:
     Example:
         >>> from gsparse.transforms.sampled import num_draws
         >>> num_draws(num_nodes=19717, epsilon=0.5)  # PubMed has 44324 edges
-        124798
+        124791
     """
     return round(0.16 * num_nodes * log(max(num_nodes, 1)) / epsilon**2)
 
