@@ -1,44 +1,21 @@
 """GAT attention over a graph, fused: no tensor of size edges times channels."""
 
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gsparse.kernels.attention_forward_cpu import MAX_HEADS, MAX_WIDTH
-from gsparse.kernels.attention_op import gat_forward
-from gsparse.kernels.attention_reference import (
-    gat_attention_reference,
-    gatv2_attention_reference,
+from gsparse.kernels.attention_inputs import (
+    check_edges,
+    check_shape,
+    is_fused,
+    one_weight,
+    structure,
+    working_dtype,
 )
-from gsparse.kernels.attention_v2_op import gatv2_forward
+from gsparse.kernels.attention_op import gat_forward
+from gsparse.kernels.attention_reference import gat_attention_reference
 from gsparse.kernels.graph import Graph
-
-_HALVES = (torch.bfloat16, torch.float16)
-_HAS_TRITON = find_spec("triton") is not None
-
-
-def is_fused(x: Tensor, *, on_cuda: bool = False) -> bool:
-    """Whether a kernel exists for messages ``x [N, H, C]``.
-
-    Args:
-        x: Messages.
-        on_cuda: Whether the op has a CUDA body.
-    """
-    heads, width = x.size(1), x.size(1) * x.size(2)
-    if x.device.type == "cuda" and not (on_cuda and _HAS_TRITON):
-        return False
-    floats: tuple[torch.dtype, ...] = (torch.float32, *_HALVES)
-    if x.device.type == "cpu":
-        floats += (torch.float64,)
-    fits = 0 < heads <= MAX_HEADS and 0 < width <= MAX_WIDTH
-    return x.device.type in ("cpu", "cuda") and x.dtype in floats and fits
-
-
-def _working(x: Tensor) -> torch.dtype:
-    """Halves are summed in float32."""
-    return torch.float32 if x.dtype in _HALVES else x.dtype
 
 
 def gat_attention(
@@ -107,11 +84,11 @@ def gat_attention(
         >>> gat_attention(graph, zeros, zeros, x, weight).flatten()
         tensor([0.0000, 0.0000, 3.5000])
     """
-    weight = _one_weight(weight, log_weight)
+    weight = one_weight(weight, log_weight)
     heads = (graph.num_nodes, x.size(1))
-    _check_shape("x", x, (*heads, x.size(-1)))
-    _check_shape("alpha_src", alpha_src, heads)
-    _check_shape("alpha_dst", alpha_dst, heads)
+    check_shape("x", x, (*heads, x.size(-1)))
+    check_shape("alpha_src", alpha_src, heads)
+    check_shape("alpha_dst", alpha_dst, heads)
     check_edges(graph, weight, dropout, seed)
     options: dict[str, Any] = {"negative_slope": negative_slope, "dropout": dropout}
     if not is_fused(x, on_cuda=True):
@@ -161,9 +138,9 @@ def gat_layer(
     Raises:
         ValueError: If a shape does not fit, or ``dropout`` has no seed.
     """
-    _check_shape("x", x, (graph.num_nodes, *x.shape[1:]))
-    _check_shape("att_src", att_src, tuple(x.shape[1:]))
-    _check_shape("att_dst", att_dst, tuple(x.shape[1:]))
+    check_shape("x", x, (graph.num_nodes, *x.shape[1:]))
+    check_shape("att_src", att_src, tuple(x.shape[1:]))
+    check_shape("att_dst", att_dst, tuple(x.shape[1:]))
     check_edges(graph, weight, dropout, seed)
     options: dict[str, Any] = {
         "negative_slope": negative_slope,
@@ -190,98 +167,9 @@ def _run(
     x = tensors[2]
     assert x is not None
     given = [x.new_empty(0) if t is None else t for t in tensors]
-    given = [t.to(_working(x)) for t in given]
+    given = [t.to(working_dtype(x)) for t in given]
     save = torch.is_grad_enabled() and any(t.requires_grad for t in given)
     seed = torch.zeros((), dtype=torch.int64) if seed is None else seed
     slope, dropout = float(negative_slope), float(dropout)
     out = gat_forward(structure(graph), *given, seed, slope, dropout, save)[0]
     return out.to(x.dtype)
-
-
-def gatv2_attention(
-    graph: Graph,
-    x_src: Tensor,
-    x_dst: Tensor,
-    att: Tensor,
-    weight: Tensor | None = None,
-    *,
-    log_weight: Tensor | None = None,
-    negative_slope: float = 0.2,
-    dropout: float = 0.0,
-    seed: Tensor | None = None,
-) -> Tensor:
-    r"""Attention of `"How Attentive are Graph Attention Networks?"
-    <https://arxiv.org/abs/2105.14491>`_.
-
-    As :func:`gat_attention` with the score :math:`\langle att,
-    \mathrm{LeakyReLU}(x^{src}_j + x^{dst}_i) \rangle` and messages
-    :math:`x^{src}_j`. Backward walks in-edges and out-edges and costs about twice
-    that of GAT. On CUDA it is the reference that runs.
-
-    Args:
-        graph: Structure.
-        x_src: Messages.
-        x_dst: What each node adds to its in-edges' scores.
-        att: One vector a head.
-        weight: As for :func:`gat_attention`.
-        log_weight: As for :func:`gat_attention`.
-        negative_slope: Slope of the leaky ReLU below zero.
-        dropout: Probability that a coefficient is dropped, in [0, 1].
-        seed: One int64; needed for ``dropout``.
-
-    Shapes:
-        - **x_src, x_dst, output:** :math:`(N, H, C)`
-        - **att:** :math:`(H, C)`
-
-    Raises:
-        ValueError: If a shape does not fit, or ``dropout`` has no seed.
-    """
-    weight = _one_weight(weight, log_weight)
-    _check_shape("x_src", x_src, (graph.num_nodes, *x_src.shape[1:]))
-    _check_shape("x_dst", x_dst, tuple(x_src.shape))
-    _check_shape("att", att, tuple(x_src.shape[1:]))
-    check_edges(graph, weight, dropout, seed)
-    slope, dropout = float(negative_slope), float(dropout)
-    if not is_fused(x_src):
-        options: dict[str, Any] = {"negative_slope": slope, "dropout": dropout}
-        return gatv2_attention_reference(
-            graph, x_src, x_dst, att, weight, seed=seed, **options
-        )
-    weight = x_src.new_empty(0) if weight is None else weight
-    given = [t.to(_working(x_src)) for t in (x_src, x_dst, att, weight)]
-    seed = torch.zeros((), dtype=torch.int64) if seed is None else seed
-    out = gatv2_forward(structure(graph), *given, seed, slope, dropout)[0]
-    return out.to(x_src.dtype)
-
-
-def _one_weight(weight: Tensor | None, log_weight: Tensor | None) -> Tensor | None:
-    if log_weight is None:
-        return weight
-    if weight is not None:
-        raise ValueError("give 'weight' or 'log_weight', not both")
-    return log_weight.exp()
-
-
-def structure(graph: Graph) -> list[Tensor]:
-    """The tensors of a graph, in the order the ops take them."""
-    forward = [graph.indptr, graph.indices, graph.edge_id]
-    backward = [graph.t_indptr, graph.t_indices, graph.t_perm]
-    return [*forward, *backward, graph.blocks, graph.t_blocks]
-
-
-def check_edges(
-    graph: Graph, weight: Tensor | None, dropout: float, seed: Tensor | None
-) -> None:
-    """Raise unless weight, dropout and seed can be used with the graph."""
-    if weight is not None:
-        _check_shape("weight", weight, (graph.num_entries,))
-    if not 0 <= dropout <= 1:
-        raise ValueError(f"'dropout' must be in [0, 1] (got {dropout})")
-    if dropout > 0 and seed is None:
-        raise ValueError(f"'seed' is needed with dropout (got dropout={dropout})")
-
-
-def _check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(tensor.shape) != shape:
-        got = list(tensor.shape)
-        raise ValueError(f"'{name}' must have shape {list(shape)} (got {got})")

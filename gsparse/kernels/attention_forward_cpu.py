@@ -12,13 +12,22 @@ from typing import Any
 
 import numpy as np
 
+from gsparse.kernels.attention_lanes import (
+    AHEAD,
+    LANES,
+    MAX_HEADS,
+    MAX_WIDTH,
+    Shape,
+    drop_factors,
+    fill,
+    request,
+    times_weight,
+)
 from gsparse.kernels.scalar import (
     Pointer,
     at,
     data,
     exp,
-    prefetch,
-    random_bits,
     stack,
 )
 from gsparse.kernels.simd import (
@@ -30,37 +39,6 @@ from gsparse.kernels.simd import (
 )
 from gsparse.kernels.threads import jit, take_block
 from gsparse.kernels.vector_code import fixed_shape
-
-#: Largest ``heads`` and ``heads * channels`` the kernels for any shape can take.
-MAX_HEADS, MAX_WIDTH = 256, 4096
-
-#: (edge, head) pairs of a chunk; edges between asking for a cache line and its use.
-LANES, AHEAD = 256, 16
-
-Shape = tuple[int, int, Any]  # heads, channels, and both once more as a type
-
-
-@jit(forceinline=True)
-def request(row: Pointer, width: int, itemsize: int) -> None:
-    """Prefetch a row, one request a cache line."""
-    for c in range(0, width, 64 // itemsize):
-        prefetch(at(row, c))
-
-
-@jit(forceinline=True)
-def fill(out: Pointer, count: int, value: float) -> None:
-    """Set the first ``count`` elements."""
-    for q in range(count):
-        out[q] = value
-
-
-@jit(forceinline=True)
-def drop_factors(lane: Pointer, count: int, rule: tuple, out: Pointer) -> None:
-    """Dropout factors, 0 or ``scale``, of lanes with these counters."""
-    key, key2, threshold, scale = rule
-    zero = scale - scale
-    for q in range(count):
-        out[q] = scale if random_bits(lane[q], key, key2) >= threshold else zero
 
 
 @jit(forceinline=True)
@@ -80,24 +58,6 @@ def _top_scores(
         if has_weight and edge_id[k] >= 0 and weight[edge_id[k]] == 0:
             continue
         raise_top(top, at(alpha_src, np.int64(indices[k]) * heads), heads, fixed)
-
-
-@jit(forceinline=True)
-def times_weight(
-    part: tuple[Any, Any],
-    edges: tuple[Pointer, ...],
-    heads: int,
-    term: Pointer,
-) -> None:
-    """Multiply the terms of a chunk by the weights of their edges."""
-    _, edge_id, weight = edges
-    for k in range(part[0], part[1]):
-        if edge_id[k] >= 0:
-            factor = weight[edge_id[k]]
-            q = (k - part[0]) * heads
-            for h in range(heads):  # an absent edge may have any score
-                product = term[q + h] * factor
-                term[q + h] = product if factor != 0 else factor
 
 
 @jit(forceinline=True)

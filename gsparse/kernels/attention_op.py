@@ -2,39 +2,16 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from gsparse.kernels.attention_backward_cpu import backward_kernel, targets_kernel
+from gsparse.kernels.attention_backward_cpu import backward_kernel
+from gsparse.kernels.attention_call import arrays, drop_rule, shape_key
 from gsparse.kernels.attention_forward_cpu import forward_kernel, scores_kernel
-from gsparse.kernels.attention_reference import drop_threshold, mix_seed
+from gsparse.kernels.attention_targets_cpu import targets_kernel
 from gsparse.kernels.threads import run_blocks
 
-#: With at least this many ``E * H * C`` products a kernel is compiled for the shape
-#: (some seconds, kept on disk); smaller inputs use the kernel for any shape.
-SPECIALISE_WORK = 2_000_000
-
 # ruff: noqa: ANN401 (numpy scalars and autograd contexts)
-
-
-def arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
-    """What numba takes for tensors."""
-    return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)
-
-
-def shape_key(x: Tensor, num_edges: int) -> tuple[int, int]:
-    """The shape to compile for, or (0, 0) where that does not pay."""
-    _, heads, channels = x.shape
-    work = num_edges * heads * channels
-    return (heads, channels) if work >= SPECIALISE_WORK else (0, 0)
-
-
-def drop_rule(seed: Tensor, dropout: float, kind: Any) -> tuple[Any, ...]:
-    """Keys, threshold and scale of dropout, as numbers of fixed size."""
-    key, key2 = mix_seed(int(seed))
-    threshold, scale = drop_threshold(dropout)
-    return np.uint32(key), np.uint32(key2), np.uint32(threshold), kind(scale)
 
 
 @torch.library.custom_op("gsparse::gat_forward", mutates_args=(), device_types="cpu")

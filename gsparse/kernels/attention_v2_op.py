@@ -5,17 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gsparse.kernels.attention_op import (
-    arrays,
-    drop_rule,
-    refuse_second_derivative,
-    shape_key,
-)
-from gsparse.kernels.attention_v2_cpu import (
-    forward_kernel,
-    sources_kernel,
-    targets_kernel,
-)
+from gsparse.kernels.attention_call import arrays, drop_rule, shape_key
+from gsparse.kernels.attention_op import refuse_second_derivative
+from gsparse.kernels.attention_v2_backward_cpu import sources_kernel, targets_kernel
+from gsparse.kernels.attention_v2_forward_cpu import forward_kernel
 from gsparse.kernels.threads import run_blocks
 
 # ruff: noqa: ANN401 (autograd contexts)

@@ -11,7 +11,7 @@ from torch.autograd import gradcheck
 
 from gsparse.kernels import (
     Graph,
-    attention_op,
+    attention_call,
     gat_attention,
     gat_attention_reference,
     gat_layer,
@@ -19,7 +19,7 @@ from gsparse.kernels import (
     gatv2_attention_reference,
     threads,
 )
-from gsparse.kernels.attention import structure
+from gsparse.kernels.attention_inputs import structure
 
 SEED = torch.tensor(70921)
 
@@ -118,7 +118,7 @@ def test_kernel_equals_reference(
 @pytest.mark.parametrize("kind", FUSED)
 @pytest.mark.parametrize(("heads", "channels"), [(8, 8), (3, 5)])
 def test_kernel_for_one_shape_equals_reference(kind, heads, channels, monkeypatch):
-    monkeypatch.setattr(attention_op, "SPECIALISE_WORK", 0)
+    monkeypatch.setattr(attention_call, "SPECIALISE_WORK", 0)
     edge_index, tensors = random_case(
         41947, 30, 900, heads, channels, dtype=torch.float32
     )

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gsparse.kernels import Graph, attention_op, gat_attention_reference
-from gsparse.kernels.attention import structure
+from gsparse.kernels.attention_inputs import structure
 
 CHILD = "import sys; sys.path.insert(0, sys.argv[1]); import {0}; {0}.compare()"
 
