@@ -31,9 +31,10 @@ class FastGAT(Module):
 
     With ``reweight=True`` the new weights :math:`w'` enter the attention as
     :math:`\alpha_{ij} \propto w'_{ij} \exp(s_{ij})`. The default ignores them: whether
-    the paper's code uses them could not be found out, and accuracy was the same or
-    better without (``docs/fastgat.md``). Does not pay for mini-batches, where every
-    batch is a new graph: cut the graph once with the transform instead.
+    the paper's code uses them could not be found out, so measure both with
+    ``gsparse bench --weights use`` and ``--weights ignore``. Does not pay for
+    mini-batches, where every batch is a new graph: cut the graph once with the
+    transform instead.
 
     Args:
         model: A module called as ``model(x, edge_index, ...)`` whose convolutions are
