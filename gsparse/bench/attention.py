@@ -92,7 +92,6 @@ def _request(options: argparse.Namespace, row: Row) -> Row:
         "shape": row["shape"],
         "contender": row["method"],
         "device": options.device,
-        "threads": torch.get_num_threads(),
     }
 
 

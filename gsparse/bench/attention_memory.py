@@ -1,17 +1,12 @@
 """Peak memory of one attention layer in a process of its own."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from gsparse.bench.fresh_process import ask
 from gsparse.bench.memory import peak, reset_peak
-
-_CHILD = "from gsparse.bench.attention_memory import _child; _child()"
 
 
 def peak_of_fresh_process(request: dict[str, Any]) -> dict[str, int]:
@@ -21,7 +16,7 @@ def peak_of_fresh_process(request: dict[str, Any]) -> dict[str, int]:
     builds from the graph on first sight (our sorted structures) is part of its rise.
 
     Args:
-        request: ``name features root shape contender device threads``.
+        request: ``name features root shape contender device``.
 
     Returns:
         ``train_peak_bytes`` and ``infer_peak_bytes``.
@@ -29,29 +24,18 @@ def peak_of_fresh_process(request: dict[str, Any]) -> dict[str, int]:
     Raises:
         RuntimeError: If a process failed; carries its last line.
     """
-    found = {}
-    for what in ("train", "infer"):
-        child = subprocess.run(
-            [sys.executable, "-c", _CHILD],
-            input=json.dumps(request | {"what": what}),
-            capture_output=True,
-            text=True,
-            check=False,
-            env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"},
+    return {
+        f"{what}_peak_bytes": ask(
+            _rise, request | {"what": what}, "peak bytes could not be measured"
         )
-        if child.returncode != 0:
-            lines = child.stderr.strip().splitlines() or ["no message"]
-            raise RuntimeError(f"peak bytes could not be measured: {lines[-1]}")
-        found[f"{what}_peak_bytes"] = int(child.stdout.splitlines()[-1])
-    return found
+        for what in ("train", "infer")
+    }
 
 
-def _child() -> None:
+def _rise(request: dict[str, Any]) -> int:
     # Imported here: that module imports this one.
     from gsparse.bench.attention import make_contender, make_input, timed
 
-    request = json.loads(sys.stdin.read())
-    torch.set_num_threads(request["threads"])
     device = torch.device(request["device"])
     root = None if request["root"] is None else Path(request["root"])
     x, edge_index = make_input(request["name"], request["features"], root, device)
@@ -66,4 +50,4 @@ def _child() -> None:
         timed(layer, values, grad if train else None)
         rise = peak(device) - before
         del layer, grad
-    sys.stdout.write(f"{rise}\n")
+    return rise

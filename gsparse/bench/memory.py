@@ -1,16 +1,15 @@
 """Peak bytes of training and inference, each contender in a process of its own."""
 
 import ctypes
-import json
-import os
-import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from gsparse.bench.config import Config
+from gsparse.bench.fresh_process import ask
 from gsparse.bench.protocol import Trial, prepare
 from gsparse.bench.workspace import Workspace
 from gsparse.data import random_graph
@@ -18,7 +17,6 @@ from gsparse.train import SparseFeatures, fit
 
 EPOCHS = 5
 WHAT = ("train", "infer")
-_CHILD = "from gsparse.bench.memory import _child; _child()"
 
 
 def peak_bytes(config: Config, seed: int, root: Path | None = None) -> dict[str, int]:
@@ -42,41 +40,24 @@ def peak_bytes(config: Config, seed: int, root: Path | None = None) -> dict[str,
         RuntimeError: The process failed, or this system does not tell a peak (it needs
             Linux, or CUDA); carries its last line.
     """
-    return {f"{what}_peak_bytes": _ask(what, config, seed, root) for what in WHAT}
-
-
-def _ask(what: str, config: Config, seed: int, root: Path | None) -> int:
     request = {
-        "what": what,
         "config": asdict(config),
         "seed": seed,
         "root": None if root is None else str(root),
-        "threads": torch.get_num_threads(),
     }
-    # Freed blocks above 64 KiB go back to the system at once, so that what was freed
-    # before cannot hide what is needed now.
-    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
-    child = subprocess.run(
-        [sys.executable, "-c", _CHILD],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    if child.returncode:
-        lines = child.stderr.strip().splitlines() or ["no message"]
-        raise RuntimeError(f"peak bytes could not be measured: {lines[-1]}")
-    return json.loads(child.stdout.splitlines()[-1])
+    return {
+        f"{what}_peak_bytes": ask(
+            _rise_of_run, request | {"what": what}, "peak bytes could not be measured"
+        )
+        for what in WHAT
+    }
 
 
-def _child() -> None:
-    """Answer one request from standard input on standard output."""
-    request = json.load(sys.stdin)
-    torch.set_num_threads(request["threads"])
+def _rise_of_run(request: dict[str, Any]) -> int:
     root = None if request["root"] is None else Path(request["root"])
     config = Config(**request["config"])
     trial = prepare(config, request["seed"], Workspace(root))
-    print(rise(trial, request["what"], torch.device(config.device)))
+    return rise(trial, request["what"], torch.device(config.device))
 
 
 def rise(trial: Trial, what: str, device: torch.device) -> int:

@@ -1,20 +1,16 @@
 """Peak memory of scoring a graph by effective resistance, in a fresh process."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from gsparse.bench.facts import command_line, versions
+from gsparse.bench.fresh_process import ask
 from gsparse.bench.memory import peak, reset_peak
 from gsparse.bench.resistance_contenders import make_graph
 from gsparse.data import random_graph
 from gsparse.transforms import EffectiveResistance
-
-_CHILD = "from gsparse.bench.resistance_memory import _child; _child()"
 
 
 def peak_row(name: str, root: Path | None, *, quick: bool = False) -> dict[str, Any]:
@@ -38,26 +34,16 @@ def peak_row(name: str, root: Path | None, *, quick: bool = False) -> dict[str, 
         "name": name,
         "root": None if root is None else str(root),
         "quick": quick,
-        "threads": torch.get_num_threads(),
     }
-    child = subprocess.run(
-        [sys.executable, "-c", _CHILD],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    lines = (child.stdout if child.returncode == 0 else child.stderr).splitlines()
-    if child.returncode != 0:
-        raise RuntimeError(f"scoring {name} failed: {lines[-1] if lines else '?'}")
-    return {"table": "resistance", "dataset": name, "method": "memory"} | json.loads(
-        lines[-1]
+    found = ask(_peak_of_scoring, request, f"scoring {name} failed")
+    return (
+        {"table": "resistance", "dataset": name, "method": "memory"}
+        | found
+        | {"command": command_line()}
     )
 
 
-def _child() -> None:
-    request = json.loads(sys.stdin.read())
-    torch.set_num_threads(request["threads"])
+def _peak_of_scoring(request: dict[str, Any]) -> dict[str, Any]:
     root = None if request["root"] is None else Path(request["root"])
     data = make_graph(request["name"], root, quick=request["quick"])
     for method in ("exact", "tree", "jl"):
@@ -71,13 +57,11 @@ def _child() -> None:
     scored = peak(cpu) - before
     transform.cut(data, score)
     found = peak(cpu) - before
-    row = {
+    return {
         "threads": torch.get_num_threads(),
         "edge_index_bytes": size,
         "score_peak_bytes": scored,
         "peak_bytes": found,
         "peak_ratio": found / size,
         "versions": versions(),
-        "command": command_line(),
     }
-    sys.stdout.write(json.dumps(row) + "\n")

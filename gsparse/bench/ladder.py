@@ -1,0 +1,285 @@
+"""One training epoch of a GAT, from PyG's on the full graph to ours on the sparse one.
+
+Run as ``python -m gsparse.bench.ladder``. The rungs change one thing at a time: PyG's
+model, then sparse features, then fused attention, then fewer edges; so no part takes
+another's credit. All take turns in one process, and medians are compared; peak memory
+is measured in a fresh process for each.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch.nn import Module
+from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch_geometric.data import Data
+
+from gsparse.bench.facts import command_line, versions
+from gsparse.bench.fresh_process import ask
+from gsparse.bench.memory import peak, reset_peak
+from gsparse.bench.rows import Row
+from gsparse.bench.sparse_features import PlainModel
+from gsparse.data import load
+from gsparse.train import recipe, sparse_features
+from gsparse.train.fit import seeded
+from gsparse.train.recipes import num_classes
+from gsparse.transforms import EffectiveResistance
+
+# ruff: noqa: ANN401 (torch's hook and requests through JSON)
+
+GRAPHS = ("Physics", "Computers", "GitHub", "tolokers", "cornell5")
+RUNGS = ("PyG", "sparse features", "fused attention", "fewer edges")
+WARM_UP = 2  # turns that compile, and build what is kept
+
+#: What an epoch's time is made of: the operations of each part, by their first letters.
+PARTS = {
+    "attention": ("gsparse.gat",),
+    "products": ("gsparse.spmm", "gsparse.sddmm", "aten.mm", "aten.addmm"),
+    "dropout": ("gsparse.dropout", "aten.bernoulli", "aten.native_dropout"),
+    "optimizer": ("aten._fused_adam",),
+}
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A model and the graph it is trained on."""
+
+    name: str
+    model: Module
+    data: Data
+    optimizer: torch.optim.Optimizer
+
+    def epoch(self) -> None:
+        """One step of full-batch training."""
+        data, mask = self.data, self.data.train_mask
+        self.model.train()
+        self.optimizer.zero_grad()
+        out = self.model(data.x, data.edge_index)
+        cross_entropy(out[mask], data.y[mask]).backward()
+        self.optimizer.step()
+
+
+def make_rung(name: str, data: Data, cut: Data) -> Rung:
+    """A contender, its weights drawn with the same seed.
+
+    Args:
+        name: One of ``RUNGS``.
+        data: The full graph with dense features.
+        cut: The sparsified graph, also with dense features.
+    """
+    chosen = recipe(data.name, "gat")
+    config = chosen.fit
+    if name == "PyG":
+        with seeded(0):
+            model: Module = PlainModel(chosen, data.x.size(1), num_classes(data.y))
+        options: dict[str, Any] = {}
+    else:
+        attention = "pyg" if name == "sparse features" else "fused"
+        options = {"fused": True}
+        data = Data.clone(cut if name == "fewer edges" else data)
+        data.x = sparse_features(data.x)
+        extended = replace(chosen, options={**chosen.options, "attention": attention})
+        model = extended.build(data, 0)
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=config.lr, weight_decay=config.weight_decay, **options
+    )
+    return Rung(name, model, data, optimizer)
+
+
+def make_graphs(
+    name: str, split: str, sparsity: float, root: Path | None
+) -> tuple[Data, Data, float]:
+    """The full graph, the sparsified one, and the seconds from one to the other."""
+    data = load(name, root, split=split, seed=0)
+    data.name = name
+    transform = EffectiveResistance(sparsity=sparsity, reweight=False, seed=0)
+    transform(data)  # compiles
+    start = perf_counter()
+    cut = transform(data)
+    return data, cut, perf_counter() - start
+
+
+def climb(
+    name: str,
+    *,
+    split: str = "60-20-20",
+    sparsity: float = 0.9,
+    rounds: int = 10,
+    root: Path | None = None,
+    memory: bool = False,
+) -> list[Row]:
+    """Time all rungs on one graph.
+
+    Args:
+        name: A data set.
+        split: Decides only which nodes are in the loss.
+        sparsity: Of the last rung, by effective resistance.
+        rounds: Epochs of each, in turn.
+        root: Folder of the data sets.
+        memory: Also measure peak bytes, each in a fresh process.
+
+    Returns:
+        One row a rung, from PyG to the last.
+    """
+    data, cut, preprocess = make_graphs(name, split, sparsity, root)
+    rungs = [make_rung(rung, data, cut) for rung in RUNGS]
+    seconds: dict[str, list[float]] = {rung.name: [] for rung in rungs}
+    for turn in range(WARM_UP + rounds):
+        for rung in rungs:
+            start = perf_counter()
+            rung.epoch()
+            if turn >= WARM_UP:
+                seconds[rung.name].append(perf_counter() - start)
+    rows = []
+    for rung in rungs:
+        last = rung.name == RUNGS[-1]
+        row: Row = {
+            "table": "ladder",
+            "dataset": name,
+            "split": split,
+            "model": "gat",
+            "method": rung.name,
+            "sparsity": sparsity if last else 0.0,
+            "num_nodes": data.num_nodes,
+            "num_edges": rung.data.num_edges,
+            "num_features": data.x.size(1),
+            "train_epoch_seconds": median(seconds[rung.name]),
+            "parts": parts(rung.epoch),
+            "device": "cpu",
+            "threads": torch.get_num_threads(),
+            "versions": versions(),
+            "command": command_line(),
+        }
+        if last:
+            row["preprocess_seconds"] = preprocess
+        if memory:
+            where = None if root is None else str(root)
+            request = [name, split, sparsity, where, rung.name]
+            row["train_peak_bytes"] = ask(_rise, request, "no peak of an epoch")
+        rows.append(row)
+    return rows
+
+
+class _Clock(TorchDispatchMode):
+    """Adds up the seconds of every operation of torch, forward and backward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: dict[str, float] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        start = perf_counter()
+        out = func(*args, **(kwargs or {}))
+        name = str(func)
+        self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
+        return out
+
+
+def parts(epoch: Callable[[], None], rounds: int = 3) -> dict[str, float]:
+    """Shares of an epoch's time by kind of work; ``other`` is mostly elementwise."""
+    with _Clock() as clock:
+        for _ in range(rounds):
+            epoch()
+    found = dict.fromkeys([*PARTS, "other"], 0.0)
+    for name, seconds in clock.seconds.items():
+        fits = [part for part, starts in PARTS.items() if name.startswith(starts)]
+        found[fits[0] if fits else "other"] += seconds
+    total = sum(found.values())
+    return {part: value / total for part, value in found.items()}
+
+
+def _rise(request: list[Any]) -> int:
+    """Peak of three epochs above what is resident before, in this process."""
+    name, split, sparsity, root, rung_name = request
+    folder = None if root is None else Path(root)
+    data, cut, _ = make_graphs(name, split, sparsity, folder)
+    toy = _toy(data)
+    warm = make_rung(rung_name, toy, toy)
+    warm.epoch()
+    rung = make_rung(rung_name, data, cut)
+    del warm, toy
+    before = reset_peak(torch.device("cpu"))
+    for _ in range(3):
+        rung.epoch()
+    return peak(torch.device("cpu")) - before
+
+
+def _toy(data: Data) -> Data:
+    """A small graph of the same features and classes, on which libraries start."""
+    few = data.subgraph(torch.arange(min(2000, data.num_nodes)))
+    few.y = torch.arange(few.num_nodes) % num_classes(data.y)
+    few.train_mask = torch.ones(few.num_nodes, dtype=torch.bool)
+    return few
+
+
+def format_rows(rows: Sequence[Row]) -> str:
+    """One line a rung: milliseconds, the gain of this step and of all so far, bytes."""
+    first = rows[0]
+    last_seconds, lines = first["train_epoch_seconds"], []
+    lines.append(
+        f"{first['dataset']}: {first['num_nodes']} nodes, {first['num_edges']} edges, "
+        f"{first['num_features']} features"
+    )
+    titles = ("rung", "ms", "step", "total", "peak MB", "total")
+    lines.append("  {:18}{:>9}{:>8}{:>9}{:>10}{:>8}".format(*titles))
+    for row in rows:
+        seconds = row["train_epoch_seconds"]
+        line = (
+            f"  {row['method']:18}{1e3 * seconds:>9.1f}{last_seconds / seconds:>7.1f}x"
+        )
+        line += f"{first['train_epoch_seconds'] / seconds:>8.1f}x"
+        if "train_peak_bytes" in row:
+            size = max(row["train_peak_bytes"], 1)
+            line += f"{size / 1e6:>10.0f}{first['train_peak_bytes'] / size:>7.1f}x"
+        lines.append(line)
+        last_seconds = seconds
+    left = sorted(rows[-1]["parts"].items(), key=lambda part: -part[1])
+    text = ", ".join(f"{part} {share:.0%}" for part, share in left[:3])
+    lines.append(f"  left of the last epoch: {text}")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Climb the ladder on each graph, print it, append its rows to a file."""
+    parser = argparse.ArgumentParser(prog="python -m gsparse.bench.ladder")
+    parser.add_argument("--graphs", default=",".join(GRAPHS), help="names, with commas")
+    parser.add_argument("--split", default="60-20-20")
+    parser.add_argument("--sparsity", type=float, default=0.9, help="of the last rung")
+    parser.add_argument("--rounds", type=int, default=10, help="epochs of each")
+    parser.add_argument("--threads", type=int, help="threads of torch and ours")
+    parser.add_argument("--memory", action="store_true", help="peak of fresh processes")
+    parser.add_argument("--root", type=Path, help="folder of the data sets")
+    parser.add_argument("--out", type=Path, help="file for one JSON line a rung")
+    options = parser.parse_args(arguments)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    for name in options.graphs.split(","):
+        rows = climb(
+            name,
+            split=options.split,
+            sparsity=options.sparsity,
+            rounds=options.rounds,
+            root=options.root,
+            memory=options.memory,
+        )
+        sys.stdout.write(format_rows(rows) + "\n")
+        sys.stdout.flush()
+        if options.out is not None:
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            with options.out.open("a") as file:
+                file.writelines(json.dumps(row) + "\n" for row in rows)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
