@@ -213,9 +213,15 @@ def report(
 ) -> int:
     """Print the tables of rows made before."""
     from gsparse.bench.config import is_stale
+    from gsparse.bench.measurement import is_measurement
     from gsparse.bench.rows import latest, read_rows
 
-    rows = latest(read_rows(runs))
+    everything = latest(read_rows(runs))
+    rows = [row for row in everything if not is_measurement(row)]
+    if len(rows) < len(everything):
+        others = sorted({r["table"] for r in everything if is_measurement(r)})
+        made_by = ", ".join(f"python -m gsparse.bench.{table}" for table in others)
+        print(f"measurements are left out ({made_by})", file=sys.stderr)
     old = [row for row in rows if is_stale(row)]
     if stale:
         keys = ("table", "dataset", "model", "method", "sparsity", "seed")

@@ -7,25 +7,23 @@ as the bytes it must at least gather, per second, against it.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch_geometric.nn import GATConv, GATv2Conv
 
 from gsparse.bench.attention_memory import peak_of_fresh_process
-from gsparse.bench.facts import command_line, versions
+from gsparse.bench.measurement import append_rows, measurement
+from gsparse.bench.rows import Row
 from gsparse.data import chung_lu, load
 from gsparse.kernels import Graph, gat_attention_reference, graph_of
 from gsparse.nn import FastGATConv, FastGATv2Conv
 
-Row = dict[str, Any]
 Contender = Callable[[Tensor], Tensor]
 
 #: Synthetic graphs: nodes and directed edges. Other names are data sets.
@@ -60,8 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     row |= peak_of_fresh_process(_request(options, row))
                 row["copy_bytes_per_second"] = copied
             _say(format_rows(rows))
-            if options.out is not None:
-                _append(options.out, rows)
+            append_rows(options.out, rows)
     return 0
 
 
@@ -176,22 +173,18 @@ def compare(
             if turn > 0:  # the first compiles, and builds what is kept
                 seconds[contender].append(times)
     return [
-        {
-            "table": "attention",
-            "dataset": name,
-            "num_nodes": x.size(0),
-            "num_edges": edge_index.size(1),
-            "in_channels": x.size(1),
-            "shape": shape,
-            "method": contender,
-            "train_step_seconds": median(train for train, _ in times),
-            "infer_seconds": median(infer for _, infer in times),
-            "gather_bytes": gather_bytes(x, edge_index, heads, channels),
-            "device": str(device),
-            "threads": torch.get_num_threads(),
-            "versions": versions(),
-            "command": command_line(),
-        }
+        measurement(
+            "attention",
+            name,
+            contender,
+            {"shape": shape, "in_channels": x.size(1)},
+            device=str(device),
+            num_nodes=x.size(0),
+            num_edges=edge_index.size(1),
+            train_step_seconds=median(train for train, _ in times),
+            infer_seconds=median(infer for _, infer in times),
+            gather_bytes=gather_bytes(x, edge_index, heads, channels),
+        )
         for contender, times in seconds.items()
     ]
 
@@ -262,12 +255,6 @@ def format_rows(rows: list[Row]) -> str:
             line += f"{speed / 1e9:>7.1f}{speed / row['copy_bytes_per_second']:>8.0%}"
         lines.append(line)
     return "\n".join(lines)
-
-
-def _append(path: Path, rows: list[Row]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def _say(text: str) -> None:

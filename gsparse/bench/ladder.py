@@ -7,7 +7,6 @@ is measured in a fresh process for each.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,8 +21,8 @@ from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric.data import Data
 
-from gsparse.bench.facts import command_line, versions
 from gsparse.bench.fresh_process import ask
+from gsparse.bench.measurement import append_rows, measurement
 from gsparse.bench.memory import peak, reset_peak
 from gsparse.bench.rows import Row
 from gsparse.bench.sparse_features import PlainModel
@@ -141,23 +140,18 @@ def climb(
     rows = []
     for rung in rungs:
         last = rung.name == RUNGS[-1]
-        row: Row = {
-            "table": "ladder",
-            "dataset": name,
-            "split": split,
-            "model": "gat",
-            "method": rung.name,
-            "sparsity": sparsity if last else 0.0,
-            "num_nodes": data.num_nodes,
-            "num_edges": rung.data.num_edges,
-            "num_features": data.x.size(1),
-            "train_epoch_seconds": median(seconds[rung.name]),
-            "parts": parts(rung.epoch),
-            "device": "cpu",
-            "threads": torch.get_num_threads(),
-            "versions": versions(),
-            "command": command_line(),
-        }
+        shares: Row = {f"share_{p}": s for p, s in parts(rung.epoch).items()}
+        row = measurement(
+            "ladder",
+            name,
+            rung.name,
+            {"model": "gat", "split": split, "sparsity": sparsity if last else 0.0},
+            num_nodes=data.num_nodes,
+            num_edges=rung.data.num_edges,
+            num_features=data.x.size(1),
+            train_epoch_seconds=median(seconds[rung.name]),
+            **shares,
+        )
         if last:
             row["preprocess_seconds"] = preprocess
         if memory:
@@ -243,7 +237,8 @@ def format_rows(rows: Sequence[Row]) -> str:
             line += f"{size / 1e6:>10.0f}{first['train_peak_bytes'] / size:>7.1f}x"
         lines.append(line)
         last_seconds = seconds
-    left = sorted(rows[-1]["parts"].items(), key=lambda part: -part[1])
+    shares = {part: rows[-1][f"share_{part}"] for part in (*PARTS, "other")}
+    left = sorted(shares.items(), key=lambda part: -part[1])
     text = ", ".join(f"{part} {share:.0%}" for part, share in left[:3])
     lines.append(f"  left of the last epoch: {text}")
     return "\n".join(lines)
@@ -274,10 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         sys.stdout.write(format_rows(rows) + "\n")
         sys.stdout.flush()
-        if options.out is not None:
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            with options.out.open("a") as file:
-                file.writelines(json.dumps(row) + "\n" for row in rows)
+        append_rows(options.out, rows)
     return 0
 
 

@@ -5,7 +5,6 @@ as many threads as torch uses, taking turns, so that a busy machine is unfair to
 """
 
 import argparse
-import json
 import math
 import sys
 import time
@@ -17,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gsparse.bench.facts import command_line, versions
+from gsparse.bench.measurement import append_rows, measurement
 from gsparse.bench.resistance_contenders import (
     GRAPHS,
     TREES,
@@ -28,9 +27,8 @@ from gsparse.bench.resistance_contenders import (
     peer_contenders,
 )
 from gsparse.bench.resistance_memory import peak_row
+from gsparse.bench.rows import Row
 from gsparse.linalg import exact_resistance, tree_resistance
-
-Row = dict[str, Any]
 
 #: Errors at which the peers' seconds are compared with ours.
 TARGETS = (0.16, 0.06, 0.03, 0.01)
@@ -59,8 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(format_rows(rows))
         if networkit is not None:
             _say(format_targets(rows))
-        if options.out is not None:
-            _append(options.out, rows)
+        append_rows(options.out, rows)
     return 0
 
 
@@ -138,24 +135,21 @@ def _row(
     errors: list[tuple[float, float]],
     kind: str,
 ) -> Row:
-    return {
-        "table": "resistance",
-        "dataset": problem.name,
-        "num_nodes": problem.num_nodes,
-        "num_pairs": len(problem.row),
-        "method": contender.method,
-        "setting": contender.setting,
-        "is_peer": contender.is_peer,
-        "seconds": median(seconds),
-        "seconds_all": seconds,
-        "rms_relative_error": median(rms for rms, _ in errors),
-        "max_absolute_error": median(largest for _, largest in errors),
-        "reference": kind,
-        "device": "cpu",
-        "threads": torch.get_num_threads(),
-        "versions": versions(),
-        "command": command_line(),
-    }
+    return measurement(
+        "resistance",
+        problem.name,
+        contender.method,
+        {"setting": contender.setting, "is_peer": contender.is_peer},
+        num_nodes=problem.num_nodes,
+        num_pairs=len(problem.row),
+        seconds=median(seconds),
+        seconds_min=min(seconds),
+        seconds_max=max(seconds),
+        repeats=len(seconds),
+        rms_relative_error=median(rms for rms, _ in errors),
+        max_absolute_error=median(largest for _, largest in errors),
+        reference=kind,
+    )
 
 
 def format_rows(rows: Iterable[Row]) -> str:
@@ -222,12 +216,6 @@ def ours_at(rows: list[Row], target: float, limit: float) -> Row | None:
         and row["max_absolute_error"] <= limit
     ]
     return min(good, key=lambda row: row["seconds"], default=None)
-
-
-def _append(path: Path, rows: Iterable[Row]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps(row) + "\n")
 
 
 def _say(text: str) -> None:

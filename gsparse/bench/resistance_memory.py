@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from gsparse.bench.facts import command_line, versions
 from gsparse.bench.fresh_process import ask
+from gsparse.bench.measurement import measurement
 from gsparse.bench.memory import peak, reset_peak
 from gsparse.bench.resistance_contenders import make_graph
 from gsparse.data import random_graph
@@ -36,11 +36,7 @@ def peak_row(name: str, root: Path | None, *, quick: bool = False) -> dict[str, 
         "quick": quick,
     }
     found = ask(_peak_of_scoring, request, f"scoring {name} failed")
-    return (
-        {"table": "resistance", "dataset": name, "method": "memory"}
-        | found
-        | {"command": command_line()}
-    )
+    return measurement("resistance", name, "memory", {"quick": quick}, **found)
 
 
 def _peak_of_scoring(request: dict[str, Any]) -> dict[str, Any]:
@@ -58,10 +54,8 @@ def _peak_of_scoring(request: dict[str, Any]) -> dict[str, Any]:
     transform.cut(data, score)
     found = peak(cpu) - before
     return {
-        "threads": torch.get_num_threads(),
         "edge_index_bytes": size,
         "score_peak_bytes": scored,
         "peak_bytes": found,
         "peak_ratio": found / size,
-        "versions": versions(),
     }

@@ -1,7 +1,7 @@
 """Settings each standard model is trained with, by data set.
 
-The citation graphs have those of the GCN and GAT papers; all others share one general
-setting that was not tuned to them.
+The citation graphs have those of the GCN and GAT papers; graphs with many labels share
+one general setting, chosen on validation nodes only.
 """
 
 from dataclasses import dataclass, field, replace
@@ -84,29 +84,28 @@ _CITATION = {
     ),
 }
 
-# Everything else: many labels, so less regularisation.
-_GENERAL = {
-    "gcn": Recipe(
-        "gcn",
-        {"hidden_channels": 64, "dropout": 0.5},
-        FitConfig(lr=0.01, weight_decay=5e-5, epochs=300, patience=50),
-    ),
-    "gat": Recipe(
-        "gat",
-        {"hidden_channels": 8, "heads": 8, "dropout": 0.5, "attention_dropout": 0.2},
-        FitConfig(lr=0.01, weight_decay=5e-5, epochs=300, patience=50),
-    ),
-    "sage": Recipe(
-        "sage",
-        {"hidden_channels": 64, "dropout": 0.5},
-        FitConfig(lr=0.01, weight_decay=5e-5, epochs=300, patience=50),
-    ),
-    "mlp": Recipe(
-        "mlp",
-        {"hidden_channels": 64, "dropout": 0.5},
-        FitConfig(lr=0.01, weight_decay=5e-5, epochs=300, patience=50),
-    ),
-}
+
+def _plain(
+    dropout: float, attention_dropout: float, fit: FitConfig
+) -> dict[str, Recipe]:
+    """Two layers of 64 channels, 8 heads of 8 for GAT, all trained alike."""
+    options: dict[str, int | float | str] = {"hidden_channels": 64, "dropout": dropout}
+    heads: dict[str, int | float | str] = {"hidden_channels": 8, "heads": 8}
+    heads["attention_dropout"] = attention_dropout
+    return {
+        "gcn": Recipe("gcn", options, fit),
+        "gat": Recipe("gat", options | heads, fit),
+        "sage": Recipe("sage", options, fit),
+        "mlp": Recipe("mlp", options, fit),
+    }
+
+
+# The embedded digits, with five labels a class.
+_FEW_LABELS = _plain(0.5, 0.2, FitConfig(0.01, 5e-5, epochs=300, patience=50))
+
+# Everything else: many labels, so little regularisation. Chosen on the validation
+# nodes of Computers, GitHub, tolokers and cornell5, random splits of seed 100.
+_GENERAL = _plain(0.2, 0.0, FitConfig(0.01, 5e-5, epochs=500, patience=50))
 
 
 def recipe(dataset: str, model: str) -> Recipe:
@@ -128,7 +127,8 @@ def recipe(dataset: str, model: str) -> Recipe:
     if model not in MODELS:
         raise ValueError(f"'model' must be one of {', '.join(MODELS)} (got {model!r})")
     entry = card(dataset)
-    found = (_CITATION if entry.name in _PLANETOID else _GENERAL)[model]
+    families = dict.fromkeys(_PLANETOID, _CITATION) | {"digits": _FEW_LABELS}
+    found = families.get(entry.name, _GENERAL)[model]
     if entry.name == "PubMed" and model == "gat":
         found = replace(
             found,
