@@ -9,7 +9,7 @@ from gsparse.kernels.attention_reference import (
 from gsparse.kernels.attention_v2 import gatv2_attention
 from gsparse.kernels.cache import clear_graphs, graph_of
 from gsparse.kernels.graph import Graph
-from gsparse.kernels.threads import jit, kernel_threads
+from gsparse.kernels.threads import jit
 
 __all__ = [
     "Graph",
@@ -21,6 +21,5 @@ __all__ = [
     "gatv2_attention_reference",
     "graph_of",
     "jit",
-    "kernel_threads",
     "weighted_softmax",
 ]

@@ -2,15 +2,16 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
 import torch
 from numba.extending import intrinsic as typed_intrinsic
+
+from gsparse.kernels.team import run_on_team
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,7 +24,6 @@ MIN_WORK = 200_000
 _LOCK = threading.RLock()
 _POOL: ThreadPoolExecutor | None = None
 _POOL_SIZE = 0
-_MAX_THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 
 
 def jit(**options: object) -> Callable[[F], F]:
@@ -34,9 +34,7 @@ def jit(**options: object) -> Callable[[F], F]:
     compiled anew in every process instead of failing.
 
     Args:
-        **options: Further options of ``numba.njit``, such as ``parallel=True``.
-            Kernels with ``parallel=True`` must be called inside
-            :func:`kernel_threads`.
+        **options: Further options of ``numba.njit``.
 
     Returns:
         A decorator.
@@ -50,27 +48,6 @@ def jit(**options: object) -> Callable[[F], F]:
             return numba.njit(**shared)(function)
 
     return decorate
-
-
-@contextmanager
-def kernel_threads() -> Iterator[int]:
-    """One caller at a time, with as many numba threads as torch uses.
-
-    numba's thread pools may not be entered from two Python threads at once, so
-    every call of a ``parallel=True`` kernel stands inside this block. Entering it
-    twice from one thread is allowed.
-
-    Yields:
-        The number of threads a ``prange`` will use.
-    """
-    with _LOCK:
-        before = numba.get_num_threads()
-        count = max(1, min(torch.get_num_threads(), _MAX_THREADS))
-        numba.set_num_threads(count)
-        try:
-            yield count
-        finally:
-            numba.set_num_threads(before)
 
 
 @intrinsic
@@ -90,9 +67,9 @@ def run_blocks(kernel: Callable[..., None], work: int, *args: Any) -> None:  # n
 
     ``kernel(counter, *args)`` must loop ``b = take_block(counter)`` until ``b`` runs
     out and write each block to places of its own; then the result does not depend on
-    the number of threads. Unlike a ``prange`` this needs no lock, survives a fork,
-    and never waits for a worker that has not begun: on a busy machine the calling
-    thread simply does all blocks.
+    the number of threads. Unlike a ``prange`` this needs no lock and survives a fork.
+    The threads are those of torch's own OpenMP team; without one, threads of ours, for
+    which nobody waits before they have begun.
 
     Args:
         kernel: A function compiled by :func:`jit`, without ``parallel=True``.
@@ -101,6 +78,8 @@ def run_blocks(kernel: Callable[..., None], work: int, *args: Any) -> None:  # n
     """
     counter = np.zeros(1, np.int64)
     helpers = torch.get_num_threads() - 1 if work >= MIN_WORK else 0
+    if helpers and run_on_team(lambda: kernel(counter, *args), helpers + 1):
+        return
     futures = [_workers(helpers).submit(kernel, counter, *args) for _ in range(helpers)]
     try:
         kernel(counter, *args)

@@ -3,13 +3,12 @@
 import os
 import threading
 
-import numba
 import numpy as np
 import pytest
 import torch
 
 from gsparse.kernels import threads
-from gsparse.kernels.threads import jit, kernel_threads, run_blocks, take_block
+from gsparse.kernels.threads import jit, run_blocks, take_block
 
 
 @pytest.fixture
@@ -30,14 +29,20 @@ def _mark(counter, visits):
             visits[block] += 1
 
 
-def test_every_block_runs_once(two_threads):
+@pytest.fixture(params=["team", "own threads"])
+def either_way(request, monkeypatch, two_threads):
+    if request.param == "own threads":
+        monkeypatch.setattr(threads, "run_on_team", lambda part, num_threads: False)
+
+
+def test_every_block_runs_once(either_way):
     for _ in range(50):
         visits = np.zeros(64, np.int64)
         run_blocks(_mark, threads.MIN_WORK, visits)
         assert (visits == 1000).all()
 
 
-def test_many_python_threads_may_call_at_once(two_threads):
+def test_many_python_threads_may_call_at_once(either_way):
     visits = [np.zeros(64, np.int64) for _ in range(8)]
     callers = [
         threading.Thread(target=run_blocks, args=(_mark, threads.MIN_WORK, v))
@@ -50,7 +55,7 @@ def test_many_python_threads_may_call_at_once(two_threads):
     assert all((v == 1000).all() for v in visits)
 
 
-def test_error_in_a_kernel_arrives(two_threads):
+def test_error_in_a_kernel_arrives(either_way):
     def fail(counter):
         raise ZeroDivisionError("by design")
 
@@ -59,7 +64,7 @@ def test_error_in_a_kernel_arrives(two_threads):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_forked_child_can_run_kernels(two_threads):
+def test_forked_child_can_run_kernels(either_way):
     visits = np.zeros(64, np.int64)
     run_blocks(_mark, threads.MIN_WORK, visits)
     child = os.fork()
@@ -69,14 +74,6 @@ def test_forked_child_can_run_kernels(two_threads):
         os._exit(0 if (visits == 1000).all() else 1)
     _, status = os.waitpid(child, 0)
     assert status == 0
-
-
-def test_numba_follows_torch_inside_only(two_threads):
-    before = numba.get_num_threads()
-    with kernel_threads() as outer, kernel_threads() as inner:
-        assert outer == inner == numba.get_num_threads()
-        assert outer == min(2, numba.config.NUMBA_NUM_THREADS)
-    assert numba.get_num_threads() == before
 
 
 def test_kernel_without_a_place_for_its_cache():
