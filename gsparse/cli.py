@@ -62,7 +62,7 @@ def _app() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for command in (bench, sparsify, report, datasets, methods):
+    for command in (bench, reproduce, sparsify, report, datasets, methods):
         app.command()(command)
     return app
 
@@ -162,6 +162,36 @@ def bench(
     for outcome in failures:
         print(f"failed: {outcome.task}: {outcome.error}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def reproduce(
+    name: Annotated[str, typer.Argument(help="A paper: fastgat.")],
+    full: Annotated[
+        bool, typer.Option("--full/--quick", help="All graphs and seeds, or few.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder of the rows.")] = Path("runs"),
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only print the hours.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Measure what a paper claims: exit code 0 where all of it holds, else 1.
+
+    What stands in OUT already is not run again.
+    """
+    from gsparse.bench.findings import format_findings, paper
+    from gsparse.bench.progress import run_with_progress
+
+    module = paper(name)
+    grid, path = module.runs(not full), out / f"{module.TABLE}.jsonl"
+    if plan:
+        return _print_plan(grid, path, data_root, as_json)
+    for outcome in run_with_progress(grid, path, jobs, data_root, memory=False):
+        raise RuntimeError(f"{outcome.task} failed: {outcome.error}")
+    found = module.findings(out, not full, data_root)
+    text = f"{name}: {module.CLAIM}\n\n{format_findings(found)}"
+    _print([finding.as_record() for finding in found], text, as_json)
+    return 0 if all(finding.holds for finding in found) else 1
 
 
 def sparsify(

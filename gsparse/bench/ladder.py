@@ -36,6 +36,7 @@ from gsparse.transforms import EffectiveResistance
 
 GRAPHS = ("Physics", "Computers", "GitHub", "tolokers", "cornell5")
 RUNGS = ("PyG", "sparse features", "fused attention", "fewer edges")
+BESIDE = "PyG, fewer edges"  # no rung: what fewer edges alone bring to PyG's layer
 WARM_UP = 2  # turns that compile, and build what is kept
 
 #: What an epoch's time is made of: the operations of each part, by their first letters.
@@ -70,13 +71,14 @@ def make_rung(name: str, data: Data, cut: Data) -> Rung:
     """A contender, its weights drawn with the same seed.
 
     Args:
-        name: One of ``RUNGS``.
+        name: One of ``RUNGS``, or ``BESIDE``.
         data: The full graph with dense features.
         cut: The sparsified graph, also with dense features.
     """
     chosen = recipe(data.name, "gat")
     config = chosen.fit
-    if name == "PyG":
+    if name in ("PyG", BESIDE):
+        data = cut if name == BESIDE else data
         with seeded(0):
             model: Module = PlainModel(chosen, data.x.size(1), num_classes(data.y))
         options: dict[str, Any] = {}
@@ -115,7 +117,7 @@ def climb(
     root: Path | None = None,
     memory: bool = False,
 ) -> list[Row]:
-    """Time all rungs on one graph.
+    """Time all rungs on one graph, and PyG's model on the sparse graph beside them.
 
     Args:
         name: A data set.
@@ -126,10 +128,10 @@ def climb(
         memory: Also measure peak bytes, each in a fresh process.
 
     Returns:
-        One row a rung, from PyG to the last.
+        One row a rung, from PyG to the last, then the one beside.
     """
     data, cut, preprocess = make_graphs(name, split, sparsity, root)
-    rungs = [make_rung(rung, data, cut) for rung in RUNGS]
+    rungs = [make_rung(rung, data, cut) for rung in (*RUNGS, BESIDE)]
     seconds: dict[str, list[float]] = {rung.name: [] for rung in rungs}
     for turn in range(WARM_UP + rounds):
         for rung in rungs:
@@ -139,20 +141,20 @@ def climb(
                 seconds[rung.name].append(perf_counter() - start)
     rows = []
     for rung in rungs:
-        last = rung.name == RUNGS[-1]
+        is_cut = rung.name in (RUNGS[-1], BESIDE)
         shares: Row = {f"share_{p}": s for p, s in parts(rung.epoch).items()}
         row = measurement(
             "ladder",
             name,
             rung.name,
-            {"model": "gat", "split": split, "sparsity": sparsity if last else 0.0},
+            {"model": "gat", "split": split, "sparsity": sparsity if is_cut else 0.0},
             num_nodes=data.num_nodes,
             num_edges=rung.data.num_edges,
             num_features=data.x.size(1),
             train_epoch_seconds=median(seconds[rung.name]),
             **shares,
         )
-        if last:
+        if is_cut:
             row["preprocess_seconds"] = preprocess
         if memory:
             where = None if root is None else str(root)
@@ -218,30 +220,31 @@ def _toy(data: Data) -> Data:
 
 def format_rows(rows: Sequence[Row]) -> str:
     """One line a rung: milliseconds, the gain of this step and of all so far, bytes."""
-    first = rows[0]
-    last_seconds, lines = first["train_epoch_seconds"], []
-    lines.append(
+    first, last, beside = rows[0], rows[-2], rows[-1]
+    lines = [
         f"{first['dataset']}: {first['num_nodes']} nodes, {first['num_edges']} edges, "
         f"{first['num_features']} features"
-    )
+    ]
     titles = ("rung", "ms", "step", "total", "peak MB", "total")
     lines.append("  {:18}{:>9}{:>8}{:>9}{:>10}{:>8}".format(*titles))
-    for row in rows:
-        seconds = row["train_epoch_seconds"]
-        line = (
-            f"  {row['method']:18}{1e3 * seconds:>9.1f}{last_seconds / seconds:>7.1f}x"
-        )
-        line += f"{first['train_epoch_seconds'] / seconds:>8.1f}x"
-        if "train_peak_bytes" in row:
-            size = max(row["train_peak_bytes"], 1)
-            line += f"{size / 1e6:>10.0f}{first['train_peak_bytes'] / size:>7.1f}x"
-        lines.append(line)
-        last_seconds = seconds
-    shares = {part: rows[-1][f"share_{part}"] for part in (*PARTS, "other")}
+    before = [first, *rows[:-2], first]
+    lines += [_line(*row, first) for row in zip(rows, before, strict=True)]
+    lines[-1] += f"   (beside; {beside['sparsity']:.0%} removed)"
+    shares = {part: last[f"share_{part}"] for part in (*PARTS, "other")}
     left = sorted(shares.items(), key=lambda part: -part[1])
     text = ", ".join(f"{part} {share:.0%}" for part, share in left[:3])
     lines.append(f"  left of the last epoch: {text}")
     return "\n".join(lines)
+
+
+def _line(row: Row, before: Row, first: Row) -> str:
+    seconds, step = row["train_epoch_seconds"], before["train_epoch_seconds"]
+    line = f"  {row['method']:18}{1e3 * seconds:>9.1f}{step / seconds:>7.1f}x"
+    line += f"{first['train_epoch_seconds'] / seconds:>8.1f}x"
+    if "train_peak_bytes" in row:
+        size = max(row["train_peak_bytes"], 1)
+        line += f"{size / 1e6:>10.0f}{first['train_peak_bytes'] / size:>7.1f}x"
+    return line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

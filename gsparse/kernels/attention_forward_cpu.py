@@ -5,7 +5,6 @@ gathered, one contiguous loop does the exponentials, then the rows of ``x`` are 
 up while they are in cache.
 """
 
-import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -28,6 +27,7 @@ from gsparse.kernels.scalar import (
     at,
     data,
     exp,
+    log,
     stack,
 )
 from gsparse.kernels.simd import (
@@ -186,7 +186,7 @@ def _forward(
                     out[i * width + c] = acc[c] * inverse + bias[c]
                 if save:
                     part_sum[i, h] = total_pos[h] * inverse
-                    lse[i, h] = np.inf if sums == 0 else top[h] + math.log(sums)
+                    lse[i, h] = np.inf if sums == 0 else top[h] + log(sums)
                     for c in range(h * channels, (h + 1) * channels):
                         part[i * width + c] = pos[c] * inverse
 

@@ -5,7 +5,6 @@ itself, so forward is a softmax on line: each chunk of a row makes its scores, a
 when their top rises, what was added up so far is scaled down.
 """
 
-import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -23,7 +22,7 @@ from gsparse.kernels.attention_lanes import (
     request,
     times_weight,
 )
-from gsparse.kernels.scalar import Pointer, at, data, exp, stack
+from gsparse.kernels.scalar import Pointer, at, data, exp, log, stack
 from gsparse.kernels.simd import add_heads, add_row, raise_top
 from gsparse.kernels.simd_v2 import leaky_dots
 from gsparse.kernels.threads import jit, take_block
@@ -142,7 +141,7 @@ def _forward(
             for h in range(heads):
                 sums = total[h]
                 inverse = slope - slope if sums == 0 else one / sums
-                lse[i, h] = np.inf if sums == 0 else top[h] + math.log(sums)
+                lse[i, h] = np.inf if sums == 0 else top[h] + log(sums)
                 for c in range(h * channels, (h + 1) * channels):
                     out[i * width + c] = acc[c] * inverse
 

@@ -1,4 +1,4 @@
-"""Small pieces of kernels: scratch on the stack, prefetch, exp, counter randomness."""
+"""Small pieces of kernels: scratch on the stack, prefetch, exp, log, randomness."""
 
 import math
 from typing import Any
@@ -27,7 +27,10 @@ _LOG2E = np.float32(1 / math.log(2))
 _LN2_HIGH = np.float32(0.693359375)  # 9 bits: its products with exponents are exact
 _LN2_LOW = np.float32(math.log(2) - 0.693359375)
 _HALF, _LOWEST, _HIGHEST = np.float32(0.5), np.float32(-87.0), np.float32(88.0)
-_ZERO = np.float32(0.0)
+_ZERO, _ONE, _TWO = np.float32(0.0), np.float32(1.0), np.float32(2.0)
+_ROOT_HALF = np.float32(math.sqrt(0.5)).view(np.int32)
+_MANTISSA = np.int32(0x7FFFFF)
+_L3, _L5, _L7, _L9 = (np.float32(1 / k) for k in (3, 5, 7, 9))
 
 
 @intrinsic(prefer_literal=True)
@@ -132,6 +135,43 @@ def _exp(value: Any) -> Any:
         return p * two_n if value >= _LOWEST else (_ZERO if value < _LOWEST else value)
 
     return exp32
+
+
+@intrinsic
+def _bits_of_float(typingctx: Any, value: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(32))
+
+    return types.int32(types.float32), codegen
+
+
+def log(value: float) -> float:
+    """Natural logarithm of a positive normal number: float32 without a call."""
+    return math.log(value)
+
+
+@overload(log)
+def _log(value: Any) -> Any:
+    if value != types.float32:
+
+        def log64(value: Any) -> Any:
+            return math.log(value)
+
+        return log64
+
+    def log32(value: Any) -> Any:
+        # value = m 2^n, m in [sqrt 1/2, sqrt 2); log m = 2 artanh((m - 1) / (m + 1))
+        bits = _bits_of_float(value) - _ROOT_HALF
+        n = bits >> np.int32(23)
+        m = _float_of_bits((bits & _MANTISSA) + _ROOT_HALF)
+        s = (m - _ONE) / (m + _ONE)
+        z = s * s
+        p = (_L9 * z + _L7) * z + _L5
+        p = (p * z + _L3) * z * s
+        e = np.float32(n)
+        return e * _LN2_HIGH + (e * _LN2_LOW + (p + s) * _TWO)
+
+    return log32
 
 
 @jit(forceinline=True)

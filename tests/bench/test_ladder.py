@@ -28,7 +28,7 @@ def test_all_rungs_but_the_last_compute_the_same(graphs):
     assert graphs[1].num_edges == round(0.2 * graphs[0].num_edges)
 
 
-@pytest.mark.parametrize("name", ladder.RUNGS)
+@pytest.mark.parametrize("name", [*ladder.RUNGS, ladder.BESIDE])
 def test_epochs_learn(graphs, name):
     rung = ladder.make_rung(name, *graphs)
     mask, y = rung.data.train_mask, rung.data.y
@@ -51,8 +51,8 @@ def test_rows_and_table(tmp_path, capsys):
     words = ["--graphs", "digits", "--split", "random-5-30", "--rounds", "1"]
     assert ladder.main([*words, "--out", str(out)]) == 0
     rows = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [row["method"] for row in rows] == list(ladder.RUNGS)
-    assert [row["sparsity"] for row in rows] == [0.0, 0.0, 0.0, 0.9]
+    assert [row["method"] for row in rows] == [*ladder.RUNGS, ladder.BESIDE]
+    assert [row["sparsity"] for row in rows] == [0.0, 0.0, 0.0, 0.9, 0.9]
     assert all(row["train_epoch_seconds"] > 0 for row in rows)
     table = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 80 for line in table)

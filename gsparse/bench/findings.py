@@ -1,0 +1,78 @@
+"""Claims of a paper beside what we found."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+from gsparse.bench import papers
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One number of a paper, or a target of ours, and what we measured.
+
+    Args:
+        dataset: The graph, or several.
+        claim: What is claimed.
+        wanted: What the paper says, or our target, as a number.
+        ours: What we found.
+        std: Standard deviation over seeds, where there are some.
+        holds: Whether ours is as good.
+        source: ``"paper"``, or ``"target"`` for what is asked for here and not there.
+        unit: Written behind the numbers.
+    """
+
+    dataset: str
+    claim: str
+    wanted: float
+    ours: float
+    holds: bool
+    std: float | None = None
+    source: str = "paper"
+    unit: str = ""
+
+    @property
+    def difference(self) -> float:
+        """Ours less what is wanted."""
+        return self.ours - self.wanted
+
+    def as_record(self) -> dict[str, Any]:
+        """A flat mapping, for ``--json``."""
+        return asdict(self) | {"difference": self.difference}
+
+
+def format_findings(findings: Sequence[Finding]) -> str:
+    """One line a claim: what is wanted, ours, the difference, the verdict."""
+    titles = ("graph", "claim", "wanted", "ours", "diff", "verdict")
+    lines = ["{:10} {:27}{:>10}{:>14}{:>8}  {}".format(*titles)]
+    for it in findings:
+        spread = "" if it.std is None else f" ± {it.std:.1f}"
+        mark = "" if it.source == "paper" else "*"
+        lines.append(
+            f"{it.dataset:10} {it.claim:27}{f'{it.wanted:g}{it.unit}{mark}':>10}"
+            f"{f'{it.ours:.1f}{it.unit}{spread}':>14}{it.difference:>+8.1f}"
+            f"  {'holds' if it.holds else 'FAILS'}"
+        )
+    if any(it.source != "paper" for it in findings):
+        lines.append("* a target of ours; the paper's own number is not known")
+    return "\n".join(lines)
+
+
+def reproducible() -> list[str]:
+    """Names that ``gsparse reproduce`` takes."""
+    names = [found.name for found in iter_modules(papers.__path__)]
+    return [name.replace("_", "-") for name in names]
+
+
+def paper(name: str) -> Any:  # noqa: ANN401 (a module)
+    """The module of a paper.
+
+    Raises:
+        ValueError: There is no such name; lists those that are there.
+    """
+    known = reproducible()
+    if name not in known:
+        raise ValueError(f"'name' must be one of {', '.join(known)} (got {name})")
+    return import_module(f"gsparse.bench.papers.{name.replace('-', '_')}")

@@ -1,0 +1,5 @@
+"""What papers claim, measured here: one module a paper.
+
+Each has ``CLAIM``, the name ``TABLE`` of its rows, ``runs(quick)``, what has to be
+trained, and ``findings(out, quick, root)``, what that shows.
+"""

@@ -1,0 +1,99 @@
+"""`"Fast Graph Attention Networks Using Effective Resistance Based Graph
+Sparsification" <https://arxiv.org/abs/2006.08796>`_: up to 10x less time and memory.
+
+The paper's claim is about fewer edges in the same layer, so it is measured on PyG's.
+Beside it stands the whole way from PyG on the full graph to ours on the sparse one.
+Accuracies are those of our layers, which compute the same.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+
+from gsparse.bench.config import configs
+from gsparse.bench.findings import Finding
+from gsparse.bench.grid import Task, grid_rows, tasks
+from gsparse.bench.ladder import BESIDE, GRAPHS, RUNGS, climb
+from gsparse.bench.measurement import append_rows
+from gsparse.bench.rows import Row, read_rows
+
+CLAIM = "up to 10x less time and memory, accuracy kept"
+TABLE, SPLIT, SPARSITY = "fastgat", "60-20-20", 0.9
+QUICK_GRAPHS, QUICK_SEEDS, FULL_SEEDS = ("tolokers",), 3, 10
+
+PUBLISHED_RATIO = 10.0  # "up to": of the best graph
+MOST_LOST = 0.5  # points
+LEAST_RATIO = dict.fromkeys(GRAPHS, 30.0) | {"Computers": 12.0}
+LEAST_MEMORY_RATIO = 10.0
+
+
+def runs(quick: bool) -> list[Task]:
+    """What has to be trained: one graph and three seeds, or five and ten."""
+    cells = configs(
+        QUICK_GRAPHS if quick else GRAPHS,
+        ["gat"],
+        ["EffectiveResistance", "RandomEdge"],
+        [SPARSITY],
+        split=SPLIT,
+        table=TABLE,
+    )
+    return tasks(cells, range(QUICK_SEEDS if quick else FULL_SEEDS))
+
+
+def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
+    """Compare what was trained, and time what was not timed before.
+
+    Args:
+        out: Folder of ``fastgat.jsonl``, which holds the rows of :func:`runs`, and of
+            ``ladder.jsonl``.
+        quick: As for :func:`runs`.
+        root: Folder of the data sets.
+    """
+    rows = grid_rows(runs(quick), out / f"{TABLE}.jsonl")
+    found: list[Finding] = []
+    best = {"epoch": 0.0, "peak bytes": 0.0}
+    for name in QUICK_GRAPHS if quick else GRAPHS:
+        found.append(_accuracy(name, rows))
+        steps = {row["method"]: row for row in _ladder(name, out, root)}
+        wanted = {"epoch": LEAST_RATIO[name], "peak bytes": LEAST_MEMORY_RATIO}
+        for what, key in (
+            ("epoch", "train_epoch_seconds"),
+            ("peak bytes", "train_peak_bytes"),
+        ):
+            full, ours = steps["PyG"][key], max(steps[RUNGS[-1]][key], 1e-9)
+            best[what] = max(best[what], full / max(steps[BESIDE][key], 1e-9))
+            ratio, least = full / ours, wanted[what]
+            claim, holds = f"{what}, PyG full / ours", ratio >= least
+            found.append(
+                Finding(name, claim, least, ratio, holds, source="target", unit="x")
+            )
+    for what, ratio in best.items():
+        claim, holds = f"{what}, PyG full / sparse", ratio >= PUBLISHED_RATIO
+        found.append(
+            Finding("best of all", claim, PUBLISHED_RATIO, ratio, holds, unit="x")
+        )
+    return found
+
+
+def _accuracy(name: str, rows: Sequence[Row]) -> Finding:
+    """Points of score that the sparse graph loses, seed by seed (the same split)."""
+    scores: dict[str, dict[int, float]] = {}
+    for row in rows:
+        if row["dataset"] == name:
+            scores.setdefault(row["method"], {})[row["seed"]] = row["test_score"]
+    dense, sparse = scores["Dense"], scores["EffectiveResistance"]
+    lost = [100 * (dense[seed] - sparse[seed]) for seed in dense]
+    mean, std = fmean(lost), stdev(lost) if len(lost) > 1 else None
+    holds, claim = mean <= MOST_LOST, "points of score lost"
+    return Finding(name, claim, MOST_LOST, mean, holds, std, source="target")
+
+
+def _ladder(name: str, out: Path, root: Path | None) -> list[Row]:
+    """The rows of a ladder; climbed unless they are there."""
+    path = out / "ladder.jsonl"
+    rows = read_rows(path) if path.exists() else []
+    mine = [r for r in rows if r["dataset"] == name and "train_peak_bytes" in r]
+    if {row["method"] for row in mine} != {*RUNGS, BESIDE}:
+        mine = climb(name, split=SPLIT, sparsity=SPARSITY, root=root, memory=True)
+        append_rows(path, mine)
+    return mine

@@ -1,0 +1,81 @@
+"""Findings: the difference, the verdict, and the paper that does not exist."""
+
+import pytest
+
+from gsparse.bench import ladder
+from gsparse.bench.findings import Finding, format_findings, paper, reproducible
+from gsparse.bench.measurement import append_rows, measurement
+from gsparse.bench.papers import fastgat
+from gsparse.bench.rows import KEYS, append_row
+
+LOST = {"Dense": 0.80, "EffectiveResistance": 0.797, "RandomEdge": 0.75, "MLP": 0.7}
+SECONDS = [4.0, 3.0, 1.0, 0.1, 0.5]
+BYTES = [1000, 900, 300, 80, 90]
+
+
+def write_rows(out, lost=LOST, seconds=SECONDS):
+    for task in fastgat.runs(quick=True):
+        method = task.config.method
+        row = dict.fromkeys(KEYS, "x") | {
+            "dataset": task.config.dataset,
+            "method": method,
+            "seed": task.seed,
+            "config_hash": task.config.config_hash(),
+            "test_score": lost[method] + 0.01 * task.seed,
+        }
+        append_row(out / "fastgat.jsonl", row)
+    names = [*ladder.RUNGS, ladder.BESIDE]
+    for name, time, size in zip(names, seconds, BYTES, strict=True):
+        facts = {"train_epoch_seconds": time, "train_peak_bytes": size}
+        append_rows(
+            out / "ladder.jsonl",
+            [measurement("ladder", "tolokers", name, {}, **facts)],
+        )
+
+
+def test_every_claim_is_held_against_its_own_rows(tmp_path):
+    write_rows(tmp_path)
+    found = {it.claim: it for it in fastgat.findings(tmp_path, quick=True)}
+    assert found["points of score lost"].ours == pytest.approx(0.3)
+    assert found["points of score lost"].std == pytest.approx(0, abs=1e-9)
+    assert found["epoch, PyG full / ours"].ours == pytest.approx(40)
+    assert found["peak bytes, PyG full / ours"].ours == pytest.approx(12.5)
+    assert found["epoch, PyG full / sparse"].ours == pytest.approx(8)
+    assert not found["epoch, PyG full / sparse"].holds
+    held = [claim for claim, it in found.items() if it.holds]
+    assert len(held) == len(found) - 1
+
+
+def test_points_lost_beyond_the_target_fail(tmp_path):
+    write_rows(tmp_path, LOST | {"EffectiveResistance": 0.794})
+    found = {it.claim: it for it in fastgat.findings(tmp_path, quick=True)}
+    assert not found["points of score lost"].holds
+
+
+def test_the_full_run_has_all_graphs_and_ten_seeds():
+    full = fastgat.runs(quick=False)
+    assert {task.config.dataset for task in full} == set(ladder.GRAPHS)
+    assert {task.seed for task in full} == set(range(10))
+
+
+def test_table_fits_the_screen_and_marks_targets():
+    lines = format_findings(
+        [
+            Finding("tolokers", "points of score lost", 0.5, 0.7, False, 0.2, "target"),
+            Finding("best of all", "epoch, PyG full / sparse", 10, 8, False, unit="x"),
+            Finding("cornell5", "peak bytes, PyG full / ours", 10, 54, True, unit="x"),
+        ]
+    ).splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert "0.5*" in lines[1]
+    assert "+0.2" in lines[1]
+    assert "10x " in lines[2]
+    assert lines[2].endswith("FAILS")
+    assert lines[3].endswith("holds")
+    assert lines[4].startswith("* a target of ours")
+
+
+def test_an_unknown_paper_is_refused():
+    assert reproducible() == ["fastgat"]
+    with pytest.raises(ValueError, match=r"must be one of fastgat \(got gat\)"):
+        paper("gat")
