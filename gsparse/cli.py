@@ -18,7 +18,7 @@ except ModuleNotFoundError:
     typer = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from gsparse.bench.grid import Task
+    from gsparse.bench.experiment.grid import Task
 
 MISSING = "the gsparse command needs its extra: pip install 'gsparse-gnn[cli]'"
 EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError)
@@ -133,10 +133,15 @@ def bench(
     Plain training (Dense) and a model without edges (MLP) are always in the table.
     Finished runs stay in OUT/TABLE.jsonl and are never run twice.
     """
-    from gsparse.bench.config import configs
-    from gsparse.bench.grid import grid_rows, tasks
-    from gsparse.bench.parse import WEIGHTS, parse_choice, parse_numbers, parse_seeds
-    from gsparse.bench.progress import run_with_progress
+    from gsparse.bench.experiment.config import configs
+    from gsparse.bench.experiment.grid import grid_rows, tasks
+    from gsparse.bench.experiment.parse import (
+        WEIGHTS,
+        parse_choice,
+        parse_numbers,
+        parse_seeds,
+    )
+    from gsparse.bench.experiment.progress import run_with_progress
 
     cells = configs(
         dataset or ["digits"],
@@ -179,8 +184,8 @@ def reproduce(
 
     What stands in OUT already is not run again.
     """
+    from gsparse.bench.experiment.progress import run_with_progress
     from gsparse.bench.findings import format_findings, paper
-    from gsparse.bench.progress import run_with_progress
 
     module = paper(name)
     grid, path = module.runs(not full), out / f"{module.TABLE}.jsonl"
@@ -242,9 +247,9 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Print the tables of rows made before."""
-    from gsparse.bench.config import is_stale
-    from gsparse.bench.measurement import is_measurement
-    from gsparse.bench.rows import latest, read_rows
+    from gsparse.bench.experiment.config import is_stale
+    from gsparse.bench.tables.measurement import is_measurement
+    from gsparse.bench.tables.rows import latest, read_rows
 
     everything = latest(read_rows(runs))
     rows = [row for row in everything if not is_measurement(row)]
@@ -269,7 +274,7 @@ def methods(
 ) -> None:
     """List the sparsifiers."""
     from gsparse.bench.catalogue import method_records
-    from gsparse.bench.table import columns
+    from gsparse.bench.tables.table import columns
 
     records = method_records()
     _print(records, columns(records, width=80), as_json)
@@ -280,7 +285,7 @@ def datasets(
 ) -> None:
     """List the data sets and their splits."""
     from gsparse.bench.catalogue import dataset_records
-    from gsparse.bench.table import columns
+    from gsparse.bench.tables.table import columns
 
     records = dataset_records()
     short = [{k: v for k, v in it.items() if k != "licence"} for it in records]
@@ -295,9 +300,9 @@ def _set_threads(threads: int | None) -> None:
 
 
 def _print_rows(rows: list[dict[str, Any]], as_json: bool, plot: Path | None) -> None:
-    from gsparse.bench.plot import plot_rows
-    from gsparse.bench.summary import summarise
-    from gsparse.bench.table import format_blocks
+    from gsparse.bench.tables.plot import plot_rows
+    from gsparse.bench.tables.summary import summarise
+    from gsparse.bench.tables.table import format_blocks
 
     blocks = summarise(rows)
     records = [record for block in blocks for record in block.as_records()]
@@ -307,7 +312,7 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool, plot: Path | None) ->
 
 
 def _print_plan(grid: list[Task], path: Path, root: Path | None, as_json: bool) -> int:
-    from gsparse.bench.plan import format_plan, make_plan
+    from gsparse.bench.experiment.plan import format_plan, make_plan
 
     plan = make_plan(grid, path, root=root)
     _print([part._asdict() for part in plan], format_plan(plan), as_json)

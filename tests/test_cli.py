@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from gsparse import cli
-from gsparse.bench.rows import KEYS, read_rows
-from gsparse.bench.table import format_blocks
+from gsparse.bench.tables.rows import KEYS, read_rows
+from gsparse.bench.tables.table import format_blocks
 
 BENCH = ["bench", "--model", "gcn", "--method", "RandomEdge", "--sparsity", "0.5"]
 BENCH += ["--threads", "1"]

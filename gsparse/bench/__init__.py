@@ -1,12 +1,12 @@
 """Experiments: one row a run, tables from rows."""
 
-from gsparse.bench.config import Config, configs
-from gsparse.bench.grid import Outcome, Task, grid_rows, run_grid, tasks
-from gsparse.bench.protocol import run_one
-from gsparse.bench.rows import KEYS, Row, append_row, read_rows
-from gsparse.bench.summary import Block, Line, summarise
-from gsparse.bench.table import format_blocks
-from gsparse.bench.workspace import Workspace
+from gsparse.bench.experiment.config import Config, configs
+from gsparse.bench.experiment.grid import Outcome, Task, grid_rows, run_grid, tasks
+from gsparse.bench.experiment.protocol import run_one
+from gsparse.bench.experiment.workspace import Workspace
+from gsparse.bench.tables.rows import KEYS, Row, append_row, read_rows
+from gsparse.bench.tables.summary import Block, Line, summarise
+from gsparse.bench.tables.table import format_blocks
 
 __all__ = [
     "KEYS",

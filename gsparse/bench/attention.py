@@ -18,8 +18,8 @@ from torch import Tensor
 from torch_geometric.nn import GATConv, GATv2Conv
 
 from gsparse.bench.attention_memory import peak_of_fresh_process
-from gsparse.bench.measurement import append_rows, measurement
-from gsparse.bench.rows import Row
+from gsparse.bench.tables.measurement import append_rows, measurement
+from gsparse.bench.tables.rows import Row
 from gsparse.data import chung_lu, load
 from gsparse.kernels import Graph, gat_attention_reference, graph_of
 from gsparse.nn import FastGATConv, FastGATv2Conv

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from gsparse.bench.fresh_process import ask
-from gsparse.bench.memory import peak, reset_peak
+from gsparse.bench.experiment.fresh_process import ask
+from gsparse.bench.experiment.memory import peak, reset_peak
 
 
 def peak_of_fresh_process(request: dict[str, Any]) -> dict[str, int]:

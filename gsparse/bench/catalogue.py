@@ -4,7 +4,7 @@ import inspect
 import re
 from typing import Any
 
-from gsparse.bench.config import sparsifiers
+from gsparse.bench.experiment.config import sparsifiers
 from gsparse.data import card, names
 
 LINK = re.compile(r"`(.+?) <.+?>`_+")

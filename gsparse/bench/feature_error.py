@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from gsparse.bench.measurement import append_rows, measurement
-from gsparse.bench.rows import Row
+from gsparse.bench.tables.measurement import append_rows, measurement
+from gsparse.bench.tables.rows import Row
 from gsparse.data import load
 from gsparse.train import fit, recipe, sparse_features
 from gsparse.transforms import EffectiveResistance, RandomEdge

@@ -21,11 +21,11 @@ from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric.data import Data
 
-from gsparse.bench.fresh_process import ask
-from gsparse.bench.measurement import append_rows, measurement
-from gsparse.bench.memory import peak, reset_peak
-from gsparse.bench.rows import Row
+from gsparse.bench.experiment.fresh_process import ask
+from gsparse.bench.experiment.memory import peak, reset_peak
 from gsparse.bench.sparse_features import PlainModel
+from gsparse.bench.tables.measurement import append_rows, measurement
+from gsparse.bench.tables.rows import Row
 from gsparse.data import load
 from gsparse.train import recipe, sparse_features
 from gsparse.train.fit import seeded

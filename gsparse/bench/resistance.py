@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gsparse.bench.measurement import append_rows, measurement
 from gsparse.bench.resistance_contenders import (
     GRAPHS,
     TREES,
@@ -27,7 +26,8 @@ from gsparse.bench.resistance_contenders import (
     peer_contenders,
 )
 from gsparse.bench.resistance_memory import peak_row
-from gsparse.bench.rows import Row
+from gsparse.bench.tables.measurement import append_rows, measurement
+from gsparse.bench.tables.rows import Row
 from gsparse.linalg import exact_resistance, tree_resistance
 
 #: Errors at which the peers' seconds are compared with ours.

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from gsparse.bench.measurement import append_rows, measurement
-from gsparse.bench.rows import Row
+from gsparse.bench.tables.measurement import append_rows, measurement
+from gsparse.bench.tables.rows import Row
 from gsparse.data import chung_lu
 from gsparse.train import GAT, FitConfig, fit
 from gsparse.train.fit import seeded

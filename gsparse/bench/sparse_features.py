@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy, dropout, elu, relu
 from torch_geometric.data import Data
 from torch_geometric.nn import GATConv, GCNConv
 
-from gsparse.bench.facts import versions
+from gsparse.bench.experiment.facts import versions
 from gsparse.data import load
 from gsparse.train import Recipe, evaluate, fit, recipe
 from gsparse.train.fit import seeded

@@ -1,12 +1,13 @@
 """Compiled inner loops behind torch custom ops."""
 
-from gsparse.kernels.attention import gat_attention, gat_layer
-from gsparse.kernels.attention_reference import (
+from gsparse.kernels.attention import (
+    gat_attention,
     gat_attention_reference,
+    gat_layer,
+    gatv2_attention,
     gatv2_attention_reference,
     weighted_softmax,
 )
-from gsparse.kernels.attention_v2 import gatv2_attention
 from gsparse.kernels.cache import clear_graphs, graph_of
 from gsparse.kernels.graph import Graph
 from gsparse.kernels.threads import jit

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from gsparse.kernels.attention_reference import drop_threshold, mix_seed
+from gsparse.kernels.attention.reference import drop_threshold, mix_seed
 from gsparse.kernels.scalar import data, random_bits
 from gsparse.kernels.threads import jit, run_blocks, take_block
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gsparse.kernels.dense_mesh import eliminate_panel, extend_panel
+from gsparse.kernels.resistance.dense_mesh import eliminate_panel, extend_panel
 
 #: Nodes eliminated at once; larger panels do more work outside matrix products.
 FORWARD, BACKWARD = 64, 128
@@ -16,11 +16,11 @@ def dense_resistance_(A: Tensor) -> Tensor:
 
     Nodes are eliminated one after another by the star-mesh transformation
     (:math:`c_a c_b / \sum c` between the neighbours) and hung back in reverse order
-    by the recursion of :func:`gsparse.kernels.extension.extend`. This is a Cholesky
-    factorisation and inversion of the Laplacian, :math:`k^3` multiply-adds nearly all
-    in matrix products, but no step subtracts conductances, so small resistances keep
-    their relative accuracy next to weights many orders of magnitude away. Between
-    components the result is finite and meaningless.
+    by the recursion of :func:`gsparse.kernels.resistance.extension.extend`. This is a
+    Cholesky factorisation and inversion of the Laplacian, :math:`k^3` multiply-adds
+    nearly all in matrix products, but no step subtracts conductances, so small
+    resistances keep their relative accuracy next to weights many orders of magnitude
+    away. Between components the result is finite and meaningless.
 
     Args:
         A: Conductances, float64, of which only the strict upper triangle is read.

@@ -8,10 +8,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from gsparse.kernels.core import core_slots, dense_core, sparse_core
-from gsparse.kernels.elimination import Pattern, eliminate, fill_pattern
-from gsparse.kernels.extension import extend, pair_places
-from gsparse.kernels.pair_csr import pair_csr, peel_leaves, relabel
+from gsparse.kernels.resistance.core import core_slots, dense_core, sparse_core
+from gsparse.kernels.resistance.elimination import Pattern, eliminate, fill_pattern
+from gsparse.kernels.resistance.extension import extend, pair_places
+from gsparse.kernels.resistance.pair_csr import pair_csr, peel_leaves, relabel
 from gsparse.kernels.threads import run_blocks
 
 _NO_FLOATS, _NO_DENSE = np.empty(0), np.empty((0, 0))
@@ -69,7 +69,7 @@ class Elimination:
     Args:
         network: The network.
         order: Nodes to eliminate, from
-            :func:`~gsparse.kernels.ordering.minimum_degree`.
+            :func:`~gsparse.kernels.resistance.ordering.minimum_degree`.
         degree: Degree of each when eliminated.
     """
 

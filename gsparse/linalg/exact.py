@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gsparse.kernels.ordering import minimum_degree
+from gsparse.kernels.resistance.ordering import minimum_degree
 from gsparse.linalg.dense_core import dense_resistance_
 from gsparse.linalg.elimination import Elimination, mark_disconnected_, peel
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gsparse.kernels.laplacian import WIDTH
-from gsparse.kernels.resistance import (
+from gsparse.kernels.resistance.laplacian import WIDTH
+from gsparse.kernels.resistance.resistance import (
     PAIRS,
     add_squares,
     grounded,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gsparse.kernels.ordering import minimum_degree
+from gsparse.kernels.resistance.ordering import minimum_degree
 from gsparse.linalg.elimination import Elimination, peel
 from gsparse.linalg.flow_sampler import FlowSampler
 from gsparse.linalg.pcg import PCG

@@ -7,8 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gsparse.kernels.bridges import find_bridges, join
-from gsparse.kernels.laplacian import count_rows, fill_rows, product, row_sums
+from gsparse.kernels.resistance.bridges import find_bridges, join
+from gsparse.kernels.resistance.laplacian import (
+    count_rows,
+    fill_rows,
+    product,
+    row_sums,
+)
 from gsparse.kernels.threads import run_blocks
 
 

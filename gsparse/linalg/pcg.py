@@ -9,7 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gsparse.kernels.laplacian import ROWS, block_dot, descend, scale_rows, turn
+from gsparse.kernels.resistance.laplacian import (
+    ROWS,
+    block_dot,
+    descend,
+    scale_rows,
+    turn,
+)
 from gsparse.kernels.threads import run_blocks
 
 Preconditioner = Callable[[Tensor], Tensor]

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gsparse.kernels.forest_estimate import forest_means, forest_sums
-from gsparse.kernels.ordering import minimum_degree
-from gsparse.kernels.pair_csr import pair_csr
+from gsparse.kernels.resistance.forest_estimate import forest_means, forest_sums
+from gsparse.kernels.resistance.ordering import minimum_degree
+from gsparse.kernels.resistance.pair_csr import pair_csr
+from gsparse.kernels.resistance.wilson import Walk, alias_tables, component_roots
 from gsparse.kernels.threads import run_blocks
-from gsparse.kernels.wilson import Walk, alias_tables, component_roots
 from gsparse.linalg.elimination import (
     Elimination,
     Network,

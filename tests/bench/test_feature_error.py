@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gsparse.bench import feature_error
-from gsparse.bench.rows import read_rows
+from gsparse.bench.tables.rows import read_rows
 from gsparse.data import load
 from gsparse.train import recipe
 

@@ -4,9 +4,9 @@ import pytest
 
 from gsparse.bench import ladder
 from gsparse.bench.findings import Finding, format_findings, paper, reproducible
-from gsparse.bench.measurement import append_rows, measurement
 from gsparse.bench.papers import fastgat
-from gsparse.bench.rows import KEYS, append_row
+from gsparse.bench.tables.measurement import append_rows, measurement
+from gsparse.bench.tables.rows import KEYS, append_row
 
 LOST = {"Dense": 0.80, "EffectiveResistance": 0.797, "RandomEdge": 0.75, "MLP": 0.7}
 SECONDS = [4.0, 3.0, 1.0, 0.1, 0.5]

@@ -3,7 +3,7 @@
 import pytest
 
 from gsparse.bench import scaling
-from gsparse.bench.rows import read_rows
+from gsparse.bench.tables.rows import read_rows
 
 
 def test_slope_of_a_power_law():

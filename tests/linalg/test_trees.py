@@ -12,8 +12,8 @@ from scipy.sparse.csgraph import connected_components
 
 from gsparse.data import barbell, complete, cycle, grid, lollipop, path, random_graph
 from gsparse.edges import undirected_pairs
-from gsparse.kernels.forest_estimate import add_forest
-from gsparse.kernels.wilson import empty_forest, grow_forest, number_forest
+from gsparse.kernels.resistance.forest_estimate import add_forest
+from gsparse.kernels.resistance.wilson import empty_forest, grow_forest, number_forest
 from gsparse.linalg.elimination import peel
 from gsparse.linalg.exact import exact_resistance
 from gsparse.linalg.trees import WalkBudgetError, _walk, tree_resistance

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
-from gsparse.bench.config import configs
+from gsparse.bench.experiment.config import configs
+from gsparse.bench.experiment.grid import Task, grid_rows, tasks
 from gsparse.bench.findings import Finding
-from gsparse.bench.grid import Task, grid_rows, tasks
 from gsparse.bench.ladder import BESIDE, GRAPHS, RUNGS, climb
-from gsparse.bench.measurement import append_rows
-from gsparse.bench.rows import Row, read_rows
+from gsparse.bench.tables.measurement import append_rows
+from gsparse.bench.tables.rows import Row, read_rows
 
 CLAIM = "up to 10x less time and memory, accuracy kept"
 TABLE, SPLIT, SPARSITY = "fastgat", "60-20-20", 0.9

@@ -1,0 +1,116 @@
+"""Peak bytes of training and inference, each contender in a process of its own."""
+
+import ctypes
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gsparse.bench.experiment.config import Config
+from gsparse.bench.experiment.fresh_process import ask
+from gsparse.bench.experiment.protocol import Trial, prepare
+from gsparse.bench.experiment.workspace import Workspace
+from gsparse.data import random_graph
+from gsparse.train import SparseFeatures, fit
+
+EPOCHS = 5
+WHAT = ("train", "infer")
+
+
+def peak_bytes(config: Config, seed: int, root: Path | None = None) -> dict[str, int]:
+    """Measure how far training and inference rise above what is resident before.
+
+    Each is measured in a fresh Python process, which loads the data, removes the
+    edges, builds the model, warms the libraries up on a toy graph, and gives freed
+    memory back; then its peak resident set is reset, and read again after a forward
+    pass or after five epochs. What the layers build from the graph on first sight is
+    part of it. On CUDA the peak of torch's allocator is taken in the same way.
+
+    Args:
+        config: What to run.
+        seed: Seed of the split and of the sparsifier.
+        root: Folder of the data sets.
+
+    Returns:
+        ``train_peak_bytes`` and ``infer_peak_bytes``.
+
+    Raises:
+        RuntimeError: The process failed, or this system does not tell a peak (it needs
+            Linux, or CUDA); carries its last line.
+    """
+    request = {
+        "config": asdict(config),
+        "seed": seed,
+        "root": None if root is None else str(root),
+    }
+    return {
+        f"{what}_peak_bytes": ask(
+            _rise_of_run, request | {"what": what}, "peak bytes could not be measured"
+        )
+        for what in WHAT
+    }
+
+
+def _rise_of_run(request: dict[str, Any]) -> int:
+    root = None if request["root"] is None else Path(request["root"])
+    config = Config(**request["config"])
+    trial = prepare(config, request["seed"], Workspace(root))
+    return rise(trial, request["what"], torch.device(config.device))
+
+
+def rise(trial: Trial, what: str, device: torch.device) -> int:
+    """Peak of this process over five epochs or a forward pass, above now."""
+    _warm_up(trial)
+    before = reset_peak(device)
+    if what == "train":
+        few = replace(trial.fit_config, epochs=EPOCHS)
+        fit(trial.model, trial.fit_data, config=few)
+    else:
+        trial.model.eval()
+        with torch.inference_mode():
+            trial.model(*trial.arguments())
+    return peak(device) - before
+
+
+def _warm_up(trial: Trial) -> None:
+    """Compile, start threads and load libraries, on a toy graph of the same kind."""
+    data = random_graph(num_nodes=60, p=0.2, seed=37217)
+    generator = torch.Generator().manual_seed(37217)
+    x = torch.rand(60, trial.fit_data.x.size(1), generator=generator)
+    if isinstance(trial.fit_data.x, SparseFeatures):
+        x = x * (x > 0.95)
+    data.x, data.y = x, torch.arange(60) % (int(trial.fit_data.y.max()) + 1)
+    if trial.fit_data.get("edge_weight") is not None:
+        data.edge_weight = torch.ones(data.num_edges)
+    data.train_mask = data.val_mask = torch.ones(60, dtype=torch.bool)
+    data = data.to(trial.fit_data.edge_index.device)
+    fit(trial.recipe.build(data, 0), data, config=replace(trial.fit_config, epochs=3))
+
+
+def reset_peak(device: torch.device) -> int:
+    """Forget the peak so far; returns what is in use now."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
+    if sys.platform != "linux":
+        raise RuntimeError(f"no peak of the resident set on {sys.platform}")
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def peak(device: torch.device) -> int:
+    """Most bytes in use since the last reset."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return _status("VmHWM")
+
+
+def _status(key: str) -> int:
+    """Bytes of one line of /proc/self/status, which counts in KiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return 1024 * int(line.split()[1])
+    raise RuntimeError(f"/proc/self/status has no {key}")

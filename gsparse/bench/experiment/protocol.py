@@ -1,0 +1,129 @@
+"""One experiment: load, sparsify, train, choose by validation, test once."""
+
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from gsparse.bench.experiment.config import Config
+from gsparse.bench.experiment.facts import command_line, versions
+from gsparse.bench.experiment.workspace import Workspace
+from gsparse.bench.tables.rows import Row
+from gsparse.edges import undirected_pairs
+from gsparse.train import FitConfig, Recipe, evaluate, fit, recipe
+
+PROBE_EPOCHS = 8
+NUM_LAYERS = 2  # of the standard models, where the recipe does not say
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A run made ready: graphs without the removed edges, and a fresh model."""
+
+    model: nn.Module
+    fit_data: Data
+    test_data: Data
+    recipe: Recipe
+    fit_config: FitConfig
+    facts: Row
+    """What is known before training, as keys of the row."""
+
+    @property
+    def preprocess_seconds(self) -> float:
+        """Seconds of scoring and cutting; 0 where nothing is removed."""
+        return self.facts.get("preprocess_seconds", 0.0)
+
+    def arguments(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What the model is called with to test it."""
+        data = self.test_data
+        return data.x, data.edge_index, data.get("edge_weight")
+
+
+def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
+    """Load, sparsify physically, and build the model with its first weights."""
+    graphs = workspace.graphs(config, seed)
+    fit_data, test_data, seconds, how = workspace.sparsify(config, seed)
+    chosen = recipe(config.dataset, config.model)
+    model = chosen.build(fit_data, seed)
+    settings = chosen.fit
+    if config.epochs is not None:
+        settings = replace(settings, epochs=config.epochs)
+    pairs = undirected_pairs(test_data.edge_index, test_data.num_nodes)
+    left = 0 if config.method == "MLP" else pairs.row.numel()
+    facts: Row = {
+        "features_fingerprint": graphs.features_fingerprint,
+        "num_layers": chosen.options.get("num_layers", NUM_LAYERS),
+        "hidden": chosen.options.get("hidden_channels"),
+        "sparsity": 1 - left / max(graphs.num_pairs, 1),
+        "sparsity_target": config.sparsity,
+        "metric": settings.metric,
+        "num_pairs_before": graphs.num_pairs,
+        "num_pairs_after": left,
+        "num_pairs_spanning": graphs.num_pairs_spanning,
+    }
+    if config.method not in ("Dense", "MLP"):
+        facts["preprocess_seconds"] = seconds
+    if how is not None:
+        facts["score_method"] = how
+    if config.reweight is not None:
+        facts["reweight"] = config.reweight
+    return Trial(model, fit_data, test_data, chosen, settings, facts)
+
+
+def run_one(config: Config, seed: int, workspace: Workspace | None = None) -> Row:
+    """Run one configuration with one seed.
+
+    The model is fitted on the training nodes, the epoch is chosen on the validation
+    nodes, and the weights of that epoch meet the test nodes once. In the inductive
+    setting both graphs are sparsified, each on its own. The seed decides the split
+    (where it is random), the edges kept, the first weights and the dropout.
+
+    Args:
+        config: What to run.
+        seed: Number of the run.
+        workspace: Keeps data and scores between runs; None starts with nothing.
+
+    Returns:
+        One row with all of :data:`~gsparse.bench.tables.rows.KEYS`.
+    """
+    start = perf_counter()
+    trial = prepare(config, seed, workspace or Workspace())
+    history = fit(trial.model, trial.fit_data, config=trial.fit_config, seed=seed)
+    metric = trial.fit_config.metric
+    test_score = None
+    if config.final:
+        test_score = evaluate(trial.model, trial.test_data, "test_mask", metric)
+    return {
+        "table": config.table,
+        "dataset": config.dataset,
+        "split": config.split,
+        "model": config.model,
+        "method": config.method,
+        "seed": seed,
+        "config_hash": config.config_hash(),
+        "teacher": "none",
+        "val_score": history.val_score,
+        "test_score": test_score,
+        "best_epoch": history.best_epoch,
+        "device": config.device,
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "command": command_line(),
+        "num_epochs": history.num_epochs,
+        "max_epochs": config.epochs,
+        "train_epoch_seconds": history.epoch_seconds,
+        "infer_seconds": history.infer_seconds,
+        "run_seconds": perf_counter() - start,
+        **trial.facts,
+    }
+
+
+def probe_seconds(config: Config, workspace: Workspace) -> float:
+    """Most seconds that training can take, from the first few epochs of it."""
+    trial = prepare(config, 0, workspace)
+    most = trial.fit_config.epochs
+    few = replace(trial.fit_config, epochs=min(PROBE_EPOCHS, most))
+    history = fit(trial.model, trial.fit_data, config=few)
+    return most * (history.epoch_seconds + history.infer_seconds)

@@ -1,0 +1,1 @@
+"""Rows of results, what they say together, and how that is shown."""

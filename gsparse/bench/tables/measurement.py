@@ -1,0 +1,51 @@
+"""Rows of what was measured rather than trained: seconds, bytes, errors."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gsparse.bench.experiment.facts import command_line, versions
+from gsparse.bench.tables.rows import KEYS, Row, append_row, content_hash
+
+
+def measurement(
+    table: str,
+    dataset: str,
+    method: str,
+    settings: Row,
+    *,
+    device: str = "cpu",
+    **found: Any,  # noqa: ANN401 (scalars, which mypy cannot see in a mapping)
+) -> Row:
+    """A row with all keys of an experiment's; those that do not apply are null.
+
+    So one reader serves every file of results. A row without a validation score is a
+    measurement.
+
+    Args:
+        table: Name of the table.
+        dataset: Name of the graph.
+        method: Who was measured.
+        settings: What else decided the outcome.
+        device: Where it ran.
+        **found: What was measured.
+    """
+    shared = {"table": table, "dataset": dataset, "method": method, "device": device}
+    what = {**shared, **settings, "threads": torch.get_num_threads()}
+    facts = {"config_hash": content_hash(what), "teacher": "none"}
+    facts |= {"versions": versions(), "command": command_line()}
+    return dict.fromkeys(KEYS) | {"seed": 0} | what | found | facts
+
+
+def is_measurement(row: Row) -> bool:
+    """Whether a row holds a measurement instead of a trained model's score."""
+    return row["val_score"] is None
+
+
+def append_rows(path: Path | None, rows: Iterable[Row]) -> None:
+    """Append rows to a file, if there is one."""
+    if path is not None:
+        for row in rows:
+            append_row(path, row)

@@ -1,0 +1,90 @@
+"""Accuracy against sparsity as a picture."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gsparse.bench.tables.rows import Row
+from gsparse.bench.tables.summary import Block, Line, summarise
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MARKERS = "osD^vPX*"
+
+
+def plot_rows(rows: list[Row], path: Path) -> None:
+    """Draw one panel a block: mean line, one-deviation band, every seed as a dot.
+
+    The dense run is a horizontal band and the MLP a dotted line. The x axis is the
+    sparsity achieved. The file is written beside its place and then renamed.
+
+    Args:
+        rows: As :func:`~gsparse.bench.tables.rows.read_rows` returns them.
+        path: The suffix decides the format (``.png``, ``.pdf``, ``.svg``).
+
+    Raises:
+        ModuleNotFoundError: matplotlib is missing; it comes with the ``cli`` extra.
+        ValueError: There are no rows with test scores, or the suffix is unknown.
+    """
+    # Local: matplotlib is an extra, and half a second of import.
+    from matplotlib.figure import Figure
+
+    scored = [row for row in rows if row["test_score"] is not None]
+    blocks = summarise(scored)
+    if not blocks:
+        raise ValueError("a plot needs rows with test scores (got none)")
+    figure = Figure(figsize=(6.0, 3.8 * len(blocks)), layout="constrained")
+    for panel, block in zip(
+        figure.subplots(len(blocks), squeeze=False), blocks, strict=True
+    ):
+        _draw(panel[0], block, scored)
+    scratch = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        figure.savefig(scratch, dpi=150)
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _draw(axes: "Axes", block: Block, rows: list[Row]) -> None:
+    curves: dict[str, list[Line]] = {}
+    for line in block.lines:
+        curves.setdefault(line.name, []).append(line)
+    for line in curves.pop("Dense", []):
+        mean, std = 100 * (line.test_mean or 0), 100 * (line.test_std or 0)
+        axes.axhspan(mean - std, mean + std, color="0.85", zorder=0)
+        axes.axhline(mean, color="0.4", lw=1, label="Dense")
+    for line in curves.pop("MLP", []):
+        axes.axhline(100 * (line.test_mean or 0), color="0.4", ls=":", label="MLP")
+    for i, (name, lines) in enumerate(curves.items()):
+        _draw_curve(axes, i, name, lines, rows, block)
+    t = block.title
+    axes.set_title(f"{t['dataset']} ({t['split']}), {t['model']}")
+    axes.set_xlabel("undirected edges removed (%)")
+    axes.set_ylabel(f"test {t['metric']} (%)")
+    axes.legend(fontsize="small", frameon=False)
+
+
+def _draw_curve(
+    axes: "Axes", i: int, name: str, lines: list[Line], rows: list[Row], block: Block
+) -> None:
+    x = [100 * line.sparsity for line in lines]
+    mean = [100 * (line.test_mean or 0) for line in lines]
+    std = [100 * (line.test_std or 0) for line in lines]
+    color = f"C{i}"
+    axes.plot(x, mean, marker=MARKERS[i % len(MARKERS)], color=color, label=name)
+    low = [m - s for m, s in zip(mean, std, strict=True)]
+    high = [m + s for m, s in zip(mean, std, strict=True)]
+    axes.fill_between(x, low, high, color=color, alpha=0.15, lw=0)
+    wanted = block.title | {"method": lines[0].method, "reweight": lines[0].reweight}
+    seeds = [row for row in rows if all(row.get(k) == v for k, v in wanted.items())]
+    axes.scatter(
+        [100 * row["sparsity"] for row in seeds],
+        [100 * row["test_score"] for row in seeds],
+        s=8,
+        color=color,
+        alpha=0.4,
+        lw=0,
+    )

@@ -1,0 +1,149 @@
+"""Rows averaged over seeds: one line a configuration, one block a comparison."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from statistics import fmean, median, stdev
+
+from gsparse.bench.tables.rows import Row
+
+BLOCK = ("dataset", "split", "model", "num_layers", "hidden", "device", "metric")
+"""Rows that agree on these stand in one block; the MLP joins every block."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the seeds of one configuration say together; absent numbers are None."""
+
+    method: str
+    reweight: bool | None
+    sparsity_target: float
+    sparsity: float
+    num_seeds: int
+    test_mean: float | None
+    test_std: float | None
+    val_mean: float
+    epochs: float | None
+    train_epoch_seconds: float | None
+    infer_seconds: float | None
+    train_peak_bytes: float | None
+    infer_peak_bytes: float | None
+    preprocess_seconds: float | None
+    break_even_epochs: float | None
+    spanning: bool | None
+
+    @property
+    def name(self) -> str:
+        """Method, with a ``w`` where its new edge weights were used."""
+        return self.method + (" w" if self.reweight else "")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One data set, split and model with all its lines, dense line first."""
+
+    title: dict[str, str | int]
+    lines: list[Line]
+
+    def as_records(self) -> list[dict]:
+        """One flat mapping a line, for ``--json``."""
+        return [self.title | asdict(line) for line in self.lines]
+
+
+def summarise(rows: Iterable[Row]) -> list[Block]:
+    """Group rows by block and configuration, and average over the seeds.
+
+    The standard deviation is that of a sample (n - 1); with one seed there is none.
+
+    Args:
+        rows: As :func:`~gsparse.bench.tables.rows.read_rows` returns them.
+
+    Returns:
+        Blocks in the order of first appearance; in each the dense line, then the
+        methods by name and sparsity, then the MLP.
+    """
+    rows = list(rows)
+    graph_rows = [row for row in rows if row["method"] != "MLP"]
+    mlp_rows = [row for row in rows if row["method"] == "MLP"]
+    blocks = []
+    for key, members in _group(graph_rows or mlp_rows, BLOCK).items():
+        title = dict(zip(BLOCK, key, strict=True))
+        shared = ("dataset", "split", "device", "metric")
+        beside = [r for r in mlp_rows if all(r[k] == title[k] for k in shared)]
+        blocks.append(Block(title, _lines(members + beside if graph_rows else members)))
+    return blocks
+
+
+def break_even(
+    preprocess: float | None, dense_epoch: float | None, epoch: float | None
+) -> float | None:
+    """Epochs after which preprocessing has paid for itself.
+
+    Returns:
+        Preprocessing seconds over the seconds saved an epoch; None where nothing is
+        saved or something was not measured.
+
+    Example:
+        >>> break_even(preprocess=3.0, dense_epoch=0.5, epoch=0.2)
+        10.0
+    """
+    if preprocess is None or dense_epoch is None or epoch is None:
+        return None
+    return preprocess / (dense_epoch - epoch) if dense_epoch > epoch else None
+
+
+def _group(rows: Iterable[Row], keys: tuple[str, ...]) -> dict[tuple, list[Row]]:
+    groups: dict[tuple, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return groups
+
+
+def _lines(rows: list[Row]) -> list[Line]:
+    groups = list(_group(rows, ("config_hash",)).values())
+    dense = [
+        _mean(rs, "train_epoch_seconds", median) for rs in groups if _is(rs, "Dense")
+    ]
+    lines = [_line(members, dense[0] if dense else None) for members in groups]
+    order = {"Dense": 0, "MLP": 2}
+    return sorted(
+        lines, key=lambda it: (order.get(it.method, 1), it.name, it.sparsity_target)
+    )
+
+
+def _is(rows: list[Row], method: str) -> bool:
+    return rows[0]["method"] == method
+
+
+def _line(rows: list[Row], dense_epoch: float | None) -> Line:
+    first = rows[0]
+    tests = [row["test_score"] for row in rows if row["test_score"] is not None]
+    epoch = _mean(rows, "train_epoch_seconds", median)
+    preprocess = _mean(rows, "preprocess_seconds", median)
+    kept, needed = first.get("num_pairs_after"), first.get("num_pairs_spanning")
+    return Line(
+        method=first["method"],
+        reweight=first.get("reweight"),
+        sparsity_target=first["sparsity_target"]
+        if "sparsity_target" in first
+        else first["sparsity"],
+        sparsity=fmean(row["sparsity"] for row in rows),
+        num_seeds=len(rows),
+        test_mean=fmean(tests) if tests else None,
+        test_std=stdev(tests) if len(tests) > 1 else None,
+        val_mean=fmean(row["val_score"] for row in rows),
+        epochs=_mean(rows, "num_epochs"),
+        train_epoch_seconds=epoch,
+        infer_seconds=_mean(rows, "infer_seconds", median),
+        train_peak_bytes=_mean(rows, "train_peak_bytes"),
+        infer_peak_bytes=_mean(rows, "infer_peak_bytes"),
+        preprocess_seconds=preprocess,
+        break_even_epochs=break_even(preprocess, dense_epoch, epoch),
+        spanning=None if kept is None or needed is None else kept >= needed,
+    )
+
+
+def _mean(
+    rows: list[Row], key: str, average: Callable[[list[float]], float] = fmean
+) -> float | None:
+    values = [row[key] for row in rows if row.get(key) is not None]
+    return average(values) if values else None

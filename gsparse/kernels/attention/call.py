@@ -1,0 +1,31 @@
+"""From tensors to what the numba bodies of attention take."""
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from gsparse.kernels.attention.reference import drop_threshold, mix_seed
+
+#: With at least this many ``E * H * C`` products a kernel is compiled for the shape
+#: (some seconds, kept on disk); smaller inputs use the kernel for any shape.
+SPECIALISE_WORK = 2_000_000
+
+
+def arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+    """What numba takes for tensors."""
+    return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)
+
+
+def shape_key(x: Tensor, num_edges: int) -> tuple[int, int]:
+    """The shape to compile for, or (0, 0) where that does not pay."""
+    _, heads, channels = x.shape
+    work = num_edges * heads * channels
+    return (heads, channels) if work >= SPECIALISE_WORK else (0, 0)
+
+
+def drop_rule(seed: Tensor, dropout: float, kind: type) -> tuple[Any, ...]:
+    """Keys, threshold and scale of dropout, as numbers of fixed size."""
+    key, key2 = mix_seed(int(seed))
+    threshold, scale = drop_threshold(dropout)
+    return np.uint32(key), np.uint32(key2), np.uint32(threshold), kind(scale)

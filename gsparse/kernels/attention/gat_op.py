@@ -1,0 +1,245 @@
+"""GAT attention as torch custom ops: registration, shapes, derivative, CPU calls."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gsparse.kernels.attention.call import arrays, drop_rule, shape_key
+from gsparse.kernels.attention.gat_backward_cpu import backward_kernel
+from gsparse.kernels.attention.gat_forward_cpu import forward_kernel, scores_kernel
+from gsparse.kernels.attention.gat_targets_cpu import targets_kernel
+from gsparse.kernels.threads import run_blocks
+
+# ruff: noqa: ANN401 (numpy scalars and autograd contexts)
+
+
+@torch.library.custom_op("gsparse::gat_forward", mutates_args=(), device_types="cpu")
+def gat_forward(
+    structure: list[Tensor],
+    alpha_src: Tensor,
+    alpha_dst: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    att: Tensor,
+    bias: Tensor,
+    seed: Tensor,
+    negative_slope: float,
+    dropout: float,
+    save: bool,
+) -> list[Tensor]:
+    """Attention output, and with ``save`` what its derivative needs.
+
+    Scores come in as ``alpha_src`` and ``alpha_dst`` ``[N, H]``, or as ``att``
+    ``[2, H, C]``; the others are empty. ``weight`` and ``bias`` may be empty.
+
+    Returns ``out [N, H, C]``, the log of the softmax's denominator ``[N, H]``, the
+    part of ``out`` and of the softmax's sum that came from scores above zero,
+    ``[N, H, C]`` and ``[N, H]``, and the two scores if they were made here.
+    """
+    indptr, indices, edge_id, _, _, _, blocks, _ = structure
+    made = _outputs(x, att, save)
+    key, width = shape_key(x, indices.numel()), x[:1].numel()
+    blocks_array, x_array = *arrays(blocks), *arrays(x)
+    kind = x_array.dtype.type
+    if att.numel():
+        alpha_src, alpha_dst = (made[4], made[5]) if save else _scores_like(x)
+        inputs, outputs = (
+            (x_array, *arrays(att.flatten())),
+            arrays(alpha_src, alpha_dst),
+        )
+        run_blocks(scores_kernel(*key), x.numel(), blocks_array, inputs, outputs)
+    run_blocks(
+        forward_kernel(*key),
+        indices.numel() * width,
+        (blocks_array, *arrays(indptr, indices, edge_id)),
+        (*arrays(alpha_src, alpha_dst), x_array, *arrays(weight, _or_zeros(bias, x))),
+        (kind(negative_slope), save),
+        drop_rule(seed, dropout, kind),
+        arrays(*made[:4]),
+    )
+    return made
+
+
+@gat_forward.register_kernel("cuda")
+def _(*arguments: Any) -> list[Tensor]:
+    # Imported here: Triton comes with CUDA builds of torch only, and takes a while.
+    from gsparse.kernels.attention.gat_triton import gat_forward_cuda
+
+    return gat_forward_cuda(*arguments)
+
+
+def _or_zeros(bias: Tensor, x: Tensor) -> Tensor:
+    return bias if bias.numel() else x.new_zeros(x.size(1) * x.size(2))
+
+
+def _scores_like(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x.new_empty(x.shape[:2]), x.new_empty(x.shape[:2])
+
+
+def _outputs(x: Tensor, att: Tensor, save: bool) -> list[Tensor]:
+    num_nodes, heads, channels = x.shape
+    kept = num_nodes if save else 0
+    scored = num_nodes if save and att.numel() else 0
+    return [
+        x.new_empty(num_nodes, heads, channels),
+        x.new_empty(kept, heads),
+        x.new_empty(kept, heads, channels),
+        x.new_empty(kept, heads),
+        x.new_empty(scored, heads),
+        x.new_empty(scored, heads),
+    ]
+
+
+@gat_forward.register_fake
+def _(
+    structure: list[Tensor],
+    alpha_src: Tensor,
+    alpha_dst: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    att: Tensor,
+    bias: Tensor,
+    seed: Tensor,
+    negative_slope: float,
+    dropout: float,
+    save: bool,
+) -> list[Tensor]:
+    return _outputs(x, att, save)
+
+
+@torch.library.custom_op("gsparse::gat_backward", mutates_args=(), device_types="cpu")
+def gat_backward(
+    structure: list[Tensor],
+    alpha_src: Tensor,
+    alpha_dst: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    att: Tensor,
+    bias: Tensor,
+    seed: Tensor,
+    forward: list[Tensor],
+    grad: Tensor,
+    negative_slope: float,
+    dropout: float,
+    weight_grad: bool,
+) -> list[Tensor]:
+    """Gradients of ``alpha_src, alpha_dst, x, weight, att, bias``.
+
+    Those of inputs that were empty are empty; so is that of ``weight`` unless
+    ``weight_grad``.
+    """
+    _, _, edge_id, t_indptr, t_indices, t_perm, blocks, t_blocks = structure
+    width, num_blocks = x.size(1) * x.size(2), blocks.numel() - 1
+    key = shape_key(x, t_indices.numel())
+    if att.numel():
+        alpha_src, alpha_dst = forward[4:]
+    record = x.new_empty(x.size(0), 3, x.size(1))
+    grad_src, grad_dst = _scores_like(x)
+    grad_x, grad_bias = x.new_empty(x.shape), x.new_zeros(num_blocks, width)
+    grad_weight = weight.new_zeros(weight.shape if weight_grad else (0,))
+    grad_att = x.new_zeros(num_blocks, 2 * width) if att.numel() else x.new_zeros(0, 0)
+    x_array, grad_array = arrays(x, grad)
+    kind = x_array.dtype.type
+    run_blocks(
+        targets_kernel(*key),
+        x.numel(),
+        *arrays(blocks),
+        (*arrays(alpha_dst, *_saved(forward)), grad_array, *arrays(_or_zeros(bias, x))),
+        kind(negative_slope),
+        arrays(record, grad_dst, grad_bias),
+    )
+    run_blocks(
+        backward_kernel(*key),
+        t_indices.numel() * width,
+        arrays(t_blocks, t_indptr, t_indices, t_perm, edge_id),
+        (
+            *arrays(alpha_src, record),
+            x_array,
+            *arrays(weight),
+            grad_array,
+            *arrays(att.flatten(), grad_dst),
+        ),
+        (kind(negative_slope), weight_grad),
+        drop_rule(seed, dropout, kind),
+        arrays(grad_src, grad_x, grad_weight, grad_att),
+    )
+    if att.numel():
+        return [
+            grad_src.new_empty(0),
+            grad_src.new_empty(0),
+            grad_x,
+            grad_weight,
+            grad_att.sum(dim=0).view(att.shape),
+            grad_bias.sum(dim=0)[: bias.numel()],
+        ]
+    sums = grad_bias.sum(dim=0)[: bias.numel()]
+    return [grad_src, grad_dst, grad_x, grad_weight, att.new_empty(0), sums]
+
+
+@gat_backward.register_kernel("cuda")
+def _(*arguments: Any) -> list[Tensor]:
+    from gsparse.kernels.attention.gat_triton import gat_backward_cuda  # as above
+
+    return gat_backward_cuda(*arguments)
+
+
+def _saved(forward: list[Tensor]) -> tuple[Tensor, ...]:
+    out, lse, part, part_sum = forward[:4]
+    return out, lse, part, part_sum
+
+
+@gat_backward.register_fake
+def _(
+    structure: list[Tensor],
+    alpha_src: Tensor,
+    alpha_dst: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    att: Tensor,
+    bias: Tensor,
+    seed: Tensor,
+    forward: list[Tensor],
+    grad: Tensor,
+    negative_slope: float,
+    dropout: float,
+    weight_grad: bool,
+) -> list[Tensor]:
+    tensors = (alpha_src, alpha_dst, x, weight if weight_grad else None, att, bias)
+    return [x.new_empty(0) if t is None else t.new_empty(t.shape) for t in tensors]
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    structure, *tensors, slope, dropout, _ = inputs
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*structure, *tensors, *output)
+    ctx.settings, ctx.count = (slope, dropout), len(structure)
+
+
+def _derive(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
+    count, grad = ctx.count, grads[0]
+    if grad is None:
+        return ([None] * count, *(None,) * 10)
+    saved = ctx.saved_tensors
+    structure, tensors = list(saved[:count]), saved[count : count + 7]
+    forward, needed = list(saved[count + 7 :]), ctx.needs_input_grad
+    made = gat_backward(
+        structure, *tensors, forward, grad, *ctx.settings, bool(needed[4])
+    )
+    result = (g if need else None for g, need in zip(made, needed[1:7], strict=True))
+    return ([None] * count, *result, *(None,) * 4)
+
+
+gat_forward.register_autograd(_derive, setup_context=_keep)
+
+
+def refuse_second_derivative(ctx: Any, grads: list[Tensor]) -> None:
+    """The kernels know their first derivative only."""
+    raise RuntimeError(
+        "fused attention has no second derivative: use attention='reference' "
+        "(or gat_attention_reference) where gradients of gradients are needed"
+    )
+
+
+gat_backward.register_autograd(refuse_second_derivative)

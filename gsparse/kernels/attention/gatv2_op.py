@@ -1,0 +1,145 @@
+"""GATv2 attention as torch custom ops; see :mod:`gsparse.kernels.attention.gat_op`."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gsparse.kernels.attention.call import arrays, drop_rule, shape_key
+from gsparse.kernels.attention.gat_op import refuse_second_derivative
+from gsparse.kernels.attention.gatv2_backward_cpu import sources_kernel, targets_kernel
+from gsparse.kernels.attention.gatv2_forward_cpu import forward_kernel
+from gsparse.kernels.threads import run_blocks
+
+# ruff: noqa: ANN401 (autograd contexts)
+
+
+@torch.library.custom_op("gsparse::gatv2_forward", mutates_args=(), device_types="cpu")
+def gatv2_forward(
+    structure: list[Tensor],
+    x_src: Tensor,
+    x_dst: Tensor,
+    att: Tensor,
+    weight: Tensor,
+    seed: Tensor,
+    negative_slope: float,
+    dropout: float,
+) -> list[Tensor]:
+    """Output ``[N, H, C]`` and the log of the softmax's denominator ``[N, H]``."""
+    indptr, indices, edge_id, _, _, _, blocks, _ = structure
+    made = [x_src.new_empty(x_src.shape), x_src.new_empty(x_src.shape[:2])]
+    outputs = arrays(*made)
+    kind = outputs[0].dtype.type
+    run_blocks(
+        forward_kernel(*shape_key(x_src, indices.numel())),
+        indices.numel() * x_src[:1].numel(),
+        arrays(blocks, indptr, indices, edge_id),
+        arrays(x_src, x_dst, att, weight),
+        kind(negative_slope),
+        drop_rule(seed, dropout, kind),
+        outputs,
+    )
+    return made
+
+
+@gatv2_forward.register_fake
+def _(
+    structure: list[Tensor],
+    x_src: Tensor,
+    x_dst: Tensor,
+    att: Tensor,
+    weight: Tensor,
+    seed: Tensor,
+    negative_slope: float,
+    dropout: float,
+) -> list[Tensor]:
+    return [x_src.new_empty(x_src.shape), x_src.new_empty(x_src.shape[:2])]
+
+
+@torch.library.custom_op("gsparse::gatv2_backward", mutates_args=(), device_types="cpu")
+def gatv2_backward(
+    structure: list[Tensor],
+    x_src: Tensor,
+    x_dst: Tensor,
+    att: Tensor,
+    weight: Tensor,
+    seed: Tensor,
+    forward: list[Tensor],
+    grad: Tensor,
+    negative_slope: float,
+    dropout: float,
+    weight_grad: bool,
+) -> list[Tensor]:
+    """Gradients of ``x_src, x_dst, att, weight`` (the last empty unless asked for)."""
+    indptr, indices, edge_id, t_indptr, t_indices, t_perm, blocks, t_blocks = structure
+    key, width = shape_key(x_src, indices.numel()), x_src[:1].numel()
+    record = x_src.new_empty(x_src.size(0), 2, x_src.size(1))
+    grad_src, grad_dst = x_src.new_empty(x_src.shape), x_src.new_empty(x_src.shape)
+    grad_att = x_src.new_zeros(blocks.numel() - 1, att.numel())
+    grad_weight = weight.new_zeros(weight.shape if weight_grad else (0,))
+    inputs = arrays(x_src, x_dst, att, weight, grad)
+    kind = inputs[0].dtype.type
+    rule, work = drop_rule(seed, dropout, kind), 2 * indices.numel() * width
+    run_blocks(
+        targets_kernel(*key),
+        work,
+        arrays(blocks, indptr, indices, edge_id),
+        (*inputs, *arrays(*forward)),
+        (kind(negative_slope), weight_grad),
+        rule,
+        arrays(grad_dst, grad_att, grad_weight, record),
+    )
+    run_blocks(
+        sources_kernel(*key),
+        work,
+        arrays(t_blocks, t_indptr, t_indices, t_perm, edge_id),
+        (*inputs, *arrays(record)),
+        kind(negative_slope),
+        rule,
+        *arrays(grad_src),
+    )
+    return [grad_src, grad_dst, grad_att.sum(dim=0).view(att.shape), grad_weight]
+
+
+@gatv2_backward.register_fake
+def _(
+    structure: list[Tensor],
+    x_src: Tensor,
+    x_dst: Tensor,
+    att: Tensor,
+    weight: Tensor,
+    seed: Tensor,
+    forward: list[Tensor],
+    grad: Tensor,
+    negative_slope: float,
+    dropout: float,
+    weight_grad: bool,
+) -> list[Tensor]:
+    tensors = (x_src, x_dst, att, weight if weight_grad else None)
+    return [x_src.new_empty(0) if t is None else t.new_empty(t.shape) for t in tensors]
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    structure, *tensors, slope, dropout = inputs
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*structure, *tensors, *output)
+    ctx.settings, ctx.count = (slope, dropout), len(structure)
+
+
+def _derive(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
+    count, grad = ctx.count, grads[0]
+    if grad is None:
+        return ([None] * count, *(None,) * 7)
+    saved = ctx.saved_tensors
+    structure, tensors = list(saved[:count]), saved[count : count + 5]
+    forward, needed = list(saved[count + 5 :]), ctx.needs_input_grad
+    made = gatv2_backward(
+        structure, *tensors, forward, grad, *ctx.settings, bool(needed[4])
+    )
+    result = (g if need else None for g, need in zip(made, needed[1:5], strict=True))
+    return ([None] * count, *result, *(None,) * 3)
+
+
+gatv2_forward.register_autograd(_derive, setup_context=_keep)
+gatv2_backward.register_autograd(refuse_second_derivative)

@@ -1,0 +1,1 @@
+"""Loops behind Laplacians, eliminations and spanning trees."""

@@ -1,0 +1,144 @@
+"""Compiled loops for sampled resistances: random signs, and squares per pair."""
+
+import math
+
+import numpy as np
+
+from gsparse.kernels.resistance.laplacian import ROWS, WIDTH
+from gsparse.kernels.scalar import stack
+from gsparse.kernels.threads import jit, take_block
+
+#: Pairs a thread takes at a time.
+PAIRS = 1 << 14
+
+
+@jit()
+def mix(z: np.uint64) -> np.uint64:
+    """The finaliser of SplitMix64."""
+    z += np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@jit()
+def random_flow(
+    counter: np.ndarray,
+    ptr: np.ndarray,
+    indices: np.ndarray,
+    values: np.ndarray,
+    seed: np.uint64,
+    out: np.ndarray,
+) -> None:
+    """``WIDTH`` columns of ``B^T W^(1/2) Q``, the sign of a pair from its hash.
+
+    The sign in column c is bit c of a hash of (seed, smaller end, larger end), so it
+    belongs to the pair, whatever the order of the edges and the number of threads.
+    """
+    num_nodes = out.shape[0]
+    weighted = values.shape[0] > 0
+    total = stack(8, out[0, 0])
+    one = out[0, 0] * 0 + 1
+    while True:
+        block = take_block(counter)
+        if block * ROWS >= num_nodes:
+            break
+        for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
+            for c in range(WIDTH):
+                total[c] = 0
+            own = mix(seed + np.uint64(u))
+            for e in range(ptr[u], ptr[u + 1]):
+                v = indices[e]
+                if v > u:
+                    bits = mix(own + np.uint64(v))
+                else:  # flows into u what flows out of v
+                    bits = ~mix(mix(seed + np.uint64(v)) + np.uint64(u))
+                root = math.sqrt(values[e]) if weighted else one
+                low = np.int32(bits & np.uint64(255))
+                for c in range(WIDTH):
+                    total[c] += root * np.int32(1 - 2 * ((low >> np.int32(c)) & 1))
+            for c in range(WIDTH):
+                out[u, c] = total[c]
+
+
+@jit(fastmath=True)
+def add_squares(
+    counter: np.ndarray,
+    row: np.ndarray,
+    col: np.ndarray,
+    weight: np.ndarray,
+    deg: np.ndarray,
+    fields: np.ndarray,
+    total: np.ndarray,
+) -> None:
+    """Add the squared far parts of the potential difference over each pair.
+
+    ``fields[u]`` holds ``WIDTH`` potentials x of u and then as many currents L x.
+    With y the potentials of the two ends for a unit current while all others are
+    grounded, the far part is ``x_u - x_v - y_u (L x)_u - y_v (L x)_v``.
+    """
+    near, square = stack(2, fields[0, 0]), stack(8, fields[0, 0])
+    weighted = weight.shape[0] > 0
+    while True:
+        block = take_block(counter)
+        if block * PAIRS >= row.shape[0]:
+            break
+        for e in range(block * PAIRS, min((block + 1) * PAIRS, row.shape[0])):
+            u, v = row[e], col[e]
+            w = weight[e] if weighted else 1.0
+            rest_u, rest_v = deg[u] - w, deg[v] - w
+            if rest_u <= 0 or rest_v <= 0:
+                continue  # a leaf: nothing is far
+            det = rest_u * rest_v + w * (rest_u + rest_v)
+            near[0], near[1] = rest_v / det, rest_u / det
+            for c in range(WIDTH):
+                far = fields[u, c] - near[0] * fields[u, WIDTH + c]
+                far -= fields[v, c] - near[1] * fields[v, WIDTH + c]
+                square[c] = far * far
+            low = (square[0] + square[1]) + (square[2] + square[3])
+            total[e] += low + ((square[4] + square[5]) + (square[6] + square[7]))
+
+
+@jit()
+def grounded(rest_u: float, rest_v: float, w: float) -> float:
+    """Resistance of a pair while all other nodes are grounded: a lower bound."""
+    if rest_u <= 0 or rest_v <= 0:
+        return 1 / w
+    return (rest_u + rest_v) / (rest_u * rest_v + w * (rest_u + rest_v))
+
+
+@jit()
+def summarise(
+    counter: np.ndarray,
+    row: np.ndarray,
+    col: np.ndarray,
+    weight: np.ndarray,
+    deg: np.ndarray,
+    bridge: np.ndarray,
+    far: np.ndarray,
+    scale: float,
+    out: np.ndarray,
+    sums: np.ndarray,
+) -> None:
+    """Resistances from far parts: 1 / w for bridges, at most 1 / w for the others.
+
+    Per block of pairs ``sums`` gets the total of w R before clipping, the number of
+    clipped pairs, and the total of (scaled far part / R)^2, pairs of weight 0 left out.
+    An empty ``out`` is not written.
+    """
+    weighted = weight.shape[0] > 0
+    while True:
+        block = take_block(counter)
+        if block * PAIRS >= row.shape[0]:
+            break
+        for e in range(block * PAIRS, min((block + 1) * PAIRS, row.shape[0])):
+            w = weight[e] if weighted else 1.0
+            near = grounded(deg[row[e]] - w, deg[col[e]] - w, w)
+            value = 0.0 if bridge[e] else far[e] * scale
+            total = 1 / w if bridge[e] else near + value
+            if w > 0:
+                sums[block, 0] += w * total
+                sums[block, 1] += w * total > 1 + 1e-12
+                sums[block, 2] += (value / total) ** 2
+            if out.shape[0] > 0:
+                out[e] = min(total, 1 / w)

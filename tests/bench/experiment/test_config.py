@@ -1,0 +1,143 @@
+"""Configurations: the grid, the hash, and what makes a row stale."""
+
+from dataclasses import fields, replace
+
+import pytest
+
+from gsparse.bench.experiment.config import (
+    Config,
+    configs,
+    default_reweight,
+    is_stale,
+    sparsifier_class,
+    sparsifiers,
+)
+from gsparse.bench.tables.rows import KEYS
+from gsparse.transforms import RandomEdge
+
+BASE = Config("digits", "random-5-30", "gat", "EffectiveResistance", 0.5, True)
+OTHER = {
+    "dataset": "Cora",
+    "split": "public",
+    "model": "gcn",
+    "method": "DSpar",
+    "sparsity": 0.8,
+    "reweight": False,
+    "epochs": 7,
+    "final": False,
+    "device": "cuda",
+}
+
+
+def row_of(config):
+    return dict.fromkeys(KEYS, "x") | {
+        "dataset": config.dataset,
+        "split": config.split,
+        "model": config.model,
+        "method": config.method,
+        "sparsity": config.sparsity + 1e-4,  # what was hit, not what was asked
+        "sparsity_target": config.sparsity,
+        "reweight": config.reweight,
+        "device": config.device,
+        "table": config.table,
+        "test_score": 0.5 if config.final else None,
+        "max_epochs": config.epochs,
+        "config_hash": config.config_hash(),
+    }
+
+
+@pytest.mark.parametrize("field", OTHER)
+def test_every_field_but_the_table_enters_the_hash(field):
+    changed = replace(BASE, **{field: OTHER[field]})
+    assert changed.config_hash() != BASE.config_hash()
+    assert replace(BASE, table="other").config_hash() == BASE.config_hash()
+    assert {f.name for f in fields(Config)} == {*OTHER, "table"}
+
+
+@pytest.mark.parametrize("field", OTHER)
+def test_a_row_gives_its_configuration_back(field):
+    config = replace(BASE, **{field: OTHER[field]})
+    assert Config.from_row(row_of(config)) == config
+
+
+def test_a_new_revision_makes_rows_stale(monkeypatch):
+    config = Config("digits", "random-5-30", "gcn", "RandomEdge", 0.5)
+    row = row_of(config)
+    assert not is_stale(row)
+    monkeypatch.setattr(RandomEdge, "revision", RandomEdge.revision + 1)
+    assert is_stale(row)
+    assert not is_stale(row_of(BASE))
+
+
+def test_a_method_that_is_gone_makes_rows_stale():
+    assert is_stale(row_of(BASE) | {"method": "Gone"})
+
+
+def test_grid_always_has_its_baselines():
+    grid = configs(["digits"], ["gcn", "gat"], ["RandomEdge"], [0, 0.5, 0.8])
+    found = [(c.model, c.method, c.sparsity) for c in grid]
+    assert found == [
+        ("gcn", "Dense", 0.0),
+        ("gcn", "RandomEdge", 0.5),
+        ("gcn", "RandomEdge", 0.8),
+        ("gat", "Dense", 0.0),
+        ("gat", "RandomEdge", 0.5),
+        ("gat", "RandomEdge", 0.8),
+        ("mlp", "MLP", 1.0),
+    ]
+
+
+def test_names_of_data_sets_and_splits_are_made_the_same():
+    one = configs(["pubmed"], ["gcn"], ["DSpar"], [0.5], split="60/20/20")
+    two = configs(["PubMed"], ["gcn"], ["DSpar"], [0.5], split="60-20-20")
+    assert one == two
+
+
+def test_inductive_split_names_its_masks():
+    def split_of(split):
+        return configs(["PubMed"], ["gcn"], [], [], split=split)[0].split
+
+    assert split_of("inductive") == "inductive-public"
+    assert split_of("inductive-60/20/20") == "inductive-60-20-20"
+
+
+def test_weights_follow_the_model_unless_asked():
+    def weights(model, method, wanted=None):
+        grid = configs(["digits"], [model], [method], [0.5], reweight=wanted)
+        return grid[1].reweight
+
+    default = default_reweight("EffectiveResistance", "gat")
+    assert isinstance(default, bool)
+    assert weights("gat", "EffectiveResistance") is default
+    assert weights("gat", "EffectiveResistance", wanted=not default) is not default
+    assert weights("gcn", "EffectiveResistance") is True
+    assert weights("gcn", "RandomEdge", wanted=True) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"models": ["gin"]}, r"'model' must be one of gcn, gat, sage \(got gin\)"),
+        ({"models": ["mlp"]}, r"'model' must be one of gcn, gat, sage \(got mlp\)"),
+        ({"methods": ["Best"]}, r"'method' must be one of .*DSpar.* \(got Best\)"),
+        ({"sparsities": [1.0]}, r"'sparsity' must be in \[0, 1\) \(got 1.0\)"),
+        ({"sparsities": [-0.1]}, r"'sparsity' must be in \[0, 1\) \(got -0.1\)"),
+        ({"datasets": ["Pubmeed"]}, "PubMed"),
+        ({"split": "fair"}, "'split' must be"),
+    ],
+)
+def test_refusals(changes, text):
+    good = {
+        "datasets": ["digits"],
+        "models": ["gat"],
+        "methods": ["DSpar"],
+        "sparsities": [0.5],
+    }
+    with pytest.raises(ValueError, match=text):
+        configs(**(good | changes))
+
+
+def test_sparsifiers_are_the_public_ones():
+    assert {"EffectiveResistance", "RandomEdge", "DSpar"} <= set(sparsifiers())
+    assert all(sparsifier_class(name) is cls for name, cls in sparsifiers().items())
+    assert sparsifier_class("Dense") is None

@@ -1,0 +1,43 @@
+"""What rows say about features and the command."""
+
+import sys
+
+import torch
+
+from gsparse.bench.experiment.facts import command_line, fingerprint, versions
+
+
+def features(seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(30, 20, generator=generator)
+    return x * (x > 0.8)
+
+
+def test_fingerprint_does_not_depend_on_the_layout():
+    x = features(48611)
+    stored_zero = torch.sparse_csr_tensor(
+        torch.tensor([0, 2, 3]),
+        torch.tensor([0, 1, 1]),
+        torch.tensor([0.0, 2.0, 3.0]),
+        (2, 2),
+    )
+    assert fingerprint(x) == fingerprint(x.to_sparse_csr())
+    assert fingerprint(stored_zero) == fingerprint(stored_zero.to_dense())
+
+
+def test_fingerprint_sees_every_change():
+    x = features(48611)
+    changed = x.clone()
+    changed[x > 0] *= 1 + 1e-6
+    wider = torch.cat([x, torch.zeros(30, 1)], dim=1)
+    marks = {fingerprint(it) for it in (x, changed, wider, x.roll(1, 0), x.roll(1, 1))}
+    assert len(marks) == 5
+
+
+def test_command_can_be_pasted_and_names_no_folder(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/some/where/gsparse", "bench", "a b"])
+    assert command_line() == "gsparse bench 'a b'"
+
+
+def test_versions_name_torch():
+    assert f"torch=={torch.__version__}" in versions()

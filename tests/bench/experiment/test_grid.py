@@ -1,0 +1,132 @@
+"""Every task once, whatever happens in between."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from gsparse.bench.experiment.config import Config
+from gsparse.bench.experiment.grid import (
+    Task,
+    add_memory,
+    grid_rows,
+    groups,
+    pending,
+    run_grid,
+    tasks,
+)
+from gsparse.bench.tables.rows import KEYS, read_rows
+
+DENSE = Config("digits", "random", "gat", "Dense", 0.0)
+CUT = Config("digits", "random", "gat", "RandomEdge", 0.5)
+MORE = Config("digits", "random", "gcn", "RandomEdge", 0.8)
+GRID = [DENSE, CUT, MORE]
+
+
+def fake_run(config, seed, workspace):
+    given = {"config_hash": config.config_hash(), "seed": seed, "pid": os.getpid()}
+    return dict.fromkeys(KEYS, "x") | given
+
+
+def failing_run(config, seed, workspace):
+    if config == CUT:
+        raise ValueError("no\nsuch thing")
+    return fake_run(config, seed, workspace)
+
+
+def dying_run(config, seed, workspace):
+    if config == CUT:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.2)
+    return fake_run(config, seed, workspace)
+
+
+def done(path):
+    return sorted((row["config_hash"], row["seed"]) for row in read_rows(path))
+
+
+def expected(grid, seeds):
+    return sorted((config.config_hash(), seed) for config in grid for seed in seeds)
+
+
+def test_every_task_makes_one_row(tmp_path):
+    path = tmp_path / "a.jsonl"
+    outcomes = list(run_grid(tasks(GRID, range(2)), path, run=fake_run))
+    assert done(path) == expected(GRID, range(2))
+    assert [outcome.row for outcome in outcomes] == read_rows(path)
+
+
+def test_a_stopped_grid_continues_and_a_finished_one_does_nothing(tmp_path):
+    path = tmp_path / "a.jsonl"
+    grid = tasks(GRID, range(3))
+    running = run_grid(grid, path, run=fake_run)
+    for _ in range(4):
+        next(running)
+    running.close()
+    assert len(read_rows(path)) == 4
+    assert len(list(run_grid(grid, path, run=fake_run))) == 5
+    assert done(path) == expected(GRID, range(3))
+    assert list(run_grid(grid, path, run=fake_run)) == []
+
+
+def test_equal_tasks_run_once(tmp_path):
+    path = tmp_path / "a.jsonl"
+    assert pending([Task(CUT, 1), Task(CUT, 1)], path) == [Task(CUT, 1)]
+
+
+def test_a_failure_is_an_outcome_and_the_rest_goes_on(tmp_path):
+    path = tmp_path / "a.jsonl"
+    outcomes = list(run_grid(tasks(GRID, [5]), path, run=failing_run))
+    (failed,) = [outcome for outcome in outcomes if outcome.row is None]
+    assert failed.task == Task(CUT, 5)
+    assert failed.error == "ValueError: no such thing"
+    assert done(path) == expected([DENSE, MORE], [5])
+
+
+def test_groups_share_graph_and_scores_and_seeds_are_outermost():
+    found = groups(tasks(GRID, range(2)))
+    assert found == [
+        [Task(DENSE, 0)],
+        [Task(CUT, 0), Task(MORE, 0)],
+        [Task(DENSE, 1)],
+        [Task(CUT, 1), Task(MORE, 1)],
+    ]
+
+
+def test_two_processes_do_the_same(tmp_path):
+    path = tmp_path / "a.jsonl"
+    outcomes = list(run_grid(tasks(GRID, range(2)), path, jobs=2, run=fake_run))
+    assert done(path) == expected(GRID, range(2))
+    assert len(outcomes) == 6
+    assert os.getpid() not in {row["pid"] for row in read_rows(path)}
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_said_and_rows_are_kept(tmp_path):
+    path = tmp_path / "a.jsonl"
+    with pytest.raises(RuntimeError, match="a worker process died"):
+        list(run_grid(tasks(GRID, [0]), path, jobs=2, run=dying_run))
+    rest = list(run_grid(tasks(GRID, [0]), path, run=fake_run))
+    assert CUT in [outcome.task.config for outcome in rest]
+    assert done(path) == expected(GRID, [0])
+
+
+def test_memory_is_added_once_to_the_first_seed(tmp_path):
+    path = tmp_path / "a.jsonl"
+    grid = tasks(GRID, range(2))
+    list(run_grid(grid, path, run=fake_run))
+
+    def measure(config, seed, root):
+        return {"train_peak_bytes": 7 + seed, "infer_peak_bytes": 5}
+
+    assert list(add_memory(grid, path, measure=measure)) == GRID
+    assert list(add_memory(grid, path, measure=measure)) == []
+    rows = grid_rows(grid, path)
+    assert [row.get("train_peak_bytes") for row in rows] == [7, 7, 7, None, None, None]
+    assert pending(grid, path) == []
+
+
+def test_jobs_below_one():
+    with pytest.raises(ValueError, match=r"'jobs' must be at least 1 \(got 0\)"):
+        next(run_grid([], None, jobs=0))

@@ -1,0 +1,127 @@
+"""A run does what its row says."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch_geometric.utils import is_undirected
+
+from gsparse.bench import KEYS, Config, Workspace, append_row, run_one
+from gsparse.bench.experiment.protocol import prepare
+from gsparse.data import load
+from gsparse.transforms import EffectiveResistance, RandomEdge
+
+DENSE = Config("digits", "random-5-30", "gcn", "Dense", 0.0, epochs=3)
+CUT = replace(DENSE, method="RandomEdge", sparsity=0.8)
+WEIGHED = replace(CUT, method="EffectiveResistance", reweight=True)
+MLP = replace(DENSE, model="mlp", method="MLP", sparsity=1.0)
+NUM_PAIRS = 48292 // 2
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def workspace():
+    return Workspace()
+
+
+@pytest.mark.parametrize("config", [DENSE, CUT, WEIGHED, MLP], ids=lambda c: c.method)
+def test_row_has_all_keys_and_can_be_written(config, workspace, tmp_path):
+    row = run_one(config, 4, workspace)
+    append_row(tmp_path / "a.jsonl", row)
+    assert row.keys() >= set(KEYS)
+    assert Config.from_row(row) == config
+    assert row["config_hash"] == config.config_hash()
+    assert 0 < row["val_score"] <= 1
+    assert 0 < row["test_score"] <= 1
+    assert ("preprocess_seconds" in row) == (config in (CUT, WEIGHED))
+    left = {"Dense": NUM_PAIRS, "MLP": 0}.get(config.method, round(0.2 * NUM_PAIRS))
+    assert (row["num_pairs_before"], row["num_pairs_after"]) == (NUM_PAIRS, left)
+    assert row["sparsity"] == pytest.approx(config.sparsity, abs=0.5 / NUM_PAIRS)
+
+
+def test_edges_are_removed_physically_by_the_transform_itself(workspace):
+    data = load("digits", split="random-5-30", seed=4)
+    expected = RandomEdge(0.8, seed=4)(data)
+    trial = prepare(CUT, 4, workspace)
+    assert trial.fit_data.edge_index.equal(expected.edge_index)
+    assert trial.fit_data.train_mask.equal(data.train_mask)
+    assert trial.fit_data.get("edge_weight") is None
+    assert is_undirected(trial.fit_data.edge_index)
+
+
+@pytest.mark.parametrize("sparsity", [0.5, 0.8])
+def test_shared_scores_give_what_each_transform_gives(workspace, sparsity):
+    data = load("digits", split="random-5-30", seed=6)
+    expected = EffectiveResistance(sparsity, seed=6)(data)
+    out = prepare(replace(WEIGHED, sparsity=sparsity), 6, workspace).test_data
+    assert out.edge_index.equal(expected.edge_index)
+    assert out.edge_weight.equal(expected.edge_weight)
+
+
+def test_scores_are_computed_once_for_a_curve(monkeypatch):
+    calls = []
+    score = EffectiveResistance.score
+    monkeypatch.setattr(
+        EffectiveResistance, "score", lambda *a: (calls.append(1), score(*a))[1]
+    )
+    workspace = Workspace()
+    for sparsity in (0.5, 0.7, 0.9):
+        prepare(replace(WEIGHED, sparsity=sparsity), 6, workspace)
+    assert len(calls) == 2  # one of them warms up
+    prepare(WEIGHED, 7, workspace)
+    assert len(calls) == 3
+
+
+def test_row_says_how_resistances_were_found(caplog):
+    workspace = Workspace()
+    found = prepare(WEIGHED, 6, workspace).facts["score_method"]
+    assert found in ("exact", "tree", "jl")
+    assert caplog.records == []  # nobody else hears it at the default level
+    assert "score_method" not in prepare(CUT, 6, workspace).facts
+
+
+def test_weights_are_left_out_when_ignored(workspace):
+    trial = prepare(replace(WEIGHED, reweight=False), 6, workspace)
+    assert trial.test_data.get("edge_weight") is None
+    with_weights = prepare(WEIGHED, 6, workspace)
+    assert with_weights.test_data.edge_index.equal(trial.test_data.edge_index)
+
+
+def test_tuning_runs_take_no_test_score(workspace):
+    row = run_one(replace(DENSE, final=False), 100, workspace)
+    assert row["test_score"] is None
+    assert row["val_score"] > 0
+
+
+def test_same_seed_same_edges_and_weights_at_the_start(workspace):
+    one, two = prepare(CUT, 8, workspace), prepare(CUT, 8, Workspace())
+    assert one.fit_data.edge_index.equal(two.fit_data.edge_index)
+    for a, b in zip(one.model.parameters(), two.model.parameters(), strict=True):
+        assert a.equal(b)
+    assert not prepare(CUT, 9, workspace).fit_data.train_mask.equal(
+        one.fit_data.train_mask
+    )
+
+
+def test_inductive_training_never_sees_a_test_node(workspace):
+    config = replace(WEIGHED, split="inductive-60-20-20")
+    trial = prepare(config, 3, workspace)
+    seen = trial.fit_data.n_id
+    assert not trial.test_data.test_mask[seen].any()
+    assert len(seen) == int((~trial.test_data.test_mask).sum())
+    assert not trial.fit_data.test_mask.any()
+    assert trial.test_data.num_nodes == 1797
+    dense = prepare(replace(config, method="Dense", sparsity=0.0), 3, workspace)
+    for name in ("fit_data", "test_data"):
+        left, all_edges = getattr(trial, name).num_edges, getattr(dense, name).num_edges
+        assert abs(left - 0.2 * all_edges) <= 1
+    row = run_one(config, 3, workspace)
+    assert row["split"] == "inductive-60-20-20"
+    assert row["test_score"] > 0
