@@ -8,6 +8,7 @@ import copy
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from statistics import fmean, median, stdev
 from time import perf_counter
 
@@ -19,6 +20,8 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GATConv, GCNConv
 
 from gsparse.bench.experiment.facts import versions
+from gsparse.bench.tables.measurement import append_rows, measurement
+from gsparse.bench.tables.rows import Row
 from gsparse.data import load
 from gsparse.train import Recipe, evaluate, fit, recipe
 from gsparse.train.fit import seeded
@@ -151,6 +154,19 @@ def compare(
     return found
 
 
+def as_row(result: Result, dataset: str, model: str, epochs: int) -> Row:
+    """A fit as a row for the folder of results."""
+    return measurement(
+        "sparse_features",
+        dataset,
+        result.contender,
+        {"model": model, "seed": result.seed, "max_epochs": epochs},
+        seconds=result.seconds,
+        val_accuracy=result.val_score,
+        test_accuracy=result.test_score,
+    )
+
+
 def report(results: Sequence[Result]) -> str:
     """Medians of seconds, mean and deviation of accuracy, and the ratio."""
     lines, typical = [], {}
@@ -174,11 +190,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--json", action="store_true", help="one line per fit")
+    parser.add_argument("--out", type=Path, help="file for one JSON line a fit")
     options = parser.parse_args(arguments)
     data = load(options.dataset)
     chosen = recipe(options.dataset, options.model)
     seeds = range(options.seeds)
     results = compare(data, chosen, epochs=options.epochs, seeds=seeds)
+    about = options.dataset, options.model, options.epochs
+    append_rows(options.out, [as_row(result, *about) for result in results])
     if options.json:
         for result in results:
             print(json.dumps(asdict(result)))
