@@ -4,6 +4,8 @@ from gsparse.nn.fast_gat import FastGAT
 from gsparse.nn.fast_gat_conv import FastGATConv, FastGATv2Conv
 from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
 from gsparse.nn.fast_twins import accelerate, fast_twin
+from gsparse.nn.hard_concrete import HardConcrete
+from gsparse.nn.hard_kumaraswamy import HardKumaraswamy
 from gsparse.nn.masking import edge_weights
 
 __all__ = [
@@ -12,6 +14,8 @@ __all__ = [
     "FastGATv2Conv",
     "FastGCNConv",
     "FastSAGEConv",
+    "HardConcrete",
+    "HardKumaraswamy",
     "accelerate",
     "edge_weights",
     "fast_twin",
