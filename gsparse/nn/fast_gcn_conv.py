@@ -9,21 +9,40 @@ from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import is_torch_sparse_tensor
 
 from gsparse.kernels.spmm import SparseMatrix, spmm
+from gsparse.kernels.spmm_op import CsrPattern
 from gsparse.kernels.tensor_cache import TensorCache
+from gsparse.nn.weighted_sum import aggregate_weighted
 
 # ruff: noqa: ANN401 (PyG's arguments are unions of tensors, pairs and adjacencies)
 
 _MATRICES: TensorCache[SparseMatrix] = TensorCache(max_entries=16)
 
 
-def _serves(x: Any, edge_index: Any, edge_weight: Tensor | None) -> bool:
-    """Whether the cached product covers this call; otherwise PyG's code runs."""
+_PATTERNS: TensorCache[tuple[CsrPattern, Tensor]] = TensorCache(max_entries=16)
+
+
+def _serves(x: Any, edge_index: Any) -> bool:
+    """Whether a product covers this call; otherwise PyG's code runs."""
     return (
         isinstance(x, Tensor)
         and isinstance(edge_index, Tensor)
         and not is_torch_sparse_tensor(edge_index)
-        and (edge_weight is None or not edge_weight.requires_grad)
     )
+
+
+def _learns(edge_weight: Tensor | None) -> bool:
+    """Whether the weights change from call to call and need a gradient."""
+    if edge_weight is None or not torch.is_grad_enabled():
+        return False
+    return edge_weight.requires_grad
+
+
+def sorted_pattern(ends: Tensor, num_nodes: int) -> tuple[CsrPattern, Tensor]:
+    """Where edges stand in a matrix of targets and sources, and which comes where."""
+    row, order = ends[1].sort(stable=True)
+    bounds = torch.arange(num_nodes + 1, device=row.device)
+    indptr = torch.searchsorted(row, bounds)
+    return CsrPattern.from_csr(indptr, ends[0][order], num_nodes), order
 
 
 class FastGCNConv(GCNConv):
@@ -32,8 +51,9 @@ class FastGCNConv(GCNConv):
 
     A drop-in for :class:`torch_geometric.nn.GCNConv`: same arguments, same parameters,
     same output to rounding. The normalised adjacency is built once per graph (while
-    its tensors live unchanged), and no message is ever stored per edge. Where the
-    edge weights need a gradient, or the graph is a sparse tensor, PyG's code runs.
+    its tensors live unchanged), and no message is ever stored per edge. Weights that
+    need a gradient get one; then only where the entries stand is kept. Where the graph
+    is a sparse tensor PyG's code runs.
 
     Args:
         *args: As :class:`torch_geometric.nn.GCNConv`.
@@ -55,9 +75,13 @@ class FastGCNConv(GCNConv):
     def forward(
         self, x: Tensor, edge_index: Any, edge_weight: Tensor | None = None
     ) -> Tensor:
-        if not (self.normalize and _serves(x, edge_index, edge_weight)):
+        if not (self.normalize and _serves(x, edge_index)):
             return super().forward(x, edge_index, edge_weight)
         hidden = self.lin(x)
+        if _learns(edge_weight):
+            matrix = self._learned_matrix(edge_index, edge_weight, hidden)
+            out = spmm(matrix, hidden)
+            return out if self.bias is None else out + self.bias
         matrix = _MATRICES.get(
             (edge_index, edge_weight),
             (
@@ -75,18 +99,37 @@ class FastGCNConv(GCNConv):
     def _matrix(
         self, edge_index: Tensor, edge_weight: Tensor | None, like: Tensor
     ) -> SparseMatrix:
+        ends, weight = self._normalised(edge_index, edge_weight, like)
         n = like.size(0)
+        return SparseMatrix.from_entries(ends[1], ends[0], weight, (n, n))
+
+    def _learned_matrix(
+        self, edge_index: Tensor, edge_weight: Tensor | None, like: Tensor
+    ) -> SparseMatrix:
+        """The entries stand where they stood before; their values are new."""
+        ends, weight = self._normalised(edge_index, edge_weight, like)
+        pattern, order = _PATTERNS.get(
+            (edge_index,),
+            (like.size(0), self.add_self_loops, self.flow),
+            lambda: sorted_pattern(ends, like.size(0)),
+        )
+        return SparseMatrix(pattern, weight[order])
+
+    def _normalised(
+        self, edge_index: Tensor, edge_weight: Tensor | None, like: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Sources and targets, self-loops included, and normalised weights."""
         ends, weight = gcn_norm(
             edge_index.as_subclass(Tensor),
             edge_weight,
-            n,
+            like.size(0),
             self.improved,
             self.add_self_loops,
             self.flow,
             like.dtype,
         )
-        source, target = ends if self.flow == "source_to_target" else ends.flip(0)
-        return SparseMatrix.from_entries(target, source, weight.to(like.dtype), (n, n))
+        ends = ends if self.flow == "source_to_target" else ends.flip(0)
+        return ends, weight.to(like.dtype)
 
 
 class FastSAGEConv(SAGEConv):
@@ -120,25 +163,33 @@ class FastSAGEConv(SAGEConv):
         edge_weight: Tensor | None = None,
     ) -> Tensor:
         plain = self.aggr == "mean" and not self.project and size is None
-        if not (plain and _serves(x, edge_index, edge_weight)):
+        if not (plain and _serves(x, edge_index)):
             if edge_weight is not None:
                 raise ValueError(
-                    "'edge_weight' needs aggr='mean', a [2, E] edge_index and weights "
-                    f"without gradient (got aggr={self.aggr!r})"
+                    "'edge_weight' needs aggr='mean' and a [2, E] edge_index "
+                    f"(got aggr={self.aggr!r})"
                 )
             return super().forward(x, edge_index, size)
         hidden = torch.nn.functional.linear(x, self.lin_l.weight)
-        matrix = _MATRICES.get(
-            (edge_index, edge_weight),
-            (hidden.size(0), hidden.dtype, "mean", self.flow),
-            lambda: self._matrix(edge_index, edge_weight, hidden),
-        )
-        out = spmm(matrix, hidden)
+        if edge_weight is not None and _learns(edge_weight):
+            ends = edge_index if self.flow == "source_to_target" else edge_index.flip(0)
+            out = aggregate_weighted(hidden, ends, edge_weight, len(hidden), "mean")
+        else:
+            out = spmm(self._kept_matrix(edge_index, edge_weight, hidden), hidden)
         if self.lin_l.bias is not None:
             out = out + self.lin_l.bias
         if self.root_weight:
             out = out + self.lin_r(x)
         return torch.nn.functional.normalize(out, dim=-1) if self.normalize else out
+
+    def _kept_matrix(
+        self, edge_index: Tensor, edge_weight: Tensor | None, like: Tensor
+    ) -> SparseMatrix:
+        return _MATRICES.get(
+            (edge_index, edge_weight),
+            (like.size(0), like.dtype, "mean", self.flow),
+            lambda: self._matrix(edge_index, edge_weight, like),
+        )
 
     def _matrix(
         self, edge_index: Tensor, edge_weight: Tensor | None, like: Tensor

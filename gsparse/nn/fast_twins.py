@@ -59,7 +59,11 @@ def accelerate(model: M, attention: Attention = "fused") -> M:
 
 def fast_twin(layer: Module, attention: Attention = "fused") -> Module:
     """The fast layer of a PyG attention layer; all parameters and hooks are shared."""
-    fast = _FAST[type(layer)]
-    twin = fast.__new__(fast)
-    twin.__setstate__({**vars(layer), "attention": attention})
-    return twin
+    return twin(layer, _FAST[type(layer)], attention=attention)
+
+
+def twin(layer: Module, kind: type[M], **settings: object) -> M:
+    """A layer of another class with the very same parameters, hooks and settings."""
+    other = kind.__new__(kind)
+    other.__setstate__({**vars(layer), **settings})
+    return other

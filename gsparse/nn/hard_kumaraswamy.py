@@ -40,7 +40,7 @@ class HardKumaraswamy(Rectified):
         b: Second shape parameter.
         low: Where 0 is stretched to.
         high: Where 1 is stretched to.
-        validate_args: Check parameters and values.
+        validate_args: ``False`` leaves the parameters unchecked.
 
     Shapes:
         - **a, b:** any shapes that broadcast
@@ -67,6 +67,11 @@ class HardKumaraswamy(Rectified):
         validate_args: bool | None = None,
     ) -> None:
         self.a, self.b = broadcast_all(a, b)
+        if validate_args is not False:
+            for name, parameter in (("a", self.a), ("b", self.b)):
+                if not (parameter > 0).all():
+                    worst = float(parameter.min())
+                    raise ValueError(f"{name!r} must be positive (got {worst})")
         super().__init__(self.a.shape, low, high, validate_args)
 
     @property

@@ -1,5 +1,6 @@
 """How each convolution takes a weight per edge."""
 
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -7,15 +8,34 @@ from typing import Any
 
 from torch import Tensor
 from torch.nn import Module
-from torch_geometric.nn import GATConv, GATv2Conv, GCNConv
+from torch_geometric.nn import (
+    APPNP,
+    GATConv,
+    GATv2Conv,
+    GCN2Conv,
+    GCNConv,
+    GINConv,
+    GraphConv,
+    SAGEConv,
+    SGConv,
+    TransformerConv,
+)
 from torch_geometric.nn.conv import MessagePassing
 
 from gsparse.nn.fast_gat_conv import Attention, FastGATConv, FastGATv2Conv
-from gsparse.nn.fast_twins import fast_twin
+from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
+from gsparse.nn.fast_twins import fast_twin, twin
+from gsparse.nn.weighted_sum import AGGREGATIONS, aggregate_weighted
+from gsparse.nn.weighted_transformer import WeightedTransformerConv
 
 # ruff: noqa: ANN401 (a convolution's arguments are its own)
 
 Forward = Callable[..., Any]
+
+_ATTENTION = (GATConv, GATv2Conv, FastGATConv, FastGATv2Conv, TransformerConv)
+_NORMALISED = (GCNConv, FastGCNConv, GCN2Conv, SGConv, APPNP)
+_SUMMED = (SAGEConv, FastSAGEConv, GINConv, GraphConv)
+_CACHES = ("_cached_edge_index", "_cached_adj_t", "_cached_x")
 
 _LOCK = threading.RLock()
 
@@ -31,9 +51,12 @@ def edge_weights(
 
     A weight of 0 means what removing the edge means, for every supported layer:
 
-    - ``GATConv``, ``GATv2Conv``: :math:`\log w` is added to the scores before the
-      softmax; the self-loops that the layer adds have weight 1.
-    - ``GCNConv``: the weight counts in the message and in the degree.
+    - ``GATConv``, ``GATv2Conv``, ``TransformerConv``: :math:`\log w` is added to the
+      scores before the softmax; the self-loops that a layer adds have weight 1.
+    - ``GCNConv``, ``GCN2Conv``, ``SGConv``, ``APPNP``: the weight counts in the message
+      and in the degree.
+    - ``SAGEConv``, ``GINConv``, ``GraphConv``: the weight counts in the message, and in
+      the number of neighbours of a mean; a maximum takes :math:`x_j + \log w`.
 
     The model itself is not changed: its layers' ``forward`` is replaced while the
     context lasts, parameters and hooks stay. Threads take turns.
@@ -59,15 +82,12 @@ def edge_weights(
     refuse_unsupported(layers, edge_weight)
     with _LOCK, ExitStack() as stack:
         for name, layer in layers.items():
-            if isinstance(layer, GATConv | GATv2Conv):
-                forward = _attention_forward(layer, attention)
-            elif isinstance(layer, GCNConv) and edge_weight is not None:
-                forward = _gcn_forward(layer)
-            else:
+            forward = _forward_of(layer, attention, weighted=edge_weight is not None)
+            if forward is None:
                 continue
             if edge_weight is not None:
-                forward = _weighed(forward, name, edge_index, edge_weight)
-            stack.enter_context(_replaced(layer, forward))
+                forward = _weighed(layer, name, edge_index, edge_weight, attention)
+            stack.enter_context(_replaced(layer, "forward", forward))
         yield
 
 
@@ -77,44 +97,93 @@ def refuse_unsupported(
     """Name the layers that cannot take a weight per edge."""
     if edge_weight is None:
         return
-    known = (GCNConv, GATConv, GATv2Conv, FastGATConv, FastGATv2Conv)
+    known = (*_ATTENTION, *_NORMALISED, *_SUMMED)
     for name, layer in layers.items():
-        exact = type(layer) in known or isinstance(layer, GCNConv)
-        if not exact:
+        if type(layer) not in known and not isinstance(layer, GCNConv):
             raise TypeError(
                 f"layer {name!r} ({type(layer).__name__}) takes no edge weights; "
                 f"supported are {', '.join(cls.__name__ for cls in known)}"
             )
+        if type(layer) in _SUMMED and layer.aggr not in AGGREGATIONS:
+            raise TypeError(
+                f"layer {name!r} ({type(layer).__name__}) takes edge weights with aggr "
+                f"{', '.join(AGGREGATIONS)} only (got {layer.aggr!r})"
+            )
 
 
-def _attention_forward(layer: Module, attention: Attention) -> Forward:
-    if type(layer) in (GATConv, GATv2Conv):
+def _forward_of(
+    layer: MessagePassing, attention: Attention, *, weighted: bool
+) -> Forward | None:
+    """A layer's forward that takes ``edge_weight``; None to leave it as it is."""
+    kind = type(layer)
+    if kind in (GATConv, GATv2Conv):
         layer = fast_twin(layer, attention)
-    return type(layer).forward.__get__(layer)
+        return type(layer).forward.__get__(layer)
+    if kind in _ATTENTION and kind is not TransformerConv:
+        return kind.forward.__get__(layer)
+    if not weighted:
+        return None
+    if kind is TransformerConv:
+        layer = twin(layer, WeightedTransformerConv)
+        return WeightedTransformerConv.forward.__get__(layer)
+    if kind in (GCNConv, FastGCNConv):
+        layer = twin(layer, FastGCNConv)
+        return FastGCNConv.forward.__get__(layer)
+    if kind is FastSAGEConv and layer.aggr == "mean" and not layer.project:
+        return FastSAGEConv.forward.__get__(layer)
+    return _summed_forward(layer) if kind in _SUMMED else _uncached_forward(layer)
 
 
-def _gcn_forward(layer: GCNConv) -> Forward:
-    def forward(x: Tensor, edge_index: Tensor, **kwargs: Any) -> Tensor:
-        with _uncached(layer):
-            return type(layer).forward(layer, x, edge_index, **kwargs)
+def _summed_forward(layer: MessagePassing) -> Forward:
+    """The layer's own forward, in which messages are collected with weights."""
+    base = SAGEConv if type(layer) is FastSAGEConv else type(layer)
+
+    def forward(*args: Any, edge_weight: Tensor, **kwargs: Any) -> Tensor:
+        def propagate(ends: Tensor, x: Any, size: Any = None, **given: Any) -> Tensor:
+            source, target = x if isinstance(x, tuple) else (x, x)
+            rows = size[1] if target is None else target.size(0)
+            if layer.flow == "target_to_source":
+                ends = ends.flip(0)
+            return aggregate_weighted(source, ends, edge_weight, rows, layer.aggr)
+
+        with _replaced(layer, "propagate", propagate):
+            return base.forward(layer, *args, **kwargs)
 
     return forward
 
 
-@contextmanager
-def _uncached(layer: GCNConv) -> Iterator[None]:
-    """A cached normalisation would freeze the first weights it saw."""
-    cached, layer.cached = layer.cached, False
-    try:
-        yield
-    finally:
-        layer.cached = cached
+def _uncached_forward(layer: MessagePassing) -> Forward:
+    """The layer's own forward; a cache would freeze the first weights it saw."""
+
+    def forward(*args: Any, **kwargs: Any) -> Tensor:
+        kept = {key: vars(layer)[key] for key in _CACHES if key in vars(layer)}
+        cached, layer.cached = layer.cached, False
+        for key in kept:
+            object.__setattr__(layer, key, None)
+        try:
+            return type(layer).forward(layer, *args, **kwargs)
+        finally:
+            layer.cached = cached
+            for key, value in kept.items():
+                object.__setattr__(layer, key, value)
+
+    return forward
 
 
 def _weighed(
-    forward: Forward, name: str, edge_index: Tensor, edge_weight: Tensor
+    layer: MessagePassing,
+    name: str,
+    edge_index: Tensor,
+    edge_weight: Tensor,
+    attention: Attention,
 ) -> Forward:
-    def weighed(x: Any, given: Any, *args: Any, **kwargs: Any) -> Any:
+    forward = _forward_of(layer, attention, weighted=True)
+    assert forward is not None
+    names = list(inspect.signature(type(layer).forward).parameters)[1:]
+
+    def weighed(*args: Any, **kwargs: Any) -> Any:
+        kwargs |= dict(zip(names, args, strict=False))
+        given = kwargs["edge_index"]
         if not isinstance(given, Tensor) or given.shape != edge_index.shape:
             shape = list(getattr(given, "shape", []))
             raise ValueError(
@@ -123,20 +192,26 @@ def _weighed(
                 "not be added or dropped between the model's input and its layers"
             )
         own = kwargs.pop("edge_weight", None)
-        weight = edge_weight if own is None else edge_weight * own
-        return forward(x, given, *args, edge_weight=weight, **kwargs)
+        if own is not None:
+            return forward(**kwargs, edge_weight=edge_weight * own)
+        if not getattr(layer, "improved", False):
+            return forward(**kwargs, edge_weight=edge_weight)
+        # PyG's improved self-loops have weight 2 only where weights are given.
+        with _replaced(layer, "improved", False):
+            same = _forward_of(layer, attention, weighted=True)
+            return same(**kwargs, edge_weight=edge_weight)  # type: ignore[misc]
 
     return weighed
 
 
 @contextmanager
-def _replaced(layer: Module, forward: Forward) -> Iterator[None]:
-    before = vars(layer).get("forward")
-    object.__setattr__(layer, "forward", forward)
+def _replaced(layer: Module, name: str, value: Any) -> Iterator[None]:
+    before = vars(layer).get(name)
+    object.__setattr__(layer, name, value)
     try:
         yield
     finally:
         if before is None:
-            object.__delattr__(layer, "forward")
+            object.__delattr__(layer, name)
         else:
-            object.__setattr__(layer, "forward", before)
+            object.__setattr__(layer, name, before)

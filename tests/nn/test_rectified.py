@@ -130,7 +130,7 @@ def test_expanded_to_a_larger_shape(gate):
 
 
 def test_bad_parameters_are_refused():
-    with pytest.raises(ValueError, match="GreaterThan"):
+    with pytest.raises(ValueError, match=r"'a' must be positive \(got -1.0\)"):
         HardKumaraswamy(torch.tensor(-1.0), torch.tensor(1.0))
     with pytest.raises(ValueError, match=r"'low' must be below 0 .* \(got 0.1 and 1.1"):
         HardKumaraswamy(torch.tensor(1.0), torch.tensor(1.0), low=0.1)
