@@ -102,12 +102,17 @@ def compare(
     for _ in range(repeats):
         for k, contender in enumerate(contenders):
             start = time.perf_counter()
-            resistance = contender.run()
+            try:
+                resistance = contender.run()
+            except MemoryError:  # a peer may need more than there is
+                _say(f"{contender.method} {contender.setting:g}: out of memory")
+                continue
             seconds[k].append(time.perf_counter() - start)
             errors[k].append(error_of(resistance, reference))
     return [
         _row(problem, contender, seconds[k], errors[k], kind)
         for k, contender in enumerate(contenders)
+        if seconds[k]
     ]
 
 
