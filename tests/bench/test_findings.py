@@ -27,6 +27,7 @@ def write_rows(out, lost=LOST, seconds=SECONDS):
     names = [*ladder.RUNGS, ladder.BESIDE]
     for name, time, size in zip(names, seconds, BYTES, strict=True):
         facts = {"train_epoch_seconds": time, "train_peak_bytes": size}
+        facts["sparsity"] = fastgat.SPARSITY["tolokers"] if "fewer" in name else 0.0
         append_rows(
             out / "ladder.jsonl",
             [measurement("ladder", "tolokers", name, {}, **facts)],

@@ -18,7 +18,15 @@ from gsparse.bench.tables.measurement import append_rows
 from gsparse.bench.tables.rows import Row, read_rows
 
 CLAIM = "up to 10x less time and memory, accuracy kept"
-TABLE, SPLIT, SPARSITY = "fastgat", "60-20-20", 0.9
+TABLE, SPLIT = "fastgat", "60-20-20"
+#: The most edges that may go, of 50, 80 and 90 %, by validation scores of seeds 0 to 2.
+SPARSITY = {
+    "Physics": 0.5,
+    "Computers": 0.5,
+    "GitHub": 0.5,
+    "tolokers": 0.8,
+    "cornell5": 0.5,
+}
 QUICK_GRAPHS, QUICK_SEEDS, FULL_SEEDS = ("tolokers",), 3, 10
 
 PUBLISHED_RATIO = 10.0  # "up to": of the best graph
@@ -29,14 +37,14 @@ LEAST_MEMORY_RATIO = 10.0
 
 def runs(quick: bool) -> list[Task]:
     """What has to be trained: one graph and three seeds, or five and ten."""
-    cells = configs(
-        QUICK_GRAPHS if quick else GRAPHS,
-        ["gat"],
-        ["EffectiveResistance", "RandomEdge"],
-        [SPARSITY],
-        split=SPLIT,
-        table=TABLE,
-    )
+    methods = ["EffectiveResistance", "RandomEdge"]
+    cells = [
+        cell
+        for name in (QUICK_GRAPHS if quick else GRAPHS)
+        for cell in configs(
+            [name], ["gat"], methods, [SPARSITY[name]], split=SPLIT, table=TABLE
+        )
+    ]
     return tasks(cells, range(QUICK_SEEDS if quick else FULL_SEEDS))
 
 
@@ -92,8 +100,15 @@ def _ladder(name: str, out: Path, root: Path | None) -> list[Row]:
     """The rows of a ladder; climbed unless they are there."""
     path = out / "ladder.jsonl"
     rows = read_rows(path) if path.exists() else []
-    mine = [r for r in rows if r["dataset"] == name and "train_peak_bytes" in r]
+    sparsity = SPARSITY[name]
+    mine = [
+        row
+        for row in rows
+        if row["dataset"] == name
+        and row["sparsity"] in (0.0, sparsity)
+        and "train_peak_bytes" in row
+    ]
     if {row["method"] for row in mine} != {*RUNGS, BESIDE}:
-        mine = climb(name, split=SPLIT, sparsity=SPARSITY, root=root, memory=True)
+        mine = climb(name, split=SPLIT, sparsity=sparsity, root=root, memory=True)
         append_rows(path, mine)
     return mine
