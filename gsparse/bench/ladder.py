@@ -8,7 +8,7 @@ is measured in a fresh process for each.
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch.nn import Module
 from torch.nn.functional import cross_entropy
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric.data import Data
 
+from gsparse.bench.epoch_parts import PARTS, epoch_parts
 from gsparse.bench.experiment.fresh_process import ask
 from gsparse.bench.experiment.memory import peak, reset_peak
 from gsparse.bench.sparse_features import PlainModel
@@ -32,20 +32,10 @@ from gsparse.train.fit import seeded
 from gsparse.train.recipes import num_classes
 from gsparse.transforms import EffectiveResistance
 
-# ruff: noqa: ANN401 (torch's hook and requests through JSON)
-
 GRAPHS = ("Physics", "Computers", "GitHub", "tolokers", "cornell5")
 RUNGS = ("PyG", "sparse features", "fused attention", "fewer edges")
 BESIDE = "PyG, fewer edges"  # no rung: what fewer edges alone bring to PyG's layer
 WARM_UP = 2  # turns that compile, and build what is kept
-
-#: What an epoch's time is made of: the operations of each part, by their first letters.
-PARTS = {
-    "attention": ("gsparse.gat",),
-    "products": ("gsparse.spmm", "gsparse.sddmm", "aten.mm", "aten.addmm"),
-    "dropout": ("gsparse.dropout", "aten.bernoulli", "aten.native_dropout"),
-    "optimizer": ("aten._fused_adam",),
-}
 
 
 @dataclass(frozen=True)
@@ -142,7 +132,7 @@ def climb(
     rows = []
     for rung in rungs:
         is_cut = rung.name in (RUNGS[-1], BESIDE)
-        shares: Row = {f"share_{p}": s for p, s in parts(rung.epoch).items()}
+        shares: Row = {f"share_{p}": s for p, s in epoch_parts(rung.epoch).items()}
         row = measurement(
             "ladder",
             name,
@@ -162,36 +152,6 @@ def climb(
             row["train_peak_bytes"] = ask(_rise, request, "no peak of an epoch")
         rows.append(row)
     return rows
-
-
-class _Clock(TorchDispatchMode):
-    """Adds up the seconds of every operation of torch, forward and backward."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds: dict[str, float] = {}
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        start = perf_counter()
-        out = func(*args, **(kwargs or {}))
-        name = str(func)
-        self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
-        return out
-
-
-def parts(epoch: Callable[[], None], rounds: int = 3) -> dict[str, float]:
-    """Shares of an epoch's time by kind of work; ``other`` is mostly elementwise."""
-    with _Clock() as clock:
-        for _ in range(rounds):
-            epoch()
-    found = dict.fromkeys([*PARTS, "other"], 0.0)
-    for name, seconds in clock.seconds.items():
-        fits = [part for part, starts in PARTS.items() if name.startswith(starts)]
-        found[fits[0] if fits else "other"] += seconds
-    total = sum(found.values())
-    return {part: value / total for part, value in found.items()}
 
 
 def _rise(request: list[Any]) -> int:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from gsparse.bench import ladder
+from gsparse.bench.epoch_parts import epoch_parts
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_epochs_learn(graphs, name):
 
 def test_shares_of_an_epoch_add_up(graphs):
     rung = ladder.make_rung("fused attention", *graphs)
-    found = ladder.parts(rung.epoch, rounds=1)
+    found = epoch_parts(rung.epoch, rounds=1)
     assert sum(found.values()) == pytest.approx(1)
     assert found["attention"] > 0
     assert found["products"] > 0
