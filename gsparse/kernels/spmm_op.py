@@ -186,6 +186,31 @@ def spmm_reference(pattern: HasTranspose, values: Tensor, dense: Tensor) -> Tens
     return dense.new_zeros(num_rows, dense.size(1)).index_add(0, row, message)
 
 
+def sddmm(pattern: HasTranspose, left: Tensor, right: Tensor) -> Tensor:
+    r"""Inner products at the entries of a sparse matrix, differentiable in both.
+
+    .. math::
+        a_e = \langle L_{i(e)}, R_{j(e)} \rangle
+
+    A score of every edge from vectors of its end points, without a tensor of edges
+    times channels.
+
+    Args:
+        pattern: Where the entries stand.
+        left: A vector a row.
+        right: A vector a column.
+
+    Shapes:
+        - **left:** :math:`(n, c)`; **right:** :math:`(f, c)`
+        - **output:** :math:`(nnz,)`, in the order of the rows
+    """
+    if left.device.type != "cpu" or left.dtype not in (torch.float32, torch.float64):
+        nodes = torch.arange(pattern.indptr.numel() - 1, device=left.device)
+        row = nodes.repeat_interleave(pattern.indptr.diff().long())
+        return (left[row] * right[pattern.indices.long()]).sum(-1)
+    return _sddmm(left, right, *_walks(pattern))
+
+
 def _check_factors(pattern: HasTranspose, values: Tensor, dense: Tensor) -> None:
     size, columns = pattern.indices.numel(), pattern.t_indptr.numel() - 1
     if values.shape != (size,):

@@ -6,6 +6,7 @@ from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
 from gsparse.nn.fast_twins import accelerate, fast_twin
 from gsparse.nn.hard_concrete import HardConcrete
 from gsparse.nn.hard_kumaraswamy import HardKumaraswamy
+from gsparse.nn.kedge import KEdge
 from gsparse.nn.masking import edge_weights
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "FastSAGEConv",
     "HardConcrete",
     "HardKumaraswamy",
+    "KEdge",
     "accelerate",
     "edge_weights",
     "fast_twin",

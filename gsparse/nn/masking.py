@@ -2,7 +2,7 @@
 
 import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -44,7 +44,7 @@ _LOCK = threading.RLock()
 def edge_weights(
     model: Module,
     edge_index: Tensor,
-    edge_weight: Tensor | None,
+    edge_weight: Tensor | Mapping[str, Tensor] | None,
     attention: Attention = "fused",
 ) -> Iterator[None]:
     r"""Within this context every convolution of a model weighs its edges.
@@ -64,7 +64,8 @@ def edge_weights(
     Args:
         model: Any module.
         edge_index: The graph that the model will be called with.
-        edge_weight: One weight per entry; ``None`` leaves the edges as they are.
+        edge_weight: One weight per entry, or such a tensor for each convolution by its
+            name in the model; ``None`` leaves the edges as they are.
         attention: ``"reference"`` where second derivatives are needed.
 
     Shapes:
@@ -74,29 +75,37 @@ def edge_weights(
     Raises:
         TypeError: If the model contains a convolution that takes no weights.
     """
-    layers = {
-        name: layer
-        for name, layer in model.named_modules()
-        if isinstance(layer, MessagePassing)
-    }
-    refuse_unsupported(layers, edge_weight)
+    layers = convolutions(model)
+    if edge_weight is not None:
+        refuse_unsupported(layers)
     with _LOCK, ExitStack() as stack:
         for name, layer in layers.items():
             forward = _forward_of(layer, attention, weighted=edge_weight is not None)
             if forward is None:
                 continue
             if edge_weight is not None:
-                forward = _weighed(layer, name, edge_index, edge_weight, attention)
+                shared = isinstance(edge_weight, Tensor)
+                weight: Any = edge_weight if shared else edge_weight[name]  # type: ignore[index]
+                forward = _weighed(layer, name, edge_index, weight, attention)
             stack.enter_context(_replaced(layer, "forward", forward))
         yield
 
 
-def refuse_unsupported(
-    layers: dict[str, MessagePassing], edge_weight: Tensor | None
-) -> None:
-    """Name the layers that cannot take a weight per edge."""
-    if edge_weight is None:
-        return
+def convolutions(model: Module) -> dict[str, MessagePassing]:
+    """All layers of a model that pass messages, by their names in it."""
+    return {
+        name: layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, MessagePassing)
+    }
+
+
+def refuse_unsupported(layers: dict[str, MessagePassing]) -> None:
+    """Name the layers that cannot take a weight per edge.
+
+    Raises:
+        TypeError: If there is one.
+    """
     known = (*_ATTENTION, *_NORMALISED, *_SUMMED)
     for name, layer in layers.items():
         if type(layer) not in known and not isinstance(layer, GCNConv):

@@ -100,7 +100,8 @@ def fit(
 
     Args:
         model: Called as ``model(x, edge_index, edge_weight)``; initialised by the
-            caller.
+            caller. If it has a method ``penalty``, what that returns is added to the
+            loss.
         data: The graph with ``x``, ``y``, ``train_mask`` and ``val_mask``.
         config: How to fit.
         seed: Seed of everything random in here; torch's generator is left as it was.
@@ -230,6 +231,8 @@ def _step(
     optimizer.zero_grad()
     out = model(data.x, data.edge_index, data.get("edge_weight"))
     loss = cross_entropy(out[train], target)
+    if callable(getattr(model, "penalty", None)):
+        loss = loss + model.penalty()  # type: ignore[operator]
     loss.backward()
     optimizer.step()
     value = loss.item()

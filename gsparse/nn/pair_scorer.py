@@ -1,0 +1,118 @@
+"""Numbers for every edge from the features of its end points."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import Linear, Module, Parameter, init
+
+from gsparse.edges import undirected_pairs
+from gsparse.kernels.spmm_op import CsrPattern, sddmm
+from gsparse.nn.fast_gcn_conv import sorted_pattern
+
+
+class EdgeGroups(NamedTuple):
+    """The edges of a graph that share one fate, and where their entries are.
+
+    Shapes:
+        - **row, col, order:** :math:`(M,)`; **group:** :math:`(E,)`, -1 for self-loops
+    """
+
+    row: Tensor
+    col: Tensor
+    group: Tensor
+    pattern: CsrPattern
+    order: Tensor
+    """Group of each entry of the pattern."""
+
+    @property
+    def num_groups(self) -> int:
+        """Number of undirected pairs, or of directed edges."""
+        return self.row.numel()
+
+    def spread(self, values: Tensor, fill: float = 1.0) -> Tensor:
+        """Hand a value per group to its entries; self-loops get ``fill``."""
+        padded = torch.cat([values, values.new_full((1,), fill)])
+        return padded[self.group]
+
+
+def edge_groups(edge_index: Tensor, num_nodes: int, symmetric: bool) -> EdgeGroups:
+    """Undirected pairs, or every entry for itself; self-loops belong to no group.
+
+    Args:
+        edge_index: The graph.
+        num_nodes: Number of nodes.
+        symmetric: Whether both directions of an edge share one fate.
+
+    Shapes:
+        - **edge_index:** :math:`(2, E)`
+    """
+    if symmetric:
+        pairs = undirected_pairs(edge_index, num_nodes)
+        row, col, group = pairs.row, pairs.col, pairs.pair
+    else:
+        real = edge_index[0] != edge_index[1]
+        row, col = edge_index[:, real]
+        group = torch.where(real, real.cumsum(0) - 1, -1)
+    pattern, order = sorted_pattern(torch.stack([col, row]), num_nodes)
+    return EdgeGroups(row, col, group, pattern, order)
+
+
+class PairScorer(Module):
+    r"""Attention over the projected features of two nodes.
+
+    With :math:`h = \tanh(W x)`, the k-th number of an edge :math:`(u, v)` is
+
+    .. math::
+        s_k = \tfrac{1}{\sqrt{d}} \sum_c w_{kc} h_{uc} h_{vc}
+              + p_k \cdot h_u + q_k \cdot h_v + c_k,
+
+    symmetric in u and v if ``symmetric`` (p and q are then one). No tensor of edges
+    times channels is stored.
+
+    Args:
+        in_channels: Number of features.
+        hidden_channels: Width :math:`d` of the projection.
+        num_scores: How many numbers an edge gets.
+        symmetric: Whether the order of the end points is without meaning.
+
+    Shapes:
+        - **x:** :math:`(N, F)`
+        - **output:** :math:`(M, K)`
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        num_scores: int,
+        symmetric: bool = True,
+    ) -> None:
+        super().__init__()
+        self.lin = Linear(in_channels, hidden_channels)
+        self.product = Parameter(torch.empty(num_scores, hidden_channels))
+        ends = 1 if symmetric else 2
+        self.ends = Parameter(torch.empty(ends, num_scores, hidden_channels))
+        self.bias = Parameter(torch.empty(num_scores))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew; scores begin small."""
+        self.lin.reset_parameters()
+        init.normal_(self.product, std=0.1)
+        init.normal_(self.ends, std=0.1)
+        init.zeros_(self.bias)
+
+    def forward(self, x: Tensor, groups: EdgeGroups) -> Tensor:
+        hidden = torch.tanh(self.lin(x))
+        scale = 1 / math.sqrt(hidden.size(1))
+        inner = [
+            sddmm(groups.pattern, hidden * (scale * weight), hidden)
+            for weight in self.product
+        ]
+        product = torch.stack(inner, dim=1)
+        in_order = torch.empty_like(product).index_copy(0, groups.order, product)
+        own = hidden @ self.ends.flatten(0, 1).t()
+        left, right = own.chunk(2, 1) if self.ends.size(0) == 2 else (own, own)
+        return in_order + left[groups.row] + right[groups.col] + self.bias
