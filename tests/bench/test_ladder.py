@@ -58,4 +58,4 @@ def test_rows_and_table(tmp_path, capsys):
     table = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 80 for line in table)
     assert "1.0x" in table[2]
-    assert "attention" in table[-1]
+    assert table[-1].startswith("  left of the last epoch: ")
