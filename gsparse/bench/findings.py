@@ -46,13 +46,13 @@ class Finding:
 def format_findings(findings: Sequence[Finding]) -> str:
     """One line a claim: what is wanted, ours, the difference, the verdict."""
     titles = ("graph", "claim", "wanted", "ours", "diff", "verdict")
-    lines = ["{:10} {:27}{:>10}{:>14}{:>8}  {}".format(*titles)]
+    lines = ["{:12}{:30}{:>7}{:>13}{:>8}  {}".format(*titles)]
     for it in findings:
         spread = "" if it.std is None else f" ± {it.std:.1f}"
         mark = "" if it.source == "paper" else "*"
         lines.append(
-            f"{it.dataset:10} {it.claim:27}{f'{it.wanted:g}{it.unit}{mark}':>10}"
-            f"{f'{it.ours:.1f}{it.unit}{spread}':>14}{it.difference:>+8.1f}"
+            f"{it.dataset:12}{it.claim:30}{f'{it.wanted:g}{it.unit}{mark}':>7}"
+            f"{f'{it.ours:.1f}{it.unit}{spread}':>13}{it.difference:>+8.1f}"
             f"  {'holds' if it.holds else 'FAILS'}"
         )
     if any(it.source != "paper" for it in findings):
