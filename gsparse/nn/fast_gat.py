@@ -30,9 +30,10 @@ class FastGAT(Module):
     model, unchanged.
 
     With ``reweight=True`` the new weights :math:`w'` enter the attention as
-    :math:`\alpha_{ij} \propto w'_{ij} \exp(s_{ij})`. The default ignores them: whether
-    the paper's code uses them could not be found out, so measure both with
-    ``gsparse bench --weights use`` and ``--weights ignore``. Does not pay for
+    :math:`\alpha_{ij} \propto w'_{ij} \exp(s_{ij})`. The default ignores them, which
+    was more accurate: by 1.0 points of test accuracy on PubMed and 0.8 on Computers at
+    80 % removed, mean of 3 seeds, and by validation too (``docs/fastgat.md``). Whether
+    the paper's code uses them could not be found out. Does not pay for
     mini-batches, where every batch is a new graph: cut the graph once with the
     transform instead.
 
