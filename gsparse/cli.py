@@ -248,13 +248,11 @@ def report(
 ) -> int:
     """Print the tables of rows made before."""
     from gsparse.bench.experiment.config import is_stale
-    from gsparse.bench.tables.measurement import is_measurement
+    from gsparse.bench.tables.measurement import split_measurements
     from gsparse.bench.tables.rows import latest, read_rows
 
-    everything = latest(read_rows(runs))
-    rows = [row for row in everything if not is_measurement(row)]
-    if len(rows) < len(everything):
-        others = sorted({r["table"] for r in everything if is_measurement(r)})
+    rows, others = split_measurements(latest(read_rows(runs)))
+    if others:
         made_by = ", ".join(f"python -m gsparse.bench.{table}" for table in others)
         print(f"measurements are left out ({made_by})", file=sys.stderr)
     old = [row for row in rows if is_stale(row)]

@@ -1,5 +1,6 @@
 """Variables on [0, 1] that are exactly 0 and exactly 1 with positive probability."""
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from functools import cache
 
@@ -64,21 +65,22 @@ class Rectified(Distribution):
         self.low, self.high = float(low), float(high)
         super().__init__(batch_shape, validate_args=validate_args)
 
+    @abstractmethod
     def _log_survival(self, x: Tensor) -> Tensor:
         """Logarithm of P(k > x), for x in (0, 1)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _log_density(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Logarithm of the density of k, for x in (0, 1)."""
 
+    @abstractmethod
     def _variable(self, v: Tensor) -> Tensor:
         """k, where v is uniform on (0, 1); decreasing in v."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def _like(self) -> Tensor:
         """Any parameter, for its dtype and device."""
-        raise NotImplementedError
 
     def _place(self, z: Tensor | float) -> Tensor:
         """The x in (0, 1) that is stretched to z."""

@@ -44,6 +44,13 @@ def is_measurement(row: Row) -> bool:
     return row["val_score"] is None
 
 
+def split_measurements(rows: Iterable[Row]) -> tuple[list[Row], list[str]]:
+    """The rows of trained models, and the names of the tables of all others."""
+    rows = list(rows)
+    trained = [row for row in rows if not is_measurement(row)]
+    return trained, sorted({row["table"] for row in rows if is_measurement(row)})
+
+
 def append_rows(path: Path | None, rows: Iterable[Row]) -> None:
     """Append rows to a file, if there is one."""
     if path is not None:

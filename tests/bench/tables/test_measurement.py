@@ -1,6 +1,11 @@
 """Measurements live in the same files as experiments, and are told apart."""
 
-from gsparse.bench.tables.measurement import append_rows, is_measurement, measurement
+from gsparse.bench.tables.measurement import (
+    append_rows,
+    is_measurement,
+    measurement,
+    split_measurements,
+)
 from gsparse.bench.tables.rows import KEYS, latest, read_rows
 
 
@@ -25,3 +30,9 @@ def test_what_was_measured_does_not_decide_which_row_counts():
     ]
     other = measurement("speed", "PubMed", "ours", {"shape": "4x64"}, seconds=3.0)
     assert [row["seconds"] for row in latest([*rows, other])] == [2.0, 3.0]
+
+
+def test_trained_rows_are_told_from_the_rest():
+    speed, size = (measurement(name, "PubMed", "ours", {}) for name in ("b", "a"))
+    trained = speed | {"val_score": 0.5}
+    assert split_measurements([speed, trained, size]) == ([trained], ["a", "b"])
