@@ -7,7 +7,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from gsparse.data import random_graph
 from gsparse.kernels import Graph
 from gsparse.kernels.spmm import SparseMatrix, spmm
-from gsparse.kernels.spmm_op import CsrPattern, spmm_reference, spmm_values
+from gsparse.kernels.spmm_op import CsrPattern, sddmm, spmm_reference, spmm_values
 
 
 def random_matrix(rows, cols, share, seed, dtype=torch.float32):
@@ -170,3 +170,16 @@ class TestRefusals:
     def test_pointers_that_do_not_fit(self):
         with pytest.raises(ValueError, match=r"'indptr' must rise from 0 to .* 1 \("):
             CsrPattern.from_csr(torch.tensor([0, 2]), torch.tensor([0]), 2)
+
+
+def test_inner_products_at_the_entries():
+    matrix, pattern, _ = random_matrix(6, 9, 0.4, seed=5, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(6)
+    left, right = (
+        torch.randn(n, 3, generator=generator, dtype=torch.float64) for n in (6, 9)
+    )
+    found = sddmm(pattern, left, right)
+    expected = (left @ right.t())[matrix != 0]  # both in the order of rows
+    torch.testing.assert_close(found, expected)
+    leaves = left.requires_grad_(), right.requires_grad_()
+    assert gradcheck(lambda a, b: sddmm(pattern, a, b), leaves)
