@@ -2,8 +2,7 @@
 
 A thread of the team that has done its part of an operation stays awake for some
 milliseconds and keeps its core busy, in the hope of more work. Threads of our own would
-have to share the cores with it; so the work goes to the team instead. On PubMed a
-training step of GAT is 20 % faster that way.
+have to share the cores with it; so the work goes to the team instead.
 """
 
 import ctypes
