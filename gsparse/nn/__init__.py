@@ -1,5 +1,6 @@
 """Learned edge masks and attention layers."""
 
+from gsparse.nn.drop_edge import DropEdge
 from gsparse.nn.fast_gat import FastGAT
 from gsparse.nn.fast_gat_conv import FastGATConv, FastGATv2Conv
 from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
@@ -8,8 +9,10 @@ from gsparse.nn.hard_concrete import HardConcrete
 from gsparse.nn.hard_kumaraswamy import HardKumaraswamy
 from gsparse.nn.kedge import KEdge
 from gsparse.nn.masking import edge_weights
+from gsparse.nn.sparse_gat import SparseGAT
 
 __all__ = [
+    "DropEdge",
     "FastGAT",
     "FastGATConv",
     "FastGATv2Conv",
@@ -18,6 +21,7 @@ __all__ = [
     "HardConcrete",
     "HardKumaraswamy",
     "KEdge",
+    "SparseGAT",
     "accelerate",
     "edge_weights",
     "fast_twin",

@@ -1,7 +1,16 @@
 """Standard models, sparse features and the fit loop."""
 
+from gsparse.train.distill import Distillation
 from gsparse.train.features import SparseFeatures, sparse_features
-from gsparse.train.fit import FitConfig, History, evaluate, fit, seeded
+from gsparse.train.fit import (
+    FitConfig,
+    History,
+    class_scores,
+    evaluate,
+    fit,
+    seeded,
+)
+from gsparse.train.mask import fit_mask
 from gsparse.train.models import GAT, GCN, MLP, SAGE, build_model
 from gsparse.train.recipes import Recipe, recipe
 from gsparse.train.scores import roc_auc
@@ -11,13 +20,16 @@ __all__ = [
     "GCN",
     "MLP",
     "SAGE",
+    "Distillation",
     "FitConfig",
     "History",
     "Recipe",
     "SparseFeatures",
     "build_model",
+    "class_scores",
     "evaluate",
     "fit",
+    "fit_mask",
     "recipe",
     "roc_auc",
     "seeded",

@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from torch_geometric.data import Data
 
 from gsparse.kernels.tensor_cache import TensorCache
+from gsparse.train.distill import Distillation
 from gsparse.train.features import sparse_features
 from gsparse.train.scores import check_metric, score
 
@@ -91,6 +92,7 @@ def fit(
     seed: int = 0,
     eval_data: Data | None = None,
     callback: Callable[[int, float, float], None] | None = None,
+    distill: Distillation | None = None,
 ) -> History:
     """Fit a model to the nodes in ``data.train_mask``; test nodes are never looked at.
 
@@ -107,6 +109,7 @@ def fit(
         seed: Seed of everything random in here; torch's generator is left as it was.
         eval_data: Another graph to validate on, for inductive learning.
         callback: Called after every epoch with epoch, loss and validation score.
+        distill: What another model predicts, to be learned at all nodes.
 
     Returns:
         The history.
@@ -124,7 +127,7 @@ def fit(
     history, best, since = History(), {}, 0
     with seeded(seed):
         for epoch in range(1, config.epochs + 1):
-            loss = _step(model, data, train, target, optimizer, history)
+            loss = _step(model, data, train, target, optimizer, history, distill)
             val_loss, val_score = _validate(model, eval_data, config.metric, history)
             history.num_epochs = epoch
             if callback is not None:
@@ -158,11 +161,37 @@ def evaluate(model: Module, data: Data, mask: str, metric: str = "accuracy") -> 
     return score(_forward(model, data)[data[mask]], data.y[data[mask]], metric)
 
 
-def prepare(data: Data, mask: str) -> Data:
+@torch.no_grad()
+def class_scores(model: Module, data: Data) -> Tensor:
+    """What a model says of every node, without dropout; its mode stays as it was.
+
+    Shapes:
+        - **output:** :math:`(N, C)`
+    """
+    data, was_training = prepare(data), model.training
+    model.eval()
+    try:
+        return model(data.x, data.edge_index, data.get("edge_weight"))
+    finally:
+        model.train(was_training)
+
+
+def prepare(data: Data, mask: str | None = None) -> Data:
     """The graph with its features in the storage that is less work, checked."""
-    for key in ("x", "y", mask):
+    for key in ("x",) if mask is None else ("x", "y", mask):
         if data.get(key) is None:
             raise ValueError(f"'data' must have {key!r} (got {sorted(data.keys())})")
+    if mask is not None:
+        _check_labels(data, mask)
+    x = _FEATURES.get((data.x,), None, lambda: _converted(data.x))
+    if x is None:
+        return data
+    out = copy.copy(data)
+    out.x = x
+    return out
+
+
+def _check_labels(data: Data, mask: str) -> None:
     if data[mask].dtype != torch.bool or data[mask].dim() != 1:
         raise ValueError(
             f"{mask!r} must be a bool vector "
@@ -177,12 +206,6 @@ def prepare(data: Data, mask: str) -> Data:
         )
     if (data.y[data[mask]] < 0).any():
         raise ValueError(f"{mask!r} must hold labelled nodes only (got labels below 0)")
-    x = _FEATURES.get((data.x,), None, lambda: _converted(data.x))
-    if x is None:
-        return data
-    out = copy.copy(data)
-    out.x = x
-    return out
 
 
 def _converted(x: Tensor) -> Tensor | None:
@@ -225,12 +248,15 @@ def _step(
     target: Tensor,
     optimizer: torch.optim.Optimizer,
     history: History,
+    distill: Distillation | None,
 ) -> float:
     start = _now(target)
     model.train()
     optimizer.zero_grad()
     out = model(data.x, data.edge_index, data.get("edge_weight"))
     loss = cross_entropy(out[train], target)
+    if distill is not None:
+        loss = loss + distill.loss(out)
     if callable(getattr(model, "penalty", None)):
         loss = loss + model.penalty()  # type: ignore[operator]
     loss.backward()

@@ -1,0 +1,208 @@
+"""What every learned edge mask shares: wrap a model, draw gates, hold a budget."""
+
+import math
+from abc import abstractmethod
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch_geometric.data import Data
+
+from gsparse.edges import apply_edge_mask, check_sparsity, keep_top
+from gsparse.kernels.tensor_cache import TensorCache
+from gsparse.nn.fast_gat_conv import Attention, check_attention
+from gsparse.nn.masking import convolutions, edge_weights, refuse_unsupported
+from gsparse.nn.pair_scorer import EdgeGroups, edge_groups
+from gsparse.nn.rectified import Rectified
+
+# ruff: noqa: ANN401 (what else the wrapped model takes is its own)
+
+Scope = Literal["shared", "layer"]
+
+#: Log-odds of an open gate before anything is learned: nearly all are open.
+OPEN = 2.0
+#: Of the augmented Lagrangian. The square brings the density near its target, the
+#: multiplier removes what is left; the target is reached in so many steps, since a
+#: gate that is closed in a rush learns no more.
+STIFFNESS, DUAL_RATE, RAMP = 50.0, 0.02, 200
+
+
+class Gate(NamedTuple):
+    """The variables of all edges in a layer, with log P(z != 0) / P(z = 0)."""
+
+    log_odds: Tensor
+    variable: Rectified
+
+
+class LearnedMask(Module):
+    r"""A GNN whose edges are multiplied by gates that are learned with it.
+
+    A subclass computes the gates. In training they are drawn, and :meth:`penalty`
+    holds the mean probability of an open one against ``1 - sparsity`` by an augmented
+    Lagrangian, which :func:`gsparse.train.fit` adds to the loss. In evaluation the mask
+    is 0 or 1, and the output equals that of the model on ``self.sparsify(data)``.
+
+    A wrapped model whose parameters are all frozen rests in evaluation mode, without
+    dropout, while the gates are trained.
+
+    Args:
+        model: Any module called as ``model(x, edge_index, ...)`` whose convolutions
+            :func:`~gsparse.nn.edge_weights` supports.
+        sparsity: Fraction of the undirected edges to remove, in [0, 1).
+        penalty: Factor of the mean number of open gates; instead of ``sparsity``.
+        scope: ``"shared"`` is one mask for all layers, ``"layer"`` one for each.
+        symmetric: Whether both directions of an edge share one gate.
+        attention: ``"reference"`` where second derivatives are needed.
+
+    Raises:
+        ValueError: Unless exactly one of ``sparsity`` and ``penalty`` is given.
+        TypeError: If a convolution of the model takes no weights; says which.
+    """
+
+    multiplier: Tensor
+    num_steps: Tensor
+
+    def __init__(
+        self,
+        model: Module,
+        sparsity: float | None = None,
+        penalty: float | None = None,
+        scope: Scope = "shared",
+        symmetric: bool = True,
+        attention: Attention = "fused",
+    ) -> None:
+        super().__init__()
+        check_attention(attention)
+        if (sparsity is None) == (penalty is None):
+            raise ValueError(
+                f"give one of 'sparsity' and 'penalty' (got {sparsity} and {penalty})"
+            )
+        if sparsity is not None:
+            check_sparsity(sparsity)
+        elif not 0 <= penalty < math.inf:  # type: ignore[operator]
+            raise ValueError(f"'penalty' must not be negative (got {penalty})")
+        if scope not in get_args(Scope):
+            raise ValueError(f"'scope' must be 'shared' or 'layer' (got {scope!r})")
+        layers = convolutions(model)
+        if not layers:
+            raise TypeError(f"{type(model).__name__} has no convolutions to mask")
+        refuse_unsupported(layers)
+        self.model = model
+        self.sparsity, self.factor = sparsity, penalty or 0.0
+        self.scope, self.symmetric, self.attention = scope, symmetric, attention
+        self.names = list(layers) if scope == "layer" else [""]
+        self.register_buffer("multiplier", torch.zeros(()))
+        self.register_buffer("num_steps", torch.zeros(()))
+        self._density: Tensor | None = None
+        self._groups: TensorCache[EdgeGroups] = TensorCache(max_entries=8)
+
+    @abstractmethod
+    def gates(self, x: Tensor, groups: EdgeGroups) -> list[Gate]:
+        """The gates of each mask: one, or one a layer."""
+
+    def forward(self, x: Tensor, edge_index: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Run the model with a mask: drawn in training, 0 or 1 in evaluation.
+
+        Args:
+            x: Node features.
+            edge_index: The full graph.
+            *args: Handed to the model.
+            **kwargs: Handed to the model.
+
+        Shapes:
+            - **x:** :math:`(N, F)`
+            - **edge_index:** :math:`(2, E)`
+        """
+        groups = self._edge_groups(edge_index, x.size(0))
+        gates = self.gates(x, groups)
+        if self.training:
+            opened = [gate.variable.expected_l0.mean() for gate in gates]
+            self._density = torch.stack(opened).mean()
+            values = [gate.variable.rsample() for gate in gates]
+        else:
+            values = [self._keep(gate).to(gate.log_odds.dtype) for gate in gates]
+        masks = [groups.spread(value) for value in values]
+        named = dict(zip(self.names, masks, strict=True))
+        weight = masks[0] if self.scope == "shared" else named
+        with edge_weights(self.model, edge_index, weight, self.attention):
+            return self.model(x, edge_index, *args, **kwargs)
+
+    def penalty(self) -> Tensor:
+        """What is added to the loss of the last training step; 0 if there was none.
+
+        With ``sparsity`` each call also moves the multiplier of the constraint, and
+        its target, which falls from 1 within the first 200 steps.
+        """
+        density, self._density = self._density, None
+        if density is None:
+            return self.multiplier.new_zeros(())
+        if self.sparsity is None:
+            return density * self.factor
+        self.num_steps += 1
+        done = (self.num_steps / RAMP).clamp(max=1)
+        gap = density - (1 - self.sparsity * done)
+        value = self.multiplier.clone() * gap + STIFFNESS * gap.square() / 2
+        self.multiplier += DUAL_RATE * gap.detach()
+        return value
+
+    def train(self, mode: bool = True) -> "LearnedMask":
+        """As for any module; a frozen model stays in evaluation mode."""
+        super().train(mode)
+        if not any(p.requires_grad for p in self.model.parameters()):
+            self.model.eval()
+        return self
+
+    def edge_probability(self, data: Data) -> Tensor | list[Tensor]:
+        r""":math:`P(z \ne 0)` of every entry, 1 for self-loops; a list under
+        ``scope="layer"``, one for each layer.
+
+        Shapes:
+            - **output:** :math:`(E,)`
+        """
+        groups, gates = self._of(data)
+        found = [groups.spread(gate.variable.expected_l0) for gate in gates]
+        return found[0] if self.scope == "shared" else found
+
+    def sparsify(self, data: Data) -> Data | list[Data]:
+        """The graph that the model runs on in evaluation; one for each layer under
+        ``scope="layer"``. All nodes and self-loops stay.
+        """
+        groups, gates = self._of(data)
+        cuts = [
+            apply_edge_mask(data, groups.spread(self._keep(gate)).bool())
+            for gate in gates
+        ]
+        return cuts[0] if self.scope == "shared" else cuts
+
+    @torch.no_grad()
+    def _of(self, data: Data) -> tuple[EdgeGroups, list[Gate]]:
+        groups = self._edge_groups(data.edge_index, data.num_nodes)
+        return groups, self.gates(data.x, groups)
+
+    def _edge_groups(self, edge_index: Tensor, num_nodes: int) -> EdgeGroups:
+        return self._groups.get(
+            (edge_index,),
+            (num_nodes, self.symmetric),
+            lambda: self._checked(edge_groups(edge_index, num_nodes, self.symmetric)),
+        )
+
+    def _checked(self, groups: EdgeGroups) -> EdgeGroups:
+        """Refuse a graph that the gates are not for; any is fine here."""
+        return groups
+
+    def _keep(self, gate: Gate) -> Tensor:
+        """Which edges stay, as a bool for each group."""
+        if self.sparsity is not None:
+            return keep_top(gate.log_odds.detach(), self.sparsity)
+        zero, one = gate.variable.prob_zero, gate.variable.prob_one
+        return (zero <= one) | (zero <= 1 - zero - one)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_density": None}  # part of a graph: not to be copied
+
+    def extra_repr(self) -> str:
+        size = f"penalty={self.factor}"
+        if self.sparsity is not None:
+            size = f"sparsity={self.sparsity}"
+        return f"{size}, scope={self.scope!r}, symmetric={self.symmetric}"

@@ -1,0 +1,84 @@
+"""SparseGAT: L0-regularised gates on edges."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import Linear, Module, Parameter, init
+
+from gsparse.edges import draw_seed
+from gsparse.nn.fast_gat_conv import Attention
+from gsparse.nn.hard_concrete import HardConcrete
+from gsparse.nn.learned_mask import OPEN, Gate, LearnedMask
+from gsparse.nn.pair_scorer import EdgeGroups
+
+TEMPERATURE = 0.66
+LOW, HIGH = -0.1, 1.1
+#: What makes log-odds of an open gate of the logits of the variable.
+SHIFT = TEMPERATURE * math.log(HIGH / -LOW)
+
+
+class SparseGAT(LearnedMask):
+    r"""Wraps a GNN and learns one :class:`~gsparse.nn.HardConcrete` gate an edge, from
+    the `"Sparse Graph Attention Networks" <https://arxiv.org/abs/1912.00552>`_ paper.
+
+    The log-odds of a gate are :math:`a^\top (W x_u + W x_v) + c`, computed once from
+    the features and shared by all heads and layers. The paper's penalty is ``penalty``
+    (its :math:`\lambda`, of the *mean* number of open gates here); ``sparsity`` steers
+    to an exact budget instead, as :class:`~gsparse.nn.KEdge` does.
+
+    Differs from the paper: its attention is the gate over the sum of the gates, without
+    a softmax; here the gate multiplies the edge of whatever model is wrapped, so that
+    methods are compared on the same one. Scores add up over the end points, so a gate
+    cannot tell that two nodes are alike; :class:`~gsparse.nn.KEdge` can.
+
+    Args:
+        model: Any module called as ``model(x, edge_index, ...)`` whose convolutions
+            :func:`~gsparse.nn.edge_weights` supports.
+        in_channels: Number of node features.
+        sparsity: Fraction of the undirected edges to remove, in [0, 1).
+        penalty: Factor of the mean number of open gates; instead of ``sparsity``.
+        hidden_channels: Width of the projection :math:`W`.
+        seed: Of the first weights of the mask; ``None`` draws one.
+        attention: ``"reference"`` where second derivatives are needed.
+
+    Raises:
+        ValueError: Unless exactly one of ``sparsity`` and ``penalty`` is given.
+        TypeError: If a convolution of the model takes no weights; says which.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.nn import GAT
+        >>> from gsparse.data import complete
+        >>> from gsparse.nn import SparseGAT
+        >>> data = complete(10)
+        >>> data.x = torch.eye(10)
+        >>> model = SparseGAT(GAT(10, 8, 2), in_channels=10, sparsity=0.8, seed=5)
+        >>> model.sparsify(data).num_edges
+        18
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        in_channels: int,
+        sparsity: float | None = None,
+        penalty: float | None = None,
+        hidden_channels: int = 32,
+        seed: int | None = None,
+        attention: Attention = "fused",
+    ) -> None:
+        super().__init__(model, sparsity, penalty, attention=attention)
+        with torch.random.fork_rng([]):
+            torch.manual_seed(draw_seed(seed) % 2**63)
+            self.lin = Linear(in_channels, hidden_channels, bias=False)
+            self.ends = Parameter(torch.empty(hidden_channels))
+            init.normal_(self.ends, std=0.1)
+        self.bias = Parameter(torch.tensor(OPEN - SHIFT))
+
+    def gates(self, x: Tensor, groups: EdgeGroups) -> list[Gate]:
+        """One gate an edge, from the features of its end points."""
+        own = self.lin(x) @ self.ends
+        logits = own[groups.row] + own[groups.col] + self.bias
+        variable = HardConcrete(logits, TEMPERATURE, LOW, HIGH, validate_args=False)
+        return [Gate(variable.logits + SHIFT, variable)]

@@ -1,0 +1,84 @@
+"""Learn an edge mask that keeps the predictions of a trained model."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torch import Tensor
+from torch.nn import Module
+from torch_geometric.data import Data
+
+from gsparse.nn.learned_mask import LearnedMask
+from gsparse.train.distill import Distillation
+from gsparse.train.fit import FitConfig, History, class_scores, fit
+
+#: Gates are trained without weight decay, which would push them to even odds.
+MASK_FIT = FitConfig(lr=0.05, weight_decay=0.0, epochs=500, patience=500)
+
+
+def fit_mask(
+    mask: LearnedMask,
+    data: Data,
+    *,
+    scores: Tensor | None = None,
+    config: FitConfig = MASK_FIT,
+    seed: int = 0,
+    callback: Callable[[int, float, float], None] | None = None,
+) -> History:
+    """Fit the gates, so that the model predicts on fewer edges what it did on all.
+
+    The weights of ``mask.model``, which has to be trained, rest. The gates are fitted
+    to its class at every node, labelled or not, and to the labels of the training
+    nodes: a trained model helps to choose edges and enters no weight. Afterwards the
+    weights may be fine-tuned on the labels: ``fit(mask.model, mask.sparsify(data))``.
+
+    Such a mask belongs to this model: it keeps the edges that these weights need, and
+    not all that a fresh model would. It says where edges change predictions, not where
+    predictions are right.
+
+    Args:
+        mask: A learned mask round a trained model.
+        data: The graph with ``x``, ``y``, ``train_mask`` and ``val_mask``.
+        scores: Class scores to keep; ``None`` for those of ``mask.model``.
+        config: How the gates are fitted.
+        seed: Seed of everything random in here.
+        callback: As for :func:`~gsparse.train.fit`.
+
+    Shapes:
+        - **scores:** :math:`(N, C)`
+
+    Example:
+        >>> from gsparse.data import planted_partition, split
+        >>> from gsparse.nn import KEdge
+        >>> from gsparse.train import GCN, FitConfig, fit, fit_mask
+        >>> data = planted_partition(200, num_classes=2, seed=7)
+        >>> data = split(data, "random", seed=7)
+        >>> model = GCN(data.num_features, 8, 2)
+        >>> _ = fit(model, data, config=FitConfig(epochs=20))
+        >>> mask = KEdge(model, data.num_features, 0.8, edge_index=data.edge_index)
+        >>> _ = fit_mask(mask, data, config=FitConfig(lr=0.05, epochs=20))
+        >>> sparse = mask.sparsify(data)
+    """
+    if scores is None:
+        scores = class_scores(mask.model, data)
+    with _resting(mask.model):
+        return fit(
+            mask,
+            data,
+            config=config,
+            seed=seed,
+            callback=callback,
+            distill=Distillation(scores, hard=True),
+        )
+
+
+@contextmanager
+def _resting(model: Module) -> Iterator[None]:
+    """Within, no parameter of a model is trained."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)

@@ -1,0 +1,46 @@
+"""A fitted mask keeps the predictions of the model, whose weights do not move."""
+
+import copy
+
+import torch
+
+from gsparse.data import planted_partition, split
+from gsparse.nn import KEdge
+from gsparse.train import GCN, FitConfig, class_scores, fit, fit_mask
+from gsparse.transforms import RandomEdge
+
+
+def trained():
+    data = planted_partition(400, num_classes=3, seed=29)
+    data = split(data, "random", seed=29)
+    torch.manual_seed(2)
+    model = GCN(data.num_features, 16, 3, dropout=0.5)
+    fit(model, data, config=FitConfig(epochs=60))
+    return data, model
+
+
+def test_predictions_survive_better_than_on_random_edges():
+    data, model = trained()
+    before = copy.deepcopy(model.state_dict())
+    wanted = class_scores(model, data).argmax(1)
+    mask = KEdge(model, data.num_features, 0.8, seed=3, edge_index=data.edge_index)
+    history = fit_mask(mask, data, config=FitConfig(0.05, 0.0, epochs=300))
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key]), key
+    assert all(p.requires_grad for p in model.parameters())
+    assert history.num_epochs > 200
+
+    def kept(cut):
+        return (class_scores(model, cut).argmax(1) == wanted).double().mean()
+
+    random = kept(RandomEdge(0.8, seed=3)(data))
+    assert kept(mask.sparsify(data)) > random + 0.5 * (1 - random)
+
+
+def test_scores_of_another_model_can_be_kept():
+    data, model = trained()
+    wanted = torch.randn(400, 3)
+    mask = KEdge(model, data.num_features, 0.5, seed=3)
+    before = copy.deepcopy(mask.scorer.state_dict())
+    fit_mask(mask, data, scores=wanted, config=FitConfig(0.05, 0.0, epochs=3))
+    assert not torch.equal(mask.scorer.bias, before["bias"])
