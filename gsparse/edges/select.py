@@ -18,18 +18,19 @@ def budget(num_pairs: int, sparsity: float) -> int:
     return num_pairs - round(sparsity * num_pairs)
 
 
-def keep_top(score: Tensor, sparsity: float) -> Tensor:
+def keep_top(score: Tensor, sparsity: float, tie: Tensor | None = None) -> Tensor:
     """Keep the pairs of highest score; ties go to the first in canonical order.
 
     Args:
         score: Importance of each pair.
         sparsity: Fraction to remove, in [0, 1).
+        tie: Decides between equal scores instead; larger is kept.
 
     Returns:
         True for the pairs that survive.
 
     Shapes:
-        - **score**, **output:** :math:`(M,)`
+        - **score**, **tie**, **output:** :math:`(M,)`
 
     Raises:
         ValueError: If a score is NaN.
@@ -40,16 +41,19 @@ def keep_top(score: Tensor, sparsity: float) -> Tensor:
         >>> keep_top(torch.tensor([1.0, 3.0, 1.0, 2.0]), sparsity=0.25)
         tensor([ True,  True, False,  True])
     """
-    return keep_largest(score, budget(score.numel(), sparsity))
+    return keep_largest(score, budget(score.numel(), sparsity), tie)
 
 
-def keep_largest(score: Tensor, k: int) -> Tensor:
+def keep_largest(score: Tensor, k: int, tie: Tensor | None = None) -> Tensor:
     """Keep exactly ``k`` pairs of highest score, first ties first."""
     if score.isnan().any():
         raise ValueError(f"'score' must not be NaN (got {int(score.isnan().sum())})")
     if k <= 0 or k >= score.numel():
         return torch.full_like(score, k > 0, dtype=torch.bool)
     cut = score.kthvalue(score.numel() - k + 1).values
-    keep = score > cut
-    ties = score == cut
-    return keep | (ties & (ties.cumsum(0) <= k - keep.sum()))
+    keep, ties = score > cut, score == cut
+    room = k - int(keep.sum())
+    if tie is None:
+        return keep | (ties & (ties.cumsum(0) <= room))
+    keep[ties.nonzero().view(-1)[keep_largest(tie[ties], room)]] = True
+    return keep

@@ -5,13 +5,25 @@ from gsparse.transforms.effective_resistance import (
     EffectiveResistance,
     spectral_sparsify,
 )
+from gsparse.transforms.feature_cosine import FeatureCosine, feature_cosine
+from gsparse.transforms.prediction_agreement import (
+    PredictionAgreement,
+    prediction_agreement,
+)
 from gsparse.transforms.random_edge import RandomEdge, random_edge
+from gsparse.transforms.teddy import Teddy, teddy
 
 __all__ = [
     "DSpar",
     "EffectiveResistance",
+    "FeatureCosine",
+    "PredictionAgreement",
     "RandomEdge",
+    "Teddy",
     "d_spar",
+    "feature_cosine",
+    "prediction_agreement",
     "random_edge",
     "spectral_sparsify",
+    "teddy",
 ]

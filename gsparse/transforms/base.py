@@ -15,12 +15,15 @@ from gsparse.edges import (
     check_sparsity,
     gather_pairs,
     keep_top,
+    pair_uniform,
     pair_weight,
     require_edge_index,
     spread,
     undirected_pairs,
 )
 from gsparse.transforms.hetero import sparsify_hetero
+
+TIES = 31337  # stream that decides between equal scores
 
 
 class Selection(NamedTuple):
@@ -66,8 +69,12 @@ class EdgeSparsifier(BaseTransform):
         """
 
     def select(self, score: Tensor, pairs: Pairs, weight: Tensor | None) -> Selection:
-        """Choose pairs by their scores; the best ones unless overridden."""
-        return Selection(keep_top(score, self.sparsity))
+        """Choose pairs by their scores; the best ones unless overridden.
+
+        Equal scores are decided by a hash of the pair: node numbers often have a
+        meaning, such as the split of the citation graphs.
+        """
+        return Selection(keep_top(score, self.sparsity, pair_uniform(pairs, TIES)))
 
     def score(self, data: Data) -> Tensor:
         """Importance of each entry of ``edge_index``, ``[E]``; self-loops get 0."""
@@ -125,9 +132,10 @@ def as_function(
     edge_index: Tensor,
     edge_weight: Tensor | None,
     num_nodes: int | None,
+    **others: Tensor,
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """Apply a transform to bare tensors: ``(edge_index, edge_weight, e_id)``."""
-    data = Data(edge_index=edge_index, num_nodes=num_nodes)
+    data = Data(edge_index=edge_index, num_nodes=num_nodes, **others)
     if edge_weight is not None:
         data.edge_weight = edge_weight
     out = transform(data)

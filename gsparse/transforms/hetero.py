@@ -65,8 +65,8 @@ def _decide(
     graph = Data(edge_index=edge_index, num_nodes=num_nodes)
     if weight is not None:
         graph.edge_weight = weight
-    if src == dst and "x" in data[src]:
-        graph.x = data[src].x
+    for key, value in _node_features(data, src, dst).items():
+        graph[key] = value
     cut = transform(graph)
     kept = cut.e_id
     new = cut.get("edge_weight")
@@ -103,3 +103,16 @@ def _follow(
     if key.numel():
         spread[keep] = weight[order][place[keep]]
     return keep, spread
+
+
+def _node_features(data: HeteroData, src: str, dst: str) -> dict[str, Tensor]:
+    """What every node of the graph over both types has, such as features."""
+    found = {}
+    for key, value in data[src].items():
+        other = data[dst].get(key)
+        if isinstance(value, Tensor) and value.dim() == 2 and other is not None:
+            if src == dst:
+                found[key] = value
+            elif value.shape[1:] == other.shape[1:]:
+                found[key] = torch.cat([value, other])
+    return found
