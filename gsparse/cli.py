@@ -107,6 +107,12 @@ def bench(
     weights: Annotated[
         str, typer.Option(help="The method's new edge weights: use, ignore or auto.")
     ] = "auto",
+    training: Annotated[
+        str, typer.Option(help="Weights: scratch, finetune (dense ones), joint.")
+    ] = "scratch",
+    teacher: Annotated[
+        str, typer.Option(help="Dense model used for: none, edges, weights, auto.")
+    ] = "auto",
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Most epochs (of the model)")
     ] = None,
@@ -136,6 +142,7 @@ def bench(
     from gsparse.bench.experiment.config import configs
     from gsparse.bench.experiment.grid import grid_rows, tasks
     from gsparse.bench.experiment.parse import (
+        TEACHERS,
         WEIGHTS,
         parse_choice,
         parse_numbers,
@@ -154,6 +161,8 @@ def bench(
         final=not tune,
         device=device,
         table=table,
+        teacher=parse_choice("teacher", teacher, TEACHERS),
+        training=training,  # type: ignore[arg-type]  # checked there
     )
     grid, path = tasks(cells, parse_seeds(seeds)), out / f"{table}.jsonl"
     _set_threads(threads)

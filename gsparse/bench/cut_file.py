@@ -8,7 +8,7 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.utils import is_undirected
 
-from gsparse.bench.experiment.config import make_sparsifier
+from gsparse.bench.experiment.methods import make_sparsifier
 from gsparse.data import read_graph, write_graph
 from gsparse.edges import undirected_pairs
 

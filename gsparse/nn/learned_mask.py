@@ -60,6 +60,8 @@ class LearnedMask(Module):
         TypeError: If a convolution of the model takes no weights; says which.
     """
 
+    revision = 1  # raised when a change alters results, so that old rows show as stale
+
     multiplier: Tensor
     num_steps: Tensor
 

@@ -1,21 +1,34 @@
 """What one experiment is: names and numbers that fit into a row and come back."""
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Literal, get_args
 
-from gsparse import nn, transforms
+from gsparse.bench.experiment.methods import (
+    default_reweight,
+    learned_masks,
+    method_class,
+)
 from gsparse.bench.tables.rows import Row, content_hash
 from gsparse.data import card, split_name
 from gsparse.train import recipe
 from gsparse.train.recipes import MODELS
-from gsparse.transforms.base import EdgeSparsifier
-
-BASELINES = ("Dense", "MLP")
-"""No edge removed, and all of them."""
 
 INDUCTIVE = "inductive"
+
+Teacher = Literal["none", "edges", "weights"]
+"""What a trained model was used for; ``"weights"``: it also entered the loss."""
+
+Training = Literal["scratch", "finetune", "joint"]
+"""Weights of the sparse graph: fresh ones; the dense model's, trained on; those that
+were learned together with the mask."""
+
+LATER: dict[str, str | None] = {
+    "teacher": "none",
+    "training": "scratch",
+    "teacher_model": None,
+}
+"""Keys younger than the first rows, left out of hashes while they say nothing new."""
 
 GRAPH_MODELS = tuple(model for model in MODELS if model != "mlp")
 
@@ -38,6 +51,9 @@ class Config:
         final: Whether the test score is taken. Tuning runs look at validation only.
         device: Where the model is trained.
         table: Name of the table, and of its file.
+        teacher: What the dense model was used for, besides being compared with.
+        training: Where the weights come from.
+        teacher_model: The kind of the teacher, where it is not ``model``.
     """
 
     dataset: str
@@ -50,12 +66,23 @@ class Config:
     final: bool = True
     device: str = "cpu"
     table: str = "bench"
+    teacher: Teacher = "none"
+    training: Training = "scratch"
+    teacher_model: str | None = None
 
     def as_dense(self) -> "Config":
         """The run with all its edges that this one is compared with."""
         if self.method == "MLP":
             return self
-        return replace(self, method="Dense", sparsity=0.0, reweight=None)
+        return replace(
+            self,
+            method="Dense",
+            sparsity=0.0,
+            reweight=None,
+            teacher="none",
+            training="scratch",
+            teacher_model=None,
+        )
 
     def config_hash(self) -> str:
         """Hash of all that may change the outcome; equal hashes need one run.
@@ -65,7 +92,10 @@ class Config:
         """
         content = asdict(self)
         del content["table"]
-        content["revision"] = getattr(sparsifier_class(self.method), "revision", 1)
+        for key, usual in LATER.items():
+            if content[key] == usual:
+                del content[key]
+        content["revision"] = getattr(method_class(self.method), "revision", 1)
         content["recipe"] = repr(recipe(self.dataset, self.model))
         return content_hash(content)
 
@@ -75,6 +105,7 @@ class Config:
         target = row["sparsity_target"] if "sparsity_target" in row else row["sparsity"]
         keys = ("dataset", "split", "model", "method", "device", "table")
         given = {key: row[key] for key in keys}
+        given |= {key: row.get(key, usual) for key, usual in LATER.items()}
         return cls(
             **given,
             sparsity=target,
@@ -96,6 +127,8 @@ def configs(
     final: bool = True,
     device: str = "cpu",
     table: str = "bench",
+    teacher: Teacher | None = None,
+    training: Training = "scratch",
 ) -> list[Config]:
     """The grid of configurations, with the Dense and MLP rows always in it.
 
@@ -104,7 +137,8 @@ def configs(
     Args:
         datasets: Names of data sets.
         models: Names of models.
-        methods: Class names of :mod:`gsparse.transforms`.
+        methods: Class names of :mod:`gsparse.transforms`, or of learned masks in
+            :mod:`gsparse.nn`.
         sparsities: Fractions of undirected edges to remove, each in [0, 1).
         split: Kind of split; None for the default of each card.
         reweight: Whether models get new edge weights; None for the default of
@@ -113,9 +147,13 @@ def configs(
         final: Whether test scores are taken.
         device: Where models are trained.
         table: Name of the table.
+        teacher: What the dense model is used for; None for as little as each method
+            needs. ``"none"`` learns masks end to end from the labels alone.
+        training: Where the weights come from.
 
     Raises:
-        ValueError: An unknown name, or a sparsity outside [0, 1); says which.
+        ValueError: An unknown name, a sparsity outside [0, 1), or a way of training
+            that a method does not have; says which.
     """
     for model in models:
         if model not in GRAPH_MODELS:
@@ -130,10 +168,22 @@ def configs(
         name, kind = card(dataset).name, resolve_split(dataset, split)
         mlp = Config(name, kind, "mlp", "MLP", 1.0, None, epochs, final, device, table)
         for model in models:
-            found.append(replace(mlp, model=model, method="Dense", sparsity=0.0))
+            dense = replace(mlp, model=model, method="Dense", sparsity=0.0)
+            found.append(dense)
+            if teacher == "weights":
+                found += [
+                    replace(dense, teacher=teacher),
+                    replace(mlp, teacher=teacher, teacher_model=model),
+                ]
             for method in methods:
-                weights = _weights(method, model, reweight)
-                base = replace(mlp, model=model, method=method, reweight=weights)
+                base = replace(
+                    dense,
+                    method=method,
+                    reweight=_weights(method, model, reweight),
+                    teacher=_teacher(method, teacher),
+                    training=training,
+                )
+                _check_training(base)
                 found += [replace(base, sparsity=s) for s in cut]
         found.append(mlp)
     return list(dict.fromkeys(found))
@@ -165,67 +215,34 @@ def is_stale(row: Row) -> bool:
         return True
 
 
-def sparsifier_class(method: str) -> type[EdgeSparsifier] | None:
-    """The transform of that name; None for the baselines.
-
-    Raises:
-        ValueError: No public sparsifier has this name; lists those that are there.
-    """
-    if method in BASELINES:
-        return None
-    found = sparsifiers()
-    if method not in found:
-        known = ", ".join(found)
-        raise ValueError(f"'method' must be one of {known} (got {method})")
-    return found[method]
-
-
-def make_sparsifier(method: str, **settings: Any) -> EdgeSparsifier:  # noqa: ANN401
-    """Build a sparsifier from the settings that are given and not None.
-
-    A ``seed`` is dropped where the method draws nothing at random.
-
-    Raises:
-        ValueError: Unknown method, or a setting it does not take.
-    """
-    cls = sparsifier_class(method)
-    if cls is None:
-        raise ValueError(f"'method' must remove edges (got {method})")
-    takes = inspect.signature(cls).parameters.keys()
-    given = {key: value for key, value in settings.items() if value is not None}
-    unknown = given.keys() - takes - {"seed"}
-    if unknown:
-        raise ValueError(f"{method} does not take {', '.join(sorted(unknown))}")
-    return cls(**{key: value for key, value in given.items() if key in takes})
-
-
-def sparsifiers() -> dict[str, type[EdgeSparsifier]]:
-    """Every public edge sparsifier by name."""
-    public = {name: getattr(transforms, name) for name in transforms.__all__}
-    return {
-        name: thing
-        for name, thing in public.items()
-        if inspect.isclass(thing)
-        and issubclass(thing, EdgeSparsifier)
-        and not inspect.isabstract(thing)
-    }
-
-
-def default_reweight(method: str, model: str) -> bool | None:
-    """Whether new weights are used: ``FastGAT``'s default for attention models.
-
-    Returns:
-        None for a method that makes no new weights.
-    """
-    cls = sparsifier_class(method)
-    own = inspect.signature(cls).parameters.get("reweight") if cls else None
-    if own is None:
-        return None
-    if model.startswith("gat"):
-        own = inspect.signature(nn.FastGAT).parameters["reweight"]
-    return bool(own.default)
-
-
 def _weights(method: str, model: str, wanted: bool | None) -> bool | None:
     default = default_reweight(method, model)
     return default if default is None or wanted is None else wanted
+
+
+def _teacher(method: str, wanted: Teacher | None) -> Teacher:
+    """What the dense model is used for: no more than the method can use."""
+    if wanted == "weights":
+        return "weights"
+    needs = method == "PredictionAgreement"
+    if needs and wanted == "none":
+        raise ValueError(f"{method} needs a trained model: teacher edges or weights")
+    learned = method in learned_masks()
+    return "edges" if needs or (learned and wanted != "none") else "none"
+
+
+def _check_training(config: Config) -> None:
+    if config.training not in get_args(Training):
+        known = ", ".join(get_args(Training))
+        raise ValueError(f"'training' must be one of {known} (got {config.training})")
+    from_labels = config.method in learned_masks() and config.teacher == "none"
+    if config.training == "joint" and not from_labels:
+        raise ValueError(
+            f"'training' joint is for learned masks with teacher none "
+            f"(got {config.method}, teacher {config.teacher})"
+        )
+    if config.training == "finetune" and from_labels:
+        raise ValueError(
+            f"'training' must be scratch or joint with teacher none (got finetune for "
+            f"{config.method})"
+        )

@@ -1,6 +1,18 @@
 """Words of the command line and what they mean."""
 
+from typing import TypeVar
+
+from gsparse.bench.experiment.config import Teacher
+
 WEIGHTS = {"auto": None, "use": True, "ignore": False}
+TEACHERS: dict[str, Teacher | None] = {
+    "auto": None,
+    "none": "none",
+    "edges": "edges",
+    "weights": "weights",
+}
+
+T = TypeVar("T")
 
 
 def parse_numbers(name: str, text: str) -> list[float]:
@@ -43,7 +55,7 @@ def parse_seeds(text: str) -> range:
     return found
 
 
-def parse_choice(name: str, text: str, values: dict[str, bool | None]) -> bool | None:
+def parse_choice(name: str, text: str, values: dict[str, T]) -> T:
     """The meaning of a word.
 
     Raises:

@@ -1,5 +1,6 @@
 """One experiment: load, sparsify, train, choose by validation, test once."""
 
+import copy
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -7,12 +8,22 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from gsparse.bench.experiment.config import Config
+from gsparse.bench.experiment.config import LATER, Config
 from gsparse.bench.experiment.facts import command_line, versions
+from gsparse.bench.experiment.masks import within
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.tables.rows import Row
 from gsparse.edges import undirected_pairs
-from gsparse.train import FitConfig, Recipe, evaluate, fit, recipe
+from gsparse.train import (
+    Distillation,
+    FitConfig,
+    History,
+    Recipe,
+    class_scores,
+    evaluate,
+    fit,
+    recipe,
+)
 
 PROBE_EPOCHS = 8
 NUM_LAYERS = 2  # of the standard models, where the recipe does not say
@@ -29,6 +40,9 @@ class Trial:
     fit_config: FitConfig
     facts: Row
     """What is known before training, as keys of the row."""
+    distill: Distillation | None = None
+    trained: History | None = None
+    """Of a model that was trained together with its mask: nothing is left to do."""
 
     @property
     def preprocess_seconds(self) -> float:
@@ -44,12 +58,18 @@ class Trial:
 def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
     """Load, sparsify physically, and build the model with its first weights."""
     graphs = workspace.graphs(config, seed)
-    fit_data, test_data, seconds, how = workspace.sparsify(config, seed)
+    fit_data, test_data, seconds, how, mask = workspace.sparsify(config, seed)
     chosen = recipe(config.dataset, config.model)
-    model = chosen.build(fit_data, seed)
-    settings = chosen.fit
-    if config.epochs is not None:
-        settings = replace(settings, epochs=config.epochs)
+    settings, trained = within(chosen.fit, config.epochs), None
+    if config.training == "joint" and mask is not None:
+        model, trained = mask.module.model, mask.history
+    elif config.training == "finetune":
+        model = copy.deepcopy(workspace.dense(config, seed))
+    else:
+        model = chosen.build(fit_data, seed)
+    distill = None
+    if config.teacher == "weights":
+        distill = Distillation(class_scores(workspace.dense(config, seed), graphs.fit))
     pairs = undirected_pairs(test_data.edge_index, test_data.num_nodes)
     left = 0 if config.method == "MLP" else pairs.row.numel()
     facts: Row = {
@@ -69,7 +89,10 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
         facts["score_method"] = how
     if config.reweight is not None:
         facts["reweight"] = config.reweight
-    return Trial(model, fit_data, test_data, chosen, settings, facts)
+    if mask is not None:
+        facts["mask_epoch_seconds"] = mask.history.epoch_seconds
+    facts |= {k: v for k in LATER if (v := getattr(config, k)) != LATER[k]}
+    return Trial(model, fit_data, test_data, chosen, settings, facts, distill, trained)
 
 
 def run_one(config: Config, seed: int, workspace: Workspace | None = None) -> Row:
@@ -90,7 +113,13 @@ def run_one(config: Config, seed: int, workspace: Workspace | None = None) -> Ro
     """
     start = perf_counter()
     trial = prepare(config, seed, workspace or Workspace())
-    history = fit(trial.model, trial.fit_data, config=trial.fit_config, seed=seed)
+    history = trial.trained or fit(
+        trial.model,
+        trial.fit_data,
+        config=trial.fit_config,
+        seed=seed,
+        distill=trial.distill,
+    )
     metric = trial.fit_config.metric
     test_score = None
     if config.final:
@@ -103,7 +132,7 @@ def run_one(config: Config, seed: int, workspace: Workspace | None = None) -> Ro
         "method": config.method,
         "seed": seed,
         "config_hash": config.config_hash(),
-        "teacher": "none",
+        "teacher": config.teacher,
         "val_score": history.val_score,
         "test_score": test_score,
         "best_epoch": history.best_epoch,

@@ -1,5 +1,6 @@
 """Data sets and scores of a process, kept so that neighbours in a grid share them."""
 
+import copy
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -10,19 +11,21 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 from torch_geometric.data import Data
 
-from gsparse.bench.experiment.config import (
+from gsparse.bench.experiment.config import INDUCTIVE, Config
+from gsparse.bench.experiment.facts import fingerprint
+from gsparse.bench.experiment.masks import FittedMask, fit_learned, within
+from gsparse.bench.experiment.methods import (
     BASELINES,
-    INDUCTIVE,
-    Config,
+    learned_masks,
     make_sparsifier,
 )
-from gsparse.bench.experiment.facts import fingerprint
 from gsparse.data import inductive, load
 from gsparse.edges import undirected_pairs
 from gsparse.linalg import spanning_forest
-from gsparse.train import sparse_features
+from gsparse.train import class_scores, fit, recipe, sparse_features
 
 
 class Graphs(NamedTuple):
@@ -54,6 +57,7 @@ class Sparsified(NamedTuple):
     """Of scoring and cutting together."""
     score_method: str | None = None
     """What the scoring chose, where it had a choice and said so in its log."""
+    mask: FittedMask | None = None
 
 
 class _Choices(logging.Filter):
@@ -96,6 +100,22 @@ class Workspace:
         self._graphs: tuple[tuple, Graphs] | None = None
         self._scored: tuple[tuple, Scored] | None = None
         self._warm: set[tuple[str, str]] = set()
+        self._dense: dict[tuple, Module] = {}
+        self._masks: dict[tuple, FittedMask] = {}
+
+    def dense(self, config: Config, seed: int) -> Module:
+        """The model that was trained with all edges; not to be changed."""
+        kind = config.teacher_model or config.model
+        place = (config.dataset, config.split, config.device, seed, config.epochs)
+        key = (*place, kind)
+        if key not in self._dense:
+            kept = {k: v for k, v in self._dense.items() if k[:-1] == place}
+            chosen, data = recipe(config.dataset, kind), self.graphs(config, seed).fit
+            model = chosen.build(data, seed)
+            settings = within(chosen.fit, config.epochs)
+            fit(model, data, config=settings, seed=seed)
+            self._dense = kept | {key: model}
+        return self._dense[key]
 
     def graphs(self, config: Config, seed: int) -> Graphs:
         """The data of a run with its split."""
@@ -110,6 +130,11 @@ class Workspace:
         graphs = self.graphs(config, seed)
         if config.method in BASELINES:
             return Sparsified(graphs.fit, graphs.test, 0.0)
+        if config.method in learned_masks():
+            mask = self._mask(config, seed, graphs)
+            return Sparsified(mask.cut, mask.cut, mask.seconds, mask=mask)
+        if config.method == "PredictionAgreement":
+            graphs = self._with_predictions(config, seed, graphs)
         transform = make_sparsifier(
             config.method,
             sparsity=config.sparsity,
@@ -133,7 +158,9 @@ class Workspace:
         graphs: Graphs,
     ) -> Scored:
         """Scores, the same for every sparsity and with or without new weights."""
-        key = (config.dataset, config.split, config.device, seed, config.method)
+        key: tuple = (config.dataset, config.split, config.device, seed, config.method)
+        if config.teacher != "none":
+            key += (config.model, config.epochs)
         if self._scored is None or self._scored[0] != key:
             first = (config.dataset, config.method)
             if first not in self._warm:  # compilation is not the method's cost
@@ -146,6 +173,31 @@ class Workspace:
                 seconds = perf_counter() - start
             self._scored = key, Scored(fit, test, seconds, ear.method)
         return self._scored[1]
+
+    def _with_predictions(self, config: Config, seed: int, graphs: Graphs) -> Graphs:
+        """The graphs with what the dense model predicts on each."""
+        model, found = self.dense(config, seed), {}
+        for data in (graphs.fit, graphs.test):
+            if id(data) not in found:
+                found[id(data)] = copy.copy(data)
+                found[id(data)].pred = class_scores(model, data).softmax(1)
+        return graphs._replace(fit=found[id(graphs.fit)], test=found[id(graphs.test)])
+
+    def _mask(self, config: Config, seed: int, graphs: Graphs) -> FittedMask:
+        """A mask fitted to the graph; the same for all weights that it serves."""
+        if graphs.fit is not graphs.test:
+            raise ValueError(
+                f"{config.method} learns a mask of one graph (got split "
+                f"{config.split}, which has two)"
+            )
+        place = (config.dataset, config.split, config.device, seed, config.method)
+        alone = config.teacher == "none"
+        key = (*place, config.model, config.sparsity, config.epochs, alone)
+        if key not in self._masks:
+            kept = {k: v for k, v in self._masks.items() if k[:5] == place}
+            teacher = None if alone else self.dense(config, seed)
+            self._masks = kept | {key: fit_learned(config, seed, graphs.fit, teacher)}
+        return self._masks[key]
 
 
 def load_graphs(config: Config, seed: int, root: Path | None = None) -> Graphs:

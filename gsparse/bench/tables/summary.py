@@ -9,6 +9,14 @@ from gsparse.bench.tables.rows import Row
 BLOCK = ("dataset", "split", "model", "num_layers", "hidden", "device", "metric")
 """Rows that agree on these stand in one block; the MLP joins every block."""
 
+LETTERS = {
+    "w": "trained with the method's new edge weights",
+    "l": "mask learned from the training labels alone",
+    "j": "weights learned together with the mask",
+    "f": "weights of the dense model, trained on with the edges left",
+    "d": "distilled from the dense model",
+}
+
 
 @dataclass(frozen=True)
 class Line:
@@ -30,11 +38,22 @@ class Line:
     preprocess_seconds: float | None
     break_even_epochs: float | None
     spanning: bool | None
+    teacher: str = "none"
+    training: str = "scratch"
+    labels_only: bool = False
 
     @property
     def name(self) -> str:
-        """Method, with a ``w`` where its new edge weights were used."""
-        return self.method + (" w" if self.reweight else "")
+        """Method, with letters for how it was used; :data:`LETTERS` explains them."""
+        marks = {
+            "w": self.reweight,
+            "l": self.labels_only,
+            "j": self.training == "joint",
+            "f": self.training == "finetune",
+            "d": self.teacher == "weights",
+        }
+        letters = "".join(letter for letter, holds in marks.items() if holds)
+        return f"{self.method} {letters}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -68,7 +87,12 @@ def summarise(rows: Iterable[Row]) -> list[Block]:
     for key, members in _group(graph_rows or mlp_rows, BLOCK).items():
         title = dict(zip(BLOCK, key, strict=True))
         shared = ("dataset", "split", "device", "metric")
-        beside = [r for r in mlp_rows if all(r[k] == title[k] for k in shared)]
+        beside = [
+            r
+            for r in mlp_rows
+            if all(r[k] == title[k] for k in shared)
+            and r.get("teacher_model") in (None, title["model"])
+        ]
         blocks.append(Block(title, _lines(members + beside if graph_rows else members)))
     return blocks
 
@@ -101,17 +125,15 @@ def _group(rows: Iterable[Row], keys: tuple[str, ...]) -> dict[tuple, list[Row]]
 def _lines(rows: list[Row]) -> list[Line]:
     groups = list(_group(rows, ("config_hash",)).values())
     dense = [
-        _mean(rs, "train_epoch_seconds", median) for rs in groups if _is(rs, "Dense")
+        _mean(rs, "train_epoch_seconds", median)
+        for rs in groups
+        if rs[0]["method"] == "Dense" and rs[0]["teacher"] != "weights"
     ]
     lines = [_line(members, dense[0] if dense else None) for members in groups]
     order = {"Dense": 0, "MLP": 2}
     return sorted(
         lines, key=lambda it: (order.get(it.method, 1), it.name, it.sparsity_target)
     )
-
-
-def _is(rows: list[Row], method: str) -> bool:
-    return rows[0]["method"] == method
 
 
 def _line(rows: list[Row], dense_epoch: float | None) -> Line:
@@ -139,6 +161,9 @@ def _line(rows: list[Row], dense_epoch: float | None) -> Line:
         preprocess_seconds=preprocess,
         break_even_epochs=break_even(preprocess, dense_epoch, epoch),
         spanning=None if kept is None or needed is None else kept >= needed,
+        teacher=first["teacher"],
+        training=first.get("training", "scratch"),
+        labels_only="mask_epoch_seconds" in first and first["teacher"] == "none",
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
-from gsparse.bench.tables.summary import Block, Line
+from gsparse.bench.tables.summary import LETTERS, Block, Line
 
 HEADER = ("method", "cut", "n", "test", "epoch", "infer", "peak", "prepare")
 
@@ -126,8 +126,8 @@ def size(value: float) -> str:
 
 def _notes(lines: list[Line]) -> list[str]:
     notes = []
-    if any(line.reweight for line in lines):
-        notes.append("w: trained with the method's new edge weights")
+    used = {letter for line in lines for letter in line.name.partition(" ")[2]}
+    notes += [f"{letter}: {what}" for letter, what in LETTERS.items() if letter in used]
     dense = next((line for line in lines if line.method == "Dense"), None)
     for line in lines:
         if line.preprocess_seconds is not None and dense is not None:

@@ -4,18 +4,19 @@ from dataclasses import fields, replace
 
 import pytest
 
-from gsparse.bench.experiment.config import (
-    Config,
-    configs,
+from gsparse.bench.experiment.config import Config, configs, is_stale
+from gsparse.bench.experiment.methods import (
     default_reweight,
-    is_stale,
+    method_class,
     sparsifier_class,
     sparsifiers,
 )
 from gsparse.bench.tables.rows import KEYS
+from gsparse.nn import KEdge
 from gsparse.transforms import RandomEdge
 
 BASE = Config("digits", "random-5-30", "gat", "EffectiveResistance", 0.5, True)
+HASH = "9c3980a7014c"  # of a row from before the keys of later versions
 OTHER = {
     "dataset": "Cora",
     "split": "public",
@@ -26,6 +27,9 @@ OTHER = {
     "epochs": 7,
     "final": False,
     "device": "cuda",
+    "teacher": "weights",
+    "training": "finetune",
+    "teacher_model": "gcn",
 }
 
 
@@ -43,6 +47,9 @@ def row_of(config):
         "test_score": 0.5 if config.final else None,
         "max_epochs": config.epochs,
         "config_hash": config.config_hash(),
+        "teacher": config.teacher,
+        "training": config.training,
+        "teacher_model": config.teacher_model,
     }
 
 
@@ -140,4 +147,41 @@ def test_refusals(changes, text):
 def test_sparsifiers_are_the_public_ones():
     assert {"EffectiveResistance", "RandomEdge", "DSpar"} <= set(sparsifiers())
     assert all(sparsifier_class(name) is cls for name, cls in sparsifiers().items())
-    assert sparsifier_class("Dense") is None
+    assert method_class("Dense") is None
+    assert method_class("KEdge") is KEdge
+
+
+def test_younger_keys_leave_the_hashes_of_old_rows_alone():
+    assert Config("digits", "random-5-30", "gcn", "Dense", 0.0).config_hash() == HASH
+    row = row_of(BASE)
+    del row["training"], row["teacher_model"]
+    assert Config.from_row(row | {"teacher": "none"}) == BASE
+
+
+def test_a_teacher_is_used_for_as_little_as_a_method_needs():
+    methods = ["RandomEdge", "PredictionAgreement", "KEdge"]
+    found = configs(["digits"], ["gcn"], methods, [0.5])
+    assert [c.teacher for c in found] == ["none", "none", "edges", "edges", "none"]
+    found = configs(["digits"], ["gcn"], ["RandomEdge"], [0.5], teacher="weights")
+    assert [(c.method, c.model, c.teacher, c.teacher_model) for c in found] == [
+        ("Dense", "gcn", "none", None),
+        ("Dense", "gcn", "weights", None),
+        ("MLP", "mlp", "weights", "gcn"),
+        ("RandomEdge", "gcn", "weights", None),
+        ("MLP", "mlp", "none", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "text"),
+    [
+        ("PredictionAgreement", {"teacher": "none"}, "needs a trained model"),
+        ("KEdge", {"training": "joint"}, "with teacher none"),
+        ("RandomEdge", {"training": "joint"}, "got RandomEdge, teacher none"),
+        ("KEdge", {"teacher": "none", "training": "finetune"}, "scratch or joint"),
+        ("KEdge", {"training": "warm"}, r"scratch, finetune, joint \(got warm\)"),
+    ],
+)
+def test_ways_of_training_that_a_method_does_not_have(method, options, text):
+    with pytest.raises(ValueError, match=text):
+        configs(["digits"], ["gcn"], [method], [0.5], **options)

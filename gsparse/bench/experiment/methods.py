@@ -1,0 +1,93 @@
+"""Methods of the package by the names that rows have."""
+
+import inspect
+from typing import Any
+
+from gsparse import nn, transforms
+from gsparse.nn.learned_mask import LearnedMask
+from gsparse.transforms.base import EdgeSparsifier
+
+BASELINES = ("Dense", "MLP")
+"""No edge removed, and all of them."""
+
+
+def method_class(method: str) -> type[EdgeSparsifier] | type[LearnedMask] | None:
+    """The transform or learned mask of that name; None for the baselines.
+
+    Raises:
+        ValueError: No public method has this name; lists those that are there.
+    """
+    if method in BASELINES:
+        return None
+    found: dict[str, Any] = {**sparsifiers(), **learned_masks()}
+    if method not in found:
+        known = ", ".join(found)
+        raise ValueError(f"'method' must be one of {known} (got {method})")
+    return found[method]
+
+
+def sparsifier_class(method: str) -> type[EdgeSparsifier]:
+    """The transform of that name.
+
+    Raises:
+        ValueError: No public sparsifier has this name; lists those that are there.
+    """
+    found = sparsifiers()
+    if method not in found:
+        known = ", ".join(found)
+        raise ValueError(f"'method' must be one of {known} (got {method})")
+    return found[method]
+
+
+def make_sparsifier(method: str, **settings: Any) -> EdgeSparsifier:  # noqa: ANN401
+    """Build a sparsifier from the settings that are given and not None.
+
+    A ``seed`` is dropped where the method draws nothing at random.
+
+    Raises:
+        ValueError: Unknown method, or a setting it does not take.
+    """
+    cls = sparsifier_class(method)
+    takes = inspect.signature(cls).parameters.keys()
+    given = {key: value for key, value in settings.items() if value is not None}
+    unknown = given.keys() - takes - {"seed"}
+    if unknown:
+        raise ValueError(f"{method} does not take {', '.join(sorted(unknown))}")
+    return cls(**{key: value for key, value in given.items() if key in takes})
+
+
+def sparsifiers() -> dict[str, type[EdgeSparsifier]]:
+    """Every public edge sparsifier by name."""
+    public = {name: getattr(transforms, name) for name in transforms.__all__}
+    return {
+        name: thing
+        for name, thing in public.items()
+        if inspect.isclass(thing)
+        and issubclass(thing, EdgeSparsifier)
+        and not inspect.isabstract(thing)
+    }
+
+
+def learned_masks() -> dict[str, type[LearnedMask]]:
+    """Every public learned mask by name."""
+    public = {name: getattr(nn, name) for name in nn.__all__}
+    return {
+        name: thing
+        for name, thing in public.items()
+        if inspect.isclass(thing) and issubclass(thing, LearnedMask)
+    }
+
+
+def default_reweight(method: str, model: str) -> bool | None:
+    """Whether new weights are used: ``FastGAT``'s default for attention models.
+
+    Returns:
+        None for a method that makes no new weights.
+    """
+    cls = method_class(method)
+    own = inspect.signature(cls).parameters.get("reweight") if cls else None
+    if own is None:
+        return None
+    if model.startswith("gat"):
+        own = inspect.signature(nn.FastGAT).parameters["reweight"]
+    return bool(own.default)
