@@ -4,21 +4,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 from torch_geometric.nn import GCNConv, SAGEConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import is_torch_sparse_tensor
 
 from gsparse.kernels.spmm import SparseMatrix, spmm
-from gsparse.kernels.spmm_op import CsrPattern
 from gsparse.kernels.tensor_cache import TensorCache
-from gsparse.nn.weighted_sum import aggregate_weighted
+from gsparse.nn.weighted_sum import aggregate_normalised, aggregate_weighted
 
 # ruff: noqa: ANN401 (PyG's arguments are unions of tensors, pairs and adjacencies)
 
 _MATRICES: TensorCache[SparseMatrix] = TensorCache(max_entries=16)
-
-
-_PATTERNS: TensorCache[tuple[CsrPattern, Tensor]] = TensorCache(max_entries=16)
 
 
 def _serves(x: Any, edge_index: Any) -> bool:
@@ -30,19 +27,10 @@ def _serves(x: Any, edge_index: Any) -> bool:
     )
 
 
-def _learns(edge_weight: Tensor | None) -> bool:
-    """Whether the weights change from call to call and need a gradient."""
-    if edge_weight is None or not torch.is_grad_enabled():
-        return False
-    return edge_weight.requires_grad
-
-
-def sorted_pattern(ends: Tensor, num_nodes: int) -> tuple[CsrPattern, Tensor]:
-    """Where edges stand in a matrix of targets and sources, and which comes where."""
-    row, order = ends[1].sort(stable=True)
-    bounds = torch.arange(num_nodes + 1, device=row.device)
-    indptr = torch.searchsorted(row, bounds)
-    return CsrPattern.from_csr(indptr, ends[0][order], num_nodes), order
+def _changes(layer: Module, edge_weight: Tensor) -> bool:
+    """Whether the weights are new in every call, so that nothing is worth keeping."""
+    learned = torch.is_grad_enabled() and edge_weight.requires_grad
+    return learned or getattr(layer, "weights_change", False)
 
 
 class FastGCNConv(GCNConv):
@@ -78,9 +66,10 @@ class FastGCNConv(GCNConv):
         if not (self.normalize and _serves(x, edge_index)):
             return super().forward(x, edge_index, edge_weight)
         hidden = self.lin(x)
-        if _learns(edge_weight):
-            matrix = self._learned_matrix(edge_index, edge_weight, hidden)
-            out = spmm(matrix, hidden)
+        if edge_weight is not None and _changes(self, edge_weight):
+            ends = edge_index if self.flow == "source_to_target" else edge_index.flip(0)
+            loop = (2.0 if self.improved else 1.0) if self.add_self_loops else None
+            out = aggregate_normalised(hidden, ends, edge_weight, loop)
             return out if self.bias is None else out + self.bias
         matrix = _MATRICES.get(
             (edge_index, edge_weight),
@@ -99,37 +88,20 @@ class FastGCNConv(GCNConv):
     def _matrix(
         self, edge_index: Tensor, edge_weight: Tensor | None, like: Tensor
     ) -> SparseMatrix:
-        ends, weight = self._normalised(edge_index, edge_weight, like)
         n = like.size(0)
-        return SparseMatrix.from_entries(ends[1], ends[0], weight, (n, n))
-
-    def _learned_matrix(
-        self, edge_index: Tensor, edge_weight: Tensor | None, like: Tensor
-    ) -> SparseMatrix:
-        """The entries stand where they stood before; their values are new."""
-        ends, weight = self._normalised(edge_index, edge_weight, like)
-        pattern, order = _PATTERNS.get(
-            (edge_index,),
-            (like.size(0), self.add_self_loops, self.flow),
-            lambda: sorted_pattern(ends, like.size(0)),
-        )
-        return SparseMatrix(pattern, weight[order])
-
-    def _normalised(
-        self, edge_index: Tensor, edge_weight: Tensor | None, like: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Sources and targets, self-loops included, and normalised weights."""
         ends, weight = gcn_norm(
             edge_index.as_subclass(Tensor),
             edge_weight,
-            like.size(0),
+            n,
             self.improved,
             self.add_self_loops,
             self.flow,
             like.dtype,
         )
         ends = ends if self.flow == "source_to_target" else ends.flip(0)
-        return ends, weight.to(like.dtype)
+        return SparseMatrix.from_entries(
+            ends[1], ends[0], weight.to(like.dtype), (n, n)
+        )
 
 
 class FastSAGEConv(SAGEConv):
@@ -171,7 +143,7 @@ class FastSAGEConv(SAGEConv):
                 )
             return super().forward(x, edge_index, size)
         hidden = torch.nn.functional.linear(x, self.lin_l.weight)
-        if edge_weight is not None and _learns(edge_weight):
+        if edge_weight is not None and _changes(self, edge_weight):
             ends = edge_index if self.flow == "source_to_target" else edge_index.flip(0)
             out = aggregate_weighted(hidden, ends, edge_weight, len(hidden), "mean")
         else:

@@ -114,7 +114,7 @@ class KEdge(LearnedMask):
         in_channels: int,
         sparsity: float | None = None,
         penalty: float | None = None,
-        hidden_channels: int = 32,
+        hidden_channels: int = 8,
         scope: Scope = "shared",
         symmetric: bool = True,
         seed: int | None = None,

@@ -136,9 +136,10 @@ def _forward_of(
         layer = twin(layer, WeightedTransformerConv)
         return WeightedTransformerConv.forward.__get__(layer)
     if kind in (GCNConv, FastGCNConv):
-        layer = twin(layer, FastGCNConv)
+        layer = twin(layer, FastGCNConv, weights_change=True)
         return FastGCNConv.forward.__get__(layer)
     if kind is FastSAGEConv and layer.aggr == "mean" and not layer.project:
+        layer = twin(layer, FastSAGEConv, weights_change=True)
         return FastSAGEConv.forward.__get__(layer)
     return _summed_forward(layer) if kind in _SUMMED else _uncached_forward(layer)
 

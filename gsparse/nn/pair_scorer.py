@@ -9,19 +9,19 @@ from torch.nn import Linear, Module, Parameter, init
 
 from gsparse.edges import undirected_pairs
 from gsparse.kernels.spmm_op import CsrPattern, sddmm
-from gsparse.nn.fast_gcn_conv import sorted_pattern
 
 
 class EdgeGroups(NamedTuple):
     """The edges of a graph that share one fate, and where their entries are.
 
     Shapes:
-        - **row, col, order:** :math:`(M,)`; **group:** :math:`(E,)`, -1 for self-loops
+        - **row, col, order:** :math:`(M,)`
+        - **place:** :math:`(E,)`; M, one behind the last group, for self-loops
     """
 
     row: Tensor
     col: Tensor
-    group: Tensor
+    place: Tensor
     pattern: CsrPattern
     order: Tensor
     """Group of each entry of the pattern."""
@@ -34,7 +34,7 @@ class EdgeGroups(NamedTuple):
     def spread(self, values: Tensor, fill: float = 1.0) -> Tensor:
         """Hand a value per group to its entries; self-loops get ``fill``."""
         padded = torch.cat([values, values.new_full((1,), fill)])
-        return padded[self.group]
+        return padded.index_select(0, self.place)
 
 
 def edge_groups(edge_index: Tensor, num_nodes: int, symmetric: bool) -> EdgeGroups:
@@ -55,8 +55,17 @@ def edge_groups(edge_index: Tensor, num_nodes: int, symmetric: bool) -> EdgeGrou
         real = edge_index[0] != edge_index[1]
         row, col = edge_index[:, real]
         group = torch.where(real, real.cumsum(0) - 1, -1)
-    pattern, order = sorted_pattern(torch.stack([col, row]), num_nodes)
-    return EdgeGroups(row, col, group, pattern, order)
+    pattern, order = _sorted_pattern(torch.stack([col, row]), num_nodes)
+    place = torch.where(group < 0, row.numel(), group)
+    return EdgeGroups(row, col, place, pattern, order)
+
+
+def _sorted_pattern(ends: Tensor, num_nodes: int) -> tuple[CsrPattern, Tensor]:
+    """Where edges stand in a matrix of targets and sources, and which comes where."""
+    row, order = ends[1].sort(stable=True)
+    bounds = torch.arange(num_nodes + 1, device=row.device)
+    indptr = torch.searchsorted(row, bounds)
+    return CsrPattern.from_csr(indptr, ends[0][order], num_nodes), order
 
 
 class PairScorer(Module):
@@ -115,4 +124,5 @@ class PairScorer(Module):
         in_order = torch.empty_like(product).index_copy(0, groups.order, product)
         own = hidden @ self.ends.flatten(0, 1).t()
         left, right = own.chunk(2, 1) if self.ends.size(0) == 2 else (own, own)
-        return in_order + left[groups.row] + right[groups.col] + self.bias
+        ends = left.index_select(0, groups.row) + right.index_select(0, groups.col)
+        return in_order + ends + self.bias

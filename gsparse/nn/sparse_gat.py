@@ -64,7 +64,7 @@ class SparseGAT(LearnedMask):
         in_channels: int,
         sparsity: float | None = None,
         penalty: float | None = None,
-        hidden_channels: int = 32,
+        hidden_channels: int = 8,
         seed: int | None = None,
         attention: Attention = "fused",
     ) -> None:
@@ -79,6 +79,7 @@ class SparseGAT(LearnedMask):
     def gates(self, x: Tensor, groups: EdgeGroups) -> list[Gate]:
         """One gate an edge, from the features of its end points."""
         own = self.lin(x) @ self.ends
-        logits = own[groups.row] + own[groups.col] + self.bias
+        ends = own.index_select(0, groups.row) + own.index_select(0, groups.col)
+        logits = ends + self.bias
         variable = HardConcrete(logits, TEMPERATURE, LOW, HIGH, validate_args=False)
         return [Gate(variable.logits + SHIFT, variable)]

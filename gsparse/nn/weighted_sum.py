@@ -5,6 +5,7 @@ from torch import Tensor
 
 from gsparse.kernels import graph_of
 from gsparse.kernels.spmm_op import spmm_values
+from gsparse.kernels.tensor_cache import TensorCache
 
 AGGREGATIONS = ("sum", "add", "mean", "max")
 
@@ -55,10 +56,65 @@ def aggregate_weighted(
     return total / torch.where(count == 0, 1, count).unsqueeze(-1)
 
 
+def aggregate_normalised(
+    x: Tensor, edge_index: Tensor, weight: Tensor, loop_weight: float | None
+) -> Tensor:
+    r""":math:`D^{-1/2} (A + c I) D^{-1/2} x` of weighted edges, GCN's aggregation.
+
+    :math:`D` holds the weighted in-degrees, self-loops included. A node that has a
+    self-loop keeps its weight in place of :math:`c`. Nothing but the weights has the
+    size of the edges.
+
+    Args:
+        x: Rows of the nodes.
+        edge_index: Sources and targets.
+        weight: Non-negative, one an edge; may need a gradient.
+        loop_weight: :math:`c`; None for no self-loops but those that are there.
+
+    Shapes:
+        - **x**, **output:** :math:`(N, C)`
+        - **edge_index:** :math:`(2, E)`; **weight:** :math:`(E,)`
+    """
+    n = x.size(0)
+    graph = graph_of(edge_index, n, "keep")
+    weight = weight.to(x.dtype)
+    if loop_weight is not None:
+        missing, counts = _LOOPS.get((edge_index,), n, lambda: _loops(edge_index, n))
+        weight = weight if counts is None else weight * counts
+        added = missing.to(x.dtype).unsqueeze(1) * loop_weight
+    values = weight.index_select(0, graph.edge_id.long())
+    degree = spmm_values(graph, values, x.new_ones(n, 1))
+    if loop_weight is not None:
+        degree = degree + added
+    scale = torch.where(degree > 0, degree, 1).rsqrt() * (degree > 0)
+    x = scale * x
+    out = spmm_values(graph, values, x)
+    return scale * (out if loop_weight is None else out + added * x)
+
+
+_LOOPS: TensorCache[tuple[Tensor, Tensor | None]] = TensorCache(max_entries=16)
+
+
+def _loops(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tensor | None]:
+    """Which nodes have no self-loop; and, where a node has several, which entries
+    count: of its loops the last, as in PyG.
+    """
+    row, col = edge_index.as_subclass(Tensor)
+    place = (row == col).nonzero().view(-1)
+    last = torch.full((num_nodes,), -1, device=row.device)
+    last = last.scatter_reduce(0, row[place], place, "amax")
+    several = place[last[row[place]] != place]
+    if not several.numel():
+        return last < 0, None
+    return last < 0, torch.ones_like(row, dtype=torch.bool).index_fill(
+        0, several, False
+    )
+
+
 def _sum(x: Tensor, edge_index: Tensor, weight: Tensor, num_targets: int) -> Tensor:
     if x.size(0) == num_targets:
         graph = graph_of(edge_index, num_targets, "keep")
-        return spmm_values(graph, weight[graph.edge_id.long()], x)
+        return spmm_values(graph, weight.index_select(0, graph.edge_id.long()), x)
     message = weight.unsqueeze(-1) * x[edge_index[0]]
     return x.new_zeros(num_targets, x.size(1)).index_add(0, edge_index[1], message)
 
