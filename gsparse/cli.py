@@ -108,7 +108,7 @@ def bench(
         str, typer.Option(help="The method's new edge weights: use, ignore or auto.")
     ] = "auto",
     training: Annotated[
-        str, typer.Option(help="Weights: scratch, finetune (dense ones), joint.")
+        str, typer.Option(help="Weights: scratch, finetune, joint; with commas.")
     ] = "scratch",
     teacher: Annotated[
         str, typer.Option(help="Dense model used for: none, edges, weights, auto.")
@@ -162,7 +162,7 @@ def bench(
         device=device,
         table=table,
         teacher=parse_choice("teacher", teacher, TEACHERS),
-        training=training,  # type: ignore[arg-type]  # checked there
+        trainings=training.split(","),  # type: ignore[arg-type]  # checked there
     )
     grid, path = tasks(cells, parse_seeds(seeds)), out / f"{table}.jsonl"
     _set_threads(threads)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from typing import Literal, get_args
 
 from gsparse.bench.experiment.methods import (
@@ -128,7 +129,7 @@ def configs(
     device: str = "cpu",
     table: str = "bench",
     teacher: Teacher | None = None,
-    training: Training = "scratch",
+    trainings: Sequence[Training] = ("scratch",),
 ) -> list[Config]:
     """The grid of configurations, with the Dense and MLP rows always in it.
 
@@ -149,7 +150,7 @@ def configs(
         table: Name of the table.
         teacher: What the dense model is used for; None for as little as each method
             needs. ``"none"`` learns masks end to end from the labels alone.
-        training: Where the weights come from.
+        trainings: Where the weights come from.
 
     Raises:
         ValueError: An unknown name, a sparsity outside [0, 1), or a way of training
@@ -175,7 +176,7 @@ def configs(
                     replace(dense, teacher=teacher),
                     replace(mlp, teacher=teacher, teacher_model=model),
                 ]
-            for method in methods:
+            for method, training in product(methods, trainings):
                 base = replace(
                     dense,
                     method=method,

@@ -176,10 +176,10 @@ def test_a_teacher_is_used_for_as_little_as_a_method_needs():
     ("method", "options", "text"),
     [
         ("PredictionAgreement", {"teacher": "none"}, "needs a trained model"),
-        ("KEdge", {"training": "joint"}, "with teacher none"),
-        ("RandomEdge", {"training": "joint"}, "got RandomEdge, teacher none"),
-        ("KEdge", {"teacher": "none", "training": "finetune"}, "scratch or joint"),
-        ("KEdge", {"training": "warm"}, r"scratch, finetune, joint \(got warm\)"),
+        ("KEdge", {"trainings": ["joint"]}, "with teacher none"),
+        ("RandomEdge", {"trainings": ["joint"]}, "got RandomEdge, teacher none"),
+        ("KEdge", {"teacher": "none", "trainings": ["finetune"]}, "scratch or joint"),
+        ("KEdge", {"trainings": ["warm"]}, r"scratch, finetune, joint \(got warm\)"),
     ],
 )
 def test_ways_of_training_that_a_method_does_not_have(method, options, text):
