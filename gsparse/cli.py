@@ -179,7 +179,9 @@ def bench(
 
 
 def reproduce(
-    name: Annotated[str, typer.Argument(help="A paper: fastgat.")],
+    name: Annotated[
+        str, typer.Argument(help="fastgat, kedge-pubmed, kedge-citation.")
+    ],
     full: Annotated[
         bool, typer.Option("--full/--quick", help="All graphs and seeds, or few.")
     ] = False,

@@ -22,7 +22,7 @@ ALSO_FORBIDDEN = {"data": {"kernels"}}  # numba stays out of the loaders
 ONLY_IN = {
     "numba": {"kernels"},
     "triton": {"kernels"},
-    "scipy": {"linalg", "metrics", "data", "nn", "transforms"},
+    "scipy": {"bench", "data", "linalg", "metrics", "nn", "transforms"},
     "sklearn": {"data", "bench"},
     "networkit": {"bench"},
     "typer": {"cli"},

@@ -18,7 +18,8 @@ class Finding:
         claim: What is claimed.
         wanted: What the paper says, or our target, as a number.
         ours: What we found.
-        std: Standard deviation over seeds, where there are some.
+        spread: What stands behind ±: the standard deviation over seeds, or half of a
+            95 % interval where the claim says so.
         holds: Whether ours is as good.
         source: ``"paper"``, or ``"target"`` for what is asked for here and not there.
         unit: Written behind the numbers.
@@ -29,7 +30,7 @@ class Finding:
     wanted: float
     ours: float
     holds: bool
-    std: float | None = None
+    spread: float | None = None
     source: str = "paper"
     unit: str = ""
 
@@ -48,7 +49,7 @@ def format_findings(findings: Sequence[Finding]) -> str:
     titles = ("graph", "claim", "wanted", "ours", "diff", "verdict")
     lines = ["{:12}{:30}{:>7}{:>13}{:>8}  {}".format(*titles)]
     for it in findings:
-        spread = "" if it.std is None else f" ± {it.std:.1f}"
+        spread = "" if it.spread is None else f" ± {it.spread:.1f}"
         mark = "" if it.source == "paper" else "*"
         lines.append(
             f"{it.dataset:12}{it.claim:30}{f'{it.wanted:g}{it.unit}{mark}':>7}"

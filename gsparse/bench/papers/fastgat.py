@@ -92,9 +92,9 @@ def _accuracy(name: str, rows: Sequence[Row]) -> Finding:
             scores.setdefault(row["method"], {})[row["seed"]] = row["test_score"]
     dense, sparse = scores["Dense"], scores["EffectiveResistance"]
     lost = [100 * (dense[seed] - sparse[seed]) for seed in dense]
-    mean, std = fmean(lost), stdev(lost) if len(lost) > 1 else None
+    mean, spread = fmean(lost), stdev(lost) if len(lost) > 1 else None
     holds, claim = mean <= MOST_LOST, "points of score lost"
-    return Finding(name, claim, MOST_LOST, mean, holds, std, source="target")
+    return Finding(name, claim, MOST_LOST, mean, holds, spread, source="target")
 
 
 def _ladder(name: str, out: Path, root: Path | None) -> list[Row]:
