@@ -179,9 +179,7 @@ def bench(
 
 
 def reproduce(
-    name: Annotated[
-        str, typer.Argument(help="fastgat, kedge-pubmed, kedge-citation.")
-    ],
+    name: Annotated[str, typer.Argument(help="fastgat, kedge-pubmed, kedge-citation.")],
     full: Annotated[
         bool, typer.Option("--full/--quick", help="All graphs and seeds, or few.")
     ] = False,

@@ -1,0 +1,50 @@
+"""Draw which edges of Zachary's karate club a GCN needs to tell the two sides apart."""
+
+import sys
+
+import networkx as nx
+import torch
+from torch_geometric.data import Data
+from torch_geometric.utils import from_networkx
+
+from gsparse.nn import KEdge
+from gsparse.train import GCN, FitConfig, class_scores, fit, fit_mask
+
+club = nx.karate_club_graph()
+edge_index = from_networkx(nx.Graph(club.edges)).edge_index
+side = torch.tensor([club.nodes[i]["club"] != "Mr. Hi" for i in club]).long()
+known = torch.zeros(34, dtype=torch.bool)
+known[[0, 33]] = True  # the instructor and the president, nobody else
+data = Data(torch.eye(34), edge_index, y=side, train_mask=known, val_mask=known)
+
+torch.manual_seed(3)
+model = GCN(34, 16, 2, dropout=0.2)
+fit(model, data, config=FitConfig(epochs=100))
+mask = KEdge(model, 34, sparsity=0.6, seed=3, edge_index=edge_index)
+fit_mask(mask, data, config=FitConfig(lr=0.05, weight_decay=0.0, epochs=400))
+
+cut = mask.sparsify(data)
+kept = {tuple(sorted(edge)) for edge in cut.edge_index.t().tolist()}
+same = class_scores(model, cut).argmax(1) == class_scores(model, data).argmax(1)
+print(
+    f"{len(kept)} of {club.number_of_edges()} edges; {int(same.sum())} of 34 the same"
+)
+
+try:
+    from matplotlib import pyplot
+except ModuleNotFoundError:
+    sys.exit("no picture: pip install matplotlib")
+
+place = nx.spring_layout(nx.Graph(club.edges), seed=5, iterations=200)
+gone = [edge for edge in club.edges if tuple(sorted(edge)) not in kept]
+figure, axes = pyplot.subplots(figsize=(7, 5))
+nx.draw_networkx_edges(club, place, gone, edge_color="#cccccc", style=":", ax=axes)
+nx.draw_networkx_edges(club, place, list(kept), width=1.8, ax=axes)
+colours = ["#e69f00" if s else "#56b4e9" for s in side.tolist()]
+nx.draw_networkx_nodes(
+    club, place, node_color=colours, node_size=260, edgecolors="black", ax=axes
+)
+nx.draw_networkx_labels(club, place, font_size=8, ax=axes)
+axes.set_axis_off()
+figure.tight_layout()
+figure.savefig("kept.png", dpi=110)
