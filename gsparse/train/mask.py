@@ -1,8 +1,10 @@
 """Learn an edge mask that keeps the predictions of a trained model."""
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
@@ -28,8 +30,10 @@ def fit_mask(
 
     The weights of ``mask.model``, which has to be trained, rest. The gates are fitted
     to its class at every node, labelled or not, and to the labels of the training
-    nodes: a trained model helps to choose edges and enters no weight. Afterwards the
-    weights may be fine-tuned on the labels: ``fit(mask.model, mask.sparsify(data))``.
+    nodes: a trained model helps to choose edges and enters no weight. They end as they
+    were in the epoch in which most nodes of the cut graph kept their class; validation
+    labels are not looked at. Afterwards the weights may be fine-tuned on the labels:
+    ``fit(mask.model, mask.sparsify(data))``.
 
     Such a mask belongs to this model: it keeps the edges that these weights need, and
     not all that a fresh model would. It says where edges change predictions, not where
@@ -37,11 +41,14 @@ def fit_mask(
 
     Args:
         mask: A learned mask round a trained model.
-        data: The graph with ``x``, ``y``, ``train_mask`` and ``val_mask``.
+        data: The graph with ``x``, ``y`` and ``train_mask``.
         scores: Class scores to keep; ``None`` for those of ``mask.model``.
         config: How the gates are fitted.
         seed: Seed of everything random in here.
         callback: As for :func:`~gsparse.train.fit`.
+
+    Returns:
+        The history; ``val_score`` is the share of all nodes that keep their class.
 
     Shapes:
         - **scores:** :math:`(N, C)`
@@ -60,12 +67,16 @@ def fit_mask(
     """
     if scores is None:
         scores = class_scores(mask.model, data)
+    wanted = copy.copy(data)
+    wanted.y = scores.argmax(1)
+    wanted.val_mask = torch.ones_like(wanted.y, dtype=torch.bool)
     with _resting(mask.model):
         return fit(
             mask,
             data,
             config=config,
             seed=seed,
+            eval_data=wanted,
             callback=callback,
             distill=Distillation(scores, hard=True),
         )

@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import torch
 
 from gsparse.data import planted_partition, split
@@ -33,6 +34,8 @@ def test_predictions_survive_better_than_on_random_edges():
     def kept(cut):
         return (class_scores(model, cut).argmax(1) == wanted).double().mean()
 
+    assert float(kept(mask.sparsify(data))) == pytest.approx(history.val_score)
+
     random = kept(RandomEdge(0.8, seed=3)(data))
     assert kept(mask.sparsify(data)) > random + 0.5 * (1 - random)
 
@@ -44,3 +47,15 @@ def test_scores_of_another_model_can_be_kept():
     before = copy.deepcopy(mask.scorer.state_dict())
     fit_mask(mask, data, scores=wanted, config=FitConfig(0.05, 0.0, epochs=3))
     assert not torch.equal(mask.scorer.bias, before["bias"])
+
+
+def test_validation_labels_are_not_looked_at():
+    data, model = trained()
+    found = []
+    for wrong in (False, True):
+        if wrong:
+            data.y = torch.where(data.train_mask, data.y, (data.y + 1) % 3)
+        mask = KEdge(model, data.num_features, 0.8, seed=3, edge_index=data.edge_index)
+        fit_mask(mask, data, config=FitConfig(0.05, 0.0, epochs=15))
+        found.append(mask.edge_probability(data))
+    assert torch.equal(*found)

@@ -44,7 +44,6 @@ def fit_learned(
         history = fit(mask, data, config=settings, seed=seed)
     else:
         settings = within(MASK_FIT, config.epochs)
-        settings = replace(settings, metric=chosen.fit.metric)
         history = fit_mask(mask, data, config=settings, seed=seed)
     cut = mask.eval().sparsify(data)
     assert isinstance(cut, Data)

@@ -91,6 +91,8 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
         facts["reweight"] = config.reweight
     if mask is not None:
         facts["mask_epoch_seconds"] = mask.history.epoch_seconds
+        if config.teacher != "none":
+            facts["predictions_kept"] = mask.history.val_score
     facts |= {k: v for k in LATER if (v := getattr(config, k)) != LATER[k]}
     return Trial(model, fit_data, test_data, chosen, settings, facts, distill, trained)
 
