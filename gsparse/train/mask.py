@@ -22,6 +22,7 @@ def fit_mask(
     data: Data,
     *,
     scores: Tensor | None = None,
+    hard: bool = True,
     config: FitConfig = MASK_FIT,
     seed: int = 0,
     callback: Callable[[int, float, float], None] | None = None,
@@ -43,7 +44,9 @@ def fit_mask(
         mask: A learned mask round a trained model.
         data: The graph with ``x``, ``y`` and ``train_mask``.
         scores: Class scores to keep; ``None`` for those of ``mask.model``.
-        config: How the gates are fitted.
+        hard: Keep the likeliest class. ``False`` keeps the probabilities, for metrics
+            of ranking such as ROC-AUC.
+        config: How the gates are fitted; its metric chooses the epoch.
         seed: Seed of everything random in here.
         callback: As for :func:`~gsparse.train.fit`.
 
@@ -78,7 +81,7 @@ def fit_mask(
             seed=seed,
             eval_data=wanted,
             callback=callback,
-            distill=Distillation(scores, hard=True),
+            distill=Distillation(scores, hard=hard),
         )
 
 

@@ -44,7 +44,9 @@ def fit_learned(
         history = fit(mask, data, config=settings, seed=seed)
     else:
         settings = within(MASK_FIT, config.epochs)
-        history = fit_mask(mask, data, config=settings, seed=seed)
+        settings = replace(settings, metric=chosen.fit.metric)
+        hard = chosen.fit.metric == "accuracy"
+        history = fit_mask(mask, data, hard=hard, config=settings, seed=seed)
     cut = mask.eval().sparsify(data)
     assert isinstance(cut, Data)
     return FittedMask(mask, history, cut, perf_counter() - start)
