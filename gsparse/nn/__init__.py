@@ -9,6 +9,7 @@ from gsparse.nn.hard_concrete import HardConcrete
 from gsparse.nn.hard_kumaraswamy import HardKumaraswamy
 from gsparse.nn.kedge import KEdge
 from gsparse.nn.masking import edge_weights
+from gsparse.nn.neural_sparse import NeuralSparse
 from gsparse.nn.sparse_gat import SparseGAT
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "HardConcrete",
     "HardKumaraswamy",
     "KEdge",
+    "NeuralSparse",
     "SparseGAT",
     "accelerate",
     "edge_weights",

@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -28,11 +28,24 @@ OPEN = 2.0
 STIFFNESS, DUAL_RATE, RAMP = 50.0, 0.02, 200
 
 
-class Gate(NamedTuple):
-    """The variables of all edges in a layer, with log P(z != 0) / P(z = 0)."""
+class Drawn(Protocol):
+    """Weights of edges that are drawn in training."""
 
-    log_odds: Tensor
-    variable: Rectified
+    @property
+    def expected_l0(self) -> Tensor:
+        """Probability that a weight is not 0."""
+
+    def rsample(self) -> Tensor:
+        """Weights in [0, 1], differentiable in what they are computed from."""
+
+
+class Gate(NamedTuple):
+    """What is drawn for the edges in training, and what ranks them in evaluation."""
+
+    rank: Tensor
+    """Larger stays; of gates, log P(z != 0) / P(z = 0)."""
+
+    variable: Drawn
 
 
 class LearnedMask(Module):
@@ -123,7 +136,7 @@ class LearnedMask(Module):
             self._density = torch.stack(opened).mean()
             values = [gate.variable.rsample() for gate in gates]
         else:
-            values = [self._keep(gate).to(gate.log_odds.dtype) for gate in gates]
+            values = [self._keep(gate, groups).to(gate.rank.dtype) for gate in gates]
         masks = [groups.spread(value) for value in values]
         named = dict(zip(self.names, masks, strict=True))
         weight = masks[0] if self.scope == "shared" else named
@@ -172,7 +185,7 @@ class LearnedMask(Module):
         """
         groups, gates = self._of(data)
         cuts = [
-            apply_edge_mask(data, groups.spread(self._keep(gate)).bool())
+            apply_edge_mask(data, groups.spread(self._keep(gate, groups)).bool())
             for gate in gates
         ]
         return cuts[0] if self.scope == "shared" else cuts
@@ -193,10 +206,11 @@ class LearnedMask(Module):
         """Refuse a graph that the gates are not for; any is fine here."""
         return groups
 
-    def _keep(self, gate: Gate) -> Tensor:
+    def _keep(self, gate: Gate, groups: EdgeGroups) -> Tensor:
         """Which edges stay, as a bool for each group."""
         if self.sparsity is not None:
-            return keep_top(gate.log_odds.detach(), self.sparsity)
+            return keep_top(gate.rank.detach(), self.sparsity, groups.tie)
+        assert isinstance(gate.variable, Rectified)  # others take no penalty
         zero, one = gate.variable.prob_zero, gate.variable.prob_one
         return (zero <= one) | (zero <= 1 - zero - one)
 

@@ -7,15 +7,17 @@ import torch
 from torch import Tensor
 from torch.nn import Linear, Module, Parameter, init
 
-from gsparse.edges import undirected_pairs
+from gsparse.edges import Pairs, pair_uniform, undirected_pairs
 from gsparse.kernels.spmm_op import CsrPattern, sddmm
+
+TIES = 31337  # stream that decides between equal ranks
 
 
 class EdgeGroups(NamedTuple):
     """The edges of a graph that share one fate, and where their entries are.
 
     Shapes:
-        - **row, col, order:** :math:`(M,)`
+        - **row, col, order, tie:** :math:`(M,)`
         - **place:** :math:`(E,)`; M, one behind the last group, for self-loops
     """
 
@@ -25,6 +27,9 @@ class EdgeGroups(NamedTuple):
     pattern: CsrPattern
     order: Tensor
     """Group of each entry of the pattern."""
+
+    tie: Tensor
+    """Decides between groups of equal rank: a hash of the end points."""
 
     @property
     def num_groups(self) -> int:
@@ -51,13 +56,15 @@ def edge_groups(edge_index: Tensor, num_nodes: int, symmetric: bool) -> EdgeGrou
     if symmetric:
         pairs = undirected_pairs(edge_index, num_nodes)
         row, col, group = pairs.row, pairs.col, pairs.pair
+        tie = pair_uniform(pairs, TIES)
     else:
         real = edge_index[0] != edge_index[1]
         row, col = edge_index[:, real]
         group = torch.where(real, real.cumsum(0) - 1, -1)
+        tie = pair_uniform(Pairs(row, col, group, num_nodes), TIES)
     pattern, order = _sorted_pattern(torch.stack([col, row]), num_nodes)
     place = torch.where(group < 0, row.numel(), group)
-    return EdgeGroups(row, col, place, pattern, order)
+    return EdgeGroups(row, col, place, pattern, order, tie)
 
 
 def _sorted_pattern(ends: Tensor, num_nodes: int) -> tuple[CsrPattern, Tensor]:

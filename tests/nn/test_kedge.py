@@ -176,11 +176,11 @@ def test_a_gate_is_open_with_the_log_odds_of_its_score():
     for shape in (-3.0, 0.0, 3.0):
         found = gate(score, torch.full_like(score, shape))
         opened = found.variable.expected_l0
-        torch.testing.assert_close(opened, torch.sigmoid(found.log_odds))
+        torch.testing.assert_close(opened, torch.sigmoid(found.rank))
         draws = found.variable.rsample((40_000,), torch.Generator().manual_seed(5))
         share = (draws > 0).double().mean(0)
         assert (share - opened).abs().max() < 0.012
-    assert (found.log_odds - score).abs().max() < 0.7  # bounded, but softly
+    assert (found.rank - score).abs().max() < 0.7  # bounded, but softly
 
 
 def test_gates_far_from_even_odds_still_learn():
