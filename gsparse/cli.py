@@ -279,7 +279,7 @@ def report(
 def methods(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the sparsifiers."""
+    """List the methods."""
     from gsparse.bench.catalogue import method_records
     from gsparse.bench.tables.table import columns
 

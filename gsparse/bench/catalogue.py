@@ -4,17 +4,17 @@ import inspect
 import re
 from typing import Any
 
-from gsparse.bench.experiment.methods import learned_masks, sparsifiers
+from gsparse.bench.experiment.methods import methods
 from gsparse.data import card, names
 
 LINK = re.compile(r"`(.+?) <.+?>`_+")
 
 
 def method_records() -> list[dict[str, Any]]:
-    """Every sparsifier and learned mask with the first sentence of its docstring."""
+    """Every method with the first sentence of its docstring."""
     return [
         {"name": name, "what": _first_sentence(inspect.getdoc(cls) or "")}
-        for name, cls in (*sparsifiers().items(), *learned_masks().items())
+        for name, cls in methods().items()
     ]
 
 

@@ -1,6 +1,7 @@
 """Standard models, sparse features and the fit loop."""
 
 from gsparse.train.distill import Distillation
+from gsparse.train.edge_lottery import EdgeLottery
 from gsparse.train.features import SparseFeatures, sparse_features
 from gsparse.train.fit import (
     FitConfig,
@@ -21,6 +22,7 @@ __all__ = [
     "MLP",
     "SAGE",
     "Distillation",
+    "EdgeLottery",
     "FitConfig",
     "History",
     "Recipe",

@@ -11,8 +11,10 @@ from torch_geometric.data import Data
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.methods import learned_masks
 from gsparse.nn.learned_mask import LearnedMask
-from gsparse.train import FitConfig, History, fit, fit_mask, recipe
+from gsparse.train import EdgeLottery, FitConfig, History, fit, fit_mask, recipe
 from gsparse.train.mask import MASK_FIT
+
+ROUND = 200  # epochs of a round of the lottery, as in its paper
 
 
 class FittedMask(NamedTuple):
@@ -50,6 +52,14 @@ def fit_learned(
     cut = mask.eval().sparsify(data)
     assert isinstance(cut, Data)
     return FittedMask(mask, history, cut, perf_counter() - start)
+
+
+def draw_ticket(config: Config, seed: int, data: Data) -> Data:
+    """What an edge lottery leaves, with the recipe's model and settings."""
+    chosen = recipe(config.dataset, config.model)
+    settings = within(chosen.fit, min(config.epochs or ROUND, ROUND))
+    lottery = EdgeLottery(config.sparsity, config=settings)
+    return lottery(chosen.build(data, seed), data, seed)
 
 
 def within(settings: FitConfig, epochs: int | None) -> FitConfig:

@@ -5,21 +5,24 @@ from typing import Any
 
 from gsparse import nn, transforms
 from gsparse.nn.learned_mask import LearnedMask
+from gsparse.train import EdgeLottery
 from gsparse.transforms.base import EdgeSparsifier
 
 BASELINES = ("Dense", "MLP")
 """No edge removed, and all of them."""
 
 
-def method_class(method: str) -> type[EdgeSparsifier] | type[LearnedMask] | None:
-    """The transform or learned mask of that name; None for the baselines.
+def method_class(
+    method: str,
+) -> type[EdgeSparsifier] | type[LearnedMask] | type[EdgeLottery] | None:
+    """The transform, learned mask or lottery of that name; None for the baselines.
 
     Raises:
         ValueError: No public method has this name; lists those that are there.
     """
     if method in BASELINES:
         return None
-    found: dict[str, Any] = {**sparsifiers(), **learned_masks()}
+    found = methods()
     if method not in found:
         known = ", ".join(found)
         raise ValueError(f"'method' must be one of {known} (got {method})")
@@ -54,6 +57,11 @@ def make_sparsifier(method: str, **settings: Any) -> EdgeSparsifier:  # noqa: AN
     if unknown:
         raise ValueError(f"{method} does not take {', '.join(sorted(unknown))}")
     return cls(**{key: value for key, value in given.items() if key in takes})
+
+
+def methods() -> dict[str, Any]:
+    """Every public method by name: sparsifiers, learned masks, the lottery."""
+    return {**sparsifiers(), **learned_masks(), "EdgeLottery": EdgeLottery}
 
 
 def sparsifiers() -> dict[str, type[EdgeSparsifier]]:

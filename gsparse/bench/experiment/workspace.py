@@ -16,7 +16,12 @@ from torch_geometric.data import Data
 
 from gsparse.bench.experiment.config import INDUCTIVE, Config
 from gsparse.bench.experiment.facts import fingerprint
-from gsparse.bench.experiment.masks import FittedMask, fit_learned, within
+from gsparse.bench.experiment.masks import (
+    FittedMask,
+    draw_ticket,
+    fit_learned,
+    within,
+)
 from gsparse.bench.experiment.methods import (
     BASELINES,
     learned_masks,
@@ -133,6 +138,11 @@ class Workspace:
         if config.method in learned_masks():
             mask = self._mask(config, seed, graphs)
             return Sparsified(mask.cut, mask.cut, mask.seconds, mask=mask)
+        if config.method == "EdgeLottery":
+            self._refuse_two_graphs(config, graphs)
+            start = perf_counter()
+            cut = draw_ticket(config, seed, graphs.fit)
+            return Sparsified(cut, cut, perf_counter() - start)
         if config.method == "PredictionAgreement":
             graphs = self._with_predictions(config, seed, graphs)
         transform = make_sparsifier(
@@ -183,13 +193,16 @@ class Workspace:
                 found[id(data)].pred = class_scores(model, data).softmax(1)
         return graphs._replace(fit=found[id(graphs.fit)], test=found[id(graphs.test)])
 
-    def _mask(self, config: Config, seed: int, graphs: Graphs) -> FittedMask:
-        """A mask fitted to the graph; the same for all weights that it serves."""
+    def _refuse_two_graphs(self, config: Config, graphs: Graphs) -> None:
         if graphs.fit is not graphs.test:
             raise ValueError(
                 f"{config.method} learns a mask of one graph (got split "
                 f"{config.split}, which has two)"
             )
+
+    def _mask(self, config: Config, seed: int, graphs: Graphs) -> FittedMask:
+        """A mask fitted to the graph; the same for all weights that it serves."""
+        self._refuse_two_graphs(config, graphs)
         place = (config.dataset, config.split, config.device, seed, config.method)
         alone = config.teacher == "none"
         key = (*place, config.model, config.sparsity, config.epochs, alone)

@@ -19,6 +19,7 @@ CLAIM = "over 80 % of PubMed's edges dropped for about 2 points"
 TABLE, DATASET = "kedge", "PubMed"
 CONTROLS = ("RandomEdge", "PredictionAgreement")
 OTHERS = ("DSpar", "EffectiveResistance", "Teddy", "FeatureCosine", "SparseGAT")
+FROM_LABELS = ("KEdge", "SparseGAT", "NeuralSparse")
 SPARSITIES = (0.5, 0.8, 0.9, 0.95)
 BOTH: tuple[Training, ...] = ("finetune", "scratch")
 QUICK_SEEDS, FULL_SEEDS = 3, 10
@@ -50,12 +51,13 @@ def runs(quick: bool) -> list[Task]:
         alone = configs(
             [DATASET],
             [model],
-            ["KEdge"],
+            FROM_LABELS,
             [0.8],
             table=TABLE,
             teacher="none",
             trainings=["joint"],
         )
+        alone += configs([DATASET], [model], ["EdgeLottery"], [0.8], table=TABLE)
         distilled = configs(
             [DATASET],
             [model],

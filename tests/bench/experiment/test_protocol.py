@@ -7,6 +7,8 @@ import torch
 from torch_geometric.utils import is_undirected
 
 from gsparse.bench import KEYS, Config, Workspace, append_row, run_one
+from gsparse.bench.experiment.config import configs
+from gsparse.bench.experiment.masks import fit_learned
 from gsparse.bench.experiment.protocol import prepare
 from gsparse.data import load
 from gsparse.transforms import EffectiveResistance, RandomEdge
@@ -125,3 +127,86 @@ def test_inductive_training_never_sees_a_test_node(workspace):
     row = run_one(config, 3, workspace)
     assert row["split"] == "inductive-60-20-20"
     assert row["test_score"] > 0
+
+
+@pytest.mark.parametrize(
+    ("method", "teacher", "training", "keys"),
+    [
+        ("KEdge", "edges", "finetune", {"training", "mask_epoch_seconds"}),
+        ("KEdge", "none", "joint", {"training", "mask_epoch_seconds"}),
+        ("PredictionAgreement", "edges", "scratch", {"preprocess_seconds"}),
+        ("EdgeLottery", "none", "scratch", {"preprocess_seconds"}),
+        ("RandomEdge", "weights", "scratch", {"preprocess_seconds"}),
+    ],
+)
+def test_rows_of_learned_masks_and_teachers(method, teacher, training, keys, workspace):
+    (config,) = [
+        found
+        for found in configs(
+            ["digits"],
+            ["gcn"],
+            [method],
+            [0.3],
+            epochs=3,
+            teacher=teacher,
+            trainings=[training],
+        )
+        if found.method == method
+    ]
+    row = run_one(config, 4, workspace)
+    assert row["teacher"] == teacher
+    assert row.get("training", "scratch") == training
+    assert keys <= row.keys()
+    assert row["sparsity"] == pytest.approx(0.3, abs=1e-4)
+    assert Config.from_row(row) == config
+    if method == "KEdge":
+        assert ("predictions_kept" in row) == (teacher == "edges")
+
+
+def test_finetuning_starts_from_the_dense_model(workspace):
+    (config,) = [
+        found
+        for found in configs(
+            ["digits"], ["gcn"], ["RandomEdge"], [0.3], trainings=["finetune"], epochs=3
+        )
+        if found.method == "RandomEdge"
+    ]
+    trial = prepare(config, 4, workspace)
+    dense = workspace.dense(config, 4)
+    for key, value in trial.model.state_dict().items():
+        assert torch.equal(value, dense.state_dict()[key]), key
+    assert trial.model is not dense
+
+
+def test_one_mask_serves_both_ways_of_training(workspace, monkeypatch):
+    calls = []
+
+    def count(*args):
+        calls.append(args)
+        return fit_learned(*args)
+
+    monkeypatch.setattr("gsparse.bench.experiment.workspace.fit_learned", count)
+    for config in configs(
+        ["digits"],
+        ["gcn"],
+        ["KEdge"],
+        [0.3],
+        trainings=["finetune", "scratch"],
+        epochs=2,
+    ):
+        run_one(config, 4, workspace)
+    assert len(calls) == 1
+
+
+def test_masks_of_one_graph_are_refused_where_there_are_two(workspace):
+    config = Config(
+        "digits",
+        "inductive-random-5-30",
+        "gcn",
+        "KEdge",
+        0.3,
+        epochs=2,
+        teacher="edges",
+    )
+    with pytest.raises(ValueError, match="learns a mask of one graph"):
+        run_one(config, 4, workspace)
