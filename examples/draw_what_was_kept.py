@@ -5,13 +5,13 @@ import sys
 import networkx as nx
 import torch
 from torch_geometric.data import Data
-from torch_geometric.utils import from_networkx
+from torch_geometric.utils import to_undirected
 
 from gsparse.nn import KEdge
 from gsparse.train import GCN, FitConfig, class_scores, fit, fit_mask
 
 club = nx.karate_club_graph()
-edge_index = from_networkx(nx.Graph(club.edges)).edge_index
+edge_index = to_undirected(torch.tensor(list(club.edges)).t())
 side = torch.tensor([club.nodes[i]["club"] != "Mr. Hi" for i in club]).long()
 known = torch.zeros(34, dtype=torch.bool)
 known[[0, 33]] = True  # the instructor and the president, nobody else
@@ -35,7 +35,7 @@ try:
 except ModuleNotFoundError:
     sys.exit("no picture: pip install matplotlib")
 
-place = nx.spring_layout(nx.Graph(club.edges), seed=5, iterations=200)
+place = nx.kamada_kawai_layout(club, weight=None)
 gone = [edge for edge in club.edges if tuple(sorted(edge)) not in kept]
 figure, axes = pyplot.subplots(figsize=(7, 5))
 nx.draw_networkx_edges(club, place, gone, edge_color="#cccccc", style=":", ax=axes)
