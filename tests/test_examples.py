@@ -1,5 +1,6 @@
 """Every example runs, is short, and says something."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ def test_example_runs(path, tmp_path):
         capture_output=True,
         text=True,
         timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},  # other tests run beside it
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout
