@@ -29,11 +29,11 @@ class Mixed(Module):
 data = load("digits")
 torch.manual_seed(7)
 model = Mixed(data.num_features, 10)
-fit(model, data, config=FitConfig(epochs=60))
+fit(model, data, config=FitConfig(epochs=40))
 before = class_scores(model, data).argmax(1)
 
 mask = KEdge(model, data.num_features, sparsity=0.7, seed=7, edge_index=data.edge_index)
-fit_mask(mask, data, config=FitConfig(lr=0.05, weight_decay=0.0, epochs=250))
+fit_mask(mask, data, config=FitConfig(lr=0.05, weight_decay=0.0, epochs=150))
 
 cut = mask.sparsify(data)
 same = (class_scores(model, cut).argmax(1) == before).double().mean()

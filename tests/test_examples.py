@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# One thread, since other tests run beside it; the embedded graph, for speed.
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "GSPARSE_OFFLINE": "1"}
+ENVIRONMENT.pop("GSPARSE_DATA", None)
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 
 
@@ -18,7 +21,7 @@ def test_example_runs(path, tmp_path):
         capture_output=True,
         text=True,
         timeout=300,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},  # other tests run beside it
+        env=ENVIRONMENT,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout
