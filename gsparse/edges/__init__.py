@@ -10,7 +10,12 @@ from gsparse.edges.apply import (
     require_edge_index,
 )
 from gsparse.edges.check import check_edge_index, check_edge_weight, check_sparsity
-from gsparse.edges.hashing import counter_uniform, draw_seed, pair_uniform
+from gsparse.edges.hashing import (
+    counter_uniform,
+    draw_seed,
+    pair_uniform,
+    tie_breaker,
+)
 from gsparse.edges.pairs import (
     Pairs,
     gather_pairs,
@@ -40,5 +45,6 @@ __all__ = [
     "require_edge_index",
     "sample_with_replacement",
     "spread",
+    "tie_breaker",
     "undirected_pairs",
 ]

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from gsparse.edges.pairs import Pairs
 
+TIES = 31337  # stream of the numbers that decide between equal scores
 BLOCK = 1 << 20  # pairs hashed at a time: bounds the memory of the intermediates
 
 
@@ -29,6 +30,18 @@ def pair_uniform(pairs: Pairs, seed: int, stream: int = 0) -> Tensor:
         block = slice(i, i + BLOCK)
         out[block] = _unit(_mix(_mix(start + pairs.row[block]) + pairs.col[block]))
     return out
+
+
+def tie_breaker(pairs: Pairs) -> Tensor:
+    """What decides between pairs of equal score, the same for every method.
+
+    Position must not: node numbers often have a meaning, such as the split of the
+    citation graphs.
+
+    Shapes:
+        - **output:** :math:`(M,)`, float64
+    """
+    return pair_uniform(pairs, TIES)
 
 
 def counter_uniform(seed: int, start: int, stop: int, device: torch.device) -> Tensor:

@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import Linear, Module, Parameter, init
 
-from gsparse.edges import Pairs, pair_uniform, undirected_pairs
+from gsparse.edges import Pairs, tie_breaker, undirected_pairs
 from gsparse.kernels.spmm_op import CsrPattern, sddmm
-
-TIES = 31337  # stream that decides between equal ranks
 
 
 class EdgeGroups(NamedTuple):
@@ -56,12 +54,12 @@ def edge_groups(edge_index: Tensor, num_nodes: int, symmetric: bool) -> EdgeGrou
     if symmetric:
         pairs = undirected_pairs(edge_index, num_nodes)
         row, col, group = pairs.row, pairs.col, pairs.pair
-        tie = pair_uniform(pairs, TIES)
+        tie = tie_breaker(pairs)
     else:
         real = edge_index[0] != edge_index[1]
         row, col = edge_index[:, real]
         group = torch.where(real, real.cumsum(0) - 1, -1)
-        tie = pair_uniform(Pairs(row, col, group, num_nodes), TIES)
+        tie = tie_breaker(Pairs(row, col, group, num_nodes))
     pattern, order = _sorted_pattern(torch.stack([col, row]), num_nodes)
     place = torch.where(group < 0, row.numel(), group)
     return EdgeGroups(row, col, place, pattern, order, tie)

@@ -14,8 +14,8 @@ from gsparse.edges import (
     apply_edge_mask,
     budget,
     check_sparsity,
-    pair_uniform,
     spread,
+    tie_breaker,
     undirected_pairs,
 )
 from gsparse.edges.select import keep_largest
@@ -23,8 +23,6 @@ from gsparse.nn import edge_weights
 from gsparse.train.fit import FitConfig, fit
 
 # ruff: noqa: ANN401 (what else the wrapped model takes is its own)
-
-TIES = 31337  # stream that decides between equal weights
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ class EdgeLottery:
             seed: Seed of the rounds.
         """
         pairs = undirected_pairs(data.edge_index, data.num_nodes)
-        tie = pair_uniform(pairs, TIES)
+        tie = tie_breaker(pairs)
         alive = torch.ones(pairs.num_pairs, dtype=torch.bool, device=tie.device)
         target = budget(pairs.num_pairs, self.sparsity)
         while int(alive.sum()) > target:

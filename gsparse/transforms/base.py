@@ -15,15 +15,13 @@ from gsparse.edges import (
     check_sparsity,
     gather_pairs,
     keep_top,
-    pair_uniform,
     pair_weight,
     require_edge_index,
     spread,
+    tie_breaker,
     undirected_pairs,
 )
 from gsparse.transforms.hetero import sparsify_hetero
-
-TIES = 31337  # stream that decides between equal scores
 
 
 class Selection(NamedTuple):
@@ -69,12 +67,8 @@ class EdgeSparsifier(BaseTransform):
         """
 
     def select(self, score: Tensor, pairs: Pairs, weight: Tensor | None) -> Selection:
-        """Choose pairs by their scores; the best ones unless overridden.
-
-        Equal scores are decided by a hash of the pair: node numbers often have a
-        meaning, such as the split of the citation graphs.
-        """
-        return Selection(keep_top(score, self.sparsity, pair_uniform(pairs, TIES)))
+        """Choose pairs by their scores; the best ones unless overridden."""
+        return Selection(keep_top(score, self.sparsity, tie_breaker(pairs)))
 
     def score(self, data: Data) -> Tensor:
         """Importance of each entry of ``edge_index``, ``[E]``; self-loops get 0."""
