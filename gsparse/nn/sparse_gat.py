@@ -19,13 +19,14 @@ SHIFT = TEMPERATURE * math.log(HIGH / -LOW)
 
 
 class SparseGAT(LearnedMask):
-    r"""Wraps a GNN and learns one :class:`~gsparse.nn.HardConcrete` gate an edge, from
-    the `"Sparse Graph Attention Networks" <https://arxiv.org/abs/1912.00552>`_ paper.
+    r"""Wraps a GNN and learns one hard concrete gate an edge, from the `"Sparse Graph
+    Attention Networks" <https://arxiv.org/abs/1912.00552>`_ paper.
 
-    The log-odds of a gate are :math:`a^\top (W x_u + W x_v) + c`, computed once from
-    the features and shared by all heads and layers. The paper's penalty is ``penalty``
-    (its :math:`\lambda`, of the *mean* number of open gates here); ``sparsity`` steers
-    to an exact budget instead, as :class:`~gsparse.nn.KEdge` does.
+    The log-odds of a :class:`~gsparse.nn.HardConcrete` gate are
+    :math:`a^\top (W x_u + W x_v) + c`, computed once from the features and shared by
+    all heads and layers. The paper's penalty is ``penalty`` (its :math:`\lambda`, of
+    the *mean* number of open gates here); ``sparsity`` steers to an exact budget
+    instead, as :class:`~gsparse.nn.KEdge` does.
 
     Differs from the paper: its attention is the gate over the sum of the gates, without
     a softmax; here the gate multiplies the edge of whatever model is wrapped, so that
