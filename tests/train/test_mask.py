@@ -42,11 +42,14 @@ def test_predictions_survive_better_than_on_random_edges():
 
 def test_scores_of_another_model_can_be_kept():
     data, model = trained()
-    wanted = torch.randn(400, 3)
-    mask = KEdge(model, data.num_features, 0.5, seed=3)
-    before = copy.deepcopy(mask.scorer.state_dict())
-    fit_mask(mask, data, scores=wanted, config=FitConfig(0.05, 0.0, epochs=3))
-    assert not torch.equal(mask.scorer.bias, before["bias"])
+    own = class_scores(model, data)
+    found = []
+    for wanted in (None, own, own.flip(1)):
+        mask = KEdge(model, data.num_features, 0.5, seed=3, edge_index=data.edge_index)
+        fit_mask(mask, data, scores=wanted, config=FitConfig(0.05, 0.0, epochs=5))
+        found.append(mask.edge_probability(data))
+    assert torch.equal(found[0], found[1])  # None is the model's own
+    assert not torch.equal(found[1], found[2])
 
 
 def test_validation_labels_are_not_looked_at():
