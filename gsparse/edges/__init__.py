@@ -24,7 +24,7 @@ from gsparse.edges.pairs import (
     undirected_pairs,
 )
 from gsparse.edges.sample import priority_sample, sample_with_replacement
-from gsparse.edges.select import budget, keep_top
+from gsparse.edges.select import budget, keep_largest, keep_top
 
 __all__ = [
     "Pairs",
@@ -38,6 +38,7 @@ __all__ = [
     "draw_seed",
     "gather_pairs",
     "is_edge_level",
+    "keep_largest",
     "keep_top",
     "pair_uniform",
     "pair_weight",

@@ -11,6 +11,7 @@ from gsparse.nn.fast_gat_conv import (
     FastGATv2Conv,
     check_attention,
 )
+from gsparse.nn.masked_parameters import masked_class, masked_names, plain_class
 
 M = TypeVar("M", bound=Module)
 
@@ -44,7 +45,7 @@ def accelerate(model: M, attention: Attention = "fused") -> M:
     check_attention(attention)
     swapped: dict[int, Module] = {}
     for layer in list(model.modules()):
-        if type(layer) in _FAST:
+        if plain_class(layer) in _FAST:
             swapped[id(layer)] = fast_twin(layer)
     for parent in list(model.modules()):
         for name, child in parent._modules.items():
@@ -52,18 +53,20 @@ def accelerate(model: M, attention: Attention = "fused") -> M:
                 parent._modules[name] = swapped[id(child)]
     model = swapped.get(id(model), model)  # type: ignore[assignment]
     for layer in model.modules():
-        if type(layer) in _FAST.values():
+        if plain_class(layer) in _FAST.values():
             layer.attention = attention  # type: ignore[assignment]
     return model
 
 
 def fast_twin(layer: Module, attention: Attention = "fused") -> Module:
     """The fast layer of a PyG attention layer; all parameters and hooks are shared."""
-    return twin(layer, _FAST[type(layer)], attention=attention)
+    return twin(layer, _FAST[plain_class(layer)], attention=attention)
 
 
 def twin(layer: Module, kind: type[M], **settings: object) -> M:
-    """A layer of another class with the very same parameters, hooks and settings."""
+    """A layer of another class with the very same parameters, masks, hooks, settings."""
+    if masked_names(layer):
+        kind = masked_class(kind, masked_names(layer))  # type: ignore[assignment]
     other = kind.__new__(kind)
     other.__setstate__({**vars(layer), **settings})
     return other
