@@ -64,7 +64,7 @@ def fast_twin(layer: Module, attention: Attention = "fused") -> Module:
 
 
 def twin(layer: Module, kind: type[M], **settings: object) -> M:
-    """A layer of another class with the very same parameters, masks, hooks, settings."""
+    """A layer of another class that shares parameters, masks, hooks and settings."""
     if masked_names(layer):
         kind = masked_class(kind, masked_names(layer))  # type: ignore[assignment]
     other = kind.__new__(kind)
