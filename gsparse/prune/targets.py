@@ -84,14 +84,15 @@ def find_targets(
 
 def _parameters(model: Module) -> Iterator[Target]:
     """All parameters; one that several modules use comes once for each of them."""
-    layer = ""
+    around: str | None = None  # name of the convolution that modules stand in
     for prefix, module in model.named_modules():
-        if not prefix.startswith(f"{layer}.") or not layer:
-            layer = prefix if isinstance(module, MessagePassing) else ""
+        if around is None or (around and not prefix.startswith(f"{around}.")):
+            around = prefix if isinstance(module, MessagePassing) else None
         for attribute, parameter in module._parameters.items():
             if parameter is not None:
                 name = f"{prefix}.{attribute}".lstrip(".")
-                yield Target(name, module, attribute, layer or prefix)
+                layer = prefix if around is None else around
+                yield Target(name, module, attribute, layer)
 
 
 def _is_weight(target: Target) -> bool:

@@ -1,0 +1,230 @@
+"""What holds for every pruner, whatever it prunes by.
+
+A new pruner is tested here by adding one line to ``INSTANCES``.
+"""
+
+import copy
+import inspect
+import io
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+from torch_geometric.nn.models import GCN
+
+from gsparse import prune
+from gsparse.data import random_graph
+from gsparse.edges import budget
+
+DATA = random_graph(num_nodes=30, p=0.2, seed=90547)
+LABELS = torch.arange(30) % 3
+SPARSITY = 0.7
+
+
+def loss_of(model):
+    return lambda: cross_entropy(model(DATA.x, DATA.edge_index), LABELS)
+
+
+INSTANCES = {
+    "Magnitude": lambda m, **o: prune.Magnitude(m, SPARSITY, **o),
+    "RandomWeight": lambda m, **o: prune.RandomWeight(m, SPARSITY, seed=4, **o),
+}
+
+
+def test_every_pruner_is_listed():
+    public = {
+        name
+        for name in prune.__all__
+        if inspect.isclass(thing := getattr(prune, name))
+        and issubclass(thing, prune.Pruner)
+        and not inspect.isabstract(thing)
+    }
+    assert public == {name.partition(",")[0] for name in INSTANCES}
+
+
+@pytest.fixture(params=INSTANCES.values(), ids=INSTANCES)
+def make(request):
+    return request.param
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(52361)
+    return GCN(8, 10, 3, out_channels=3, dropout=0.3)
+
+
+def train(model, pruner, optimizer, steps):
+    for _ in range(steps):
+        model.train()
+        optimizer.zero_grad()
+        (loss_of(model)() + pruner.penalty()).backward()
+        optimizer.step()
+        pruner.step()
+
+
+def adam(model):
+    return torch.optim.Adam(model.parameters(), lr=0.02)
+
+
+def output(model):
+    return model.eval()(DATA.x, DATA.edge_index)
+
+
+class TestContract:
+    def test_ends_with_the_exact_budget(self, make, model):
+        pruner = make(model)
+        train(model, pruner, adam(model), 12)
+        pruner.finalize()
+        report, total = pruner.report(), 8 * 10 + 10 * 10
+        assert pruner.done
+        assert report.num_weights == total
+        assert report.num_kept == budget(total, SPARSITY)
+        zeros = sum(
+            int((model.get_submodule(name.removesuffix(".weight")).weight == 0).sum())
+            for name in pruner.masks.targets
+        )
+        assert zeros == total - report.num_kept
+
+    def test_the_head_and_the_biases_are_left_alone(self, make, model):
+        pruner = make(model)
+        assert set(pruner.masks.targets) == {"convs.0.lin.weight", "convs.1.lin.weight"}
+
+    def test_pruned_weights_stay_zero_while_training_goes_on(self, make, model):
+        pruner, optimizer = make(model), adam(model)
+        train(model, pruner, optimizer, 12)
+        pruner.finalize()
+        gone = {name: ~pruner.masks[name] for name in pruner.masks.targets}
+        train(model, pruner, optimizer, 3)
+        for name, target in pruner.masks.targets.items():
+            assert not target.owner.weight[gone[name]].any()
+            assert target.owner.weight[~gone[name]].all()
+
+    def test_the_same_run_gives_the_same_masks(self, make, model):
+        found = []
+        for _ in range(2):
+            twin = copy.deepcopy(model)
+            torch.manual_seed(8)
+            pruner = make(twin)
+            train(twin, pruner, adam(twin), 5)
+            pruner.finalize()
+            found.append(torch.cat([m.flatten() for m in masks_of(pruner)]))
+        assert found[0].equal(found[1])
+
+    def test_a_run_goes_on_where_it_was_stopped(self, make, model):
+        other = copy.deepcopy(model)
+        pruner, optimizer = make(model), adam(model)
+        train(model, pruner, optimizer, 4)
+        file = io.BytesIO()
+        states = [model.state_dict(), optimizer.state_dict(), pruner.state_dict()]
+        torch.save(copy.deepcopy(states), file)
+        file.seek(0)
+        torch.manual_seed(6)
+        train(model, pruner, optimizer, 6)
+        pruner.finalize()
+
+        again, second = make(other), adam(other)
+        saved = torch.load(file, weights_only=True)
+        other.load_state_dict(saved[0], strict=True)
+        second.load_state_dict(saved[1])
+        again.load_state_dict(saved[2])
+        torch.manual_seed(6)
+        train(other, again, second, 6)
+        again.finalize()
+        torch.testing.assert_close(output(other), output(model))
+
+    def test_permanent_zeros_load_into_a_plain_model(self, make, model):
+        fresh = copy.deepcopy(model)
+        pruner = make(model)
+        train(model, pruner, adam(model), 5)
+        pruner.finalize()
+        out = output(model)
+        pruner.make_permanent()
+        fresh.load_state_dict(model.state_dict(), strict=True)
+        assert output(fresh).equal(out)
+
+    def test_undo_makes_it_dense_again(self, make, model):
+        before = {k: v.clone() for k, v in model.state_dict().items()}
+        out = output(model)
+        pruner = make(model)
+        pruner.undo()
+        after = model.state_dict()
+        assert after.keys() == before.keys()
+        assert output(model).equal(out)
+        assert not model._forward_pre_hooks
+
+    def test_copies_live_on_their_own(self, make, model):
+        pruner = make(model)
+        train(model, pruner, adam(model), 2)
+        twin = copy.deepcopy(model)
+        out = output(twin)
+        pruner.undo()
+        assert output(twin).equal(out)
+
+    def test_mode_and_gradients_are_as_before(self, make, model):
+        loss_of(model)().backward()
+        before = {k: p.grad.clone() for k, p in model.named_parameters()}
+        model.train()
+        make(model)
+        assert model.training
+        for name, parameter in model.named_parameters():
+            assert parameter.grad.equal(before[name])
+
+    @pytest.mark.parametrize("sparsity", [-0.1, 1.0])
+    def test_sparsity_out_of_range(self, make, model, sparsity, monkeypatch):
+        monkeypatch.setattr(f"{__name__}.SPARSITY", sparsity)
+        with pytest.raises(ValueError, match=rf"in \[0, 1\) \(got {sparsity}\)"):
+            make(model)
+        pruner = prune.Magnitude(model, 0.5)  # nothing was left behind
+        assert pruner.report().sparsity == 0.5
+
+    def test_nothing_matched(self, make, model):
+        with pytest.raises(ValueError, match="'targets' and 'exclude' must leave"):
+            make(model, exclude="weight")
+
+    def test_repr_names_the_sparsity(self, make, model):
+        assert "sparsity=0.7" in repr(make(model))
+
+
+def masks_of(pruner):
+    return [pruner.masks[name] for name in pruner.masks.targets]
+
+
+def test_a_schedule_is_followed_and_masks_are_nested():
+    torch.manual_seed(52361)
+    model = GCN(8, 10, 3, out_channels=3)
+    schedule = prune.Cubic(start=2, end=10, every=2)
+    pruner, optimizer = prune.Magnitude(model, 0.9, schedule), adam(model)
+    assert pruner.report().sparsity == 0
+    before = masks_of(pruner)
+    for step in range(1, 14):
+        before = [mask.clone() for mask in masks_of(pruner)]
+        train(model, pruner, optimizer, 1)
+        for mask, old in zip(masks_of(pruner), before, strict=True):
+            assert not (mask & ~old).any()
+        wanted = schedule(step, 0.9)
+        assert pruner.report().num_kept == budget(180, wanted)
+        assert pruner.done == (step >= 10)
+
+
+def test_masks_of_the_wrong_shape_change_nothing():
+    model = GCN(8, 10, 3, out_channels=3)
+    masks = prune.WeightMasks(model)
+    first = torch.zeros(10, 8, dtype=torch.bool)
+    with pytest.raises(ValueError, match=r"bool of shape \[10, 10\] \(got torch.bool"):
+        masks.set({"convs.0.lin.weight": first, "convs.1.lin.weight": first})
+    assert masks.report().sparsity == 0
+
+
+def test_report_by_hand():
+    model = GCN(4, 2, 2, out_channels=3)
+    masks = prune.WeightMasks(model)
+    masks["convs.0.lin.weight"] = torch.eye(2, 4) > 0
+    report = masks.report()
+    assert (report.num_weights, report.num_kept, report.sparsity) == (8, 2, 0.75)
+    assert report.total_sparsity == 6 / (8 + 2 + 6 + 3)
+    assert str(report).splitlines()[1].split()[-2:] == ["2", "75.00%"]
+    with pytest.raises(KeyError, match="'head' has no mask"):
+        masks["head"]
+    masks.undo()
+    with pytest.raises(RuntimeError, match="the masks are gone"):
+        masks.report()

@@ -1,0 +1,57 @@
+"""Schedules as functions of the step."""
+
+import itertools
+
+import pytest
+
+from gsparse.prune import Cubic, Exponential, Linear, Rounds
+
+RAMPS = [Linear, Cubic, Exponential]
+
+
+@pytest.mark.parametrize("kind", RAMPS)
+@pytest.mark.parametrize("every", [1, 3])
+def test_starts_ends_and_never_falls(kind, every):
+    schedule = kind(start=5, end=26, every=every, initial=0.2)
+    found = [schedule(step, 0.95) for step in range(40)]
+    assert found[:6] == pytest.approx([0.2] * 6)
+    assert found[26:] == [0.95] * 14
+    assert all(a <= b + 1e-12 for a, b in itertools.pairwise(found))
+    moved = [i for i in range(1, 26) if found[i] > found[i - 1] + 1e-12]
+    assert all((i - 5) % every == 0 for i in moved)
+
+
+def test_cubic_takes_less_each_time():
+    found = [Cubic(0, 10)(step, 0.9) for step in range(11)]
+    gains = [b - a for a, b in itertools.pairwise(found)]
+    assert all(a > b for a, b in itertools.pairwise(gains))
+
+
+def test_exponential_takes_the_same_part_each_time():
+    density = [1 - Exponential(0, 8, initial=0.1)(step, 0.99) for step in range(9)]
+    parts = [b / a for a, b in itertools.pairwise(density)]
+    assert parts == pytest.approx([parts[0]] * 8)
+
+
+@pytest.mark.parametrize("n", [1, 4, 25])
+def test_rounds_end_at_the_sparsity_by_the_ratio_of_the_paper(n):
+    schedule, p, left = Rounds(n, every=2), 0.75, 1.0
+    for k in range(1, n + 1):
+        left *= 1 - p / (k * p + n * (1 - p))
+        assert 1 - schedule(2 * k, p) == pytest.approx(left)
+    assert schedule(schedule.end, p) == p
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: Cubic(5, 5), r"0 <= start < end \(got 5 and 5\)"),
+        (lambda: Linear(9, 3), r"0 <= start < end \(got 9 and 3\)"),
+        (lambda: Linear(0, 3, every=0), r"'every' must be at least 1 \(got 0\)"),
+        (lambda: Linear(0, 3, initial=1.0), r"'initial' must be in \[0, 1\)"),
+        (lambda: Rounds(0), r"'num_rounds' must be at least 1 \(got 0\)"),
+    ],
+)
+def test_refusals(make, text):
+    with pytest.raises(ValueError, match=text):
+        make()
