@@ -11,6 +11,7 @@ from gsparse.train.fit import (
     fit,
     seeded,
 )
+from gsparse.train.iterative import Ticket, WeightLottery
 from gsparse.train.mask import fit_mask
 from gsparse.train.models import GAT, GCN, MLP, SAGE, build_model
 from gsparse.train.recipes import Recipe, recipe
@@ -27,6 +28,8 @@ __all__ = [
     "History",
     "Recipe",
     "SparseFeatures",
+    "Ticket",
+    "WeightLottery",
     "build_model",
     "class_scores",
     "evaluate",

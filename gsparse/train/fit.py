@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from torch_geometric.data import Data
 
 from gsparse.kernels.tensor_cache import TensorCache
+from gsparse.prune import Pruner
 from gsparse.train.distill import Distillation
 from gsparse.train.features import sparse_features
 from gsparse.train.scores import check_metric, score
@@ -93,6 +94,7 @@ def fit(
     eval_data: Data | None = None,
     callback: Callable[[int, float, float], None] | None = None,
     distill: Distillation | None = None,
+    pruner: Pruner | None = None,
 ) -> History:
     """Fit a model to the nodes in ``data.train_mask``; test nodes are never looked at.
 
@@ -110,13 +112,18 @@ def fit(
         eval_data: Another graph to validate on, for inductive learning.
         callback: Called after every epoch with epoch, loss and validation score.
         distill: What another model predicts, to be learned at all nodes.
+        pruner: Holds the masks of the model's weights. Its penalty is added to the
+            loss, and it moves on after every step. No epoch is chosen, and patience
+            does not run, before it has reached its sparsity; model and pruner end as
+            they were in the chosen epoch. ``pruner.finalize()`` is left to the caller.
 
     Returns:
         The history.
 
     Raises:
         ValueError: If a mask is missing or empty.
-        RuntimeError: If the loss is not finite.
+        RuntimeError: If the loss is not finite, or the pruner is still on its way when
+            the epochs are over.
     """
     config = config or FitConfig()
     data = prepare(data, "train_mask")
@@ -124,22 +131,35 @@ def fit(
     train = data.train_mask.nonzero().view(-1)
     target = data.y[train]
     optimizer = _adam(model, config)
-    history, best, since = History(), {}, 0
+    history, best, held, since = History(), {}, {}, 0
     with seeded(seed):
         for epoch in range(1, config.epochs + 1):
-            loss = _step(model, data, train, target, optimizer, history, distill)
+            loss = _step(
+                model, data, train, target, optimizer, history, distill, pruner
+            )
             val_loss, val_score = _validate(model, eval_data, config.metric, history)
             history.num_epochs = epoch
             if callback is not None:
                 callback(epoch, loss, val_score)
+            if pruner is not None and not pruner.done:
+                continue
             since += 1
             if (val_score, -val_loss) > (history.val_score, -history.val_loss):
                 best = copy.deepcopy(model.state_dict())
+                if pruner is not None:
+                    held = copy.deepcopy(pruner.state_dict())
                 history.best_epoch = epoch
                 history.val_score, history.val_loss = val_score, val_loss
                 since = 0
             if since >= config.patience:
                 break
+    if pruner is not None:
+        if not best:
+            raise RuntimeError(
+                f"{pruner} has not reached its sparsity within {config.epochs} epochs; "
+                "give it fewer steps, or fit for more epochs"
+            )
+        pruner.load_state_dict(held)
     model.load_state_dict(best)
     return history
 
@@ -249,19 +269,27 @@ def _step(
     optimizer: torch.optim.Optimizer,
     history: History,
     distill: Distillation | None,
+    pruner: Pruner | None,
 ) -> float:
     start = _now(target)
     model.train()
     optimizer.zero_grad()
-    out = model(data.x, data.edge_index, data.get("edge_weight"))
-    loss = cross_entropy(out[train], target)
-    if distill is not None:
-        loss = loss + distill.loss(out)
-    if callable(getattr(model, "penalty", None)):
-        loss = loss + model.penalty()  # type: ignore[operator]
-    loss.backward()
+    value, samples = 0.0, 1 if pruner is None else pruner.num_samples
+    for _ in range(samples):
+        out = model(data.x, data.edge_index, data.get("edge_weight"))
+        loss = cross_entropy(out[train], target)
+        if distill is not None:
+            loss = loss + distill.loss(out)
+        if callable(getattr(model, "penalty", None)):
+            loss = loss + model.penalty()  # type: ignore[operator]
+        if pruner is not None:
+            loss = loss + pruner.penalty()
+        loss = loss / samples
+        loss.backward()
+        value += loss.item()
     optimizer.step()
-    value = loss.item()
+    if pruner is not None:
+        pruner.step()
     history.train_seconds.append(_now(target) - start)
     if value != value or value in (float("inf"), float("-inf")):
         raise RuntimeError(
