@@ -1,0 +1,473 @@
+"""Gradient flow: what removing a weight does to the loss, and to its gradient."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from gsparse.prune.evaluation import evaluating
+from gsparse.prune.pruner import ScoredPruner
+from gsparse.prune.schedule import Schedule
+from gsparse.prune.select import Scope
+from gsparse.prune.targets import Selector
+
+Loss = Callable[[], Tensor]
+"""Returns the training loss of the model as it is now."""
+
+
+def loss_preservation_scores(
+    parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    r"""What the loss changes by, to first order: :math:`|\theta_i g_i|`.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.gradient_flow import loss_preservation_scores
+        >>> theta, g = torch.tensor([1.0, -2.0]), torch.tensor([3.0, 0.5])
+        >>> loss_preservation_scores({"w": theta}, {"w": g})
+        {'w': tensor([3., 1.])}
+    """
+    return {name: (theta * gradients[name]).abs() for name, theta in parameters.items()}
+
+
+def magnitude_loss_scores(
+    parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    r"""The same, biased to keep large weights: :math:`|\theta_i| |\theta_i g_i|`.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.gradient_flow import magnitude_loss_scores
+        >>> theta, g = torch.tensor([1.0, -2.0]), torch.tensor([3.0, 0.5])
+        >>> magnitude_loss_scores({"w": theta}, {"w": g})
+        {'w': tensor([3., 2.])}
+    """
+    found = loss_preservation_scores(parameters, gradients)
+    return {name: parameters[name].abs() * score for name, score in found.items()}
+
+
+def gradient_norm_scores(
+    parameters: Mapping[str, Tensor], products: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    r"""Half of what :math:`\|g\|^2` falls by, to first order:
+    :math:`\theta_i (Hg)_i`. Keeping the largest lets the norm rise.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.gradient_flow import gradient_norm_scores
+        >>> theta, product = torch.tensor([1.0, -2.0]), torch.tensor([3.0, 0.5])
+        >>> gradient_norm_scores({"w": theta}, {"w": product})
+        {'w': tensor([ 3., -1.])}
+    """
+    return {name: theta * products[name] for name, theta in parameters.items()}
+
+
+def gradient_preservation_scores(
+    parameters: Mapping[str, Tensor], products: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    r"""How much :math:`\|g\|^2` changes, either way: :math:`|\theta_i (Hg)_i|`.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.gradient_flow import gradient_preservation_scores
+        >>> theta, product = torch.tensor([1.0, -2.0]), torch.tensor([3.0, 0.5])
+        >>> gradient_preservation_scores({"w": theta}, {"w": product})
+        {'w': tensor([3., 1.])}
+    """
+    found = gradient_norm_scores(parameters, products)
+    return {name: score.abs() for name, score in found.items()}
+
+
+def loss_gradients(loss: Loss, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    r"""The gradient :math:`g` of a loss; no ``.grad`` is touched.
+
+    Args:
+        loss: Returns the loss.
+        parameters: Leaves; where the loss does not depend on one its gradient is 0.
+
+    Raises:
+        ValueError: If the loss is not one finite number that depends on a parameter.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.gradient_flow import loss_gradients
+        >>> w = torch.tensor([1.0, 2.0])
+        >>> loss_gradients(lambda: (w ** 2).sum(), {"w": w})
+        {'w': tensor([2., 4.])}
+    """
+    with _differentiable(parameters):
+        return _filled(parameters, _first(loss, parameters, twice=False))
+
+
+def hessian_gradients(
+    loss: Loss, parameters: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    r"""The product :math:`Hg` of a loss's Hessian and its gradient, by differentiating
+    :math:`\langle g, \bar g \rangle` with :math:`\bar g` held fixed.
+
+    Costs two forward and backward passes, whatever the number of parameters.
+
+    Args:
+        loss: Returns the loss; every operation in it must be differentiable twice.
+        parameters: Leaves that :math:`g` and :math:`H` are taken over.
+
+    Raises:
+        ValueError: As :func:`loss_gradients`, or if something cannot be differentiated
+            twice: fused attention, for instance.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.gradient_flow import hessian_gradients
+        >>> w = torch.tensor([1.0, 2.0])
+        >>> hessian_gradients(lambda: (w ** 3).sum(), {"w": w})
+        {'w': tensor([ 18., 144.])}
+    """
+    with _differentiable(parameters):
+        first = [g for g in _first(loss, parameters, twice=True) if g is not None]
+        inner = torch.stack([(g * g.detach()).sum() for g in first]).sum()
+        if not inner.requires_grad:  # a linear loss
+            return {name: torch.zeros_like(p) for name, p in parameters.items()}
+        try:
+            second = torch.autograd.grad(
+                inner, list(parameters.values()), allow_unused=True
+            )
+        except RuntimeError as error:
+            raise ValueError(
+                f"'loss' must be differentiable twice (got: {error}); attention layers "
+                "are after gsparse.nn.accelerate(model, attention='reference')"
+            ) from error
+        return _filled(parameters, second)
+
+
+def _first(
+    loss: Loss, parameters: Mapping[str, Tensor], *, twice: bool
+) -> tuple[Tensor | None, ...]:
+    value = loss()
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"'loss' must return a tensor of one number (got {got})")
+    if not bool(torch.isfinite(value)):
+        raise ValueError(f"'loss' must return a finite number (got {value.item()})")
+    found: tuple[Tensor | None, ...] = ()
+    if value.requires_grad:
+        found = torch.autograd.grad(
+            value.squeeze(),
+            list(parameters.values()),
+            create_graph=twice,
+            allow_unused=True,
+        )
+    if all(gradient is None for gradient in found):
+        raise ValueError(
+            "'loss' must depend on the weights to prune (got a loss without a gradient "
+            "for any of them); it has to call the model that is pruned, with gradients"
+        )
+    return found
+
+
+@contextmanager
+def _differentiable(parameters: Mapping[str, Tensor]) -> Iterator[None]:
+    """Frozen parameters take gradients here as well."""
+    frozen = [p for p in parameters.values() if not p.requires_grad]
+    try:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        with torch.enable_grad():
+            yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+
+
+def _filled(
+    parameters: Mapping[str, Tensor], found: tuple[Tensor | None, ...]
+) -> dict[str, Tensor]:
+    pairs = zip(parameters.items(), found, strict=True)
+    return {
+        name: torch.zeros_like(p) if value is None else value.detach()
+        for (name, p), value in pairs
+    }
+
+
+class LossScored(ScoredPruner):
+    """What the pruners share that ask how the loss depends on the weights.
+
+    Args:
+        model: Any module; changed in place, its parameters stay the same objects.
+        sparsity: Fraction of the targeted weights to remove, in [0, 1).
+        loss: Returns the training loss of the model as it is.
+        schedule: A function of the step; ``None`` prunes at once.
+        scope: ``"global"``, ``"local"`` or ``"erk"``.
+        exclude: As for :func:`~gsparse.prune.find_targets`.
+        targets: As for :func:`~gsparse.prune.find_targets`.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        sparsity: float,
+        loss: Loss,
+        schedule: Schedule | None = None,
+        scope: Scope = "global",
+        exclude: Iterable[Selector] | Selector = (),
+        targets: Iterable[Selector] | Selector | None = None,
+    ) -> None:
+        self.loss = checked_loss(loss)
+        super().__init__(model, sparsity, schedule, scope, exclude, targets)
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Of the loss with respect to the targeted weights; 0 for those gone."""
+        with evaluating(self.model):
+            return loss_gradients(self.loss, self.masks.parameters())
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """Values of the targeted weights."""
+        return {name: p.detach() for name, p in self.masks.parameters().items()}
+
+
+class LossPreservation(LossScored):
+    r"""Removes the weights that the loss depends on least, by :math:`|\theta_i g_i|`,
+    from the `"A Gradient Flow Framework For Analyzing Network Pruning"
+    <https://arxiv.org/abs/2009.11839>`_ paper.
+
+    Setting :math:`\theta_i` to 0 changes the loss by :math:`-\theta_i g_i` to first
+    order. Under gradient flow :math:`d\|\Theta\|^2 / dt = -2\,\Theta^\top g`, so what
+    stays also carries the first derivative of the weights' norm.
+
+    The same score can be asked before training, early in it or after it; it is the
+    moment of the call that differs. A converged model has :math:`g \approx 0`, where
+    first order says little: prune earlier, or use
+    :class:`~gsparse.prune.magnitude.Magnitude`.
+
+    Costs one forward and backward pass a cut, in evaluation mode, on the whole graph,
+    so without sampling noise. The paper scores filters, with gradients averaged over
+    batches; here every weight has its own score.
+
+    Args:
+        model: Any module; changed in place, its parameters stay the same objects.
+        sparsity: Fraction of the targeted weights to remove, in [0, 1).
+        loss: Returns the training loss of the model as it is.
+        schedule: A function of the step; ``None`` prunes at once. The paper's is
+            :class:`~gsparse.prune.schedule.Rounds`.
+        scope: ``"global"``, ``"local"`` or ``"erk"``.
+        exclude: As for :func:`~gsparse.prune.find_targets`.
+        targets: As for :func:`~gsparse.prune.find_targets`.
+
+    Raises:
+        TypeError: If ``loss`` is no function.
+        ValueError: If the sparsity is out of range, nothing is left to prune, or the
+            loss is not one finite number that depends on the weights.
+
+    Example:
+        Before training; to prune early or after it, train before the last line.
+
+        >>> import torch
+        >>> from torch_geometric.nn import GCN
+        >>> from torch.nn.functional import cross_entropy
+        >>> from gsparse.data import random_graph
+        >>> from gsparse.prune.gradient_flow import LossPreservation
+        >>> data = random_graph(num_nodes=20, p=0.2, seed=7)
+        >>> model = GCN(data.num_features, 16, num_layers=2, out_channels=4)
+        >>> def loss():
+        ...     return cross_entropy(model(data.x, data.edge_index), data.y)
+        >>> pruner = LossPreservation(model, sparsity=0.75, loss=loss)
+        >>> int((model.convs[0].lin.weight != 0).sum()), data.num_features * 16 // 4
+        (32, 32)
+    """
+
+    def scores(self) -> dict[str, Tensor]:
+        """:func:`loss_preservation_scores` of every weight."""
+        return loss_preservation_scores(self.weights, self.gradients())
+
+
+class MagnitudeLoss(LossScored):
+    r"""Loss preservation biased to keep large weights, by
+    :math:`|\theta_i| |\theta_i g_i|`, the extension that the `"A Gradient Flow
+    Framework For Analyzing Network Pruning" <https://arxiv.org/abs/2009.11839>`_ paper
+    proposes.
+
+    Small weights are those that matter least to how fast the loss falls; among weights
+    of the same effect on the loss the smaller ones go first. Cost and remarks as for
+    :class:`LossPreservation`.
+
+    Args:
+        model: As for :class:`LossPreservation`.
+        sparsity: As for :class:`LossPreservation`.
+        loss: As for :class:`LossPreservation`.
+        schedule: As for :class:`LossPreservation`.
+        scope: As for :class:`LossPreservation`.
+        exclude: As for :class:`LossPreservation`.
+        targets: As for :class:`LossPreservation`.
+
+    Raises:
+        ValueError: As for :class:`LossPreservation`.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.gradient_flow import MagnitudeLoss
+        >>> model = torch.nn.Linear(2, 1, bias=False)
+        >>> _ = model.weight.data.copy_(torch.tensor([[2.0, 1.0]]))
+        >>> x = torch.tensor([1.0, 3.0])
+        >>> MagnitudeLoss(model, 0.5, loss=lambda: model(x).sum()).scores()
+        {'weight': tensor([[4., 0.]])}
+    """
+
+    def scores(self) -> dict[str, Tensor]:
+        """:func:`magnitude_loss_scores` of every weight."""
+        return magnitude_loss_scores(self.weights, self.gradients())
+
+
+class GradientNorm(LossScored):
+    r"""Removes the weights without which the gradient is largest, by
+    :math:`\theta_i (Hg)_i`, one of the measures of the `"A Gradient Flow Framework For
+    Analyzing Network Pruning" <https://arxiv.org/abs/2009.11839>`_ paper;
+    :class:`~gsparse.prune.grasp.GraSP` is the same at temperature 200.
+
+    Setting :math:`\theta_i` to 0 changes :math:`\|g\|^2` by
+    :math:`-2\,\theta_i (Hg)_i` to first order. Under gradient flow
+    :math:`d^2\|\Theta\|^2 / dt^2 = 2(\|g\|^2 + \Theta^\top H g)`. The gradient is that
+    of all trained parameters, pruned or not.
+
+    The paper finds that a rising norm can hurt, and proposes
+    :class:`GradientPreservation`. Costs one Hessian-gradient product a cut. GCN, SAGE
+    and GIN layers, PyG's and the fast ones, are differentiable twice; attention is with
+    ``gsparse.nn.accelerate(model, attention="reference")``.
+
+    Args:
+        model: As for :class:`LossPreservation`.
+        sparsity: As for :class:`LossPreservation`.
+        loss: Returns the training loss; it has to call ``model`` itself if a
+            temperature is given.
+        temperature: Divides what the model returns while it is scored; more than 1
+            spreads a softmax. The model must return logits then.
+        schedule: As for :class:`LossPreservation`.
+        scope: As for :class:`LossPreservation`.
+        exclude: As for :class:`LossPreservation`.
+        targets: As for :class:`LossPreservation`.
+
+    Raises:
+        ValueError: As for :class:`LossPreservation`; if the loss cannot be
+            differentiated twice, or the temperature is not positive.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.gradient_flow import GradientNorm
+        >>> model = torch.nn.Linear(2, 1, bias=False)
+        >>> _ = model.weight.data.copy_(torch.tensor([[2.0, -1.0]]))
+        >>> pruner = GradientNorm(model, 0.0, lambda: model(torch.eye(2)).pow(3).sum())
+        >>> pruner.scores()  # g = 3 w^2, H = diag(6 w)
+        {'weight': tensor([[288.,  18.]])}
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        sparsity: float,
+        loss: Loss,
+        temperature: float = 1.0,
+        schedule: Schedule | None = None,
+        scope: Scope = "global",
+        exclude: Iterable[Selector] | Selector = (),
+        targets: Iterable[Selector] | Selector | None = None,
+    ) -> None:
+        if not temperature > 0:
+            raise ValueError(f"'temperature' must be positive (got {temperature})")
+        self.temperature = temperature
+        super().__init__(model, sparsity, loss, schedule, scope, exclude, targets)
+
+    def products(self) -> dict[str, Tensor]:
+        """The Hessian times the gradient, at the targeted weights."""
+        targeted = self.masks.parameters()
+        others = {
+            name: p
+            for name, p in self.model.named_parameters()
+            if p.requires_grad and name not in targeted
+        }
+        with evaluating(self.model), _tempered(self.model, self.temperature) as called:
+            found = hessian_gradients(self.loss, targeted | others)
+            if self.temperature != 1 and not called:
+                raise ValueError(
+                    "'loss' must call the pruned model where 'temperature' is not 1 "
+                    f"(got temperature={self.temperature} and no call of "
+                    f"{type(self.model).__name__})"
+                )
+        return {name: found[name] for name in targeted}
+
+    def scores(self) -> dict[str, Tensor]:
+        """:func:`gradient_norm_scores` of every weight."""
+        return gradient_norm_scores(self.weights, self.products())
+
+
+class GradientPreservation(GradientNorm):
+    r"""Removes the weights that the norm of the gradient depends on least, by
+    :math:`|\theta_i (Hg)_i|`, from the `"A Gradient Flow Framework For Analyzing
+    Network Pruning" <https://arxiv.org/abs/2009.11839>`_ paper.
+
+    Keeps the second derivative of :math:`\|\Theta\|^2` under gradient flow; cost and
+    remarks as for :class:`GradientNorm`. The paper sums :math:`\theta_i (Hg)_i` over a
+    filter before the absolute value; a single weight is its own filter here. At a
+    stationary point all scores are 0 and the choice is arbitrary.
+
+    Args:
+        model: As for :class:`GradientNorm`.
+        sparsity: As for :class:`GradientNorm`.
+        loss: As for :class:`GradientNorm`.
+        temperature: As for :class:`GradientNorm`.
+        schedule: As for :class:`GradientNorm`.
+        scope: As for :class:`GradientNorm`.
+        exclude: As for :class:`GradientNorm`.
+        targets: As for :class:`GradientNorm`.
+
+    Raises:
+        ValueError: As for :class:`GradientNorm`.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.gradient_flow import GradientPreservation
+        >>> model = torch.nn.Linear(2, 1, bias=False)
+        >>> _ = model.weight.data.copy_(torch.tensor([[2.0, -1.0]]))
+        >>> def loss():
+        ...     return (model(torch.eye(2)) ** 3).sum()
+        >>> GradientPreservation(model, 0.5, loss).report().num_kept
+        1
+    """
+
+    def scores(self) -> dict[str, Tensor]:
+        """:func:`gradient_preservation_scores` of every weight."""
+        return gradient_preservation_scores(self.weights, self.products())
+
+
+def checked_loss(loss: Loss) -> Loss:
+    """Refuse what is no function, such as a loss that was computed already."""
+    if not callable(loss):
+        raise TypeError(
+            "'loss' must be a function without arguments that returns the loss "
+            f"(got {type(loss).__name__}); write loss=lambda: ..."
+        )
+    return loss
+
+
+@contextmanager
+def _tempered(model: Module, temperature: float) -> Iterator[list[bool]]:
+    """Divide what the model returns; the list says that it was called."""
+    called: list[bool] = []
+
+    def divide(module: Module, args: object, output: object) -> Tensor:
+        if not isinstance(output, Tensor):
+            raise TypeError(
+                f"{type(module).__name__} must return a tensor of logits where "
+                f"'temperature' is not 1 (got {type(output).__name__})"
+            )
+        called.append(True)
+        return output / temperature
+
+    if temperature == 1:
+        yield called
+        return
+    handle = model.register_forward_hook(divide)
+    try:
+        yield called
+    finally:
+        handle.remove()
