@@ -170,8 +170,12 @@ class ScoredPruner(Pruner):
             name: score.detach().masked_fill(gone[name], -torch.inf)
             for name, score in scores.items()
         }
-        self.masks.set(keep_best(ranked, sparsity, self.scope))
+        self.masks.set(self.select(ranked, sparsity))
         self.reached = sparsity
+
+    def select(self, scores: dict[str, Tensor], sparsity: float) -> dict[str, Tensor]:
+        """Which weights stay; the score of those that are gone is ``-inf``."""
+        return keep_best(scores, sparsity, self.scope)
 
     def finalize(self) -> None:
         """Go to the wanted sparsity at once, if the schedule has not ended."""
