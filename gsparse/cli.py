@@ -113,6 +113,15 @@ def bench(
     teacher: Annotated[
         str, typer.Option(help="Dense model used for: none, edges, weights, auto.")
     ] = "auto",
+    prune: Annotated[
+        list[str] | None, typer.Option(help="Weight pruner; repeat for more.")
+    ] = None,
+    weight_sparsity: Annotated[
+        str, typer.Option(help="Shares of the weights to remove, with commas.")
+    ] = "0.9",
+    hidden: Annotated[
+        int | None, typer.Option(min=1, help="Width of the hidden layers.")
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Most epochs (of the model)")
     ] = None,
@@ -134,7 +143,7 @@ def bench(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Train with and without the edges that a method removes, and compare.
+    """Train with and without the edges and weights that methods remove; compare.
 
     Plain training (Dense) and a model without edges (MLP) are always in the table.
     Finished runs stay in OUT/TABLE.jsonl and are never run twice.
@@ -153,7 +162,7 @@ def bench(
     cells = configs(
         dataset or ["digits"],
         model or ["gat"],
-        method or ["EffectiveResistance", "RandomEdge"],
+        method or ([] if prune else ["EffectiveResistance", "RandomEdge"]),
         parse_numbers("sparsity", sparsity),
         split=split,
         reweight=parse_choice("weights", weights, WEIGHTS),
@@ -163,6 +172,9 @@ def bench(
         table=table,
         teacher=parse_choice("teacher", teacher, TEACHERS),
         trainings=training.split(","),  # type: ignore[arg-type]  # checked there
+        pruners=prune or [],
+        weight_sparsities=parse_numbers("weight_sparsity", weight_sparsity),
+        hidden_channels=hidden,
     )
     grid, path = tasks(cells, parse_seeds(seeds)), out / f"{table}.jsonl"
     _set_threads(threads)

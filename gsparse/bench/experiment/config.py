@@ -9,10 +9,11 @@ from gsparse.bench.experiment.methods import (
     default_reweight,
     learned_masks,
     method_class,
+    pruner_class,
 )
 from gsparse.bench.tables.rows import Row, content_hash
 from gsparse.data import card, split_name
-from gsparse.train import recipe
+from gsparse.train import Recipe, recipe
 from gsparse.train.recipes import MODELS
 
 INDUCTIVE = "inductive"
@@ -24,10 +25,13 @@ Training = Literal["scratch", "finetune", "joint"]
 """Weights of the sparse graph: fresh ones; the dense model's, trained on; those that
 were learned together with the mask."""
 
-LATER: dict[str, str | None] = {
+LATER: dict[str, str | float | None] = {
     "teacher": "none",
     "training": "scratch",
     "teacher_model": None,
+    "pruner": None,
+    "weight_sparsity_target": None,
+    "hidden_channels": None,
 }
 """Keys younger than the first rows, left out of hashes while they say nothing new."""
 
@@ -55,6 +59,10 @@ class Config:
         teacher: What the dense model was used for, besides being compared with.
         training: Where the weights come from.
         teacher_model: The kind of the teacher, where it is not ``model``.
+        pruner: A name of :func:`~gsparse.bench.experiment.methods.pruners`, whose
+            masks the weights get; None for dense weights.
+        weight_sparsity_target: Fraction of the targeted weights that it removes.
+        hidden_channels: Width of the hidden layers; None for the recipe's own.
     """
 
     dataset: str
@@ -70,6 +78,9 @@ class Config:
     teacher: Teacher = "none"
     training: Training = "scratch"
     teacher_model: str | None = None
+    pruner: str | None = None
+    weight_sparsity_target: float | None = None
+    hidden_channels: int | None = None
 
     def as_dense(self) -> "Config":
         """The run with all its edges that this one is compared with."""
@@ -83,7 +94,17 @@ class Config:
             teacher="none",
             training="scratch",
             teacher_model=None,
+            pruner=None,
+            weight_sparsity_target=None,
         )
+
+    def recipe(self) -> Recipe:
+        """The model and how it is fitted."""
+        found = recipe(self.dataset, self.model)
+        if self.hidden_channels is None:
+            return found
+        wider = found.options | {"hidden_channels": self.hidden_channels}
+        return replace(found, options=wider)
 
     def config_hash(self) -> str:
         """Hash of all that may change the outcome; equal hashes need one run.
@@ -97,7 +118,11 @@ class Config:
             if content[key] == usual:
                 del content[key]
         content["revision"] = getattr(method_class(self.method), "revision", 1)
-        content["recipe"] = repr(recipe(self.dataset, self.model))
+        content["recipe"] = repr(self.recipe())
+        if self.pruner is not None:
+            content["pruner_revision"] = getattr(
+                pruner_class(self.pruner), "revision", 1
+            )
         return content_hash(content)
 
     @classmethod
@@ -130,6 +155,9 @@ def configs(
     table: str = "bench",
     teacher: Teacher | None = None,
     trainings: Sequence[Training] = ("scratch",),
+    pruners: Sequence[str] = (),
+    weight_sparsities: Sequence[float] = (),
+    hidden_channels: int | None = None,
 ) -> list[Config]:
     """The grid of configurations, with the Dense and MLP rows always in it.
 
@@ -151,6 +179,10 @@ def configs(
         teacher: What the dense model is used for; None for as little as each method
             needs. ``"none"`` learns masks end to end from the labels alone.
         trainings: Where the weights come from.
+        pruners: Names of pruners. Each prunes the dense model, and the model of every
+            method trained from scratch.
+        weight_sparsities: Fractions of the weights that they remove, each in [0, 1).
+        hidden_channels: Width of the hidden layers; None for the recipes' own.
 
     Raises:
         ValueError: An unknown name, a sparsity outside [0, 1), or a way of training
@@ -163,11 +195,18 @@ def configs(
     for sparsity in sparsities:
         if not 0 <= sparsity < 1:
             raise ValueError(f"'sparsity' must be in [0, 1) (got {sparsity})")
+    for sparsity in weight_sparsities:
+        if not 0 <= sparsity < 1:
+            raise ValueError(f"'weight_sparsity' must be in [0, 1) (got {sparsity})")
+    for pruner in pruners:
+        pruner_class(pruner)
     cut = [float(sparsity) for sparsity in sparsities if sparsity > 0]
+    widths = {"hidden_channels": hidden_channels}
     found = []
     for dataset in datasets:
         name, kind = card(dataset).name, resolve_split(dataset, split)
         mlp = Config(name, kind, "mlp", "MLP", 1.0, None, epochs, final, device, table)
+        mlp = replace(mlp, **widths)  # type: ignore[arg-type]
         for model in models:
             dense = replace(mlp, model=model, method="Dense", sparsity=0.0)
             found.append(dense)
@@ -186,6 +225,14 @@ def configs(
                 )
                 _check_training(base)
                 found += [replace(base, sparsity=s) for s in cut]
+        for base in [it for it in found if it.dataset == name and it.pruner is None]:
+            if base.method == "MLP" or base.training != "scratch":
+                continue
+            found += [
+                replace(base, pruner=pruner, weight_sparsity_target=float(sparsity))
+                for pruner, sparsity in product(pruners, weight_sparsities)
+                if base.teacher != "weights"
+            ]
         found.append(mlp)
     return list(dict.fromkeys(found))
 

@@ -3,9 +3,10 @@
 import inspect
 from typing import Any
 
-from gsparse import nn, transforms
+from gsparse import nn, prune, transforms
 from gsparse.nn.learned_mask import LearnedMask
-from gsparse.train import EdgeLottery
+from gsparse.prune import Pruner
+from gsparse.train import EdgeLottery, WeightLottery
 from gsparse.transforms.base import EdgeSparsifier
 
 BASELINES = ("Dense", "MLP")
@@ -84,6 +85,32 @@ def learned_masks() -> dict[str, type[LearnedMask]]:
         for name, thing in public.items()
         if inspect.isclass(thing) and issubclass(thing, LearnedMask)
     }
+
+
+def pruners() -> dict[str, type[Pruner] | type[WeightLottery]]:
+    """Every public weight pruner by name, and the lottery that uses one."""
+    public = {name: getattr(prune, name) for name in prune.__all__}
+    found: dict[str, Any] = {
+        name: thing
+        for name, thing in public.items()
+        if inspect.isclass(thing)
+        and issubclass(thing, Pruner)
+        and not inspect.isabstract(thing)
+    }
+    return found | {"WeightLottery": WeightLottery}
+
+
+def pruner_class(pruner: str) -> type[Pruner] | type[WeightLottery]:
+    """The pruner of that name.
+
+    Raises:
+        ValueError: No public pruner has this name; lists those that are there.
+    """
+    found = pruners()
+    if pruner not in found:
+        known = ", ".join(found)
+        raise ValueError(f"'pruner' must be one of {known} (got {pruner})")
+    return found[pruner]
 
 
 def default_reweight(method: str, model: str) -> bool | None:

@@ -49,7 +49,12 @@ def make_plan(
     todo: dict[tuple[str, str, str, str], list[Config]] = {}
     for task in pending(tasks, path):
         config = task.config
-        key = (config.dataset, config.split, config.model, config.method)
+        key = (
+            config.dataset,
+            config.split,
+            config.model,
+            _name(config.method, config.pruner),
+        )
         todo.setdefault(key, []).append(config)
     known = _known(read_rows(path) if path.exists() else [])
     probe = _Probe(Workspace(root))
@@ -86,9 +91,14 @@ def _known(rows: list[Row]) -> dict[tuple[str, str, str, str], float]:
     found: dict[tuple[str, str, str, str], list[float]] = {}
     for row in rows:
         if "run_seconds" in row:
-            key = (row["dataset"], row["split"], row["model"], row["method"])
+            name = _name(row["method"], row.get("pruner"))
+            key = (row["dataset"], row["split"], row["model"], name)
             found.setdefault(key, []).append(row["run_seconds"])
     return {key: median(values) for key, values in found.items()}
+
+
+def _name(method: str, pruner: str | None) -> str:
+    return method if pruner is None else f"{method} + {pruner}"
 
 
 class _Probe:
@@ -102,6 +112,8 @@ class _Probe:
         model = (config.dataset, config.split, config.model)
         if model not in self.seconds:
             self.seconds[model] = probe_seconds(config.as_dense(), self.workspace)
+        if config.pruner is not None:  # trained, pruned, trained again
+            return 2 * self.seconds[model]
         method = (config.dataset, config.split, config.method)
         if method not in self.seconds:
             self.seconds[method] = prepare(config, 0, self.workspace).preprocess_seconds

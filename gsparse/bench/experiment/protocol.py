@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from gsparse.bench.experiment.config import LATER, Config
 from gsparse.bench.experiment.facts import command_line, versions
 from gsparse.bench.experiment.masks import within
+from gsparse.bench.experiment.pruning import prune_and_train
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.tables.rows import Row
 from gsparse.edges import undirected_pairs
@@ -22,7 +23,6 @@ from gsparse.train import (
     class_scores,
     evaluate,
     fit,
-    recipe,
 )
 
 PROBE_EPOCHS = 8
@@ -59,9 +59,15 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
     """Load, sparsify physically, and build the model with its first weights."""
     graphs = workspace.graphs(config, seed)
     fit_data, test_data, seconds, how, mask = workspace.sparsify(config, seed)
-    chosen = recipe(config.dataset, config.model)
+    chosen = config.recipe()
     settings, trained = within(chosen.fit, config.epochs), None
-    if config.training == "joint" and mask is not None:
+    pruned = None
+    if config.pruner is not None:
+        pruned = prune_and_train(
+            config, seed, fit_data, lambda: workspace.dense(config, seed)
+        )
+        model, trained = pruned.model, pruned.history
+    elif config.training == "joint" and mask is not None:
         model, trained = mask.module.model, mask.history
     elif config.training == "finetune":
         model = copy.deepcopy(workspace.dense(config, seed))
@@ -93,6 +99,8 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
         facts["mask_epoch_seconds"] = mask.history.epoch_seconds
         if config.teacher != "none":
             facts["predictions_kept"] = mask.history.val_score
+    if pruned is not None:
+        facts |= pruned.facts
     facts |= {k: v for k in LATER if (v := getattr(config, k)) != LATER[k]}
     return Trial(model, fit_data, test_data, chosen, settings, facts, distill, trained)
 

@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -30,7 +31,7 @@ from gsparse.bench.experiment.methods import (
 from gsparse.data import inductive, load
 from gsparse.edges import undirected_pairs
 from gsparse.linalg import spanning_forest
-from gsparse.train import class_scores, fit, recipe, sparse_features
+from gsparse.train import class_scores, fit, sparse_features
 
 
 class Graphs(NamedTuple):
@@ -111,11 +112,22 @@ class Workspace:
     def dense(self, config: Config, seed: int) -> Module:
         """The model that was trained with all edges; not to be changed."""
         kind = config.teacher_model or config.model
-        place = (config.dataset, config.split, config.device, seed, config.epochs)
+        width = config.hidden_channels
+        place = (
+            config.dataset,
+            config.split,
+            config.device,
+            seed,
+            config.epochs,
+            width,
+        )
         key = (*place, kind)
         if key not in self._dense:
             kept = {k: v for k, v in self._dense.items() if k[:-1] == place}
-            chosen, data = recipe(config.dataset, kind), self.graphs(config, seed).fit
+            chosen, data = (
+                replace(config, model=kind).recipe(),
+                self.graphs(config, seed).fit,
+            )
             model = chosen.build(data, seed)
             settings = within(chosen.fit, config.epochs)
             fit(model, data, config=settings, seed=seed)

@@ -17,7 +17,8 @@ def plot_rows(rows: list[Row], path: Path) -> None:
     """Draw one panel a block: mean line, one-deviation band, every seed as a dot.
 
     The dense run is a horizontal band and the MLP a dotted line. The x axis is the
-    sparsity achieved. The file is written beside its place and then renamed.
+    sparsity achieved: of the weights, where there are pruners, else of the edges.
+    The file is written beside its place and then renamed.
 
     Args:
         rows: As :func:`~gsparse.bench.tables.rows.read_rows` returns them.
@@ -62,7 +63,8 @@ def _draw(axes: "Axes", block: Block, rows: list[Row]) -> None:
         _draw_curve(axes, i, name, lines, rows, block)
     t = block.title
     axes.set_title(f"{t['dataset']} ({t['split']}), {t['model']}")
-    axes.set_xlabel("undirected edges removed (%)")
+    what = "weights" if _of_weights(block) else "undirected edges"
+    axes.set_xlabel(f"{what} removed (%)")
     axes.set_ylabel(f"test {t['metric']} (%)")
     axes.legend(fontsize="small", frameon=False)
 
@@ -70,7 +72,11 @@ def _draw(axes: "Axes", block: Block, rows: list[Row]) -> None:
 def _draw_curve(
     axes: "Axes", i: int, name: str, lines: list[Line], rows: list[Row], block: Block
 ) -> None:
-    x = [100 * line.sparsity for line in lines]
+    of_weights = _of_weights(block)
+    x = [
+        100 * (line.weight_sparsity or 0.0 if of_weights else line.sparsity)
+        for line in lines
+    ]
     mean = [100 * (line.test_mean or 0) for line in lines]
     std = [100 * (line.test_std or 0) for line in lines]
     color = f"C{i}"
@@ -78,13 +84,22 @@ def _draw_curve(
     low = [m - s for m, s in zip(mean, std, strict=True)]
     high = [m + s for m, s in zip(mean, std, strict=True)]
     axes.fill_between(x, low, high, color=color, alpha=0.15, lw=0)
-    wanted = block.title | {"method": lines[0].method, "reweight": lines[0].reweight}
+    wanted = block.title | {
+        "method": lines[0].method,
+        "reweight": lines[0].reweight,
+        "pruner": lines[0].pruner,
+    }
     seeds = [row for row in rows if all(row.get(k) == v for k, v in wanted.items())]
     axes.scatter(
-        [100 * row["sparsity"] for row in seeds],
+        [100 * row["weight_sparsity" if of_weights else "sparsity"] for row in seeds],
         [100 * row["test_score"] for row in seeds],
         s=8,
         color=color,
         alpha=0.4,
         lw=0,
     )
+
+
+def _of_weights(block: Block) -> bool:
+    """Whether the lines differ in the weights that are gone, not in the edges."""
+    return any(line.pruner is not None for line in block.lines)

@@ -41,10 +41,17 @@ class Line:
     teacher: str = "none"
     training: str = "scratch"
     labels_only: bool = False
+    pruner: str | None = None
+    weight_sparsity: float | None = None
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether nothing was removed."""
+        return self.method == "Dense" and self.pruner is None
 
     @property
     def name(self) -> str:
-        """Method, with letters for how it was used; :data:`LETTERS` explains them."""
+        """Method and pruner, with letters for how it was used: :data:`LETTERS`."""
         marks = {
             "w": self.reweight,
             "l": self.labels_only,
@@ -53,7 +60,9 @@ class Line:
             "d": self.teacher == "weights",
         }
         letters = "".join(letter for letter, holds in marks.items() if holds)
-        return f"{self.method} {letters}".rstrip()
+        parts = [self.method if self.method != "Dense" or not self.pruner else ""]
+        parts.append(self.pruner or "")
+        return f"{' + '.join(filter(None, parts))} {letters}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -127,12 +136,20 @@ def _lines(rows: list[Row]) -> list[Line]:
     dense = [
         _mean(rs, "train_epoch_seconds", median)
         for rs in groups
-        if rs[0]["method"] == "Dense" and rs[0]["teacher"] != "weights"
+        if rs[0]["method"] == "Dense"
+        and rs[0]["teacher"] != "weights"
+        and rs[0].get("pruner") is None
     ]
     lines = [_line(members, dense[0] if dense else None) for members in groups]
     order = {"Dense": 0, "MLP": 2}
     return sorted(
-        lines, key=lambda it: (order.get(it.method, 1), it.name, it.sparsity_target)
+        lines,
+        key=lambda it: (
+            order.get(it.name.partition(" ")[0], 1),
+            it.name,
+            it.sparsity_target,
+            it.weight_sparsity or 0.0,
+        ),
     )
 
 
@@ -164,6 +181,8 @@ def _line(rows: list[Row], dense_epoch: float | None) -> Line:
         teacher=first["teacher"],
         training=first.get("training", "scratch"),
         labels_only="mask_epoch_seconds" in first and first["teacher"] == "none",
+        pruner=first.get("pruner"),
+        weight_sparsity=_mean(rows, "weight_sparsity"),
     )
 
 

@@ -5,7 +5,7 @@ from textwrap import wrap
 
 from gsparse.bench.tables.summary import LETTERS, Block, Line
 
-HEADER = ("method", "cut", "n", "test", "epoch", "infer", "peak", "prepare")
+HEADER = ("method", "cut", "pruned", "n", "test", "epoch", "infer", "peak", "prepare")
 
 
 def format_blocks(blocks: list[Block]) -> str:
@@ -42,6 +42,7 @@ def _cells(line: Line) -> tuple[str, ...]:
     return (
         line.name,
         f"{100 * line.sparsity:.0f}%",
+        "-" if line.weight_sparsity is None else f"{100 * line.weight_sparsity:.3g}%",
         str(line.num_seeds),
         score,
         seconds(line.train_epoch_seconds),
@@ -126,9 +127,15 @@ def size(value: float) -> str:
 
 def _notes(lines: list[Line]) -> list[str]:
     notes = []
-    used = {letter for line in lines for letter in line.name.partition(" ")[2]}
+    used = {
+        letter
+        for line in lines
+        for word in line.name.split(" ")[1:]
+        if set(word) <= set(LETTERS)
+        for letter in word
+    }
     notes += [f"{letter}: {what}" for letter, what in LETTERS.items() if letter in used]
-    dense = next((line for line in lines if line.method == "Dense"), None)
+    dense = next((line for line in lines if line.is_dense), None)
     for line in lines:
         if line.preprocess_seconds is not None and dense is not None:
             notes.append(_pays(line, dense))

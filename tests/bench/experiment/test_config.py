@@ -30,6 +30,9 @@ OTHER = {
     "teacher": "weights",
     "training": "finetune",
     "teacher_model": "gcn",
+    "pruner": "Magnitude",
+    "weight_sparsity_target": 0.9,
+    "hidden_channels": 8,
 }
 
 
@@ -50,6 +53,9 @@ def row_of(config):
         "teacher": config.teacher,
         "training": config.training,
         "teacher_model": config.teacher_model,
+        "pruner": config.pruner,
+        "weight_sparsity_target": config.weight_sparsity_target,
+        "hidden_channels": config.hidden_channels,
     }
 
 

@@ -1,0 +1,130 @@
+"""Pruned weights in an experiment: before, while or after they are trained."""
+
+import copy
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from torch.nn import Module
+from torch.nn.functional import cross_entropy
+from torch_geometric.data import Data
+
+from gsparse.bench.experiment.config import Config
+from gsparse.bench.experiment.masks import within
+from gsparse.bench.experiment.methods import pruner_class
+from gsparse.bench.tables.rows import Row
+from gsparse.prune import Pruner
+from gsparse.train import FitConfig, History, WeightLottery, evaluate, fit
+from gsparse.train.fit import prepare
+
+AT_FIRST = ("SNIP", "GraSP", "SynFlow")
+"""Prune fresh weights, which are trained afterwards."""
+
+MEANWHILE = ("ProbMask", "GradualThreshold", "AutoPrune")
+"""Prune fresh weights while they are trained. All others prune trained ones."""
+
+ROUNDS = 5  # of the lottery
+CONVERGED = 0.99  # of the best validation score
+
+
+class PrunedModel(NamedTuple):
+    """A model with masks on its weights, and how it got there."""
+
+    model: Module
+    history: History
+    """Of the training after the weights were gone."""
+    facts: Row
+
+
+def prune_and_train(
+    config: Config, seed: int, data: Data, dense: Callable[[], Module]
+) -> PrunedModel:
+    """Prune a model and train what is left, with the recipe of the data set.
+
+    Methods that need trained weights get those of the dense model. Those that prune
+    while they train are trained on afterwards as well, so that all have had a training
+    with their last masks.
+
+    Args:
+        config: With a pruner and a weight sparsity.
+        seed: Of the first weights, and of what the pruner draws.
+        data: The graph to fit on.
+        dense: Gives the model trained with all weights and edges; not changed.
+    """
+    assert config.pruner is not None
+    assert config.weight_sparsity_target is not None
+    chosen, name = config.recipe(), config.pruner
+    settings = within(chosen.fit, config.epochs)
+    start = perf_counter()
+    if name == "WeightLottery":
+        model = chosen.build(data, seed)
+        find = WeightLottery(config.weight_sparsity_target, ROUNDS, config=settings)
+        ticket = find(model, data, seed)
+        facts = _facts(ticket.pruner, perf_counter() - start)
+        return PrunedModel(model, ticket.rounds[-1], facts)
+    fresh = name in (*AT_FIRST, *MEANWHILE)
+    model = chosen.build(data, seed) if fresh else copy.deepcopy(dense())
+    pruner = make_pruner(
+        name, model, config.weight_sparsity_target, data, settings, seed
+    )
+    facts = {}
+    if not pruner.done:
+        whole = replace(settings, patience=settings.epochs)
+        history = fit(model, data, config=whole, seed=seed, pruner=pruner)
+        facts["prune_epoch_seconds"] = history.epoch_seconds
+    pruner.finalize()
+    facts |= _facts(pruner, perf_counter() - start)
+    facts["val_score_pruned"] = evaluate(model, data, "val_mask", settings.metric)
+    seen: list[float] = []
+    history = fit(
+        model,
+        data,
+        config=settings,
+        seed=seed,
+        callback=lambda epoch, loss, score: seen.append(score),
+    )
+    near = (score >= CONVERGED * history.val_score for score in seen)
+    facts["epochs_to_converge"] = 1 + next(i for i, holds in enumerate(near) if holds)
+    return PrunedModel(model, history, facts)
+
+
+def make_pruner(
+    name: str,
+    model: Module,
+    sparsity: float,
+    data: Data,
+    settings: FitConfig,
+    seed: int,
+) -> Pruner:
+    """The pruner of that name, given what its constructor asks for."""
+    cls, given = pruner_class(name), prepare(data, "train_mask")
+    train, target = given.train_mask, given.y[given.train_mask]
+    arguments = (given.x, given.edge_index, given.get("edge_weight"))
+
+    def losses(reduction: str = "none") -> Any:  # noqa: ANN401 (as cross_entropy)
+        return cross_entropy(model(*arguments)[train], target, reduction=reduction)
+
+    offered: dict[str, Any] = {
+        "loss": lambda: losses("mean"),
+        "losses": losses,
+        "scores": lambda: model(*arguments),
+        "example": arguments,
+        "num_steps": settings.epochs,
+        "seed": seed,
+    }
+    asked = inspect.signature(cls).parameters.keys()
+    options = {key: value for key, value in offered.items() if key in asked}
+    return cls(model, sparsity, **options)  # type: ignore[arg-type, return-value]
+
+
+def _facts(pruner: Pruner, seconds: float) -> Row:
+    report = pruner.report()
+    return {
+        "weight_sparsity": report.sparsity,
+        "num_weights_before": report.num_weights,
+        "num_weights_after": report.num_kept,
+        "num_parameters": report.num_parameters,
+        "prune_seconds": seconds,
+    }

@@ -1,0 +1,126 @@
+"""Pruned weights in an experiment."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from gsparse.bench import Config, Workspace, append_row, run_one
+from gsparse.bench.experiment import pruning
+from gsparse.bench.experiment.config import configs
+from gsparse.bench.experiment.grid import Task
+from gsparse.bench.experiment.methods import pruners
+from gsparse.bench.experiment.plan import make_plan
+from gsparse.bench.experiment.pruning import AT_FIRST, MEANWHILE, prune_and_train
+from gsparse.bench.tables.summary import summarise
+from gsparse.bench.tables.table import format_blocks
+from gsparse.edges import budget
+from gsparse.train import fit
+
+DENSE = Config("digits", "random-5-30", "gcn", "Dense", 0.0, epochs=4)
+PRUNED = replace(DENSE, pruner="Magnitude", weight_sparsity_target=0.9)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def workspace():
+    return Workspace()
+
+
+@pytest.mark.parametrize("name", ["Magnitude", "WeightLottery"])
+def test_a_row_says_what_was_pruned(name, workspace, tmp_path):
+    config = replace(PRUNED, pruner=name)
+    row = run_one(config, 4, workspace)
+    append_row(tmp_path / "a.jsonl", row)
+    assert Config.from_row(row) == config
+    assert row["config_hash"] == config.config_hash() != DENSE.config_hash()
+    assert row["num_weights_after"] == budget(row["num_weights_before"], 0.9)
+    assert row["weight_sparsity"] == pytest.approx(0.9, abs=0.001)
+    assert (row["sparsity"], row["method"]) == (0.0, "Dense")
+    assert 0 < row["test_score"] <= 1
+
+
+def test_the_dense_model_is_pruned_and_not_changed(workspace, monkeypatch):
+    dense = workspace.dense(DENSE, 4)
+    before = copy.deepcopy(dense.state_dict())
+    started = []
+
+    def watched(model, data, **kwargs):
+        started.append(model.layers[0].lin.weight.detach().clone())
+        return fit(model, data, **kwargs)
+
+    monkeypatch.setattr(pruning, "fit", watched)
+    data = workspace.graphs(DENSE, 4).fit
+    prune_and_train(PRUNED, 4, data, lambda: dense)
+    assert dense.state_dict().keys() == before.keys()
+    full = before["layers.0.lin.weight"]
+    assert full.equal(dense.layers[0].lin.weight)
+    kept = started[0] != 0
+    assert started[0][kept].equal(full[kept])
+    assert full[kept].abs().min() >= full[~kept].abs().max()
+
+
+def test_every_pruner_is_in_one_family():
+    assert set(AT_FIRST) | set(MEANWHILE) <= set(pruners())
+    assert not set(AT_FIRST) & set(MEANWHILE)
+
+
+def test_grid_of_pruners_and_methods():
+    found = configs(
+        ["digits"],
+        ["gcn"],
+        ["RandomEdge"],
+        [0.5],
+        pruners=["Magnitude"],
+        weight_sparsities=[0.9, 0.95],
+        hidden_channels=8,
+    )
+    names = [(it.method, it.pruner, it.weight_sparsity_target) for it in found]
+    assert names == [
+        ("Dense", None, None),
+        ("RandomEdge", None, None),
+        ("Dense", "Magnitude", 0.9),
+        ("Dense", "Magnitude", 0.95),
+        ("RandomEdge", "Magnitude", 0.9),
+        ("RandomEdge", "Magnitude", 0.95),
+        ("MLP", None, None),
+    ]
+    assert all(it.recipe().options["hidden_channels"] == 8 for it in found)
+    assert found[2].as_dense() == found[0]
+
+
+def test_keys_of_pruning_are_not_in_older_hashes():
+    plain = configs(["digits"], ["gcn"], [], [0.5])[0]
+    assert plain.config_hash() == replace(plain, pruner=None).config_hash()
+    assert plain.config_hash() != replace(plain, hidden_channels=8).config_hash()
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match=r"'pruner' must be one of .*\(got Smallest\)"):
+        configs(["digits"], ["gcn"], [], [], pruners=["Smallest"])
+    with pytest.raises(ValueError, match=r"'weight_sparsity' .* \[0, 1\) \(got 1.0\)"):
+        configs(
+            ["digits"], ["gcn"], [], [], pruners=["Magnitude"], weight_sparsities=[1.0]
+        )
+
+
+def test_table_and_plan_name_the_pruner(workspace, tmp_path):
+    rows = [run_one(config, 4, workspace) for config in (DENSE, PRUNED)]
+    text = format_blocks(summarise(rows))
+    assert [line.split()[0] for line in text.splitlines()[3:5]] == [
+        "Dense",
+        "Magnitude",
+    ]
+    assert "90%" in text.splitlines()[4]
+    for row in rows:
+        append_row(tmp_path / "a.jsonl", row)
+    plan = make_plan([Task(PRUNED, 5), Task(DENSE, 5)], tmp_path / "a.jsonl")
+    assert {part.method for part in plan} == {"Dense", "Dense + Magnitude"}
