@@ -19,15 +19,45 @@ from gsparse.edges import budget
 DATA = random_graph(num_nodes=30, p=0.2, seed=90547)
 LABELS = torch.arange(30) % 3
 SPARSITY = 0.7
+EXAMPLE = (DATA.x, DATA.edge_index)
 
 
 def loss_of(model):
     return lambda: cross_entropy(model(DATA.x, DATA.edge_index), LABELS)
 
 
+def losses_of(model):
+    return lambda: cross_entropy(
+        model(DATA.x, DATA.edge_index), LABELS, reduction="none"
+    )
+
+
 INSTANCES = {
     "Magnitude": lambda m, **o: prune.Magnitude(m, SPARSITY, **o),
     "RandomWeight": lambda m, **o: prune.RandomWeight(m, SPARSITY, seed=4, **o),
+    "LossPreservation": lambda m, **o: prune.LossPreservation(
+        m, SPARSITY, loss_of(m), **o
+    ),
+    "MagnitudeLoss": lambda m, **o: prune.MagnitudeLoss(m, SPARSITY, loss_of(m), **o),
+    "GradientNorm": lambda m, **o: prune.GradientNorm(m, SPARSITY, loss_of(m), **o),
+    "GradientPreservation": lambda m, **o: prune.GradientPreservation(
+        m, SPARSITY, loss_of(m), **o
+    ),
+    "SNIP": lambda m, **o: prune.SNIP(m, SPARSITY, loss_of(m), **o),
+    "GraSP": lambda m, **o: prune.GraSP(m, SPARSITY, loss_of(m), **o),
+    "SynFlow": lambda m, **o: prune.SynFlow(m, SPARSITY, EXAMPLE, **o),
+    "Wanda": lambda m, **o: prune.Wanda(m, SPARSITY, EXAMPLE, **o),
+    "OptimalBrainDamage": lambda m, **o: prune.OptimalBrainDamage(
+        m, SPARSITY, losses_of(m), **o
+    ),
+    "OptimalBrainSurgeon": lambda m, **o: prune.OptimalBrainSurgeon(
+        m, SPARSITY, losses_of(m), **o
+    ),
+    "WoodFisher": lambda m, **o: prune.WoodFisher(m, SPARSITY, losses_of(m), **o),
+    "CombinatorialBrainSurgeon": lambda m, **o: prune.CombinatorialBrainSurgeon(
+        m, SPARSITY, losses_of(m), seed=4, **o
+    ),
+    "ProbMask": lambda m, **o: prune.ProbMask(m, SPARSITY, num_steps=10, seed=4, **o),
 }
 
 

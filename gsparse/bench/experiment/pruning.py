@@ -109,7 +109,7 @@ def make_pruner(
     offered: dict[str, Any] = {
         "loss": lambda: losses("mean"),
         "losses": losses,
-        "scores": lambda: model(*arguments),
+        "class_scores": lambda: model(*arguments),
         "example": arguments,
         "num_steps": settings.epochs,
         "seed": seed,
