@@ -31,6 +31,8 @@ from gsparse.nn.weighted_transformer import WeightedTransformerConv
 # ruff: noqa: ANN401 (a convolution's arguments are its own)
 
 Forward = Callable[..., Any]
+#: Weights of the edges of a convolution, from the features it is given.
+EdgeWeigher = Callable[[Tensor], Tensor]
 
 _ATTENTION = (GATConv, GATv2Conv, FastGATConv, FastGATv2Conv, TransformerConv)
 _NORMALISED = (GCNConv, FastGCNConv, GCN2Conv, SGConv, APPNP)
@@ -44,7 +46,7 @@ _LOCK = threading.RLock()
 def edge_weights(
     model: Module,
     edge_index: Tensor,
-    edge_weight: Tensor | Mapping[str, Tensor] | None,
+    edge_weight: Tensor | Mapping[str, Tensor | EdgeWeigher] | None,
     attention: Attention = "fused",
 ) -> Iterator[None]:
     r"""Within this context every convolution of a model weighs its edges.
@@ -64,8 +66,10 @@ def edge_weights(
     Args:
         model: Any module.
         edge_index: The graph that the model will be called with.
-        edge_weight: One weight per entry, or such a tensor for each convolution by its
-            name in the model; ``None`` leaves the edges as they are.
+        edge_weight: One weight per entry, or for each convolution, by its name in the
+            model, such a tensor or a function that makes one of the features the
+            convolution is called with (of a pair those of the sources); ``None``
+            leaves the edges as they are.
         attention: ``"reference"`` where second derivatives are needed.
 
     Shapes:
@@ -184,7 +188,7 @@ def _weighed(
     layer: MessagePassing,
     name: str,
     edge_index: Tensor,
-    edge_weight: Tensor,
+    edge_weight: Tensor | EdgeWeigher,
     attention: Attention,
 ) -> Forward:
     forward = _forward_of(layer, attention, weighted=True)
@@ -201,15 +205,19 @@ def _weighed(
                 f"(edge_index {shape}, expected {list(edge_index.shape)}); edges must "
                 "not be added or dropped between the model's input and its layers"
             )
+        weight = edge_weight
+        if not isinstance(weight, Tensor):
+            x = kwargs["x"]
+            weight = weight(x[0] if isinstance(x, tuple | list) else x)
         own = kwargs.pop("edge_weight", None)
         if own is not None:
-            return forward(**kwargs, edge_weight=edge_weight * own)
+            return forward(**kwargs, edge_weight=weight * own)
         if not getattr(layer, "improved", False):
-            return forward(**kwargs, edge_weight=edge_weight)
+            return forward(**kwargs, edge_weight=weight)
         # PyG's improved self-loops have weight 2 only where weights are given.
         with _replaced(layer, "improved", False):
             same = _forward_of(layer, attention, weighted=True)
-            return same(**kwargs, edge_weight=edge_weight)  # type: ignore[misc]
+            return same(**kwargs, edge_weight=weight)  # type: ignore[misc]
 
     return weighed
 

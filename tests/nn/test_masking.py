@@ -21,6 +21,7 @@ from torch_geometric.nn import (
 from torch_geometric.nn.models import GAT, GCN, GIN, GraphSAGE
 
 from gsparse.nn import FastGATConv, FastGCNConv, FastSAGEConv, edge_weights
+from gsparse.nn.masking import convolutions
 
 
 class InitialResidual(torch.nn.Module):
@@ -142,6 +143,49 @@ def test_the_edge_index_may_come_by_name():
     with edge_weights(conv, edge_index, keep.float()):
         masked = conv(x, edge_index=edge_index, x_0=x)
     torch.testing.assert_close(masked, conv(x, x, edge_index[:, keep]))
+
+
+@EVERY
+def test_a_mask_may_be_made_of_what_the_layer_is_given(name):
+    """It equals removal, and each layer's is made of its own input."""
+    x, edge_index, keep = case()
+    model, seen, given = make(name), {}, {}
+    layers = convolutions(model)
+    for key, layer in layers.items():
+        layer.register_forward_pre_hook(
+            lambda _, args, kwargs, key=key: given.update({key: (*args, kwargs)}),
+            with_kwargs=True,
+        )
+
+    def weigher(key):
+        return lambda found: seen.update({key: found}) or keep.float()
+
+    with edge_weights(model, edge_index, {key: weigher(key) for key in layers}):
+        masked = model(x, edge_index)
+    removed = make(name)(x, edge_index[:, keep])
+    torch.testing.assert_close(masked, removed, rtol=1e-5, atol=1e-6)
+    assert seen.keys() == layers.keys()
+    for key, found in seen.items():
+        assert found is given[key][0]
+
+
+def test_a_mask_may_depend_on_features_and_learn_from_them():
+    x, edge_index, _ = case(torch.float64)
+    conv = SAGEConv((6, 6), 4).double()
+    other, x = torch.rand_like(x), x.requires_grad_()
+
+    def weigh(source):
+        row, col = edge_index
+        return torch.sigmoid((source[row] * source[col]).sum(1))
+
+    with edge_weights(conv, edge_index, {"": weigh}):
+        found = conv((x, other), edge_index)
+        through = torch.autograd.grad(found.sum(), x)[0]
+    with edge_weights(conv, edge_index, weigh(x)):
+        expected = conv((x, other), edge_index)
+        whole = torch.autograd.grad(expected.sum(), x)[0]
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(through, whole)
 
 
 def test_layers_that_take_no_weights_are_named():
