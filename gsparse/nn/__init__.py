@@ -10,6 +10,7 @@ from gsparse.nn.hard_kumaraswamy import HardKumaraswamy
 from gsparse.nn.kedge import KEdge
 from gsparse.nn.masking import edge_weights
 from gsparse.nn.neural_sparse import NeuralSparse
+from gsparse.nn.ptdnet import PTDNet
 from gsparse.nn.sparse_gat import SparseGAT
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "HardKumaraswamy",
     "KEdge",
     "NeuralSparse",
+    "PTDNet",
     "SparseGAT",
     "accelerate",
     "edge_weights",

@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import torch
@@ -12,7 +13,12 @@ from torch_geometric.data import Data
 from gsparse.edges import apply_edge_mask, check_sparsity, keep_top
 from gsparse.kernels.tensor_cache import TensorCache
 from gsparse.nn.fast_gat_conv import Attention, check_attention
-from gsparse.nn.masking import convolutions, edge_weights, refuse_unsupported
+from gsparse.nn.masking import (
+    EdgeWeigher,
+    convolutions,
+    edge_weights,
+    refuse_unsupported,
+)
 from gsparse.nn.pair_scorer import EdgeGroups, edge_groups
 from gsparse.nn.rectified import Rectified
 
@@ -51,7 +57,8 @@ class Gate(NamedTuple):
 class LearnedMask(Module):
     r"""A GNN whose edges are multiplied by gates that are learned with it.
 
-    A subclass computes the gates. In training they are drawn, and :meth:`penalty`
+    A subclass computes the gates, in front of the model or within it, from what its
+    layers are given. In training they are drawn, and :meth:`penalty`
     holds the mean probability of an open one against ``1 - sparsity`` by an augmented
     Lagrangian, which :func:`gsparse.train.fit` adds to the loss. In evaluation the mask
     is 0 or 1, and the output equals that of the model on ``self.sparsify(data)``.
@@ -109,7 +116,7 @@ class LearnedMask(Module):
         self.names = list(layers) if scope == "layer" else [""]
         self.register_buffer("multiplier", torch.zeros(()))
         self.register_buffer("num_steps", torch.zeros(()))
-        self._density: Tensor | None = None
+        self._opened: list[Tensor] = []  # density of each mask of the last step
         self._groups: TensorCache[EdgeGroups] = TensorCache(max_entries=8)
 
     @abstractmethod
@@ -130,18 +137,27 @@ class LearnedMask(Module):
             - **edge_index:** :math:`(2, E)`
         """
         groups = self._edge_groups(edge_index, x.size(0))
-        gates = self.gates(x, groups)
         if self.training:
-            opened = [gate.variable.expected_l0.mean() for gate in gates]
-            self._density = torch.stack(opened).mean()
-            values = [gate.variable.rsample() for gate in gates]
-        else:
-            values = [self._keep(gate, groups).to(gate.rank.dtype) for gate in gates]
-        masks = [groups.spread(value) for value in values]
-        named = dict(zip(self.names, masks, strict=True))
-        weight = masks[0] if self.scope == "shared" else named
+            self._opened = []
+        weight = self._weights(x, groups)
         with edge_weights(self.model, edge_index, weight, self.attention):
             return self.model(x, edge_index, *args, **kwargs)
+
+    def _weights(
+        self, x: Tensor, groups: EdgeGroups
+    ) -> Tensor | Mapping[str, Tensor | EdgeWeigher]:
+        """What the convolutions weigh their edges by."""
+        masks = [groups.spread(self._value(g, groups)) for g in self.gates(x, groups)]
+        if self.scope == "shared":
+            return masks[0]
+        return dict(zip(self.names, masks, strict=True))
+
+    def _value(self, gate: Gate, groups: EdgeGroups) -> Tensor:
+        """A weight per group: drawn in training, 0 or 1 in evaluation."""
+        if not self.training:
+            return self._keep(gate, groups).to(gate.rank.dtype)
+        self._opened.append(gate.variable.expected_l0.mean())
+        return gate.variable.rsample()
 
     def penalty(self) -> Tensor:
         """What is added to the loss of the last training step; 0 if there was none.
@@ -149,9 +165,10 @@ class LearnedMask(Module):
         With ``sparsity`` each call also moves the multiplier of the constraint, and
         its target, which falls from 1 within the first 200 steps.
         """
-        density, self._density = self._density, None
-        if density is None:
+        opened, self._opened = self._opened, []
+        if not opened:
             return self.multiplier.new_zeros(())
+        density = torch.stack(opened).mean()
         if self.sparsity is None:
             return density * self.factor
         self.num_steps += 1
@@ -215,7 +232,7 @@ class LearnedMask(Module):
         return (zero <= one) | (zero <= 1 - zero - one)
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_density": None}  # part of a graph: not to be copied
+        return vars(self) | {"_opened": []}  # part of a graph: not to be copied
 
     def extra_repr(self) -> str:
         size = f"penalty={self.factor}"

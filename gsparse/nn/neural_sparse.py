@@ -137,6 +137,6 @@ class NeuralSparse(LearnedMask):
 
     def penalty(self) -> Tensor:
         """Zero: the number of draws is the budget. Each call cools the choice."""
-        self._density = None
+        self._opened = []
         self.num_steps += 1
         return self.multiplier.new_zeros(())

@@ -18,6 +18,16 @@ LOW, HIGH = -0.1, 1.1
 SHIFT = TEMPERATURE * math.log(HIGH / -LOW)
 
 
+def gate(logits: Tensor) -> Gate:
+    """A hard concrete gate, ranked by its log-odds of being open.
+
+    Shapes:
+        - **logits:** :math:`(M,)`
+    """
+    variable = HardConcrete(logits, TEMPERATURE, LOW, HIGH, validate_args=False)
+    return Gate(variable.logits + SHIFT, variable)
+
+
 class SparseGAT(LearnedMask):
     r"""Wraps a GNN and learns one hard concrete gate an edge, from the `"Sparse Graph
     Attention Networks" <https://arxiv.org/abs/1912.00552>`_ paper.
@@ -81,6 +91,4 @@ class SparseGAT(LearnedMask):
         """One gate an edge, from the features of its end points."""
         own = self.lin(x) @ self.ends
         ends = own.index_select(0, groups.row) + own.index_select(0, groups.col)
-        logits = ends + self.bias
-        variable = HardConcrete(logits, TEMPERATURE, LOW, HIGH, validate_args=False)
-        return [Gate(variable.logits + SHIFT, variable)]
+        return [gate(ends + self.bias)]

@@ -24,6 +24,7 @@ INSTANCES = {
     ),
     "SparseGAT": lambda model: nn.SparseGAT(model, 8, 0.7, seed=2),
     "NeuralSparse": lambda model: nn.NeuralSparse(model, 8, 0.7, k=2, seed=2),
+    "PTDNet": lambda model: nn.PTDNet(model, 8, 0.7, scope="shared", seed=2),
 }
 
 

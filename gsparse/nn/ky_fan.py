@@ -1,0 +1,86 @@
+"""The Ky Fan norm of a graph: its largest singular values, with a gradient."""
+
+import torch
+from torch import Tensor
+
+from gsparse.edges import counter_uniform
+from gsparse.kernels import Graph, graph_of
+from gsparse.kernels.spmm_op import sddmm, spmm_values
+
+#: Steps of the power iteration, two products each.
+STEPS = 5
+
+
+def ky_fan_norm(
+    edge_index: Tensor,
+    weight: Tensor,
+    num_nodes: int,
+    k: int = 1,
+    num_steps: int = STEPS,
+) -> Tensor:
+    r"""Sum of the k largest singular values of a weighted, symmetric adjacency.
+
+    .. math::
+        \|A\|_{(k)} = \sum_{i \le k} \sigma_i = \langle A, U_k V_k^\top \rangle,
+        \qquad
+        \frac{\partial \|A\|_{(k)}}{\partial A_{ij}} = (U_k V_k^\top)_{ij}
+
+    with the singular vectors :math:`U_k, V_k` of :math:`A`, found without a gradient:
+    block power iteration on :math:`A^2`, from :math:`\mathbf 1` and, beyond it, fixed
+    random columns. With few steps the sum is a little too small, never too large: on
+    PubMed, whose singular values lie close together, by 1 to 2 % after the default
+    number. Costs :math:`2\,\text{num\_steps} + 2` passes over the edges and memory
+    :math:`O(E + N k)`.
+
+    Args:
+        edge_index: Both directions of every edge.
+        weight: One weight an entry, the same for both directions.
+        num_nodes: Number of nodes.
+        k: How many singular values.
+        num_steps: Steps of the iteration.
+
+    Shapes:
+        - **edge_index:** :math:`(2, E)`
+        - **weight:** :math:`(E,)`
+        - **output:** a scalar, differentiable in the weights
+
+    Raises:
+        ValueError: If ``k`` or ``num_steps`` is below 1.
+
+    Example:
+        The largest singular value of a complete graph is its degree.
+
+        >>> import torch
+        >>> from gsparse.data import complete
+        >>> from gsparse.nn.ky_fan import ky_fan_norm
+        >>> norm = ky_fan_norm(complete(5).edge_index, torch.ones(20), num_nodes=5)
+        >>> round(norm.item(), 4)
+        4.0
+    """
+    for name, value in (("k", k), ("num_steps", num_steps)):
+        if value < 1:
+            raise ValueError(f"{name!r} must be at least 1 (got {value})")
+    if weight.numel() == 0:
+        return weight.sum()
+    graph = graph_of(edge_index, num_nodes)
+    values = weight.index_select(0, graph.edge_id.long())
+    with torch.no_grad():
+        left, right = _singular_vectors(graph, values, min(k, num_nodes), num_steps)
+        slope = sddmm(graph, left, right)
+    return (values * slope).sum()
+
+
+def _singular_vectors(
+    graph: Graph, values: Tensor, k: int, num_steps: int
+) -> tuple[Tensor, Tensor]:
+    """Left and right ones of the k largest singular values, ``[N, k]`` each."""
+    n = graph.num_nodes
+    right = values.new_ones(n, k)
+    others = counter_uniform(0, 0, n * (k - 1), values.device) - 0.5
+    right[:, 1:] = others.view(n, k - 1)
+    for _ in range(num_steps):
+        twice = spmm_values(graph, values, spmm_values(graph, values, right))
+        right, _ = torch.linalg.qr(twice)
+    left, small = torch.linalg.qr(spmm_values(graph, values, right))
+    turn, _, back = torch.linalg.svd(small)
+    return left @ turn, right @ back.t()

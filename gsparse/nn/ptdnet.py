@@ -1,0 +1,269 @@
+"""PTDNet: every layer drops the edges that its own input makes look like noise."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Linear, Module, ModuleList, init
+from torch_geometric.data import Data
+from torch_geometric.nn import GINConv
+from torch_geometric.nn import Linear as LazyLinear
+from torch_geometric.nn.conv import MessagePassing
+
+from gsparse.edges import draw_seed
+from gsparse.kernels.tensor_cache import TensorCache
+from gsparse.nn.fast_gat_conv import Attention
+from gsparse.nn.ky_fan import ky_fan_norm
+from gsparse.nn.learned_mask import OPEN, Gate, LearnedMask, Scope
+from gsparse.nn.masking import EdgeWeigher, convolutions, edge_weights
+from gsparse.nn.pair_scorer import EdgeGroups, PairScorer
+from gsparse.nn.sparse_gat import SHIFT, gate
+
+
+def input_width(name: str, layer: MessagePassing) -> int:
+    """Number of features that a convolution takes; of a pair that of the sources.
+
+    Raises:
+        TypeError: If the layer does not say.
+    """
+    if isinstance(layer, GINConv):
+        width = next(map(_linear_width, _linears(layer.nn)), None)
+    else:  # GCN2Conv has one number of channels for input and output
+        width = getattr(layer, "in_channels", getattr(layer, "channels", None))
+    if isinstance(width, tuple | list):
+        width = width[0]
+    if not isinstance(width, int) or width < 1:
+        raise TypeError(
+            f"layer {name!r} ({type(layer).__name__}) does not say how many features "
+            f"it takes (got {width}); use scope='shared', or give the layer a number "
+            "of input channels"
+        )
+    return width
+
+
+def _linears(module: Module) -> Iterator[Linear | LazyLinear]:
+    return (m for m in module.modules() if isinstance(m, Linear | LazyLinear))
+
+
+def _linear_width(linear: Linear | LazyLinear) -> int:
+    return linear.in_features if isinstance(linear, Linear) else linear.in_channels
+
+
+def _both_directions(row: Tensor, col: Tensor) -> Tensor:
+    return torch.stack([torch.cat([row, col]), torch.cat([col, row])])
+
+
+@contextmanager
+def _evaluating(module: Module) -> Iterator[None]:
+    """Within, everything is in evaluation mode; afterwards in the mode it was in."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+class PTDNet(LearnedMask):
+    r"""Wraps a GNN and learns in every layer which edges to drop, from the `"Learning
+    to Drop: Robust Graph Neural Network via Topological Denoising"
+    <https://arxiv.org/abs/2011.07057>`_ paper.
+
+    In layer :math:`l`, whose input is :math:`H^l`, each undirected edge has a
+    :class:`~gsparse.nn.HardConcrete` gate (:math:`\gamma = -0.1`, :math:`\zeta = 1.1`)
+
+    .. math::
+        z_{uv}^l \sim \operatorname{HardConcrete}(\alpha_{uv}^l), \qquad
+        \alpha_{uv}^l = s^l(H_u^l, H_v^l) = s^l(H_v^l, H_u^l)
+
+    where :math:`s^l` is a :class:`~gsparse.nn.pair_scorer.PairScorer`. The gates of
+    deeper layers so depend on what the masked layers before them have computed. The
+    loss is that of the model plus :meth:`penalty`:
+
+    .. math::
+        \Lambda\Big(\frac{1}{L M} \sum_{l, uv} P(z_{uv}^l \ne 0)\Big)
+        + \beta \sum_l \sum_{i \le k} \sigma_i(Z^l)
+
+    with :math:`\Lambda` the augmented Lagrangian of the budget (or the ``penalty``-fold
+    of its argument), :math:`\beta` the factor ``low_rank``, and :math:`Z^l` the
+    symmetric matrix of the gates drawn, of which only the edges are stored
+    (:func:`~gsparse.nn.ky_fan.ky_fan_norm`). The second term stands for the nuclear
+    norm. In evaluation the pairs of largest :math:`P(z \ne 0)` stay, in every layer at
+    the exact budget, and nothing is drawn.
+
+    ``scope="layer"`` is the paper's: each layer has a graph of its own, so an edge that
+    one layer drops is still stored for another, and :meth:`sparsify` returns one graph
+    a layer. With ``"shared"`` the gates come from the input features and serve all
+    layers: the edges are gone from the storage. For the graphs of ``"layer"``
+    :meth:`sparsify` runs the model as ``model(x, edge_index)``, with ``edge_weight``
+    third if the data has one; ``torch.sparse_csr`` features are made dense for that.
+
+    **When not to use it.** Where one sparse graph is wanted and a trained model is at
+    hand, :class:`~gsparse.nn.KEdge` can learn terms of single edges, and costs less.
+    Where the nodes of many neighbours carry the signal, leave the low-rank term out: it
+    pulls hardest at the edges between them.
+
+    Differs from the paper: the scorer is an inner product of projections in place of an
+    MLP on the joined features, so that no tensor of edges times channels is stored; the
+    budget is exact, by a Lagrangian. Differs from the authors' code: a training step
+    draws once, where it averages three passes and adds a loss of their consistency; the
+    temperature stays at 0.66, where it falls; and :math:`\gamma` is not -0.0, which
+    makes the L0 term a constant without a gradient.
+
+    Costs in each layer one inner product an edge and, for the low-rank term, 12 passes
+    over the edges with k columns.
+
+    Args:
+        model: Any module called as ``model(x, edge_index, ...)`` whose convolutions
+            :func:`~gsparse.nn.edge_weights` supports.
+        in_channels: Number of node features, from which ``"shared"`` gates are
+            computed; those of ``"layer"`` have the widths that the layers say.
+        sparsity: Fraction of the undirected edges to remove, in [0, 1).
+        penalty: Factor of the mean number of open gates; instead of ``sparsity``.
+        hidden_channels: Width of the projection that gates are computed from.
+        scope: ``"layer"`` is one mask for each layer, ``"shared"`` one for all.
+        seed: Of the first weights of the mask; ``None`` draws one.
+        attention: ``"reference"`` where second derivatives are needed.
+        low_rank: Factor :math:`\beta` of the low-rank term; 0 leaves it out.
+        k: How many singular values it has.
+
+    Shapes:
+        As :class:`~gsparse.nn.KEdge`: ``model(x, edge_index)`` takes :math:`(N, F)` and
+        :math:`(2, E)`.
+
+    Raises:
+        ValueError: Unless exactly one of ``sparsity`` and ``penalty`` is given; if
+            ``low_rank`` or ``k`` is out of range; in a pass, if the model calls a layer
+            of ``scope="layer"`` twice.
+        TypeError: If a convolution of the model takes no weights, or under
+            ``scope="layer"`` does not say how many features it takes; says which.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.nn import GCN
+        >>> from gsparse.data import complete
+        >>> from gsparse.nn import PTDNet
+        >>> data = complete(10)
+        >>> data.x = torch.eye(10)
+        >>> model = PTDNet(GCN(10, 8, 2), in_channels=10, sparsity=0.8, seed=5)
+        >>> [cut.num_edges for cut in model.sparsify(data)], data.num_edges
+        ([18, 18], 90)
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        in_channels: int,
+        sparsity: float | None = None,
+        penalty: float | None = None,
+        hidden_channels: int = 8,
+        scope: Scope = "layer",
+        seed: int | None = None,
+        attention: Attention = "fused",
+        low_rank: float = 0.01,
+        k: int = 1,
+    ) -> None:
+        super().__init__(model, sparsity, penalty, scope, attention=attention)
+        if not 0 <= low_rank < math.inf:
+            raise ValueError(f"'low_rank' must not be negative (got {low_rank})")
+        if k < 1:
+            raise ValueError(f"'k' must be at least 1 (got {k})")
+        self.low_rank, self.k = low_rank, k
+        widths = [in_channels]
+        if scope == "layer":
+            widths = [input_width(*item) for item in convolutions(model).items()]
+        with torch.random.fork_rng([]):
+            torch.manual_seed(draw_seed(seed) % 2**63)
+            scorers = [PairScorer(width, hidden_channels, 1) for width in widths]
+        for scorer in scorers:
+            init.constant_(scorer.bias, OPEN - SHIFT)
+        self.scorers = ModuleList(scorers)
+        self._norms: list[Tensor] = []
+        self._ends: TensorCache[Tensor] = TensorCache(max_entries=8)
+
+    def gates(self, x: Tensor, groups: EdgeGroups) -> list[Gate]:
+        """The gates that features give: all of ``"shared"``, those of the first layer
+        of ``"layer"``, where deeper ones come from what the model computes.
+        """
+        return [gate(self.scorers[0](x, groups).squeeze(1))]
+
+    def penalty(self) -> Tensor:
+        """What is added to the loss of the last training step; 0 if there was none.
+
+        That of the budget, as for every mask, and the low-rank term.
+        """
+        norms, self._norms = self._norms, []
+        budget = super().penalty()
+        return budget + self.low_rank * torch.stack(norms).sum() if norms else budget
+
+    def _weights(
+        self, x: Tensor, groups: EdgeGroups
+    ) -> Tensor | Mapping[str, Tensor | EdgeWeigher]:
+        if self.training:
+            self._norms = []
+        if self.scope == "shared":
+            return super()._weights(x, groups)
+        return self._weighers(groups, {})
+
+    def _weighers(
+        self, groups: EdgeGroups, found: dict[str, Gate]
+    ) -> dict[str, EdgeWeigher]:
+        """For each layer what computes its mask from its input and notes the gates."""
+
+        def weigher(name: str, scorer: Module) -> EdgeWeigher:
+            def weigh(x: Tensor) -> Tensor:
+                if name in found:
+                    raise ValueError(
+                        f"layer {name!r} is called twice in one pass and has one mask; "
+                        "use scope='shared'"
+                    )
+                found[name] = gate(scorer(x, groups).squeeze(1))
+                return groups.spread(self._value(found[name], groups))
+
+            return weigh
+
+        pairs = zip(self.names, self.scorers, strict=True)
+        return {name: weigher(name, scorer) for name, scorer in pairs}
+
+    def _value(self, gate: Gate, groups: EdgeGroups) -> Tensor:
+        value = super()._value(gate, groups)
+        if self.training and self.low_rank > 0:
+            row, col = groups.row, groups.col
+            ends = self._ends.get((row, col), None, lambda: _both_directions(row, col))
+            both, num_nodes = torch.cat([value, value]), groups.pattern.shape[0]
+            self._norms.append(ky_fan_norm(ends, both, num_nodes, self.k))
+        return value
+
+    @torch.no_grad()
+    def _of(self, data: Data) -> tuple[EdgeGroups, list[Gate]]:
+        if self.scope == "shared":
+            return super()._of(data)
+        groups = self._edge_groups(data.edge_index, data.num_nodes)
+        found: dict[str, Gate] = {}
+        weighers = self._weighers(groups, found)
+        # Layers that add up rows of x can do so only where it is dense.
+        x = data.x if data.x.layout == torch.strided else data.x.to_dense()
+        weight = data.get("edge_weight")
+        more = () if weight is None else (weight,)
+        with (
+            _evaluating(self),
+            edge_weights(self.model, data.edge_index, weighers, self.attention),
+        ):
+            self.model(x, data.edge_index, *more)
+        for name in self.names:
+            if name not in found:
+                raise ValueError(
+                    f"layer {name!r} was not called, so it has no graph; "
+                    "use scope='shared', or take the layer out of the model"
+                )
+        return groups, [found[name] for name in self.names]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_norms": []}
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, low_rank={self.low_rank}"
