@@ -37,6 +37,8 @@ def fit_learned(
     options: dict[str, Any] = {"seed": seed}
     if config.method == "KEdge" and teacher is not None:
         options["edge_index"] = data.edge_index
+    if config.method == "PTDNet":
+        options["scope"] = "shared"  # one graph, that weights can be trained on
     start = perf_counter()
     mask = learned_masks()[config.method](
         model, data.num_features, config.sparsity, **options

@@ -18,8 +18,15 @@ from gsparse.bench.kept import above, lost
 CLAIM = "over 80 % of PubMed's edges dropped for about 2 points"
 TABLE, DATASET = "kedge", "PubMed"
 CONTROLS = ("RandomEdge", "PredictionAgreement")
-OTHERS = ("DSpar", "EffectiveResistance", "Teddy", "FeatureCosine", "SparseGAT")
-FROM_LABELS = ("KEdge", "SparseGAT", "NeuralSparse")
+OTHERS = (
+    "DSpar",
+    "EffectiveResistance",
+    "Teddy",
+    "FeatureCosine",
+    "SparseGAT",
+    "PTDNet",
+)
+FROM_LABELS = ("KEdge", "SparseGAT", "NeuralSparse", "PTDNet")
 SPARSITIES = (0.5, 0.8, 0.9, 0.95)
 BOTH: tuple[Training, ...] = ("finetune", "scratch")
 QUICK_SEEDS, FULL_SEEDS = 3, 10
