@@ -150,3 +150,26 @@ class Rounds:
             return sparsity
         n, k = self.num_rounds, max(step, 0) // self.every
         return 1 - n * (1 - sparsity) / (n * (1 - sparsity) + k * sparsity)
+
+
+def to_steps(name: str, value: float, num_steps: int | None) -> int:
+    """A number of steps; a ``float`` in [0, 1] is a fraction of ``num_steps``.
+
+    Example:
+        >>> from gsparse.prune.schedule import to_steps
+        >>> to_steps("end", 0.5, num_steps=300), to_steps("end", 120, num_steps=None)
+        (150, 120)
+    """
+    if isinstance(value, int):
+        return value
+    if not 0 <= value <= 1:
+        raise ValueError(
+            f"{name!r} must be a fraction in [0, 1], or an int: a number of steps "
+            f"(got {value})"
+        )
+    if num_steps is None:
+        raise ValueError(
+            f"'num_steps' must be given, since {name!r} is a fraction of it "
+            f"(got {value}); or give {name!r} in steps, as an int"
+        )
+    return round(value * num_steps)
