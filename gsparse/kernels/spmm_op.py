@@ -82,7 +82,7 @@ class CsrPattern:
             - **indptr:** :math:`(n + 1,)`
             - **indices:** :math:`(nnz,)`
         """
-        _check_pattern(indptr, indices, num_cols)
+        check_pattern(indptr, indices, num_cols)
         num_rows, size = indptr.numel() - 1, indices.numel()
         device = indices.device
         row = torch.arange(num_rows, device=device).repeat_interleave(indptr.diff())
@@ -118,7 +118,8 @@ class CsrPattern:
         return CsrPattern(**moved)
 
 
-def _check_pattern(indptr: Tensor, indices: Tensor, num_cols: int) -> None:
+def check_pattern(indptr: Tensor, indices: Tensor, num_cols: int) -> None:
+    """Refuse pointers and columns that are not of one CSR matrix."""
     size = indices.numel()
     first, last = int(indptr[0]), int(indptr[-1])
     if first != 0 or last != size or bool((indptr.diff() < 0).any()):

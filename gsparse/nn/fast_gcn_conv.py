@@ -33,6 +33,13 @@ def _changes(layer: Module, edge_weight: Tensor) -> bool:
     return learned or getattr(layer, "weights_change", False)
 
 
+def _without_bias(layer: Any, x: Tensor) -> Tensor:
+    """What a linear layer makes of ``x`` before it adds its bias."""
+    if hasattr(layer, "product"):  # a layer that holds its weight in another form
+        return layer.product(x)
+    return torch.nn.functional.linear(x, layer.weight)
+
+
 class FastGCNConv(GCNConv):
     r"""`"Semi-Supervised Classification with Graph Convolutional Networks"
     <https://arxiv.org/abs/1609.02907>`_ as :math:`\hat{A} (X W)`, built once.
@@ -142,7 +149,7 @@ class FastSAGEConv(SAGEConv):
                     f"(got aggr={self.aggr!r})"
                 )
             return super().forward(x, edge_index, size)
-        hidden = torch.nn.functional.linear(x, self.lin_l.weight)
+        hidden = _without_bias(self.lin_l, x)
         if edge_weight is not None and _changes(self, edge_weight):
             ends = edge_index if self.flow == "source_to_target" else edge_index.flip(0)
             out = aggregate_weighted(hidden, ends, edge_weight, len(hidden), "mean")
