@@ -12,6 +12,9 @@ from gsparse.transforms.base import EdgeSparsifier
 BASELINES = ("Dense", "MLP")
 """No edge removed, and all of them."""
 
+SUPERMASK = "Supermask"
+"""A mask learned by ``ProbMask`` on weights that stay random."""
+
 
 def method_class(
     method: str,
@@ -88,7 +91,7 @@ def learned_masks() -> dict[str, type[LearnedMask]]:
 
 
 def pruners() -> dict[str, type[Pruner] | type[WeightLottery]]:
-    """Every public weight pruner by name, and the lottery that uses one."""
+    """Every public weight pruner by name, the lottery that uses one, and supermasks."""
     public = {name: getattr(prune, name) for name in prune.__all__}
     found: dict[str, Any] = {
         name: thing
@@ -97,7 +100,7 @@ def pruners() -> dict[str, type[Pruner] | type[WeightLottery]]:
         and issubclass(thing, Pruner)
         and not inspect.isabstract(thing)
     }
-    return found | {"WeightLottery": WeightLottery}
+    return found | {"WeightLottery": WeightLottery, SUPERMASK: prune.ProbMask}
 
 
 def pruner_class(pruner: str) -> type[Pruner] | type[WeightLottery]:

@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.masks import within
-from gsparse.bench.experiment.methods import pruner_class
+from gsparse.bench.experiment.methods import SUPERMASK, pruner_class
 from gsparse.bench.tables.rows import Row
 from gsparse.prune import Pruner
 from gsparse.train import FitConfig, History, WeightLottery, evaluate, fit
@@ -26,6 +26,7 @@ MEANWHILE = ("ProbMask", "GradualThreshold", "AutoPrune")
 """Prune fresh weights while they are trained. All others prune trained ones."""
 
 ROUNDS = 5  # of the lottery
+SUPERMASK_LR = 0.1
 CONVERGED = 0.99  # of the best validation score
 
 
@@ -64,6 +65,8 @@ def prune_and_train(
         ticket = find(model, data, seed)
         facts = _facts(ticket.pruner, perf_counter() - start)
         return PrunedModel(model, ticket.rounds[-1], facts)
+    if name == SUPERMASK:
+        return _supermask(config, seed, data, settings)
     fresh = name in (*AT_FIRST, *MEANWHILE)
     model = chosen.build(data, seed) if fresh else copy.deepcopy(dense())
     pruner = make_pruner(
@@ -90,6 +93,34 @@ def prune_and_train(
     return PrunedModel(model, history, facts)
 
 
+def _supermask(
+    config: Config, seed: int, data: Data, settings: FitConfig
+) -> PrunedModel:
+    """Choose among random weights, the output layer's too; nothing else is learned."""
+    assert config.weight_sparsity_target is not None
+    model = config.recipe().build(data, seed).requires_grad_(False)
+    before = evaluate(model, data, "val_mask", settings.metric)
+    start = perf_counter()
+    pruner = make_pruner(
+        "ProbMask",
+        model,
+        config.weight_sparsity_target,
+        data,
+        settings,
+        seed,
+        targets=lambda name, parameter: parameter.dim() > 1,
+        supermask=True,
+        lr=SUPERMASK_LR,
+    )
+    whole = replace(settings, patience=settings.epochs)
+    history = fit(model, data, config=whole, seed=seed, pruner=pruner)
+    facts = {"prune_epoch_seconds": history.epoch_seconds}
+    pruner.finalize()
+    facts |= _facts(pruner, perf_counter() - start)
+    history.val_score = evaluate(model, data, "val_mask", settings.metric)
+    return PrunedModel(model, history, facts | {"val_score_untrained": before})
+
+
 def make_pruner(
     name: str,
     model: Module,
@@ -97,8 +128,9 @@ def make_pruner(
     data: Data,
     settings: FitConfig,
     seed: int,
+    **options: Any,  # noqa: ANN401 (of the pruner)
 ) -> Pruner:
-    """The pruner of that name, given what its constructor asks for."""
+    """The pruner of that name, given what its constructor asks for, and options."""
     cls, given = pruner_class(name), prepare(data, "train_mask")
     train, target = given.train_mask, given.y[given.train_mask]
     arguments = (given.x, given.edge_index, given.get("edge_weight"))
@@ -115,7 +147,7 @@ def make_pruner(
         "seed": seed,
     }
     asked = inspect.signature(cls).parameters.keys()
-    options = {key: value for key, value in offered.items() if key in asked}
+    options = {k: v for k, v in offered.items() if k in asked} | options
     return cls(model, sparsity, **options)  # type: ignore[arg-type, return-value]
 
 
