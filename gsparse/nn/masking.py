@@ -25,6 +25,7 @@ from torch_geometric.nn.conv import MessagePassing
 from gsparse.nn.fast_gat_conv import Attention, FastGATConv, FastGATv2Conv
 from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
 from gsparse.nn.fast_twins import fast_twin, twin
+from gsparse.nn.masked_parameters import plain_class
 from gsparse.nn.weighted_sum import AGGREGATIONS, aggregate_weighted
 from gsparse.nn.weighted_transformer import WeightedTransformerConv
 
@@ -112,14 +113,15 @@ def refuse_unsupported(layers: dict[str, MessagePassing]) -> None:
     """
     known = (*_ATTENTION, *_NORMALISED, *_SUMMED)
     for name, layer in layers.items():
-        if type(layer) not in known and not isinstance(layer, GCNConv):
+        kind = plain_class(layer)
+        if kind not in known and not isinstance(layer, GCNConv):
             raise TypeError(
-                f"layer {name!r} ({type(layer).__name__}) takes no edge weights; "
+                f"layer {name!r} ({kind.__name__}) takes no edge weights; "
                 f"supported are {', '.join(cls.__name__ for cls in known)}"
             )
-        if type(layer) in _SUMMED and layer.aggr not in AGGREGATIONS:
+        if kind in _SUMMED and layer.aggr not in AGGREGATIONS:
             raise TypeError(
-                f"layer {name!r} ({type(layer).__name__}) takes edge weights with aggr "
+                f"layer {name!r} ({kind.__name__}) takes edge weights with aggr "
                 f"{', '.join(AGGREGATIONS)} only (got {layer.aggr!r})"
             )
 
@@ -128,10 +130,10 @@ def _forward_of(
     layer: MessagePassing, attention: Attention, *, weighted: bool
 ) -> Forward | None:
     """A layer's forward that takes ``edge_weight``; None to leave it as it is."""
-    kind = type(layer)
+    kind = plain_class(layer)
     if kind in (GATConv, GATv2Conv):
         layer = fast_twin(layer, attention)
-        return type(layer).forward.__get__(layer)
+        return plain_class(layer).forward.__get__(layer)
     if kind in _ATTENTION and kind is not TransformerConv:
         return kind.forward.__get__(layer)
     if not weighted:
@@ -150,7 +152,8 @@ def _forward_of(
 
 def _summed_forward(layer: MessagePassing) -> Forward:
     """The layer's own forward, in which messages are collected with weights."""
-    base = SAGEConv if type(layer) is FastSAGEConv else type(layer)
+    kind = plain_class(layer)
+    base = SAGEConv if kind is FastSAGEConv else kind
 
     def forward(*args: Any, edge_weight: Tensor, **kwargs: Any) -> Tensor:
         def propagate(ends: Tensor, x: Any, size: Any = None, **given: Any) -> Tensor:
@@ -175,7 +178,7 @@ def _uncached_forward(layer: MessagePassing) -> Forward:
         for key in kept:
             object.__setattr__(layer, key, None)
         try:
-            return type(layer).forward(layer, *args, **kwargs)
+            return plain_class(layer).forward(layer, *args, **kwargs)
         finally:
             layer.cached = cached
             for key, value in kept.items():
@@ -193,7 +196,7 @@ def _weighed(
 ) -> Forward:
     forward = _forward_of(layer, attention, weighted=True)
     assert forward is not None
-    names = list(inspect.signature(type(layer).forward).parameters)[1:]
+    names = list(inspect.signature(plain_class(layer).forward).parameters)[1:]
 
     def weighed(*args: Any, **kwargs: Any) -> Any:
         kwargs |= dict(zip(names, args, strict=False))
