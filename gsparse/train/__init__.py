@@ -14,7 +14,7 @@ from gsparse.train.fit import (
 from gsparse.train.iterative import Ticket, WeightLottery
 from gsparse.train.mask import fit_mask
 from gsparse.train.models import GAT, GCN, MLP, SAGE, build_model
-from gsparse.train.recipes import Recipe, recipe
+from gsparse.train.recipes import Recipe, deep_recipe, recipe
 from gsparse.train.scores import roc_auc
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "WeightLottery",
     "build_model",
     "class_scores",
+    "deep_recipe",
     "evaluate",
     "fit",
     "fit_mask",

@@ -1,11 +1,11 @@
 """The standard models that results are reported for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Literal, get_args
 
 from torch import Tensor
-from torch.nn import Linear, Module, ModuleList
+from torch.nn import BatchNorm1d, Linear, Module, ModuleList
 from torch.nn.functional import elu, relu
 from torch_geometric.nn import GATConv
 
@@ -20,16 +20,27 @@ def _check_num_layers(num_layers: int) -> None:
         raise ValueError(f"'num_layers' must be at least 1 (got {num_layers})")
 
 
-def _widths(first: int, hidden: int, last: int, num_layers: int) -> Sequence[int]:
+def _widths(
+    first: int, hidden: int, last: int, num_layers: int
+) -> Iterable[tuple[int, int]]:
+    """Width of the input and of the output of each layer."""
     _check_num_layers(num_layers)
-    return [first] + [hidden] * (num_layers - 1) + [last]
+    return pairwise([first] + [hidden] * (num_layers - 1) + [last])
 
 
 class _Stack(Module):
     """Layers with dropout before each and an activation between them."""
 
-    layers: ModuleList
-    dropout: float
+    def __init__(
+        self,
+        layers: Iterable[Module],
+        dropout: float,
+        hidden_dropout: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.layers = ModuleList(layers)
+        self.dropout = dropout
+        self.hidden_dropout = hidden_dropout
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""
@@ -48,7 +59,8 @@ class _Stack(Module):
             - **output:** :math:`(N, C)`
         """
         for i, layer in enumerate(self.layers):
-            x = dropout(x, self.dropout, self.training)
+            p = self.hidden_dropout if i > 0 else None
+            x = dropout(x, self.dropout if p is None else p, self.training)
             x = self._apply_layer(layer, x, edge_index, edge_weight)
             if i + 1 < len(self.layers):
                 x = self._activate(x)
@@ -63,6 +75,31 @@ class _Stack(Module):
         return layer(x, edge_index, edge_weight=edge_weight)
 
 
+class _DeepLayer(Module):
+    """A convolution with what lets deep stacks of it be trained."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, self_loop: bool, batch_norm: bool
+    ) -> None:
+        super().__init__()
+        self.conv = FastGCNConv(in_channels, out_channels)
+        own = Linear(in_channels, out_channels, bias=False) if self_loop else None
+        self.own = own
+        self.norm = BatchNorm1d(out_channels) if batch_norm else None
+
+    def reset_parameters(self) -> None:
+        for part in self.children():
+            part.reset_parameters()  # type: ignore[operator]
+
+    def forward(
+        self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None
+    ) -> Tensor:
+        out = self.conv(x, edge_index, edge_weight=edge_weight)
+        if self.own is not None:
+            out = out + self.own(x)
+        return out if self.norm is None else self.norm(out)
+
+
 class GCN(_Stack):
     """A stack of :class:`~gsparse.nn.FastGCNConv` with ReLU.
 
@@ -72,6 +109,9 @@ class GCN(_Stack):
         out_channels: Number of classes.
         num_layers: Number of layers.
         dropout: Probability of dropping each input of each layer.
+        hidden_dropout: The same of all layers but the first; ``dropout`` if left out.
+        batch_norm: Batch normalisation before each ReLU.
+        self_loop: Weights of a node's own features, added to each convolution.
     """
 
     def __init__(
@@ -81,12 +121,19 @@ class GCN(_Stack):
         out_channels: int,
         num_layers: int = 2,
         dropout: float = 0.5,
+        hidden_dropout: float | None = None,
+        batch_norm: bool = False,
+        self_loop: bool = False,
     ) -> None:
-        super().__init__()
-        widths = _widths(in_channels, hidden_channels, out_channels, num_layers)
-        pairs = pairwise(widths)
-        self.layers = ModuleList(FastGCNConv(a, b) for a, b in pairs)
-        self.dropout = dropout
+        widths = list(_widths(in_channels, hidden_channels, out_channels, num_layers))
+        layers: list[Module] = [FastGCNConv(a, b) for a, b in widths]
+        if batch_norm or self_loop:
+            last = num_layers - 1
+            layers = [
+                _DeepLayer(a, b, self_loop, batch_norm and i < last)
+                for i, (a, b) in enumerate(widths)
+            ]
+        super().__init__(layers, dropout, hidden_dropout)
 
 
 class SAGE(_Stack):
@@ -108,11 +155,8 @@ class SAGE(_Stack):
         num_layers: int = 2,
         dropout: float = 0.5,
     ) -> None:
-        super().__init__()
         widths = _widths(in_channels, hidden_channels, out_channels, num_layers)
-        pairs = pairwise(widths)
-        self.layers = ModuleList(FastSAGEConv(a, b) for a, b in pairs)
-        self.dropout = dropout
+        super().__init__((FastSAGEConv(a, b) for a, b in widths), dropout)
 
 
 class MLP(_Stack):
@@ -134,11 +178,8 @@ class MLP(_Stack):
         num_layers: int = 2,
         dropout: float = 0.5,
     ) -> None:
-        super().__init__()
         widths = _widths(in_channels, hidden_channels, out_channels, num_layers)
-        pairs = pairwise(widths)
-        self.layers = ModuleList(Linear(a, b) for a, b in pairs)
-        self.dropout = dropout
+        super().__init__((Linear(a, b) for a, b in widths), dropout)
 
     def _apply_layer(
         self, layer: Module, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None
@@ -175,7 +216,6 @@ class GAT(_Stack):
         attention_dropout: float | None = None,
         attention: Attention = "fused",
     ) -> None:
-        super().__init__()
         if attention not in get_args(Attention):
             raise ValueError(
                 f"'attention' must be 'fused', 'reference' or 'pyg' (got {attention!r})"
@@ -197,8 +237,7 @@ class GAT(_Stack):
             else:
                 layers.append(FastGATConv(width, size, attention=attention, **options))
             width = size * heads
-        self.layers = ModuleList(layers)
-        self.dropout = dropout
+        super().__init__(layers, dropout)
 
     def _activate(self, x: Tensor) -> Tensor:
         return elu(x)

@@ -6,7 +6,16 @@ from torch.nn import functional
 from torch_geometric.nn import GATConv, GCNConv, SAGEConv
 
 from gsparse.data import random_graph
-from gsparse.train import GAT, GCN, MLP, SAGE, build_model, sparse_features
+from gsparse.train import (
+    GAT,
+    GCN,
+    MLP,
+    SAGE,
+    FitConfig,
+    build_model,
+    sparse_features,
+)
+from gsparse.train.fit import _adam
 
 MODELS = {
     "gcn": GCN(12, 8, 3),
@@ -56,6 +65,67 @@ def test_equals_pyg(data, name, layer, activation, convert):
     expected = plain(model, data.x, data.edge_index, layer, activation)
     out = model(convert(data.x), data.edge_index)
     torch.testing.assert_close(out, expected)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("self_loop", [False, True])
+@pytest.mark.parametrize("convert", [torch.clone, sparse_features])
+def test_deep_gcn_by_hand(data, batch_norm, self_loop, convert):
+    """Convolution plus own weights, batch norm, ReLU; the last layer ends bare."""
+    options = {"batch_norm": batch_norm, "self_loop": self_loop}
+    model = GCN(12, 8, 3, num_layers=3, dropout=0.0, **options).train()
+    x = data.x
+    for i, layer in enumerate(model.layers):
+        ours = layer.conv if batch_norm or self_loop else layer
+        theirs = GCNConv(ours.in_channels, ours.out_channels)
+        theirs.load_state_dict(ours.state_dict())
+        out = theirs(x, data.edge_index)
+        if self_loop:
+            out = out + x @ layer.own.weight.T
+        if i < 2:
+            if batch_norm:
+                out = (out - out.mean(0)) / (out.var(0, unbiased=False) + 1e-5).sqrt()
+            out = out.relu()
+        x = out
+    torch.testing.assert_close(model(convert(data.x), data.edge_index), x)
+    state = model.state_dict()
+    assert any("norm" in key for key in state) == batch_norm
+    assert any("own" in key for key in state) == self_loop
+
+
+def test_dropout_of_hidden_layers_alone(data):
+    """Features that are all zero show no dropout, so what is left is the hidden one."""
+    model = GCN(12, 8, 3, num_layers=3, dropout=0.9, hidden_dropout=0.0).train()
+    torch.nn.init.ones_(model.layers[0].bias)
+    out = [model(torch.zeros(30, 12), data.edge_index) for _ in range(2)]
+    assert out[0].equal(out[1])
+    out = [model(data.x, data.edge_index) for _ in range(2)]
+    assert not out[0].equal(out[1])
+    model = GCN(12, 8, 3, num_layers=3, dropout=0.0, hidden_dropout=0.9).train()
+    torch.nn.init.ones_(model.layers[0].bias)
+    out = [model(torch.zeros(30, 12), data.edge_index) for _ in range(2)]
+    assert not out[0].equal(out[1])
+
+
+def test_first_layer_of_a_deep_gcn_is_all_of_it():
+    """Where only the first layer decays, so do its own weights and its norm."""
+    model = GCN(5, 8, 3, num_layers=3, batch_norm=True, self_loop=True)
+    config = FitConfig(weight_decay=0.1, decay_first_layer_only=True)
+    decayed, others = _adam(model, config).param_groups
+    first = model.layers[0]
+    expected = [first.conv.lin.weight, first.conv.bias, first.own.weight]
+    expected += [first.norm.weight, first.norm.bias]
+    assert {id(p) for p in decayed["params"]} == {id(p) for p in expected}
+    assert (decayed["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
+
+
+def test_deep_gcn_draws_all_its_parameters_anew():
+    model = GCN(5, 8, 3, num_layers=3, batch_norm=True, self_loop=True)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(7.0)
+    model.reset_parameters()
+    assert not any((p == 7).any() for p in model.parameters())
 
 
 @pytest.mark.parametrize("name", ["gcn", "sage", "gat"])
