@@ -191,7 +191,10 @@ def bench(
 
 
 def reproduce(
-    name: Annotated[str, typer.Argument(help="fastgat, kedge-pubmed, kedge-citation.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="fastgat, kedge-pubmed, kedge-citation, kedge-depth."),
+    ],
     full: Annotated[
         bool, typer.Option("--full/--quick", help="All graphs and seeds, or few.")
     ] = False,

@@ -80,7 +80,13 @@ def test_table_fits_the_screen_and_marks_targets():
 
 
 def test_an_unknown_paper_is_refused():
-    assert reproducible() == ["fastgat", "kedge-citation", "kedge-pubmed"]
-    known = "fastgat, kedge-citation, kedge-pubmed"
+    assert reproducible() == [
+        "fastgat",
+        "kedge-citation",
+        "kedge-depth",
+        "kedge-pubmed",
+        "prune-citation",
+    ]
+    known = "fastgat, kedge-citation, kedge-depth, kedge-pubmed, prune-citation"
     with pytest.raises(ValueError, match=rf"must be one of {known} \(got gat\)"):
         paper("gat")

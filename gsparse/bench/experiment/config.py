@@ -13,7 +13,7 @@ from gsparse.bench.experiment.methods import (
 )
 from gsparse.bench.tables.rows import Row, content_hash
 from gsparse.data import card, split_name
-from gsparse.train import Recipe, recipe
+from gsparse.train import Recipe, deep_recipe, recipe
 from gsparse.train.recipes import MODELS
 
 INDUCTIVE = "inductive"
@@ -32,6 +32,8 @@ LATER: dict[str, str | float | None] = {
     "pruner": None,
     "weight_sparsity_target": None,
     "hidden_channels": None,
+    "backbone": None,
+    "num_layers": None,
 }
 """Keys younger than the first rows, left out of hashes while they say nothing new."""
 
@@ -49,7 +51,8 @@ class Config:
         split: Kind of split, as :func:`gsparse.data.split` takes it.
         model: ``"gcn"``, ``"gat"``, ``"sage"`` or ``"mlp"``.
         method: ``"Dense"``, ``"MLP"`` or a class name of :mod:`gsparse.transforms`.
-        sparsity: Fraction of undirected edges to remove; 0 for Dense, 1 for MLP.
+        sparsity: Fraction of undirected edges to remove; 0 for Dense, 1 for MLP. That
+            of DropEdge is left out of every training step, and there for the test.
         reweight: Whether the model gets the new edge weights of the method; None
             for methods that make none.
         epochs: Upper bound on the epochs; None for the recipe's own.
@@ -63,6 +66,9 @@ class Config:
             masks the weights get; None for dense weights.
         weight_sparsity_target: Fraction of the targeted weights that it removes.
         hidden_channels: Width of the hidden layers; None for the recipe's own.
+        backbone: One of :data:`~gsparse.train.recipes.BACKBONES` for the recipe of
+            deep GCNs; None for that of the data set, which teachers have in any case.
+        num_layers: Layers of the deep GCN; None without a backbone.
     """
 
     dataset: str
@@ -81,6 +87,46 @@ class Config:
     pruner: str | None = None
     weight_sparsity_target: float | None = None
     hidden_channels: int | None = None
+    backbone: str | None = None
+    num_layers: int | None = None
+
+    @property
+    def architecture(self) -> str:
+        """The model in words, such as ``"gcn"`` and ``"gcn, 16 layers, plain"``."""
+        if self.backbone is None:
+            return self.model
+        return f"{self.model}, {self.num_layers} layers, {self.backbone}"
+
+    def recipe(self) -> Recipe:
+        """The model and how it is fitted.
+
+        Raises:
+            ValueError: A deep model that is not one of those there are.
+        """
+        if self.backbone is None and self.num_layers is None:
+            found = recipe(self.dataset, self.model)
+        else:
+            found = self._deep_recipe()
+        if self.hidden_channels is None:
+            return found
+        wider = found.options | {"hidden_channels": self.hidden_channels}
+        return replace(found, options=wider)
+
+    def _deep_recipe(self) -> Recipe:
+        if self.backbone is None or self.num_layers is None or self.model != "gcn":
+            raise ValueError(
+                f"'backbone' and 'num_layers' go together, with model gcn "
+                f"(got {self.backbone}, {self.num_layers} and {self.model})"
+            )
+        labels_only = self.teacher == "none" and self.method in learned_masks()
+        from_scratch = self.training == "scratch" and self.pruner is None
+        if not from_scratch or labels_only or self.method == "EdgeLottery":
+            raise ValueError(
+                f"deep models are trained from scratch, on edges that something else "
+                f"chose (got {self.method}, {self.training}, teacher {self.teacher}, "
+                f"pruner {self.pruner})"
+            )
+        return deep_recipe(self.dataset, self.num_layers, self.backbone)
 
     def as_dense(self) -> "Config":
         """The run with all its edges that this one is compared with."""
@@ -97,14 +143,6 @@ class Config:
             pruner=None,
             weight_sparsity_target=None,
         )
-
-    def recipe(self) -> Recipe:
-        """The model and how it is fitted."""
-        found = recipe(self.dataset, self.model)
-        if self.hidden_channels is None:
-            return found
-        wider = found.options | {"hidden_channels": self.hidden_channels}
-        return replace(found, options=wider)
 
     def config_hash(self) -> str:
         """Hash of all that may change the outcome; equal hashes need one run.
@@ -132,6 +170,8 @@ class Config:
         keys = ("dataset", "split", "model", "method", "device", "table")
         given = {key: row[key] for key in keys}
         given |= {key: row.get(key, usual) for key, usual in LATER.items()}
+        if given["backbone"] is None:
+            given["num_layers"] = None  # rows tell it of every model
         return cls(
             **given,
             sparsity=target,

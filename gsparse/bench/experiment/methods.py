@@ -15,11 +15,12 @@ BASELINES = ("Dense", "MLP")
 SUPERMASK = "Supermask"
 """A mask learned by ``ProbMask`` on weights that stay random."""
 
+UNCUT = (*BASELINES, "DropEdge")
+"""Methods that remove no edge of the graph; DropEdge does while it trains."""
 
-def method_class(
-    method: str,
-) -> type[EdgeSparsifier] | type[LearnedMask] | type[EdgeLottery] | None:
-    """The transform, learned mask or lottery of that name; None for the baselines.
+
+def method_class(method: str) -> type | None:
+    """The transform, learned mask or other class of that name; None for baselines.
 
     Raises:
         ValueError: No public method has this name; lists those that are there.
@@ -64,8 +65,9 @@ def make_sparsifier(method: str, **settings: Any) -> EdgeSparsifier:  # noqa: AN
 
 
 def methods() -> dict[str, Any]:
-    """Every public method by name: sparsifiers, learned masks, the lottery."""
-    return {**sparsifiers(), **learned_masks(), "EdgeLottery": EdgeLottery}
+    """Every public method by name: sparsifiers, learned masks, and two more."""
+    others = {"EdgeLottery": EdgeLottery, "DropEdge": nn.DropEdge}
+    return {**sparsifiers(), **learned_masks(), **others}
 
 
 def sparsifiers() -> dict[str, type[EdgeSparsifier]]:

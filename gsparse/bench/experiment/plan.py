@@ -52,7 +52,7 @@ def make_plan(
         key = (
             config.dataset,
             config.split,
-            config.model,
+            config.architecture,
             _name(config.method, config.pruner),
         )
         todo.setdefault(key, []).append(config)
@@ -91,8 +91,9 @@ def _known(rows: list[Row]) -> dict[tuple[str, str, str, str], float]:
     found: dict[tuple[str, str, str, str], list[float]] = {}
     for row in rows:
         if "run_seconds" in row:
-            name = _name(row["method"], row.get("pruner"))
-            key = (row["dataset"], row["split"], row["model"], name)
+            config = Config.from_row(row)
+            name = _name(config.method, config.pruner)
+            key = (config.dataset, config.split, config.architecture, name)
             found.setdefault(key, []).append(row["run_seconds"])
     return {key: median(values) for key, values in found.items()}
 
@@ -109,7 +110,7 @@ class _Probe:
         self.seconds: dict[tuple, float] = {}
 
     def __call__(self, config: Config) -> float:
-        model = (config.dataset, config.split, config.model)
+        model = (config.dataset, config.split, config.architecture)
         if model not in self.seconds:
             self.seconds[model] = probe_seconds(config.as_dense(), self.workspace)
         if config.pruner is not None:  # trained, pruned, trained again

@@ -11,10 +11,12 @@ from torch_geometric.data import Data
 from gsparse.bench.experiment.config import LATER, Config
 from gsparse.bench.experiment.facts import command_line, versions
 from gsparse.bench.experiment.masks import within
+from gsparse.bench.experiment.methods import UNCUT
 from gsparse.bench.experiment.pruning import prune_and_train
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.tables.rows import Row
 from gsparse.edges import undirected_pairs
+from gsparse.nn import DropEdge
 from gsparse.train import (
     Distillation,
     FitConfig,
@@ -73,6 +75,8 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
         model = copy.deepcopy(workspace.dense(config, seed))
     else:
         model = chosen.build(fit_data, seed)
+    if config.method == "DropEdge":
+        model = DropEdge(model, config.sparsity)
     distill = None
     if config.teacher == "weights":
         distill = Distillation(class_scores(workspace.dense(config, seed), graphs.fit))
@@ -89,7 +93,7 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
         "num_pairs_after": left,
         "num_pairs_spanning": graphs.num_pairs_spanning,
     }
-    if config.method not in ("Dense", "MLP"):
+    if config.method not in UNCUT:
         facts["preprocess_seconds"] = seconds
     if how is not None:
         facts["score_method"] = how

@@ -24,7 +24,7 @@ from gsparse.bench.experiment.masks import (
     within,
 )
 from gsparse.bench.experiment.methods import (
-    BASELINES,
+    UNCUT,
     learned_masks,
     make_sparsifier,
 )
@@ -124,10 +124,8 @@ class Workspace:
         key = (*place, kind)
         if key not in self._dense:
             kept = {k: v for k, v in self._dense.items() if k[:-1] == place}
-            chosen, data = (
-                replace(config, model=kind).recipe(),
-                self.graphs(config, seed).fit,
-            )
+            standard = replace(config, model=kind, backbone=None, num_layers=None)
+            chosen, data = standard.recipe(), self.graphs(config, seed).fit
             model = chosen.build(data, seed)
             settings = within(chosen.fit, config.epochs)
             fit(model, data, config=settings, seed=seed)
@@ -145,7 +143,7 @@ class Workspace:
     def sparsify(self, config: Config, seed: int) -> Sparsified:
         """Score, unless it was done for another sparsity, and cut."""
         graphs = self.graphs(config, seed)
-        if config.method in BASELINES:
+        if config.method in UNCUT:
             return Sparsified(graphs.fit, graphs.test, 0.0)
         if config.method in learned_masks():
             mask = self._mask(config, seed, graphs)

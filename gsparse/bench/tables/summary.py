@@ -6,7 +6,16 @@ from statistics import fmean, median, stdev
 
 from gsparse.bench.tables.rows import Row
 
-BLOCK = ("dataset", "split", "model", "num_layers", "hidden", "device", "metric")
+BLOCK = (
+    "dataset",
+    "split",
+    "model",
+    "num_layers",
+    "hidden",
+    "backbone",
+    "device",
+    "metric",
+)
 """Rows that agree on these stand in one block; the MLP joins every block."""
 
 LETTERS = {
@@ -69,7 +78,7 @@ class Line:
 class Block:
     """One data set, split and model with all its lines, dense line first."""
 
-    title: dict[str, str | int]
+    title: dict[str, str | int | None]
     lines: list[Line]
 
     def as_records(self) -> list[dict]:
@@ -127,7 +136,7 @@ def break_even(
 def _group(rows: Iterable[Row], keys: tuple[str, ...]) -> dict[tuple, list[Row]]:
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
-        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+        groups.setdefault(tuple(row.get(key) for key in keys), []).append(row)
     return groups
 
 

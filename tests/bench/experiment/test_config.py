@@ -35,6 +35,11 @@ OTHER = {
     "hidden_channels": 8,
 }
 
+DEEP = Config(
+    "PubMed", "public", "gcn", "Dense", 0.0, num_layers=16, backbone="batch-norm"
+)
+DEEPER = {"num_layers": 8, "backbone": "plain"}
+
 
 def row_of(config):
     return dict.fromkeys(KEYS, "x") | {
@@ -56,6 +61,8 @@ def row_of(config):
         "pruner": config.pruner,
         "weight_sparsity_target": config.weight_sparsity_target,
         "hidden_channels": config.hidden_channels,
+        "backbone": config.backbone,
+        "num_layers": config.num_layers,
     }
 
 
@@ -64,7 +71,45 @@ def test_every_field_but_the_table_enters_the_hash(field):
     changed = replace(BASE, **{field: OTHER[field]})
     assert changed.config_hash() != BASE.config_hash()
     assert replace(BASE, table="other").config_hash() == BASE.config_hash()
-    assert {f.name for f in fields(Config)} == {*OTHER, "table"}
+    assert {f.name for f in fields(Config)} == {*OTHER, *DEEPER, "table"}
+
+
+@pytest.mark.parametrize("field", DEEPER)
+def test_depth_and_backbone_enter_the_hash_and_come_back(field):
+    changed = replace(DEEP, **{field: DEEPER[field]})
+    assert changed.config_hash() != DEEP.config_hash()
+    assert Config.from_row(row_of(changed)) == changed
+
+
+def test_layers_that_every_row_tells_make_no_deep_model():
+    assert Config.from_row(row_of(BASE) | {"num_layers": 2}) == BASE
+
+
+def test_depth_decides_the_recipe_and_not_that_of_the_teacher():
+    options = DEEP.recipe().options
+    assert (options["num_layers"], options["batch_norm"]) == (16, True)
+    plain = replace(DEEP, backbone="plain", num_layers=2)
+    assert "batch_norm" not in plain.recipe().options
+    standard = replace(plain, backbone=None, num_layers=None)
+    assert standard.recipe().options["hidden_channels"] == 16
+    assert standard.config_hash() != plain.config_hash()
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"backbone": None}, r"go together, .* \(got None, 16 and gcn\)"),
+        ({"num_layers": None}, r"go together, .* \(got batch-norm, None and gcn\)"),
+        ({"model": "gat"}, r"with model gcn .* and gat\)"),
+        ({"backbone": "wide"}, r"'backbone' must be one of plain, batch-norm"),
+        ({"training": "finetune"}, "trained from scratch"),
+        ({"method": "KEdge", "sparsity": 0.5}, r"got KEdge, scratch, teacher none"),
+        ({"method": "EdgeLottery", "sparsity": 0.5}, "got EdgeLottery"),
+    ],
+)
+def test_deep_models_that_there_are_not(changes, text):
+    with pytest.raises(ValueError, match=text):
+        replace(DEEP, **changes).config_hash()
 
 
 @pytest.mark.parametrize("field", OTHER)

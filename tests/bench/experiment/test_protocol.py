@@ -11,6 +11,7 @@ from gsparse.bench.experiment.config import configs
 from gsparse.bench.experiment.masks import fit_learned
 from gsparse.bench.experiment.protocol import prepare
 from gsparse.data import load
+from gsparse.nn import DropEdge
 from gsparse.transforms import EffectiveResistance, RandomEdge
 
 DENSE = Config("digits", "random-5-30", "gcn", "Dense", 0.0, epochs=3)
@@ -94,6 +95,33 @@ def test_weights_are_left_out_when_ignored(workspace):
     assert trial.test_data.get("edge_weight") is None
     with_weights = prepare(WEIGHED, 6, workspace)
     assert with_weights.test_data.edge_index.equal(trial.test_data.edge_index)
+
+
+def test_drop_edge_leaves_edges_out_while_it_trains_only(workspace):
+    config = replace(DENSE, method="DropEdge", sparsity=0.7)
+    trial = prepare(config, 4, workspace)
+    assert isinstance(trial.model, DropEdge)
+    assert trial.model.p == 0.7
+    assert trial.fit_data.edge_index.size(1) == 2 * NUM_PAIRS
+    row = run_one(config, 4, workspace)
+    assert (row["sparsity"], row["sparsity_target"]) == (0.0, 0.7)
+    assert "preprocess_seconds" not in row
+    assert Config.from_row(row) == config
+    dense = run_one(DENSE, 4, workspace)
+    assert row["val_score"] != dense["val_score"]
+
+
+def test_deep_models_on_the_edges_that_a_shallow_teacher_chose(workspace):
+    """One mask for every depth, and the cut graph meets a deep model of its own."""
+    shallow = replace(DENSE, method="KEdge", sparsity=0.8, teacher="edges")
+    deep = replace(shallow, num_layers=3, backbone="batch-norm")
+    one, two = (prepare(config, 4, workspace) for config in (shallow, deep))
+    assert one.fit_data.edge_index is two.fit_data.edge_index
+    assert len(two.model.layers) == 3
+    assert two.model.layers[1].norm is not None
+    row = run_one(deep, 4, workspace)
+    assert (row["num_layers"], row["hidden"], row["backbone"]) == (3, 64, "batch-norm")
+    assert Config.from_row(row) == deep
 
 
 def test_tuning_runs_take_no_test_score(workspace):

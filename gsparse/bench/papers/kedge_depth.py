@@ -1,0 +1,111 @@
+"""`"Learnt Sparsification for Interpretable Graph Neural Networks"
+<https://arxiv.org/abs/2106.12920>`_ beside `"DropEdge: Towards Deep Graph
+Convolutional Networks on Node Classification" <https://arxiv.org/abs/1907.10903>`_ in
+deep networks.
+
+The mask is fitted to the predictions of the standard two-layer GCN, which helps to
+choose edges and enters no weight; deep GCNs are then trained from scratch on the graph
+that it leaves, a tenth of the edges: more of them make deep GCNs worse. Plain training
+and DropEdge have the same recipe and all edges.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+from gsparse.bench.experiment.config import configs
+from gsparse.bench.experiment.grid import Task, grid_rows, tasks
+from gsparse.bench.findings import Finding
+from gsparse.bench.paired import paired_difference, scores, standard_error
+from gsparse.bench.tables.rows import Row
+from gsparse.train.recipes import BACKBONES
+
+CLAIM = "deep GCNs are trained on the edges that KEdge leaves"
+TABLE, DATASET = "depth", "PubMed"
+CUT, DROP = 0.9, 0.7
+QUICK_DEPTHS, DEPTHS = (2, 16), (2, 4, 8, 16, 32)
+QUICK_SEEDS, FULL_SEEDS = 1, 5
+
+DEEP = (16, 32)
+"""Layers that something is asked of."""
+
+MOST_ABOVE = 20.0  # points above a plain GCN
+PUBLISHED = {16: 78.5, 32: 77.0}
+"""The best that DropEdge made of a GCN on PubMed's public split."""
+
+
+def runs(quick: bool) -> list[Task]:
+    """Plain training, DropEdge and KEdge at every depth on every backbone."""
+    cells = configs([DATASET], ["gcn"], ["DropEdge"], [DROP], table=TABLE)
+    cells += configs([DATASET], ["gcn"], ["KEdge"], [CUT], table=TABLE)
+    deep = [
+        replace(cell, num_layers=depth, backbone=backbone)
+        for depth in (QUICK_DEPTHS if quick else DEPTHS)
+        for backbone in BACKBONES
+        for cell in dict.fromkeys(cells)
+        if cell.model == "gcn"
+    ]
+    return tasks(deep, range(QUICK_SEEDS if quick else FULL_SEEDS))
+
+
+def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
+    """KEdge held against DropEdge, plain training and the published numbers.
+
+    Args:
+        out: Folder of ``depth.jsonl``, which holds the rows of :func:`runs`.
+        quick: As for :func:`runs`.
+        root: Not used.
+    """
+    rows, found = grid_rows(runs(quick), out / f"{TABLE}.jsonl"), []
+    for depth in DEEP:
+        if quick and depth not in QUICK_DEPTHS:
+            continue
+        found += [_not_below_drop_edge(rows, depth, name) for name in BACKBONES]
+        found += [_above_plain(rows, depth, name) for name in BACKBONES]
+        found.append(_published(rows, depth))
+    return found
+
+
+def _not_below_drop_edge(rows: list[Row], depth: int, backbone: str) -> Finding:
+    """Points less DropEdge; no more than a standard error below it is wanted."""
+    ours, theirs = (_scores(rows, depth, backbone, m) for m in ("KEdge", "DropEdge"))
+    mean, half = paired_difference(ours, theirs)
+    gaps = {seed: ours[seed] - theirs[seed] for seed in ours.keys() & theirs}
+    wanted = -standard_error(gaps) if len(gaps) > 1 else 0.0
+    claim = f"{depth}, {backbone}: less DropEdge"
+    return _finding(claim, round(wanted, 2), mean, mean >= wanted, half)
+
+
+def _above_plain(rows: list[Row], depth: int, backbone: str) -> Finding:
+    """Points above a GCN without batch normalisation, trained on all edges."""
+    plain = _scores(rows, depth, "plain", "Dense")
+    mean, half = paired_difference(_scores(rows, depth, backbone, "KEdge"), plain)
+    claim = f"{depth}, {backbone}: above plain"
+    return _finding(claim, MOST_ABOVE, mean, mean >= MOST_ABOVE, half)
+
+
+def _published(rows: list[Row], depth: int) -> Finding:
+    """KEdge on the backbone that is best on validation nodes."""
+    cells = [[r for r in rows if _is(r, depth, name, "KEdge")] for name in BACKBONES]
+    best = max(cells, key=lambda cell: fmean(r["val_score"] for r in cell))
+    ours = fmean(100 * r["test_score"] for r in best)
+    wanted, claim = PUBLISHED[depth], f"{depth}: beside DropEdge's paper"
+    return Finding(DATASET, claim, wanted, ours, ours >= wanted)
+
+
+def _is(row: Row, depth: int, backbone: str, method: str) -> bool:
+    found = (row["num_layers"], row["backbone"], row["method"])
+    return found == (depth, backbone, method)
+
+
+def _scores(
+    rows: list[Row], depth: int, backbone: str, method: str
+) -> dict[int, float]:
+    return scores(rows, num_layers=depth, backbone=backbone, method=method)
+
+
+def _finding(
+    claim: str, wanted: float, mean: float, holds: bool, half: float
+) -> Finding:
+    spread = None if half == float("inf") else half
+    return Finding(DATASET, claim, wanted, mean, holds, spread, source="target")

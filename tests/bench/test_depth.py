@@ -1,0 +1,96 @@
+"""The depth table: what is compared with what, and verdicts."""
+
+import pytest
+
+from gsparse.bench.papers import kedge_depth
+from gsparse.bench.tables.rows import KEYS, append_row
+
+SCORES = {
+    ("plain", "Dense"): 0.40,
+    ("plain", "DropEdge"): 0.62,
+    ("plain", "KEdge"): 0.63,
+    ("batch-norm", "Dense"): 0.74,
+    ("batch-norm", "DropEdge"): 0.77,
+    ("batch-norm", "KEdge"): 0.79,
+}
+
+
+def write_rows(out, found=SCORES, quick=False):
+    for task in kedge_depth.runs(quick):
+        config = task.config
+        score = found[config.backbone, config.method] + 0.01 * task.seed
+        if config.num_layers < 16:
+            score = 0.1  # nothing is asked of shallow models
+        wobble = 0.005 * (task.seed % 2) * (config.method == "KEdge")
+        row = dict.fromkeys(KEYS, "x") | {
+            "dataset": config.dataset,
+            "method": config.method,
+            "num_layers": config.num_layers,
+            "backbone": config.backbone,
+            "seed": task.seed,
+            "config_hash": config.config_hash(),
+            "sparsity": config.sparsity,
+            "val_score": score,
+            "test_score": score + wobble,
+        }
+        append_row(out / "depth.jsonl", row)
+
+
+def failed(out, quick=False):
+    found = kedge_depth.findings(out, quick)
+    return {it.claim for it in found if not it.holds}
+
+
+def test_the_whole_table():
+    cells = {}
+    for task in kedge_depth.runs(quick=False):
+        config = task.config
+        key = (config.num_layers, config.backbone, config.method, config.sparsity)
+        cells.setdefault(key, set()).add(task.seed)
+        assert config.teacher == ("edges" if config.method == "KEdge" else "none")
+    assert len(cells) == 5 * 2 * 3
+    assert all(seeds == set(range(5)) for seeds in cells.values())
+    assert (32, "plain", "KEdge", 0.9) in cells
+    assert (16, "batch-norm", "DropEdge", 0.7) in cells
+
+
+def test_differences_by_hand(tmp_path):
+    write_rows(tmp_path)
+    found = {it.claim: it for it in kedge_depth.findings(tmp_path, quick=False)}
+    assert len(found) == 2 * 5
+    assert all(it.holds for it in found.values())
+    wobble = 2 * 0.5 / 5  # of five seeds two have it
+    assert found["16, plain: less DropEdge"].ours == pytest.approx(1 + wobble)
+    assert found["32, batch-norm: above plain"].ours == pytest.approx(39 + wobble)
+    assert found["16, plain: above plain"].ours == pytest.approx(23 + wobble)
+    published = found["32: beside DropEdge's paper"]
+    assert (published.wanted, published.source) == (77.0, "paper")
+    assert published.ours == pytest.approx(79 + 2 + wobble)  # the better backbone
+
+
+@pytest.mark.parametrize(
+    ("cell", "score", "claim"),
+    [
+        (("plain", "KEdge"), 0.616, "16, plain: less DropEdge"),
+        (("batch-norm", "DropEdge"), 0.794, "32, batch-norm: less DropEdge"),
+        (("plain", "Dense"), 0.433, "16, plain: above plain"),
+        (("batch-norm", "KEdge"), 0.755, "16: beside DropEdge's paper"),
+    ],
+)
+def test_claims_that_fail(tmp_path, cell, score, claim):
+    write_rows(tmp_path, SCORES | {cell: score})
+    assert claim in failed(tmp_path)
+
+
+def test_a_standard_error_below_drop_edge_still_holds(tmp_path):
+    """The wobble of 0.5 points on two seeds of five has a standard error of 0.12."""
+    write_rows(tmp_path, SCORES | {("plain", "DropEdge"): 0.633})
+    assert "16, plain: less DropEdge" not in failed(tmp_path)
+
+
+def test_quick_asks_for_what_it_has_run(tmp_path):
+    write_rows(tmp_path, quick=True)
+    assert {task.seed for task in kedge_depth.runs(quick=True)} == {0}
+    found = kedge_depth.findings(tmp_path, quick=True)
+    assert {it.claim.partition(",")[0].partition(":")[0] for it in found} == {"16"}
+    assert failed(tmp_path, quick=True) == set()
