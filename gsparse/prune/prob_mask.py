@@ -180,7 +180,7 @@ class ProbMask(Pruner):
         sparsity: float,
         num_steps: int,
         loss: Callable[[], Tensor] | None = None,
-        lr: float = 0.05,
+        lr: float = 0.1,
         finalize: Ending = "topk",
         num_draws: int = 10,
         supermask: bool = False,
@@ -246,8 +246,8 @@ class ProbMask(Pruner):
                     "then prune it"
                 )
         if self.drawn_from is None:
-            log_odds, rate = log_odds_of(self.s.detach(), self.temperature)
-            self.drawn_from = log_odds.to(self.dtype), rate.to(self.dtype)
+            s = self.s.detach().to(self.dtype)
+            self.drawn_from = log_odds_of(s, self.temperature)
         mask = RelaxedBernoulli.apply(
             self.s, *self.drawn_from, self.temperature, self.generator
         )
@@ -264,6 +264,8 @@ class ProbMask(Pruner):
         if self.ended:
             return
         grad = self.s.grad
+        if grad is not None:
+            self._check_gradient(grad)
         self.num_steps += 1
         if grad is not None:
             self._adam(grad)
@@ -350,6 +352,16 @@ class ProbMask(Pruner):
         weights = self.masks.parameters()
         parts = zip(weights.items(), flat.split(self.sizes), strict=True)
         return {name: part.view_as(weight) for (name, weight), part in parts}
+
+    def _check_gradient(self, grad: Tensor) -> None:
+        if grad.sum().isfinite():
+            return
+        parts = self._by_name(~grad.isfinite())
+        found = [f"{int(bad.sum())} in {name!r}" for name, bad in parts.items()]
+        raise ValueError(
+            f"gradients of probabilities must be finite (got {', '.join(found)} that "
+            "are not): is the loss finite?"
+        )
 
     @torch.no_grad()
     def _adam(self, grad: Tensor) -> None:

@@ -45,7 +45,7 @@ def project_to_budget(z: Tensor, total: float) -> Tensor:
     if not 0 <= total < math.inf:
         raise ValueError(f"'total' must be at least 0 and finite (got {total})")
     wide = z.double()
-    if not wide.isfinite().all():
+    if not math.isfinite(wide.sum()):
         bad = int((~wide.isfinite()).sum())
         raise ValueError(f"'z' must be finite (got {bad} values that are not)")
     s = wide.clamp(0, 1)
@@ -53,7 +53,6 @@ def project_to_budget(z: Tensor, total: float) -> Tensor:
     if excess <= 0:
         return s.to(z.dtype)
     low, high, v = 0.0, float(wide.max()), 0.0  # at high, the sum is 0
-    best = torch.zeros_like(s)
     for step in range(NUM_STEPS):
         free = int(s.frac().count_nonzero())
         jump = v + (excess + SLACK / 2 * total) / free if free else math.inf
@@ -61,12 +60,13 @@ def project_to_budget(z: Tensor, total: float) -> Tensor:
         v = jump if inside else (low + high) / 2
         if not low < v < high:  # no number is left between them
             break
-        s = (wide - v).clamp_(0, 1)
-        excess = float(s.sum()) - total
+        excess = float(torch.sub(wide, v, out=s).clamp_(0, 1).sum()) - total
         if excess > 0:
             low = v
         else:
-            high, best = v, s
+            high = v
             if excess >= -SLACK * total:
                 break
-    return best.to(z.dtype)
+    if excess > 0:  # the last one did not fit
+        torch.sub(wide, high, out=s).clamp_(0, 1)
+    return s.to(z.dtype)
