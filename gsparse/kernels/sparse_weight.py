@@ -121,7 +121,7 @@ def sparse_linear(
     place of :math:`N F C`; deterministic for any number of threads.
 
     For inference on the CPU in float32 and float64. Where a gradient is asked for, and
-    for other devices and dtypes, the weight is made dense in every call.
+    for other devices, dtypes and sparse ``x``, the weight is made dense in every call.
 
     Args:
         x: Features.
@@ -160,8 +160,9 @@ def _served(x: Tensor, values: Tensor, bias: Tensor | None) -> bool:
     every = [x, values] if bias is None else [x, values, bias]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in every):
         return False
-    floats = x.dtype in (torch.float32, torch.float64)
-    return floats and all(
+    if x.layout != torch.strided or x.dtype not in (torch.float32, torch.float64):
+        return False
+    return all(
         tensor.dtype == x.dtype and tensor.device.type == "cpu" for tensor in every
     )
 

@@ -137,7 +137,7 @@ def to_sparse(model: Module, min_sparsity: float = 0.9) -> Module:
     ``GCN2Conv``, attention vectors), subclasses, and layers with hooks. Masks are gone
     from the copy, and none of its parameters is trained; fine-tune the model itself.
 
-    Below 80 % of zeros this is no faster than the dense product, and where the
+    At half of zeros this is no faster than the dense product, and where the
     features take longer to read than to multiply (few outputs) it gains little at any
     sparsity: ``docs/speed.md`` has the numbers. On other devices than the CPU it gains
     nothing.

@@ -148,6 +148,12 @@ def test_other_dtypes_run_in_plain_torch():
     torch.testing.assert_close(out.double(), x @ weight.t() + bias, rtol=0.1, atol=0.1)
 
 
+def test_features_in_a_sparse_tensor_too():
+    x, weight, _ = make(9, 12, 4)
+    sparse = SparseWeight.from_dense(weight)
+    torch.testing.assert_close(sparse_linear(x.to_sparse_csr(), sparse), x @ weight.t())
+
+
 def test_compiles_whole():
     x, weight, bias = make(40, 20, 6)
     sparse = SparseWeight.from_dense(weight)
