@@ -247,6 +247,17 @@ def joint_swap_search(
 
     Shapes:
         - **weights**, **keep**, **output:** :math:`(n,)`
+
+    Example:
+        The first two weights can stand in for each other, the third is alone.
+
+        >>> import torch
+        >>> from gsparse.prune.fisher import Fisher
+        >>> from gsparse.prune.swap_search import joint_swap_search
+        >>> fisher = Fisher(torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), 1e-3)
+        >>> weights = torch.tensor([2.0, 1.0, 0.5])
+        >>> joint_swap_search(weights, fisher, torch.tensor([True, True, False]))
+        tensor([ True, False,  True])
     """
     w, keep = fisher._vector(weights), _fitting(keep, fisher).clone()
     for _ in range(max_swaps):

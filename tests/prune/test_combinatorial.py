@@ -159,7 +159,7 @@ def test_search_is_not_above_magnitude():
 
 def test_starts_are_compared_by_the_training_loss(setting):
     """More starts never end with a higher loss than the best start."""
-    options = {"update": False, "seed": 47963}
+    options = {"update": False, "judged": True, "seed": 47963}
     CombinatorialBrainSurgeon(
         setting.model, 0.8, setting.losses, num_starts=15, **options
     )
@@ -212,6 +212,15 @@ class TestRefusals:
             OptimalBrainSurgeon(setting.model, 0.5)
         with pytest.raises(ValueError, match=r"'class_scores' must be a function"):
             WoodFisher(setting.model, 0.5, setting.losses, fisher="true")
+
+    def test_judged(self, setting):
+        options = {"fisher": "true", "class_scores": setting.class_scores}
+        with pytest.raises(ValueError, match=r"'judged' must come with .*losses=None"):
+            CombinatorialBrainSurgeon(setting.model, 0.5, judged=True, **options)
+        with pytest.raises(ValueError, match=r"'judged' .*scope='local'"):
+            CombinatorialBrainSurgeon(
+                setting.model, 0.5, setting.losses, judged=True, scope="local"
+            )
 
     def test_starts(self, setting):
         with pytest.raises(ValueError, match=r"'num_starts' .*got 0"):
