@@ -24,8 +24,9 @@ class WeightMask(Module):
     """
 
     keep: Tensor
-    soft: Tensor | None
-    """What multiplies the parameter instead, while it is set; never saved."""
+    soft: Tensor | Callable[[Tensor], Tensor] | None
+    """What multiplies the parameter instead, or makes of it what the layer reads, while
+    it is set; never saved."""
 
     def __init__(self, parameter: Tensor) -> None:
         super().__init__()
@@ -35,6 +36,8 @@ class WeightMask(Module):
 
     def forward(self, parameter: Tensor) -> Tensor:
         """The parameter with zeros for what is not there, also where it is NaN."""
+        if callable(self.soft):
+            return self.soft(parameter)
         if self.soft is not None:
             return parameter * self.soft
         return torch.where(self.keep, parameter, 0.0)

@@ -1,6 +1,6 @@
 """The masks of a model's weights: set, counted, taken away, made permanent."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -162,8 +162,12 @@ class WeightMasks:
                 self[name] = mask
             raise
 
-    def soften(self, soft: Mapping[str, Tensor] | None) -> None:
-        """Multiply by these weights instead of the masks; ``None`` ends that."""
+    def soften(
+        self, soft: Mapping[str, Tensor | Callable[[Tensor], Tensor]] | None
+    ) -> None:
+        """Multiply by these weights instead of the masks, or read what these functions
+        make of a parameter; ``None`` ends that.
+        """
         for name in self.targets:
             self.module(name).soft = None if soft is None else soft[name]
 
