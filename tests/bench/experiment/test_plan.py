@@ -1,5 +1,7 @@
 """Hours ahead of a grid."""
 
+from dataclasses import replace
+
 import pytest
 
 from gsparse.bench import Config, append_row, run_one, tasks
@@ -38,3 +40,14 @@ def test_rows_are_believed_and_the_rest_is_probed(tmp_path):
     assert plan["Dense"].source == "rows"
     assert plan["DSpar"].source == "probe"
     assert 0 < plan["DSpar"].seconds_per_run < 60
+
+
+def test_rows_of_one_depth_say_nothing_of_another(tmp_path):
+    path = tmp_path / "a.jsonl"
+    short = replace(CONFIG, num_layers=2, backbone="plain")
+    append_row(path, run_one(short, 0) | {"run_seconds": 7200.0})
+    deep = replace(short, num_layers=3)
+    same, other, standard = make_plan(tasks([short, deep, CONFIG], [1]), path)
+    assert (same.model, same.source) == ("gcn, 2 layers, plain", "rows")
+    assert (other.model, other.source) == ("gcn, 3 layers, plain", "probe")
+    assert (standard.model, standard.source) == ("gcn", "probe")

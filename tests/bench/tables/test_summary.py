@@ -52,6 +52,19 @@ def test_block_orders_its_lines_and_takes_the_mlp_in():
     assert block.title["model"] == "gat"
 
 
+def test_backbones_are_blocks_of_their_own():
+    rows = [
+        *runs("Dense", 0.0, [0.4], backbone="plain"),
+        *runs("Dense", 0.0, [0.7], backbone="batch-norm"),
+        *runs("Dense", 0.0, [0.5]),
+    ]
+    plain, normed, other = summarise(rows)
+    assert [block.lines[0].test_mean for block in (plain, normed)] == [0.4, 0.7]
+    titles = [format_blocks([b]).split(":")[0] for b in (plain, normed, other)]
+    ends = [title.partition("2x8")[2] for title in titles]
+    assert ends == [" plain", " batch-norm", ""]
+
+
 def test_mean_and_sample_deviation_by_hand():
     (block,) = summarise(example())
     line = block.lines[1]
