@@ -18,8 +18,8 @@ class GraSP(GradientNorm):
     It is :class:`~gsparse.prune.gradient_flow.GradientNorm`, which has the mathematics,
     with logits divided by 200 and asked once, on the untrained model. Classes should
     weigh the same in the loss: ``cross_entropy(..., weight=1 / counts)`` where the
-    labels are not balanced; the paper draws a balanced sample. At high sparsity it can
-    empty layers and is then no better than chance.
+    labels are not balanced; the paper draws a balanced sample. One cut can empty a
+    layer at high sparsity; see :class:`~gsparse.prune.syn_flow.SynFlow`.
 
     Args:
         model: As for :class:`~gsparse.prune.gradient_flow.GradientNorm`.
