@@ -28,7 +28,7 @@ def ky_fan_norm(
     with the singular vectors :math:`U_k, V_k` of :math:`A`, found without a gradient:
     block power iteration on :math:`A^2`, from :math:`\mathbf 1` and, beyond it, fixed
     random columns. With few steps the sum is a little too small, never too large: on
-    PubMed, whose singular values lie close together, by 1 to 2 % after the default
+    PubMed, whose singular values lie close together, by 1 to 5 % after the default
     number. Costs :math:`2\,\text{num\_steps} + 2` passes over the edges and memory
     :math:`O(E + N k)`.
 

@@ -186,8 +186,8 @@ def test_the_penalty_on_open_gates_is_alive():
     assert mask.penalty().item() == 0
 
 
-@pytest.mark.parametrize("scope", ["layer", "shared"])
-def test_the_low_rank_term_is_that_of_the_gates_drawn(scope):
+@pytest.mark.parametrize(("scope", "k"), [("layer", 1), ("shared", 1), ("layer", 3)])
+def test_the_low_rank_term_is_that_of_the_gates_drawn(scope, k):
     """One layer, so that the draws can be made again; with self-loops, which no gate
     has, and a second, forgotten step before.
     """
@@ -195,7 +195,8 @@ def test_the_low_rank_term_is_that_of_the_gates_drawn(scope):
     data.edge_index, _ = add_self_loops(data.edge_index, num_nodes=40)
     sums = []
     for low_rank in (0.0, 0.5):
-        mask = wrap(lambda: GCN(8, 3, 1), penalty=1.0, scope=scope, low_rank=low_rank)
+        options = {"penalty": 1.0, "scope": scope, "low_rank": low_rank, "k": k}
+        mask = wrap(lambda: GCN(8, 3, 1), **options)
         mask(data.x, data.edge_index)
         torch.manual_seed(11)
         mask(data.x, data.edge_index)
@@ -204,8 +205,8 @@ def test_the_low_rank_term_is_that_of_the_gates_drawn(scope):
     groups = mask._edge_groups(data.edge_index, 40)
     (gate,) = mask.gates(data.x, groups)
     drawn = torch.zeros(40, 40).index_put((groups.row, groups.col), gate[1].rsample())
-    largest = torch.linalg.svdvals(drawn + drawn.t())[0]
-    assert (sums[1] - sums[0]).item() == pytest.approx(0.5 * largest.item(), rel=5e-3)
+    largest = torch.linalg.svdvals(drawn + drawn.t())[:k].sum().item()
+    assert (sums[1] - sums[0]).item() == pytest.approx(0.5 * largest, rel=0.05)
     sums[1].backward()
     assert mask.scorers[0].product.grad.abs().sum() > 0
 
