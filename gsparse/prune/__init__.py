@@ -1,5 +1,6 @@
 """Weight pruners for the layers of a GNN, on masks that survive checkpoints."""
 
+from gsparse.prune.auto_prune import AutoPrune
 from gsparse.prune.combinatorial import (
     CombinatorialBrainSurgeon,
     OptimalBrainDamage,
@@ -14,6 +15,7 @@ from gsparse.prune.gradient_flow import (
     LossPreservation,
     MagnitudeLoss,
 )
+from gsparse.prune.gradual_threshold import GradualThreshold
 from gsparse.prune.grasp import GraSP
 from gsparse.prune.magnitude import Magnitude, RandomWeight
 from gsparse.prune.masks import Report, WeightMasks
@@ -22,12 +24,14 @@ from gsparse.prune.pruner import Pruner, ScoredPruner
 from gsparse.prune.schedule import Cubic, Exponential, Linear, Rounds, Schedule
 from gsparse.prune.select import keep_best, layer_budgets
 from gsparse.prune.snip import SNIP
+from gsparse.prune.sparse_linear import SparseLinear, to_sparse
 from gsparse.prune.syn_flow import SynFlow
 from gsparse.prune.targets import Selector, find_targets
 from gsparse.prune.wanda import Wanda
 
 __all__ = [
     "SNIP",
+    "AutoPrune",
     "CombinatorialBrainSurgeon",
     "Cubic",
     "Exponential",
@@ -35,6 +39,7 @@ __all__ = [
     "GraSP",
     "GradientNorm",
     "GradientPreservation",
+    "GradualThreshold",
     "Linear",
     "LossPreservation",
     "Magnitude",
@@ -49,6 +54,7 @@ __all__ = [
     "Schedule",
     "ScoredPruner",
     "Selector",
+    "SparseLinear",
     "SynFlow",
     "Wanda",
     "WeightMasks",
@@ -58,5 +64,6 @@ __all__ = [
     "find_targets",
     "keep_best",
     "layer_budgets",
+    "to_sparse",
     "true_fisher",
 ]

@@ -57,6 +57,10 @@ INSTANCES = {
     "CombinatorialBrainSurgeon": lambda m, **o: prune.CombinatorialBrainSurgeon(
         m, SPARSITY, losses_of(m), seed=4, **o
     ),
+    "GradualThreshold": lambda m, **o: prune.GradualThreshold(
+        m, SPARSITY, num_steps=12, **o
+    ),
+    "AutoPrune": lambda m, **o: prune.AutoPrune(m, SPARSITY, num_steps=20, **o),
     "ProbMask": lambda m, **o: prune.ProbMask(m, SPARSITY, num_steps=10, seed=4, **o),
 }
 
