@@ -111,8 +111,8 @@ class ProbMask(Pruner):
     ``train()`` mode: masks are drawn before its own forward pass, not before those of
     its layers. Train on for some epochs after :meth:`finalize`.
 
-    Where :math:`s` is 0 or 1 the log-odds are infinite and no gradient comes back: in
-    float32 such a weight would stay for good. So masks are drawn from :math:`s`
+    Where :math:`s` is 0 or 1 the log-odds are infinite and no gradient comes back: a
+    weight that is out would stay out for good. So masks are drawn from :math:`s`
     clamped to :math:`[\delta, 1 - \delta]`, :math:`\delta = 0.001`, and the gradient
     is taken there but passed on as if there were no clamp. A weight that is out may
     come back as long as the masks are drawn, and that one in a thousand of them
@@ -126,8 +126,10 @@ class ProbMask(Pruner):
 
     Costs, on top of as many passes as samples, some twenty passes over the weights a
     step, and memory for five numbers a weight. Not for a few steps of pruning
-    (:class:`~gsparse.prune.Magnitude` needs none), and not for several processes: each
-    would learn probabilities of its own.
+    (:class:`~gsparse.prune.Magnitude` needs none), nor for several processes: each
+    would learn probabilities of its own. Try magnitude first: on Cora, with a GCN, 300
+    steps and fine-tuning, ProbMask was no better on validation nodes at 95 % and worse
+    at 98 %.
 
     Args:
         model: Any module, on the device it is trained on; its parameters stay the same
@@ -135,7 +137,9 @@ class ProbMask(Pruner):
         sparsity: Fraction of the targeted weights to remove, in [0, 1).
         num_steps: Steps of the whole training, which the schedules are laid out for.
         loss: Returns the training loss of the model; for ``finalize="sample"``.
-        lr: Learning rate of the probabilities; falls to 0 like a cosine.
+        lr: Learning rate of the probabilities; falls to 0 like a cosine. 0.1 was best
+            of a few on Cora's validation nodes, in 300 steps; with many more steps use
+            less (the paper's code has 0.006).
         finalize: ``"topk"`` ends with the most probable weights, exactly at the budget;
             ``"sample"`` with the draw of lowest loss, whose number of weights has the
             budget as its mean, if not less.
