@@ -13,7 +13,7 @@ from gsparse.prune.masks import WeightMasks
 # ruff: noqa: N803, N806 (G as in the formulas)
 
 #: Damping in units of the mean diagonal; the choice is explained at :class:`Fisher`.
-DAMPING = 1.0
+DAMPING = 3.0
 
 
 class Fisher:
@@ -34,7 +34,9 @@ class Fisher:
     The rank is at most :math:`N` a block: 60 for PubMed's public split, of 8,000
     weights. Everything else is up to :math:`\lambda`, which is therefore given as a
     multiple of the mean diagonal of :math:`\frac{1}{N} G^\top G` and matters more
-    than in the papers, whose :math:`N` is near :math:`n`.
+    than in the papers, whose :math:`N` is near :math:`n`. Of 0.01, 0.1, 1, 3, 10 and
+    100, the values 1 to 10 kept most validation accuracy of GCNs on Cora and PubMed at
+    sparsity 0.95 and 0.98; 0.01 can end below plain masking.
 
     Args:
         gradients: One row a sample, on the weights of all blocks.
