@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.methods import learned_masks
 from gsparse.nn.learned_mask import LearnedMask
-from gsparse.train import EdgeLottery, FitConfig, History, fit, fit_mask, recipe
+from gsparse.train import EdgeLottery, FitConfig, History, fit, fit_mask
 from gsparse.train.mask import MASK_FIT
 
 ROUND = 200  # epochs of a round of the lottery, as in its paper
@@ -32,7 +32,7 @@ def fit_learned(
     """Learn a mask, so that the teacher keeps its predictions; without a teacher end
     to end with fresh weights, from the labels.
     """
-    chosen = recipe(config.dataset, config.model)
+    chosen = config.recipe()
     model = chosen.build(data, seed) if teacher is None else copy.deepcopy(teacher)
     options: dict[str, Any] = {"seed": seed}
     if config.method == "KEdge" and teacher is not None:
@@ -58,7 +58,7 @@ def fit_learned(
 
 def draw_ticket(config: Config, seed: int, data: Data) -> Data:
     """What an edge lottery leaves, with the recipe's model and settings."""
-    chosen = recipe(config.dataset, config.model)
+    chosen = config.recipe()
     settings = within(chosen.fit, min(config.epochs or ROUND, ROUND))
     lottery = EdgeLottery(config.sparsity, config=settings)
     return lottery(chosen.build(data, seed), data, seed)
