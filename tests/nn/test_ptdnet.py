@@ -186,6 +186,22 @@ def test_the_penalty_on_open_gates_is_alive():
     assert mask.penalty().item() == 0
 
 
+def test_only_the_last_step_counts():
+    """In one layer the gates of training are those of evaluation."""
+    mask = wrap(lambda: GCN(8, 3, 1), penalty=1.0, low_rank=0.0)
+    with torch.no_grad():
+        mask.scorers[0].bias.fill_(-1.0)
+        mask.scorers[0].ends.fill_(1.0)
+    mask(4 * DATA.x, DATA.edge_index)
+    other = mask.penalty().item()
+    mask(4 * DATA.x, DATA.edge_index)
+    mask(DATA.x, DATA.edge_index)
+    (probability,) = mask.edge_probability(DATA)
+    expected = probability.mean().item()
+    assert abs(other - expected) > 1e-3
+    assert mask.penalty().item() == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize(("scope", "k"), [("layer", 1), ("shared", 1), ("layer", 3)])
 def test_the_low_rank_term_is_that_of_the_gates_drawn(scope, k):
     """One layer, so that the draws can be made again; with self-loops, which no gate
