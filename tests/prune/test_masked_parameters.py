@@ -2,6 +2,7 @@
 
 import copy
 import io
+import multiprocessing
 import pickle
 
 import pytest
@@ -152,6 +153,27 @@ class TestEveryConvolution:
         pruner.make_permanent()
         with edge_weights(conv, DATA.edge_index, half):
             torch.testing.assert_close(run(conv), both)
+
+
+def write_checkpoints(folder):
+    """What another process does: every convolution pruned, saved, and run."""
+    for name, make in CONVS.items():
+        conv, _ = pruned(make)
+        torch.save([conv.state_dict(), run(conv).detach()], folder / f"{name}.pt")
+
+
+def test_checkpoints_of_another_process_load_strictly(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    other = context.Process(target=write_checkpoints, args=(tmp_path,))
+    other.start()
+    other.join(timeout=300)
+    assert other.exitcode == 0
+    for name, make in CONVS.items():
+        state, out = torch.load(tmp_path / f"{name}.pt", weights_only=True)
+        conv = make()
+        RandomWeight(conv, 0.2, targets=every_weight(conv), seed=3)
+        conv.load_state_dict(state, strict=True)
+        assert run(conv).equal(out), name
 
 
 def test_momentum_cannot_revive_a_weight():
