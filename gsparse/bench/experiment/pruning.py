@@ -15,6 +15,7 @@ from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.masks import within
 from gsparse.bench.experiment.methods import SUPERMASK, pruner_class
 from gsparse.bench.tables.rows import Row
+from gsparse.nn import accelerate
 from gsparse.prune import Pruner
 from gsparse.train import FitConfig, History, WeightLottery, evaluate, fit
 from gsparse.train.fit import prepare
@@ -24,6 +25,9 @@ AT_FIRST = ("SNIP", "GraSP", "SynFlow")
 
 MEANWHILE = ("ProbMask", "GradualThreshold", "AutoPrune")
 """Prune fresh weights while they are trained. All others prune trained ones."""
+
+TWICE = ("GradientNorm", "GradientPreservation", "GraSP")
+"""Differentiate twice, which fused attention cannot."""
 
 ROUNDS = 5  # of the lottery
 SUPERMASK_LR = 0.1
@@ -148,7 +152,13 @@ def make_pruner(
     }
     asked = inspect.signature(cls).parameters.keys()
     options = {k: v for k, v in offered.items() if k in asked} | options
-    return cls(model, sparsity, **options)  # type: ignore[arg-type, return-value]
+    if name in TWICE:
+        accelerate(model, attention="reference")
+    try:
+        return cls(model, sparsity, **options)  # type: ignore[arg-type, return-value]
+    finally:
+        if name in TWICE:
+            accelerate(model)
 
 
 def _facts(pruner: Pruner, seconds: float) -> Row:

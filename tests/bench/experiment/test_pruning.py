@@ -124,3 +124,13 @@ def test_table_and_plan_name_the_pruner(workspace, tmp_path):
         append_row(tmp_path / "a.jsonl", row)
     plan = make_plan([Task(PRUNED, 5), Task(DENSE, 5)], tmp_path / "a.jsonl")
     assert {part.method for part in plan} == {"Dense", "Dense + Magnitude"}
+
+
+@pytest.mark.parametrize("name", ["GradientNorm", "GraSP"])
+def test_attention_is_fused_again_after_second_derivatives(name, workspace):
+    config = replace(PRUNED, model="gat", pruner=name, epochs=2)
+    data = workspace.graphs(DENSE, 4).fit
+    model = config.recipe().build(data, 4)
+    found = prune_and_train(config, 4, data, lambda: model)
+    assert found.facts["weight_sparsity"] == pytest.approx(0.9, abs=0.001)
+    assert {layer.attention for layer in found.model.layers} == {"fused"}
