@@ -4,17 +4,23 @@ import inspect
 import re
 from typing import Any
 
-from gsparse.bench.experiment.methods import methods
+from gsparse.bench.experiment.methods import SUPERMASK, methods, pruners
 from gsparse.data import card, names
 
 LINK = re.compile(r"`(.+?) <.+?>`_+")
 
 
 def method_records() -> list[dict[str, Any]]:
-    """Every method with the first sentence of its docstring."""
+    """Every method and pruner with the first sentence of its docstring."""
+    weights = {name: cls for name, cls in pruners().items() if name != SUPERMASK}
     return [
-        {"name": name, "what": _first_sentence(inspect.getdoc(cls) or "")}
-        for name, cls in methods().items()
+        {
+            "name": name,
+            "removes": removed,
+            "what": _first_sentence(inspect.getdoc(cls) or ""),
+        }
+        for removed, found in (("edges", methods()), ("weights", weights))
+        for name, cls in found.items()
     ]
 
 

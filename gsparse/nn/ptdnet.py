@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch_geometric.nn.conv import MessagePassing
 
 from gsparse.edges import draw_seed
 from gsparse.kernels.tensor_cache import TensorCache
+from gsparse.nn.evaluating import evaluating
 from gsparse.nn.fast_gat_conv import Attention
 from gsparse.nn.ky_fan import ky_fan_norm
 from gsparse.nn.learned_mask import OPEN, Gate, LearnedMask, Scope
@@ -54,18 +54,6 @@ def _linear_width(linear: Linear | LazyLinear) -> int:
 
 def _both_directions(row: Tensor, col: Tensor) -> Tensor:
     return torch.stack([torch.cat([row, col]), torch.cat([col, row])])
-
-
-@contextmanager
-def _evaluating(module: Module) -> Iterator[None]:
-    """Within, everything is in evaluation mode; afterwards in the mode it was in."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training
 
 
 class PTDNet(LearnedMask):
@@ -250,7 +238,7 @@ class PTDNet(LearnedMask):
         weight = data.get("edge_weight")
         more = () if weight is None else (weight,)
         with (
-            _evaluating(self),
+            evaluating(self),
             edge_weights(self.model, data.edge_index, weighers, self.attention),
         ):
             self.model(x, data.edge_index, *more)

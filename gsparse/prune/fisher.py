@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-from torch.nn import Module
 
 from gsparse.edges import draw_seed
+from gsparse.nn.evaluating import evaluating
 from gsparse.prune.masks import WeightMasks
 
 # ruff: noqa: N803, N806 (G as in the formulas)
@@ -230,7 +230,7 @@ def empirical_fisher(
         >>> empirical_fisher(WeightMasks(model), lambda: model(x)[:, 0], damping=3.0)
         Fisher(num_samples=3, num_weights=3, ridge=1)
     """
-    with evaluated(masks.model):
+    with evaluating(masks.model), torch.enable_grad():
         return _fisher(masks, _checked(losses(), "losses"), damping)
 
 
@@ -272,7 +272,7 @@ def true_fisher(
     if num_samples < 1:
         raise ValueError(f"'num_samples' must be at least 1 (got {num_samples})")
     generator = torch.Generator().manual_seed(draw_seed(seed) % 2**63)
-    with evaluated(masks.model):
+    with evaluating(masks.model), torch.enable_grad():
         log_p = scores()
         if log_p.dim() != 2 or log_p.size(0) == 0 or log_p.size(1) < 2:
             raise ValueError(
@@ -342,16 +342,3 @@ def _fisher(masks: WeightMasks, losses: Tensor, damping: float) -> Fisher:
         )
         torch.cat([grad.flatten().double() for grad in grads], out=row)
     return Fisher(rows, damping, sizes)
-
-
-@contextmanager
-def evaluated(model: Module) -> Iterator[None]:
-    """Within, no dropout and gradients on; afterwards every module's mode is back."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.enable_grad():
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

@@ -11,8 +11,8 @@ from torch_geometric.nn import GATConv, GATv2Conv, GCNConv, Linear
 
 from gsparse.kernels.spmm import SparseMatrix, spmm
 from gsparse.nn import FastSAGEConv
+from gsparse.nn.evaluating import evaluating
 from gsparse.nn.fast_gat_conv import entries
-from gsparse.prune.evaluation import evaluating
 
 # ruff: noqa: ANN401 (a convolution's arguments are its own)
 

@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.nn import Module
 
 from gsparse.edges import budget, draw_seed, keep_largest
+from gsparse.nn.evaluating import evaluating
 from gsparse.prune.brain_surgeon import joint_update
 from gsparse.prune.fisher import (
     DAMPING,
     Fisher,
     empirical_fisher,
-    evaluated,
     true_fisher,
 )
 from gsparse.prune.masks import WeightMasks
@@ -161,7 +161,7 @@ class SecondOrder(ScoredPruner):
         present, stays = self._present(), self._spread(keep)
         self.masks.set(stays)
         try:
-            with evaluated(self.model), torch.no_grad():
+            with evaluating(self.model), torch.no_grad():
                 return float(self.losses().mean())
         finally:
             self.masks.set(present)

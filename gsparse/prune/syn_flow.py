@@ -9,7 +9,7 @@ from torch.func import functional_call
 from torch.nn import Module
 from torch.utils._pytree import tree_map
 
-from gsparse.prune.evaluation import evaluating
+from gsparse.nn.evaluating import evaluating
 from gsparse.prune.pruner import ScoredPruner
 from gsparse.prune.schedule import Schedule
 from gsparse.prune.select import Scope

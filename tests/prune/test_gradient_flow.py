@@ -9,6 +9,7 @@ from torch_geometric.utils import scatter
 from gsparse.data import random_graph
 from gsparse.nn import FastGCNConv, FastSAGEConv, accelerate
 from gsparse.prune import Magnitude, Rounds
+from gsparse.prune.derivatives import hessian_gradients, loss_gradients
 from gsparse.prune.gradient_flow import (
     GradientNorm,
     GradientPreservation,
@@ -16,8 +17,6 @@ from gsparse.prune.gradient_flow import (
     MagnitudeLoss,
     gradient_norm_scores,
     gradient_preservation_scores,
-    hessian_gradients,
-    loss_gradients,
     loss_preservation_scores,
     magnitude_loss_scores,
 )
