@@ -4,7 +4,12 @@ import inspect
 import re
 from typing import Any
 
-from gsparse.bench.experiment.methods import SUPERMASK, methods, pruners
+from gsparse.bench.experiment.methods import (
+    ANSWERED,
+    SUPERMASK,
+    methods,
+    pruners,
+)
 from gsparse.data import card, names
 
 LINK = re.compile(r"`(.+?) <.+?>`_+")
@@ -12,7 +17,8 @@ LINK = re.compile(r"`(.+?) <.+?>`_+")
 
 def method_records() -> list[dict[str, Any]]:
     """Every method and pruner with the first sentence of its docstring."""
-    weights = {name: cls for name, cls in pruners().items() if name != SUPERMASK}
+    ours = (SUPERMASK, ANSWERED)
+    weights = {name: cls for name, cls in pruners().items() if name not in ours}
     return [
         {
             "name": name,

@@ -15,6 +15,9 @@ BASELINES = ("Dense", "MLP")
 SUPERMASK = "Supermask"
 """A mask learned by ``ProbMask`` on weights that stay random."""
 
+ANSWERED = "Magnitude+U"
+"""The masks of ``Magnitude``, and the kept weights moved in answer (CBS-U)."""
+
 UNCUT = (*BASELINES, "DropEdge")
 """Methods that remove no edge of the graph; DropEdge does while it trains."""
 
@@ -93,7 +96,7 @@ def learned_masks() -> dict[str, type[LearnedMask]]:
 
 
 def pruners() -> dict[str, type[Pruner] | type[WeightLottery]]:
-    """Every public weight pruner by name, the lottery that uses one, and supermasks."""
+    """Every public weight pruner by name, and what else prunes weights here."""
     public = {name: getattr(prune, name) for name in prune.__all__}
     found: dict[str, Any] = {
         name: thing
@@ -102,7 +105,8 @@ def pruners() -> dict[str, type[Pruner] | type[WeightLottery]]:
         and issubclass(thing, Pruner)
         and not inspect.isabstract(thing)
     }
-    return found | {"WeightLottery": WeightLottery, SUPERMASK: prune.ProbMask}
+    found |= {"WeightLottery": WeightLottery, SUPERMASK: prune.ProbMask}
+    return found | {ANSWERED: prune.Magnitude}
 
 
 def pruner_class(pruner: str) -> type[Pruner] | type[WeightLottery]:

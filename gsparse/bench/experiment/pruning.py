@@ -13,10 +13,16 @@ from torch_geometric.data import Data
 
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.masks import within
-from gsparse.bench.experiment.methods import SUPERMASK, pruner_class
+from gsparse.bench.experiment.methods import ANSWERED, SUPERMASK, pruner_class
 from gsparse.bench.tables.rows import Row
 from gsparse.nn import accelerate
-from gsparse.prune import Pruner
+from gsparse.prune import (
+    Magnitude,
+    Pruner,
+    WeightMasks,
+    brain_surgeon_update,
+    true_fisher,
+)
 from gsparse.train import FitConfig, History, WeightLottery, evaluate, fit
 from gsparse.train.fit import prepare
 
@@ -84,6 +90,9 @@ def prune_and_train(
     pruner.finalize()
     facts |= _facts(pruner, perf_counter() - start)
     facts["val_score_pruned"] = evaluate(model, data, "val_mask", settings.metric)
+    if config.final:
+        found = evaluate(model, data, "test_mask", settings.metric)
+        facts["test_score_pruned"] = found
     seen: list[float] = []
     history = fit(
         model,
@@ -147,6 +156,7 @@ def make_pruner(
         "losses": losses,
         "class_scores": lambda: model(*arguments),
         "example": arguments,
+        "fisher": "true",
         "num_steps": settings.epochs,
         "seed": seed,
     }
@@ -154,6 +164,13 @@ def make_pruner(
     options = {k: v for k, v in offered.items() if k in asked} | options
     if name in TWICE:
         accelerate(model, attention="reference")
+    if name == ANSWERED:
+        whole = WeightMasks(model)
+        fisher = true_fisher(whole, offered["class_scores"], seed=seed)
+        whole.undo()
+        pruner = Magnitude(model, sparsity)
+        brain_surgeon_update(pruner.masks, fisher)
+        return pruner
     try:
         return cls(model, sparsity, **options)  # type: ignore[arg-type, return-value]
     finally:

@@ -77,10 +77,10 @@ def _not_below_drop_edge(rows: list[Row], depth: int, backbone: str) -> Finding:
 
 
 def _above_plain(rows: list[Row], depth: int, backbone: str) -> Finding:
-    """Points above a GCN without batch normalisation, trained on all edges."""
-    plain = _scores(rows, depth, "plain", "Dense")
+    """Points above the same GCN, trained on all edges."""
+    plain = _scores(rows, depth, backbone, "Dense")
     mean, half = paired_difference(_scores(rows, depth, backbone, "KEdge"), plain)
-    claim = f"{depth}, {backbone}: above plain"
+    claim = f"{depth}, {backbone}: above Dense"
     return _finding(claim, MOST_ABOVE, mean, mean >= MOST_ABOVE, half)
 
 

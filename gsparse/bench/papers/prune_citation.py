@@ -17,7 +17,7 @@ from statistics import fmean
 
 from gsparse.bench.experiment.config import configs
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
-from gsparse.bench.experiment.methods import SUPERMASK, pruners
+from gsparse.bench.experiment.methods import ANSWERED, SUPERMASK, pruners
 from gsparse.bench.findings import Finding
 from gsparse.bench.paired import paired_difference, scores, standard_error
 from gsparse.bench.tables.rows import Row
@@ -26,7 +26,13 @@ CLAIM = "within 0.5 points of dense at 95 %, 1.5 at 98 %"
 TABLE = "prune"
 GRAPHS, MODELS = ("Cora", "CiteSeer", "PubMed"), ("gcn", "gat")
 SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
-NAMED = ("Magnitude", "RandomWeight", "ProbMask", "CombinatorialBrainSurgeon")
+NAMED = (
+    "Magnitude",
+    "RandomWeight",
+    ANSWERED,
+    "ProbMask",
+    "CombinatorialBrainSurgeon",
+)
 """Rows that a target names: ten seeds, at the sparsities of :data:`MOST_LOST`."""
 
 MOST_LOST = {0.95: 0.5, 0.98: 1.5}
@@ -105,7 +111,8 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
             ]
             for sparsity, most in MOST_LOST.items():
                 found.append(_lost(cell, graph, model, sparsity, most))
-            found += [_above(cell, graph, model, name) for name in NAMED[2:]]
+            found += [_above(cell, graph, model, name) for name in NAMED[3:]]
+            found += [_at_once(cell, graph, model, name) for name in NAMED[2::2]]
     if not quick:
         found += [_wide(rows, graph) for graph in graphs]
         found += [_converges(rows, graph) for graph in graphs]
@@ -147,6 +154,25 @@ def _above(rows: Sequence[Row], graph: str, model: str, name: str) -> Finding:
             best = mean - error, finding
     assert best is not None
     return best[1]
+
+
+def _at_once(rows: Sequence[Row], graph: str, model: str, name: str) -> Finding:
+    """Points above magnitude right after pruning, before the weights are trained on."""
+    found = []
+    for pruner in (name, "Magnitude"):
+        cell = [row for row in rows if row.get("pruner") == pruner]
+        found.append(
+            {
+                row["seed"]: 100 * row["test_score_pruned"]
+                for row in cell
+                if row["weight_sparsity_target"] == SPARSITIES[4]
+            }
+        )
+    ours, plain = found
+    mean, half = paired_difference(ours, plain)
+    error = standard_error({s: ours[s] - plain[s] for s in ours.keys() & plain})
+    claim = f"{model}, 98%, at once: {name[:11]} - M."
+    return Finding(graph, claim, round(error, 2), mean, mean > error, half)
 
 
 def _wide(rows: Sequence[Row], graph: str) -> Finding:

@@ -101,7 +101,10 @@ def test_depth_decides_the_recipe_and_not_that_of_the_teacher():
         ({"backbone": None}, r"go together, .* \(got None, 16 and gcn\)"),
         ({"num_layers": None}, r"go together, .* \(got batch-norm, None and gcn\)"),
         ({"model": "gat"}, r"with model gcn .* and gat\)"),
-        ({"backbone": "wide"}, r"'backbone' must be one of plain, batch-norm"),
+        (
+            {"backbone": "wide"},
+            r"'backbone' must be one of plain, identity, batch-norm",
+        ),
         ({"training": "finetune"}, "trained from scratch"),
         ({"method": "KEdge", "sparsity": 0.5}, r"got KEdge, scratch, teacher none"),
         ({"method": "EdgeLottery", "sparsity": 0.5}, "got EdgeLottery"),
