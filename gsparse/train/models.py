@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 from torch.nn import BatchNorm1d, Linear, Module, ModuleList
 from torch.nn.functional import elu, relu
@@ -112,6 +113,8 @@ class GCN(_Stack):
         hidden_dropout: The same of all layers but the first; ``dropout`` if left out.
         batch_norm: Batch normalisation before each ReLU.
         self_loop: Weights of a node's own features, added to each convolution.
+        near_identity: Hidden layers begin as the identity plus a tenth of the usual
+            weights, so that signals pass through many of them.
     """
 
     def __init__(
@@ -124,6 +127,7 @@ class GCN(_Stack):
         hidden_dropout: float | None = None,
         batch_norm: bool = False,
         self_loop: bool = False,
+        near_identity: bool = False,
     ) -> None:
         widths = list(_widths(in_channels, hidden_channels, out_channels, num_layers))
         layers: list[Module] = [FastGCNConv(a, b) for a, b in widths]
@@ -134,6 +138,19 @@ class GCN(_Stack):
                 for i, (a, b) in enumerate(widths)
             ]
         super().__init__(layers, dropout, hidden_dropout)
+        self.near_identity = near_identity
+        self._begin_near_identity()
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        self._begin_near_identity()
+
+    @torch.no_grad()
+    def _begin_near_identity(self) -> None:
+        for layer in self.layers[1:-1] if self.near_identity else ():
+            conv = layer.conv if isinstance(layer, _DeepLayer) else layer
+            weight = conv.lin.weight  # type: ignore[union-attr]
+            weight.mul_(0.1).diagonal().add_(1.0)  # type: ignore[operator]
 
 
 class SAGE(_Stack):

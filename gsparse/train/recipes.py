@@ -15,7 +15,7 @@ from gsparse.train.fit import FitConfig, seeded
 from gsparse.train.models import build_model
 
 MODELS = ("gcn", "gat", "sage", "mlp")
-BACKBONES = ("plain", "batch-norm")
+BACKBONES = ("plain", "identity", "batch-norm")
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,9 @@ def deep_recipe(dataset: str, num_layers: int, backbone: str = "plain") -> Recip
     Args:
         dataset: Name of a data set.
         num_layers: Number of layers.
-        backbone: ``"plain"``, or ``"batch-norm"``: with batch normalisation, and
-            weights of their own for a node's own features, as in the `"DropEdge"
+        backbone: ``"plain"``; ``"identity"``: hidden layers begin near the identity;
+            ``"batch-norm"``: with batch normalisation, and weights of their own for a
+            node's own features, as in the `"DropEdge"
             <https://arxiv.org/abs/1907.10903>`_ paper.
 
     Raises:
@@ -177,6 +178,8 @@ def deep_recipe(dataset: str, num_layers: int, backbone: str = "plain") -> Recip
         "dropout": 0.5,
         "hidden_dropout": 0.0,
     }
+    if backbone == "identity":
+        options |= {"near_identity": True}
     if backbone == "batch-norm":
         options |= {"batch_norm": True, "self_loop": True}
     return Recipe("gcn", options, replace(_DEEP, metric=card(dataset).metric))

@@ -93,6 +93,19 @@ def test_deep_gcn_by_hand(data, batch_norm, self_loop, convert):
     assert any("own" in key for key in state) == self_loop
 
 
+@pytest.mark.parametrize("self_loop", [False, True])
+def test_hidden_layers_begin_near_the_identity(self_loop):
+    """A tenth of Glorot's weights stays within a tenth of sqrt(6 / 16) of it."""
+    options = {"num_layers": 4, "near_identity": True, "self_loop": self_loop}
+    model = GCN(5, 8, 3, **options)
+    for _ in range(2):
+        weights = [getattr(it, "conv", it).lin.weight for it in model.layers]
+        for weight in weights[1:-1]:
+            assert 0 < (weight - torch.eye(8)).abs().max() < 0.1 * (6 / 16) ** 0.5
+        assert weights[0].diagonal().abs().max() < (6 / 13) ** 0.5
+        model.reset_parameters()
+
+
 def test_dropout_of_hidden_layers_alone(data):
     """Features that are all zero show no dropout, so what is left is the hidden one."""
     model = GCN(12, 8, 3, num_layers=3, dropout=0.9, hidden_dropout=0.0).train()
