@@ -9,12 +9,8 @@ from torch.nn import Linear
 from torch_geometric.nn import GAT, GCN
 
 from gsparse.edges import budget
-from gsparse.prune.auto_prune import (
-    AutoPrune,
-    steered,
-    straight_through,
-    switch_gradient,
-)
+from gsparse.prune.auto_prune import AutoPrune
+from gsparse.prune.switches import steered, straight_through, switch_gradient
 
 EDGES = torch.tensor([[0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 0]])
 

@@ -19,10 +19,10 @@ from gsparse.nn import accelerate
 from gsparse.prune import (
     Magnitude,
     Pruner,
-    WeightMasks,
     brain_surgeon_update,
     true_fisher,
 )
+from gsparse.prune.fisher import full_weights
 from gsparse.train import FitConfig, History, WeightLottery, evaluate, fit
 from gsparse.train.fit import prepare
 
@@ -165,10 +165,9 @@ def make_pruner(
     if name in TWICE:
         accelerate(model, attention="reference")
     if name == ANSWERED:
-        whole = WeightMasks(model)
-        fisher = true_fisher(whole, offered["class_scores"], seed=seed)
-        whole.undo()
         pruner = Magnitude(model, sparsity)
+        with full_weights(pruner.masks):
+            fisher = true_fisher(pruner.masks, offered["class_scores"], seed=seed)
         brain_surgeon_update(pruner.masks, fisher)
         return pruner
     try:
