@@ -4,7 +4,7 @@ import inspect
 import re
 from pathlib import Path
 
-from gsparse import nn, transforms
+from gsparse import nn, prune, transforms
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -22,3 +22,17 @@ def test_table_lists_every_public_class():
 
 def test_it_fits_two_hundred_lines():
     assert len(README.splitlines()) <= 200
+
+
+def test_the_table_of_pruners_lists_every_one():
+    page = (Path(__file__).parent.parent / "docs" / "prune.md").read_text()
+    cells = re.findall(r"^\| (`[^|]+`) \|", page, flags=re.MULTILINE)
+    listed = re.findall(r"`(?:gsparse\.train\.)?(\w+)`", " ".join(cells))
+    public = [
+        name
+        for name in prune.__all__
+        if inspect.isclass(thing := getattr(prune, name))
+        and issubclass(thing, prune.Pruner)
+        and not inspect.isabstract(thing)
+    ]
+    assert sorted(listed) == sorted([*public, "WeightLottery"])
