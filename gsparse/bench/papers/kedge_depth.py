@@ -20,7 +20,7 @@ from gsparse.bench.paired import paired_difference, scores, standard_error
 from gsparse.bench.tables.rows import Row
 from gsparse.train.recipes import BACKBONES
 
-CLAIM = "deep GCNs are trained on the edges that KEdge leaves"
+CLAIM = "deep GCNs no worse than with DropEdge, far above those on all edges"
 TABLE, DATASET = "depth", "PubMed"
 CUT, DROP = 0.9, 0.7
 QUICK_DEPTHS, DEPTHS = (2, 16), (2, 4, 8, 16, 32)
@@ -29,7 +29,7 @@ QUICK_SEEDS, FULL_SEEDS = 1, 5
 DEEP = (16, 32)
 """Layers that something is asked of."""
 
-MOST_ABOVE = 20.0  # points above a plain GCN
+WANTED_ABOVE = 20.0  # points above the same GCN on all edges
 PUBLISHED = {16: 78.5, 32: 77.0}
 """The best that DropEdge made of a GCN on PubMed's public split."""
 
@@ -61,7 +61,7 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
         if quick and depth not in QUICK_DEPTHS:
             continue
         found += [_not_below_drop_edge(rows, depth, name) for name in BACKBONES]
-        found += [_above_plain(rows, depth, name) for name in BACKBONES]
+        found += [_above_dense(rows, depth, name) for name in BACKBONES]
         found.append(_published(rows, depth))
     return found
 
@@ -76,12 +76,12 @@ def _not_below_drop_edge(rows: list[Row], depth: int, backbone: str) -> Finding:
     return _finding(claim, round(wanted, 2), mean, mean >= wanted, half)
 
 
-def _above_plain(rows: list[Row], depth: int, backbone: str) -> Finding:
+def _above_dense(rows: list[Row], depth: int, backbone: str) -> Finding:
     """Points above the same GCN, trained on all edges."""
     plain = _scores(rows, depth, backbone, "Dense")
     mean, half = paired_difference(_scores(rows, depth, backbone, "KEdge"), plain)
     claim = f"{depth}, {backbone}: above Dense"
-    return _finding(claim, MOST_ABOVE, mean, mean >= MOST_ABOVE, half)
+    return _finding(claim, WANTED_ABOVE, mean, mean >= WANTED_ABOVE, half)
 
 
 def _published(rows: list[Row], depth: int) -> Finding:
