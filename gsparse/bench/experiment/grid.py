@@ -3,9 +3,11 @@
 import logging
 import multiprocessing
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,7 +110,8 @@ def run_grid(
         for group in todo:
             yield from _run_group(group, path, workspace, run)
     else:
-        yield from _run_in_processes(todo, path, jobs, root, run)
+        with _sigterm_interrupts():
+            yield from _run_in_processes(todo, path, jobs, root, run)
 
 
 def add_memory(
@@ -172,6 +175,23 @@ def _start_worker(root: Path | None, threads: int) -> None:
 def _work(group: list[Task], path: Path, run: Run) -> list[Outcome]:
     assert _workspace is not None
     return list(_run_group(group, path, _workspace, run))
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Within, a SIGTERM ends the workers too, as Ctrl-C does; they would run on."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run_in_processes(

@@ -1,8 +1,11 @@
 """Every task once, whatever happens in between."""
 
+import multiprocessing
 import os
 import signal
 import time
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -130,3 +133,39 @@ def test_memory_is_added_once_to_the_first_seed(tmp_path):
 def test_jobs_below_one():
     with pytest.raises(ValueError, match=r"'jobs' must be at least 1 \(got 0\)"):
         next(run_grid([], None, jobs=0))
+
+
+def test_a_terminated_grid_takes_its_workers_along(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    parent = context.Process(target=run_slowly, args=(tmp_path,))
+    parent.start()
+    wait_until(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
+    workers = [int(file.stem) for file in tmp_path.glob("*.pid")]
+    os.kill(parent.pid, signal.SIGTERM)
+    parent.join(timeout=60)
+    wait_until(lambda: not any(is_running(pid) for pid in workers))
+
+
+def run_slowly(folder):
+    todo = tasks(GRID, range(2))
+    list(run_grid(todo, folder / "a.jsonl", jobs=2, run=partial(sleep_long, folder)))
+
+
+def sleep_long(folder, config, seed, workspace):
+    (folder / f"{os.getpid()}.pid").touch()
+    time.sleep(300)
+
+
+def is_running(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def wait_until(holds, seconds=120):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.1)
