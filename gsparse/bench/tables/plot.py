@@ -2,7 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from gsparse.bench.tables.rows import Row
 from gsparse.bench.tables.summary import Block, Line, summarise
@@ -11,6 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MARKERS = "osD^vPX*"
+COLORS = 10  # of matplotlib's cycle
+MOST = 99.99  # percent: the end of the axis of weights
+MANY = 8  # curves, above which the legend stands beside the panel
 
 
 def plot_rows(rows: list[Row], path: Path) -> None:
@@ -65,8 +70,13 @@ def _draw(axes: "Axes", block: Block, rows: list[Row]) -> None:
     axes.set_title(f"{t['dataset']} ({t['split']}), {t['model']}")
     what = "weights" if _of_weights(block) else "undirected edges"
     axes.set_xlabel(f"{what} removed (%)")
+    if _of_weights(block):
+        _spread_out(axes, [100 * (line.weight_sparsity or 0.0) for line in block.lines])
     axes.set_ylabel(f"test {t['metric']} (%)")
-    axes.legend(fontsize="small", frameon=False)
+    beside: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    axes.legend(
+        fontsize="small", frameon=False, **(beside if len(curves) > MANY else {})
+    )
 
 
 def _draw_curve(
@@ -80,7 +90,14 @@ def _draw_curve(
     mean = [100 * (line.test_mean or 0) for line in lines]
     std = [100 * (line.test_std or 0) for line in lines]
     color = f"C{i}"
-    axes.plot(x, mean, marker=MARKERS[i % len(MARKERS)], color=color, label=name)
+    axes.plot(
+        x,
+        mean,
+        marker=MARKERS[i % len(MARKERS)],
+        ls="-" if i < COLORS else "--",
+        color=color,
+        label=name,
+    )
     low = [m - s for m, s in zip(mean, std, strict=True)]
     high = [m + s for m, s in zip(mean, std, strict=True)]
     axes.fill_between(x, low, high, color=color, alpha=0.15, lw=0)
@@ -103,3 +120,14 @@ def _draw_curve(
 def _of_weights(block: Block) -> bool:
     """Whether the lines differ in the weights that are gone, not in the edges."""
     return any(line.pruner is not None for line in block.lines)
+
+
+def _spread_out(axes: "Axes", sparsities: list[float]) -> None:
+    """An axis on which 90, 99 and 99.9 % are equally far apart, with a mark a point."""
+    functions = (
+        lambda percent: -np.log1p(-np.minimum(percent, MOST) / 100),
+        lambda place: -100 * np.expm1(-place),
+    )
+    axes.set_xscale("function", functions=functions)
+    ticks = sorted({round(value, 1) for value in sparsities if value > 0})
+    axes.set_xticks(ticks, [f"{value:g}" for value in ticks])

@@ -110,6 +110,7 @@ def summarise(rows: Iterable[Row]) -> list[Block]:
             for r in mlp_rows
             if all(r[k] == title[k] for k in shared)
             and r.get("teacher_model") in (None, title["model"])
+            and r.get("hidden_channels") == members[0].get("hidden_channels")
         ]
         blocks.append(Block(title, _lines(members + beside if graph_rows else members)))
     return blocks

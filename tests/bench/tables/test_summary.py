@@ -154,3 +154,28 @@ def test_a_close_mlp_is_said():
 )
 def test_seconds_change_unit(value, text):
     assert seconds(value) == text
+
+
+def test_mlps_of_another_width_stand_elsewhere():
+    rows = [
+        *runs("Dense", 0.0, [0.8]),
+        *runs("Dense", 0.0, [0.9], hidden=64, hidden_channels=64),
+        *runs("MLP", 1.0, [0.5], model="mlp", hidden=16),
+        *runs("MLP", 1.0, [0.6], model="mlp", hidden=64, hidden_channels=64),
+    ]
+    found = [[line.test_mean for line in block.lines] for block in summarise(rows)]
+    assert found == [[0.8, 0.5], [0.9, 0.6]]
+
+
+def test_pruners_are_named_and_ordered_by_what_they_remove():
+    pruned = {"pruner": "Magnitude"}
+    rows = [
+        *runs("Dense", 0.0, [0.7], weight_sparsity=0.99, **pruned),
+        *runs("Dense", 0.0, [0.8], weight_sparsity=0.9, **pruned),
+        *runs("KEdge", 0.5, [0.75], weight_sparsity=0.9, **pruned),
+        *runs("Dense", 0.0, [0.9]),
+    ]
+    (block,) = summarise(rows)
+    names = [line.name for line in block.lines]
+    assert names == ["Dense", "KEdge + Magnitude", "Magnitude", "Magnitude"]
+    assert [line.weight_sparsity for line in block.lines] == [None, 0.9, 0.9, 0.99]
