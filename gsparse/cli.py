@@ -193,7 +193,9 @@ def bench(
 def reproduce(
     name: Annotated[
         str,
-        typer.Argument(help="fastgat, kedge-pubmed, kedge-citation, kedge-depth."),
+        typer.Argument(
+            help="fastgat, kedge-pubmed, kedge-citation, kedge-depth, prune-citation."
+        ),
     ],
     full: Annotated[
         bool, typer.Option("--full/--quick", help="All graphs and seeds, or few.")
