@@ -229,7 +229,6 @@ def test_a_schedule_is_followed_and_masks_are_nested():
     schedule = prune.Cubic(start=2, end=10, every=2)
     pruner, optimizer = prune.Magnitude(model, 0.9, schedule), adam(model)
     assert pruner.report().sparsity == 0
-    before = masks_of(pruner)
     for step in range(1, 14):
         before = [mask.clone() for mask in masks_of(pruner)]
         train(model, pruner, optimizer, 1)

@@ -68,9 +68,8 @@ def prune_and_train(
     assert config.weight_sparsity_target is not None
     chosen, name = config.recipe(), config.pruner
     settings = within(chosen.fit, config.epochs)
-    start = perf_counter()
     if name == "WeightLottery":
-        model = chosen.build(data, seed)
+        model, start = chosen.build(data, seed), perf_counter()
         find = WeightLottery(config.weight_sparsity_target, ROUNDS, config=settings)
         ticket = find(model, data, seed)
         facts = _facts(ticket.pruner, perf_counter() - start)
@@ -79,6 +78,7 @@ def prune_and_train(
         return _supermask(config, seed, data, settings)
     fresh = name in (*AT_FIRST, *MEANWHILE)
     model = chosen.build(data, seed) if fresh else copy.deepcopy(dense())
+    start = perf_counter()  # training the dense model is not the pruner's cost
     pruner = make_pruner(
         name, model, config.weight_sparsity_target, data, settings, seed
     )
