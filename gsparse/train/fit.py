@@ -1,11 +1,13 @@
-"""Fit a node classifier: Adam, early stopping on validation, best weights kept."""
+"""Fit a node classifier: early stopping on validation, best weights kept."""
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from statistics import median
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -21,6 +23,11 @@ from gsparse.train.scores import check_metric, score
 
 _FEATURES: TensorCache[Tensor | None] = TensorCache(max_entries=4)
 
+Optimizer = Literal["adam", "adamw", "sgd"]
+
+LATER = ("optimizer", "momentum")
+"""Settings younger than the first published rows."""
+
 WARM_UP = 3  # epochs left out of the timing: first calls compile and build caches
 
 
@@ -29,13 +36,20 @@ class FitConfig:
     """How a model is fitted.
 
     Args:
-        lr: Learning rate of Adam.
-        weight_decay: L2 penalty.
+        lr: Learning rate.
+        weight_decay: L2 penalty, added to the gradient; of ``"adamw"`` the decoupled
+            decay, which takes ``lr * weight_decay`` of each weight in each step.
         decay_first_layer_only: Leave all but the first layer out of the penalty, as the
             GCN paper does.
         epochs: Most epochs.
         patience: Epochs without a better validation score or loss before it stops.
         metric: ``"accuracy"`` or ``"roc_auc"``.
+        optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"``.
+        momentum: Of ``"sgd"`` only, in [0, 1).
+
+    Raises:
+        ValueError: If a number is out of range, or there is no such metric or
+            optimiser.
     """
 
     lr: float = 0.01
@@ -44,6 +58,8 @@ class FitConfig:
     epochs: int = 300
     patience: int = 100
     metric: str = "accuracy"
+    optimizer: Optimizer = "adam"
+    momentum: float = 0.0
 
     def __post_init__(self) -> None:
         check_metric(self.metric)
@@ -52,6 +68,34 @@ class FitConfig:
                 raise ValueError(
                     f"'{name}' must be positive (got {getattr(self, name)})"
                 )
+        if not math.isfinite(self.lr):
+            raise ValueError(f"'lr' must be positive and finite (got {self.lr})")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(
+                f"'weight_decay' must be finite and not negative "
+                f"(got {self.weight_decay})"
+            )
+        if self.optimizer not in get_args(Optimizer):
+            known = ", ".join(get_args(Optimizer))
+            raise ValueError(
+                f"'optimizer' must be one of {known} (got {self.optimizer!r})"
+            )
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"'momentum' must be in [0, 1) (got {self.momentum})")
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(
+                f"'momentum' is of optimizer 'sgd' (got {self.momentum} with "
+                f"{self.optimizer!r}); leave it out"
+            )
+
+    def __repr__(self) -> str:
+        # Rows are known by this text: what is younger shows when it says something.
+        shown = [
+            f"{it.name}={getattr(self, it.name)!r}"
+            for it in fields(self)
+            if it.name not in LATER or getattr(self, it.name) != it.default
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 @dataclass
@@ -130,7 +174,7 @@ def fit(
     eval_data = prepare(data if eval_data is None else eval_data, "val_mask")
     train = data.train_mask.nonzero().view(-1)
     target = data.y[train]
-    optimizer = _adam(model, config)
+    optimizer = _optimizer(model, config)
     history, best, held, since = History(), {}, {}, 0
     with seeded(seed):
         for epoch in range(1, config.epochs + 1):
@@ -234,7 +278,7 @@ def _converted(x: Tensor) -> Tensor | None:
     return None if found is x else found
 
 
-def _adam(model: Module, config: FitConfig) -> torch.optim.Adam:
+def _optimizer(model: Module, config: FitConfig) -> torch.optim.Optimizer:
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [{"params": parameters, "weight_decay": config.weight_decay}]
     if config.decay_first_layer_only:
@@ -245,8 +289,13 @@ def _adam(model: Module, config: FitConfig) -> torch.optim.Adam:
             {"params": first, "weight_decay": config.weight_decay},
             {"params": others, "weight_decay": 0.0},
         ]
-    # One pass over each parameter; eight small operations otherwise.
-    return torch.optim.Adam(groups, lr=config.lr, fused=True)
+    # Fused: one pass over each parameter; eight small operations otherwise.
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(
+            groups, lr=config.lr, momentum=config.momentum, fused=True
+        )
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=config.lr, fused=True)
 
 
 def _first_layer(model: Module) -> Module:

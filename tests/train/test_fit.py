@@ -164,6 +164,77 @@ def test_weight_decay_of_the_first_layer_only(data):
     assert last[1].equal(before[1])
 
 
+def weights_after(data, epochs, **options):
+    """The weights of an MLP after so many epochs without dropout."""
+    with seeded(61331):
+        net = MLP(30, 16, 3, dropout=0.0)
+    after = []
+    config = FitConfig(epochs=epochs, patience=epochs, **options)
+    fit(
+        net,
+        data,
+        config=config,
+        callback=lambda *_: after.append(
+            [p.detach().clone() for p in net.parameters()]
+        ),
+    )
+    return after[-1]
+
+
+def by_hand(data, step, epochs):
+    """The same loop in plain torch."""
+    with seeded(61331):
+        net = MLP(30, 16, 3, dropout=0.0)
+    optimizer = step(net.parameters())
+    for _ in range(epochs):
+        optimizer.zero_grad()
+        out = net(data.x, data.edge_index)
+        cross_entropy(out[data.train_mask], data.y[data.train_mask]).backward()
+        optimizer.step()
+    return [p.detach() for p in net.parameters()]
+
+
+OPTIMIZERS = {
+    "adam": (
+        {"lr": 0.01, "weight_decay": 0.1},
+        lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.1),
+    ),
+    "adamw": (
+        {"lr": 0.01, "weight_decay": 0.1},
+        lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1),
+    ),
+    "sgd": (
+        {"lr": 0.1, "weight_decay": 0.1, "momentum": 0.9},
+        lambda p: torch.optim.SGD(p, lr=0.1, weight_decay=0.1, momentum=0.9),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_each_optimizer_is_that_of_torch(data, name):
+    options, step = OPTIMIZERS[name]
+    after = weights_after(data, 4, optimizer=name, **options)
+    for found, wanted in zip(after, by_hand(data, step, 4), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_adam_is_the_default(data):
+    named = weights_after(data, 3, optimizer="adam")
+    default = weights_after(data, 3)
+    assert all(a.equal(b) for a, b in zip(named, default, strict=True))
+
+
+def test_later_settings_show_only_when_they_say_something():
+    """Published rows are known by this text."""
+    assert repr(FitConfig()) == (
+        "FitConfig(lr=0.01, weight_decay=0.0005, decay_first_layer_only=False, "
+        "epochs=300, patience=100, metric='accuracy')"
+    )
+    config = FitConfig(optimizer="sgd", momentum=0.9)
+    assert repr(config).endswith("metric='accuracy', optimizer='sgd', momentum=0.9)")
+    assert eval(repr(config)) == config
+
+
 def test_first_layer_of_a_wrapped_model(data):
     config = FitConfig(epochs=2, decay_first_layer_only=True)
     net = FastGAT(GAT(30, 4, 3, heads=2), sparsity=0.3, seed=71)
@@ -229,3 +300,23 @@ class TestRefusals:
     def test_not_positive(self, name):
         with pytest.raises(ValueError, match=rf"'{name}' must be positive \(got 0\)"):
             FitConfig(**{name: 0})
+
+    @pytest.mark.parametrize("lr", [float("inf"), float("nan")])
+    def test_learning_rates_that_are_no_number(self, lr):
+        with pytest.raises(ValueError, match=rf"'lr' must be positive.*\(got {lr}\)"):
+            FitConfig(lr=lr)
+
+    @pytest.mark.parametrize("decay", [-1e-3, float("inf"), float("nan")])
+    def test_weight_decay(self, decay):
+        with pytest.raises(ValueError, match=rf"'weight_decay' .*\(got {decay}\)"):
+            FitConfig(weight_decay=decay)
+
+    def test_unknown_optimizer(self):
+        with pytest.raises(ValueError, match=r"one of adam, adamw, sgd \(got 'lion'\)"):
+            FitConfig(optimizer="lion")
+
+    def test_momentum(self):
+        with pytest.raises(ValueError, match=r"'momentum' must be in .*\(got 1.0\)"):
+            FitConfig(optimizer="sgd", momentum=1.0)
+        with pytest.raises(ValueError, match=r"of optimizer 'sgd' \(got 0.9 with 'ad"):
+            FitConfig(momentum=0.9)
