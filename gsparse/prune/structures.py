@@ -1,0 +1,358 @@
+"""Which weights stand or fall together: rows, columns, heads, blocks, units."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gsparse.prune.structure_checks import (
+    check_matches,
+    check_matrix,
+    check_positive,
+    check_units,
+    head_axis,
+    layer_of,
+)
+
+
+class Structure(ABC):
+    """Puts the entries of parameters into groups that are removed whole.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.structures import Columns
+        >>> Columns().groups({"a": torch.zeros(2, 2), "b": torch.zeros(1, 3)})
+        {'a': tensor([[0, 1],
+                [0, 1]]), 'b': tensor([[2, 3, 4]])}
+    """
+
+    @abstractmethod
+    def groups(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The number of the group of every entry.
+
+        Args:
+            parameters: Only their names, shapes and devices count.
+
+        Returns:
+            For every parameter a long tensor of its shape. Groups are numbered from 0
+            over all parameters; -1 is what is never removed.
+
+        Raises:
+            ValueError: If a parameter has no such groups.
+        """
+
+
+class _OwnGroups(Structure):
+    """Groups that lie in one parameter each, numbered one parameter after another."""
+
+    def groups(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        found, start = {}, 0
+        for name, parameter in parameters.items():
+            label, count = self._labels(name, parameter)
+            found[name] = (label + start).expand(parameter.shape).contiguous()
+            start += count
+        return found
+
+    @abstractmethod
+    def _labels(self, name: str, parameter: Tensor) -> tuple[Tensor, int]:
+        """Numbers from 0, of a shape that expands to the parameter's; how many."""
+
+
+@dataclass(frozen=True)
+class Rows(_OwnGroups):
+    """Each row of a matrix: one output unit, of its own parameter only.
+
+    A unit that several matrices make together, as in SAGE, is :class:`Units`.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.structures import Rows
+        >>> Rows().groups({"a": torch.zeros(3, 2)})["a"].tolist()
+        [[0, 0], [1, 1], [2, 2]]
+    """
+
+    def _labels(self, name: str, parameter: Tensor) -> tuple[Tensor, int]:
+        check_matrix(name, parameter, self)
+        return _range(parameter, 0)[:, None], parameter.size(0)
+
+
+@dataclass(frozen=True)
+class Columns(_OwnGroups):
+    """Each column of a matrix: one input feature, of its own parameter only."""
+
+    def _labels(self, name: str, parameter: Tensor) -> tuple[Tensor, int]:
+        check_matrix(name, parameter, self)
+        return _range(parameter, 1), parameter.size(1)
+
+
+@dataclass(frozen=True)
+class Heads(Structure):
+    """Each attention head of a layer, over all its parameters.
+
+    The rows of a matrix are ``heads`` equal parts, one after another, as in GAT and
+    Transformer layers; an attention vector has its heads in dimension 1. Parameters of
+    the same convolution share their groups: its name is what stands before ``.lin`` or
+    before the attention vector's own name.
+
+    Args:
+        heads: Heads of every layer whose parameters are given.
+
+    Shapes:
+        - **matrix:** :math:`(H C, F)`
+        - **attention vector:** :math:`(1, H, C)`
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.structures import Heads
+        >>> weight, att = torch.zeros(4, 2), torch.zeros(1, 2, 2)
+        >>> found = Heads(2).groups({"conv.lin.weight": weight, "conv.att_src": att})
+        >>> found["conv.lin.weight"][:, 0].tolist(), found["conv.att_src"].tolist()
+        ([0, 0, 1, 1], [[[0, 0], [1, 1]]])
+    """
+
+    heads: int
+
+    def __post_init__(self) -> None:
+        check_positive("heads", self.heads)
+
+    def groups(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """As for every structure."""
+        starts: dict[str, int] = {}
+        found = {}
+        for name, parameter in parameters.items():
+            axis = head_axis(name, parameter, self.heads)
+            start = starts.setdefault(layer_of(name), self.heads * len(starts))
+            size = parameter.size(axis) // self.heads
+            label = _range(parameter, axis) // size + start
+            shape = [-1 if it == axis else 1 for it in range(parameter.dim())]
+            found[name] = label.view(shape).expand(parameter.shape).contiguous()
+        return found
+
+
+@dataclass(frozen=True)
+class _Tiles(_OwnGroups):
+    rows: int
+    columns: int
+
+    def __post_init__(self) -> None:
+        check_positive("rows", self.rows)
+        check_positive("columns", self.columns)
+
+    def _labels(self, name: str, parameter: Tensor) -> tuple[Tensor, int]:
+        check_matrix(name, parameter, self)
+        row, column = self._segments(_range(parameter, 0), _range(parameter, 1))
+        num_rows, num_columns = int(row[-1]) + 1, int(column[-1]) + 1
+        return row[:, None] * num_columns + column, num_rows * num_columns
+
+    @abstractmethod
+    def _segments(self, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+        """Which rows, and which columns, are not told apart."""
+
+
+@dataclass(frozen=True)
+class Blocks(_Tiles):
+    """Tiles of a matrix; those at its right and lower border may be smaller.
+
+    Args:
+        rows: Of a tile.
+        columns: Of a tile.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.structures import Blocks
+        >>> Blocks(2, 2).groups({"a": torch.zeros(3, 3)})["a"].tolist()
+        [[0, 0, 1], [0, 0, 1], [2, 2, 3]]
+    """
+
+    def _segments(self, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+        return row // self.rows, column // self.columns
+
+
+@dataclass(frozen=True)
+class CrossbarRows(_Tiles):
+    """The part of each row that lies in one crossbar array: a whole line of it.
+
+    Args:
+        rows: Of an array; where it starts does not divide a row.
+        columns: Of an array.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.structures import CrossbarRows
+        >>> CrossbarRows(2, 2).groups({"a": torch.zeros(3, 3)})["a"].tolist()
+        [[0, 0, 1], [2, 2, 3], [4, 4, 5]]
+    """
+
+    def _segments(self, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+        return row, column // self.columns
+
+
+@dataclass(frozen=True)
+class CrossbarColumns(_Tiles):
+    """The part of each column that lies in one crossbar array: a whole line of it.
+
+    Args:
+        rows: Of an array.
+        columns: Of an array; where it starts does not divide a column.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.structures import CrossbarColumns
+        >>> CrossbarColumns(2, 2).groups({"a": torch.zeros(3, 3)})["a"].tolist()
+        [[0, 1, 2], [0, 1, 2], [3, 4, 5]]
+    """
+
+    def _segments(self, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+        return row // self.rows, column
+
+
+@dataclass(frozen=True)
+class Units(Structure):
+    """Each hidden unit, over all the parameters that make it.
+
+    A unit that is the sum of two maps, as in SAGE, goes from both. What reads the unit
+    is left as it is. Parameters that make no hidden unit are never removed, nor is a
+    group of channels of which no producer is given.
+
+    Args:
+        channels: Groups of channels of a traced model, as
+            ``gsparse.prune.compaction.channel_groups(model, example)`` returns them:
+            each has ``kind``, ``size`` and ``producers``, which are triples (name,
+            dimension, start) of parameters.
+
+    Raises:
+        ValueError: If a group does not fit its parameter, or two overlap in one.
+
+    Example:
+        >>> import torch
+        >>> from types import SimpleNamespace
+        >>> from gsparse.prune.structures import Units
+        >>> made_by = [("lin_l.weight", 0, 0), ("lin_r.weight", 0, 0)]
+        >>> group = SimpleNamespace(kind="hidden", size=2, producers=made_by)
+        >>> weights = {"lin_l.weight": torch.zeros(2, 2), "out": torch.zeros(1, 2)}
+        >>> {name: it.tolist() for name, it in Units([group]).groups(weights).items()}
+        {'lin_l.weight': [[0, 0], [1, 1]], 'out': [[-1, -1]]}
+    """
+
+    channels: Iterable[Any]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+
+    def groups(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """As for every structure."""
+        found = {
+            name: torch.full_like(parameter, -1, dtype=torch.long, requires_grad=False)
+            for name, parameter in parameters.items()
+        }
+        start = 0
+        for group in self.channels:
+            made = [it for it in group.producers if it[0] in parameters]
+            if group.kind != "hidden" or not made:
+                continue
+            for name, dim, first in made:
+                check_units(name, found[name], dim, first, group.size)
+                part = found[name].narrow(dim, first, group.size)
+                label = torch.arange(start, start + group.size, device=part.device)
+                part.copy_(label.view(-1, *[1] * (part.dim() - 1)).movedim(0, dim))
+            start += group.size
+        return found
+
+
+def num_groups(groups: Mapping[str, Tensor]) -> int:
+    """How many groups there are."""
+    return 1 + max((int(it.max()) for it in groups.values() if it.numel()), default=-1)
+
+
+def group_sums(values: Mapping[str, Tensor], groups: Mapping[str, Tensor]) -> Tensor:
+    r"""The sum of the values of every group, in float64.
+
+    Shapes:
+        - **output:** :math:`(G)`
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.structures import Columns, group_sums
+        >>> values = {"a": torch.tensor([[1.0, 2.0], [3.0, 4.0]])}
+        >>> group_sums(values, Columns().groups(values))
+        tensor([4., 6.], dtype=torch.float64)
+    """
+    check_matches(values, groups, "values")
+    count = num_groups(groups)
+    # One more at the end, for what is in no group: index -1.
+    total = torch.zeros(count + 1, dtype=torch.float64)
+    for name, group in groups.items():
+        index = group.flatten() % (count + 1)
+        total = total.to(group.device)
+        total.index_add_(0, index, values[name].detach().flatten().double())
+    return total[:count]
+
+
+def group_sizes(groups: Mapping[str, Tensor]) -> Tensor:
+    r"""How many entries every group has.
+
+    Shapes:
+        - **output:** :math:`(G)`
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.structures import Blocks, group_sizes
+        >>> group_sizes(Blocks(2, 2).groups({"a": torch.zeros(3, 3)}))
+        tensor([4, 2, 2, 1])
+    """
+    ones = {name: torch.ones_like(it) for name, it in groups.items()}
+    return group_sums(ones, groups).long()
+
+
+def group_norms(values: Mapping[str, Tensor], groups: Mapping[str, Tensor]) -> Tensor:
+    r"""The L2 norm of the values of every group, in float64.
+
+    Shapes:
+        - **output:** :math:`(G)`
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.structures import Rows, group_norms
+        >>> values = {"a": torch.tensor([[3.0, 4.0], [0.0, 1.0]])}
+        >>> group_norms(values, Rows().groups(values))
+        tensor([5., 1.], dtype=torch.float64)
+    """
+    squares = {name: it.detach().double().square() for name, it in values.items()}
+    return group_sums(squares, groups).sqrt()
+
+
+def expand(kept: Tensor, groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    r"""Masks from a choice of groups; what is in no group stays.
+
+    Args:
+        kept: Whether every group stays.
+        groups: As :meth:`Structure.groups` returns them.
+
+    Shapes:
+        - **kept:** :math:`(G)`
+
+    Raises:
+        ValueError: If ``kept`` is not one bool for every group.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune.structures import Rows, expand
+        >>> groups = Rows().groups({"a": torch.zeros(2, 2)})
+        >>> expand(torch.tensor([True, False]), groups)["a"].tolist()
+        [[True, True], [False, False]]
+    """
+    count = num_groups(groups)
+    if kept.dtype != torch.bool or kept.shape != (count,):
+        raise ValueError(
+            f"'kept' must be bool of shape [{count}], one for every group "
+            f"(got {kept.dtype}, {list(kept.shape)})"
+        )
+    padded = torch.cat([kept, kept.new_ones(1)])  # -1 reads the last
+    return {name: padded.to(it.device)[it] for name, it in groups.items()}
+
+
+def _range(parameter: Tensor, dim: int) -> Tensor:
+    return torch.arange(parameter.size(dim), device=parameter.device)
