@@ -9,12 +9,15 @@ SCORES = {
     ("plain", "Dense"): 0.40,
     ("plain", "DropEdge"): 0.62,
     ("plain", "KEdge"): 0.63,
+    ("plain", "RandomEdge"): 0.1,
     ("identity", "Dense"): 0.50,
     ("identity", "DropEdge"): 0.72,
     ("identity", "KEdge"): 0.72,
+    ("identity", "RandomEdge"): 0.1,
     ("batch-norm", "Dense"): 0.57,
     ("batch-norm", "DropEdge"): 0.77,
     ("batch-norm", "KEdge"): 0.79,
+    ("batch-norm", "RandomEdge"): 0.1,
 }
 
 
@@ -51,9 +54,14 @@ def test_the_whole_table():
         key = (config.num_layers, config.backbone, config.method, config.sparsity)
         cells.setdefault(key, set()).add(task.seed)
         assert config.teacher == ("edges" if config.method == "KEdge" else "none")
-    assert len(cells) == 5 * 3 * 3
-    assert all(seeds == set(range(5)) for seeds in cells.values())
-    assert (32, "plain", "KEdge", 0.9) in cells
+        cut = config.method in ("KEdge", "RandomEdge")
+        assert config.drop_edge == (0.5 if cut else None)
+    control = {key for key in cells if key[2] == "RandomEdge"}
+    assert {key[0] for key in control} == {16, 32}
+    assert len(cells) == 5 * 3 * 3 + 2 * 3
+    for key, seeds in cells.items():
+        assert seeds == set(range(3 if key in control else 5))
+    assert (32, "plain", "KEdge", 0.5) in cells
     assert (16, "batch-norm", "DropEdge", 0.7) in cells
 
 

@@ -34,6 +34,7 @@ LATER: dict[str, str | float | None] = {
     "hidden_channels": None,
     "backbone": None,
     "num_layers": None,
+    "drop_edge": None,
 }
 """Keys younger than the first rows, left out of hashes while they say nothing new."""
 
@@ -69,6 +70,8 @@ class Config:
         backbone: One of :data:`~gsparse.train.recipes.BACKBONES` for the recipe of
             deep GCNs; None for that of the data set, which teachers have in any case.
         num_layers: Layers of the deep GCN; None without a backbone.
+        drop_edge: Fraction of the edges left that DropEdge leaves out of every
+            training step, so that it can be had on top of another method.
     """
 
     dataset: str
@@ -89,6 +92,7 @@ class Config:
     hidden_channels: int | None = None
     backbone: str | None = None
     num_layers: int | None = None
+    drop_edge: float | None = None
 
     @property
     def architecture(self) -> str:
@@ -142,6 +146,7 @@ class Config:
             teacher_model=None,
             pruner=None,
             weight_sparsity_target=None,
+            drop_edge=None,
         )
 
     def config_hash(self) -> str:

@@ -75,8 +75,9 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
         model = copy.deepcopy(workspace.dense(config, seed))
     else:
         model = chosen.build(fit_data, seed)
-    if config.method == "DropEdge":
-        model = DropEdge(model, config.sparsity)
+    dropped = config.sparsity if config.method == "DropEdge" else config.drop_edge
+    if dropped is not None:
+        model = DropEdge(model, dropped)
     distill = None
     if config.teacher == "weights":
         distill = Distillation(class_scores(workspace.dense(config, seed), graphs.fit))

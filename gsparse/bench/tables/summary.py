@@ -52,6 +52,7 @@ class Line:
     labels_only: bool = False
     pruner: str | None = None
     weight_sparsity: float | None = None
+    drop_edge: float | None = None
 
     @property
     def is_dense(self) -> bool:
@@ -70,6 +71,7 @@ class Line:
         }
         letters = "".join(letter for letter, holds in marks.items() if holds)
         parts = [self.method if self.method != "Dense" or not self.pruner else ""]
+        parts.append("" if self.drop_edge is None else "DropEdge")
         parts.append(self.pruner or "")
         return f"{' + '.join(filter(None, parts))} {letters}".rstrip()
 
@@ -193,6 +195,7 @@ def _line(rows: list[Row], dense_epoch: float | None) -> Line:
         labels_only="mask_epoch_seconds" in first and first["teacher"] == "none",
         pruner=first.get("pruner"),
         weight_sparsity=_mean(rows, "weight_sparsity"),
+        drop_edge=first.get("drop_edge"),
     )
 
 

@@ -33,6 +33,7 @@ OTHER = {
     "pruner": "Magnitude",
     "weight_sparsity_target": 0.9,
     "hidden_channels": 8,
+    "drop_edge": 0.4,
 }
 
 DEEP = Config(
@@ -63,6 +64,7 @@ def row_of(config):
         "hidden_channels": config.hidden_channels,
         "backbone": config.backbone,
         "num_layers": config.num_layers,
+        "drop_edge": config.drop_edge,
     }
 
 

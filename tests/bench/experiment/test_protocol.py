@@ -10,6 +10,7 @@ from gsparse.bench import KEYS, Config, Workspace, append_row, run_one
 from gsparse.bench.experiment.config import configs
 from gsparse.bench.experiment.masks import fit_learned
 from gsparse.bench.experiment.protocol import prepare
+from gsparse.bench.tables.summary import summarise
 from gsparse.data import load
 from gsparse.nn import DropEdge
 from gsparse.transforms import EffectiveResistance, RandomEdge
@@ -109,6 +110,21 @@ def test_drop_edge_leaves_edges_out_while_it_trains_only(workspace):
     assert Config.from_row(row) == config
     dense = run_one(DENSE, 4, workspace)
     assert row["val_score"] != dense["val_score"]
+
+
+def test_drop_edge_on_top_of_a_cut(workspace):
+    config = replace(CUT, drop_edge=0.25)
+    trial = prepare(config, 4, workspace)
+    assert isinstance(trial.model, DropEdge)
+    assert trial.model.p == 0.25
+    alone = prepare(CUT, 4, workspace).fit_data.edge_index
+    assert torch.equal(trial.fit_data.edge_index, alone)
+    row = run_one(config, 4, workspace)
+    assert (row["sparsity_target"], row["drop_edge"]) == (0.8, 0.25)
+    assert Config.from_row(row) == config
+    assert config.as_dense() == DENSE
+    names = [line.name for line in summarise([row])[0].lines]
+    assert names == ["RandomEdge + DropEdge"]
 
 
 def test_deep_models_on_the_edges_that_a_shallow_teacher_chose(workspace):
