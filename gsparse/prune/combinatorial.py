@@ -19,6 +19,8 @@ from gsparse.prune.masks import WeightMasks
 from gsparse.prune.schedule import Schedule
 from gsparse.prune.second_order import FisherKind, SecondOrder, flat, move_kept
 from gsparse.prune.select import Scope
+from gsparse.prune.select_groups import Protect
+from gsparse.prune.structures import Structure
 from gsparse.prune.swap_search import random_magnitude_partition, swap_search
 from gsparse.prune.targets import Selector
 
@@ -126,6 +128,8 @@ class OptimalBrainSurgeon(SecondOrder):
         exclude: As above.
         targets: As above.
         seed: As above.
+        structure: As above; only where the choice is not sequential.
+        protect: As above.
 
     Example:
         >>> import torch
@@ -152,7 +156,14 @@ class OptimalBrainSurgeon(SecondOrder):
         exclude: Iterable[Selector] | Selector = (),
         targets: Iterable[Selector] | Selector | None = None,
         seed: int | None = None,
+        structure: Structure | None = None,
+        protect: Protect | None = None,
     ) -> None:
+        if sequential and structure is not None:
+            raise ValueError(
+                "'structure' must be None where sequential=True, which goes weight by "
+                f"weight (got {structure!r}); use sequential=False"
+            )
         self.sequential = sequential
         super().__init__(
             model,
@@ -168,6 +179,8 @@ class OptimalBrainSurgeon(SecondOrder):
             exclude,
             targets,
             seed,
+            structure,
+            protect,
         )
 
     def saliency(self, weights: Tensor, fisher: Fisher) -> Tensor:

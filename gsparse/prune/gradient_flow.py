@@ -13,9 +13,12 @@ from gsparse.prune.derivatives import (
     hessian_gradients,
     loss_gradients,
 )
+from gsparse.prune.groups import group_sums
 from gsparse.prune.pruner import ScoredPruner
 from gsparse.prune.schedule import Schedule
 from gsparse.prune.select import Scope
+from gsparse.prune.select_groups import Protect
+from gsparse.prune.structures import Structure
 from gsparse.prune.targets import Selector
 
 
@@ -93,6 +96,8 @@ class LossScored(ScoredPruner):
         scope: ``"global"``, ``"local"`` or ``"erk"``.
         exclude: As for :func:`~gsparse.prune.find_targets`.
         targets: As for :func:`~gsparse.prune.find_targets`.
+        structure: As for :class:`~gsparse.prune.ScoredPruner`.
+        protect: As for :class:`~gsparse.prune.ScoredPruner`.
     """
 
     def __init__(
@@ -104,9 +109,13 @@ class LossScored(ScoredPruner):
         scope: Scope = "global",
         exclude: Iterable[Selector] | Selector = (),
         targets: Iterable[Selector] | Selector | None = None,
+        structure: Structure | None = None,
+        protect: Protect | None = None,
     ) -> None:
         self.loss = checked_loss(loss)
-        super().__init__(model, sparsity, schedule, scope, exclude, targets)
+        super().__init__(
+            model, sparsity, schedule, scope, exclude, targets, structure, protect
+        )
 
     def gradients(self) -> dict[str, Tensor]:
         """Of the loss with respect to the targeted weights; 0 for those gone."""
@@ -135,7 +144,9 @@ class LossPreservation(LossScored):
 
     Costs one forward and backward pass a cut, in evaluation mode, on the whole graph,
     so without sampling noise. The paper scores filters, with gradients averaged over
-    batches; here every weight has its own score.
+    batches; here every weight has its own score unless a structure is given. A group
+    then counts by :math:`|\sum_i \theta_i g_i|`, the change of the loss when all of it
+    goes; what the authors' code calls loss-based sums :math:`|\theta_i g_i|`.
 
     Args:
         model: Any module; changed in place, its parameters stay the same objects.
@@ -146,6 +157,8 @@ class LossPreservation(LossScored):
         scope: ``"global"``, ``"local"`` or ``"erk"``.
         exclude: As for :func:`~gsparse.prune.find_targets`.
         targets: As for :func:`~gsparse.prune.find_targets`.
+        structure: As for :class:`~gsparse.prune.ScoredPruner`.
+        protect: As for :class:`~gsparse.prune.ScoredPruner`.
 
     Raises:
         TypeError: If ``loss`` is no function.
@@ -173,6 +186,13 @@ class LossPreservation(LossScored):
         """:func:`loss_preservation_scores` of every weight."""
         return loss_preservation_scores(self.weights, self.gradients())
 
+    def group_scores(self, groups: Mapping[str, Tensor]) -> Tensor:
+        r""":math:`|\sum_i \theta_i g_i|` over every group."""
+        gradients = self.gradients()
+        return group_sums(
+            {name: it * gradients[name] for name, it in self.weights.items()}, groups
+        ).abs()
+
 
 class MagnitudeLoss(LossScored):
     r"""Loss preservation biased to keep large weights, by
@@ -181,8 +201,8 @@ class MagnitudeLoss(LossScored):
     proposes.
 
     Small weights are those that matter least to how fast the loss falls; among weights
-    of the same effect on the loss the smaller ones go first. Cost and remarks as for
-    :class:`LossPreservation`.
+    of the same effect on the loss the smaller ones go first. A group counts by the sum
+    of its scores. Cost and remarks as for :class:`LossPreservation`.
 
     Args:
         model: As for :class:`LossPreservation`.
@@ -192,6 +212,8 @@ class MagnitudeLoss(LossScored):
         scope: As for :class:`LossPreservation`.
         exclude: As for :class:`LossPreservation`.
         targets: As for :class:`LossPreservation`.
+        structure: As for :class:`LossPreservation`.
+        protect: As for :class:`LossPreservation`.
 
     Raises:
         ValueError: As for :class:`LossPreservation`.
@@ -209,6 +231,10 @@ class MagnitudeLoss(LossScored):
     def scores(self) -> dict[str, Tensor]:
         """:func:`magnitude_loss_scores` of every weight."""
         return magnitude_loss_scores(self.weights, self.gradients())
+
+    def group_scores(self, groups: Mapping[str, Tensor]) -> Tensor:
+        """The sum of the scores of every group."""
+        return group_sums(self.scores(), groups)
 
 
 class GradientNorm(LossScored):
@@ -238,6 +264,8 @@ class GradientNorm(LossScored):
         scope: As for :class:`LossPreservation`.
         exclude: As for :class:`LossPreservation`.
         targets: As for :class:`LossPreservation`.
+        structure: As for :class:`LossPreservation`.
+        protect: As for :class:`LossPreservation`.
 
     Raises:
         ValueError: As for :class:`LossPreservation`; if the loss cannot be
@@ -263,11 +291,15 @@ class GradientNorm(LossScored):
         scope: Scope = "global",
         exclude: Iterable[Selector] | Selector = (),
         targets: Iterable[Selector] | Selector | None = None,
+        structure: Structure | None = None,
+        protect: Protect | None = None,
     ) -> None:
         if not temperature > 0:
             raise ValueError(f"'temperature' must be positive (got {temperature})")
         self.temperature = temperature
-        super().__init__(model, sparsity, loss, schedule, scope, exclude, targets)
+        super().__init__(
+            model, sparsity, loss, schedule, scope, exclude, targets, structure, protect
+        )
 
     def products(self) -> dict[str, Tensor]:
         """The Hessian times the gradient, at the targeted weights."""
@@ -291,6 +323,10 @@ class GradientNorm(LossScored):
         """:func:`gradient_norm_scores` of every weight."""
         return gradient_norm_scores(self.weights, self.products())
 
+    def group_scores(self, groups: Mapping[str, Tensor]) -> Tensor:
+        r""":math:`\sum_i \theta_i (Hg)_i` over every group."""
+        return group_sums(gradient_norm_scores(self.weights, self.products()), groups)
+
 
 class GradientPreservation(GradientNorm):
     r"""Removes the weights that the norm of the gradient depends on least, by
@@ -299,8 +335,8 @@ class GradientPreservation(GradientNorm):
 
     Keeps the second derivative of :math:`\|\Theta\|^2` under gradient flow; cost and
     remarks as for :class:`GradientNorm`. The paper sums :math:`\theta_i (Hg)_i` over a
-    filter before the absolute value; a single weight is its own filter here. At a
-    stationary point all scores are 0 and the choice is arbitrary.
+    filter before the absolute value: so does a structure here, and a single weight is
+    its own filter. At a stationary point all scores are 0 and the choice is arbitrary.
 
     Args:
         model: As for :class:`GradientNorm`.
@@ -311,6 +347,8 @@ class GradientPreservation(GradientNorm):
         scope: As for :class:`GradientNorm`.
         exclude: As for :class:`GradientNorm`.
         targets: As for :class:`GradientNorm`.
+        structure: As for :class:`GradientNorm`.
+        protect: As for :class:`GradientNorm`.
 
     Raises:
         ValueError: As for :class:`GradientNorm`.
@@ -329,6 +367,10 @@ class GradientPreservation(GradientNorm):
     def scores(self) -> dict[str, Tensor]:
         """:func:`gradient_preservation_scores` of every weight."""
         return gradient_preservation_scores(self.weights, self.products())
+
+    def group_scores(self, groups: Mapping[str, Tensor]) -> Tensor:
+        r""":math:`|\sum_i \theta_i (Hg)_i|` over every group."""
+        return super().group_scores(groups).abs()
 
 
 @contextmanager

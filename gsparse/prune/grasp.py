@@ -7,6 +7,8 @@ from torch.nn import Module
 from gsparse.prune.gradient_flow import GradientNorm, Loss
 from gsparse.prune.schedule import Schedule
 from gsparse.prune.select import Scope
+from gsparse.prune.select_groups import Protect
+from gsparse.prune.structures import Structure
 from gsparse.prune.targets import Selector
 
 
@@ -30,6 +32,8 @@ class GraSP(GradientNorm):
         scope: As for :class:`~gsparse.prune.gradient_flow.GradientNorm`.
         exclude: As for :class:`~gsparse.prune.gradient_flow.GradientNorm`.
         targets: As for :class:`~gsparse.prune.gradient_flow.GradientNorm`.
+        structure: As for :class:`~gsparse.prune.gradient_flow.GradientNorm`.
+        protect: As for :class:`~gsparse.prune.gradient_flow.GradientNorm`.
 
     Raises:
         ValueError: As for :class:`~gsparse.prune.gradient_flow.GradientNorm`.
@@ -59,7 +63,18 @@ class GraSP(GradientNorm):
         scope: Scope = "global",
         exclude: Iterable[Selector] | Selector = (),
         targets: Iterable[Selector] | Selector | None = None,
+        structure: Structure | None = None,
+        protect: Protect | None = None,
     ) -> None:
         super().__init__(
-            model, sparsity, loss, temperature, schedule, scope, exclude, targets
+            model,
+            sparsity,
+            loss,
+            temperature,
+            schedule,
+            scope,
+            exclude,
+            targets,
+            structure,
+            protect,
         )

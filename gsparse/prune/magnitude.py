@@ -1,15 +1,18 @@
 """Magnitude: the smallest weights go. Random: the row to beat."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 from torch.nn import Module
 
 from gsparse.edges import draw_seed
+from gsparse.prune.groups import group_means, num_groups
 from gsparse.prune.pruner import ScoredPruner
 from gsparse.prune.schedule import Schedule
 from gsparse.prune.select import Scope
+from gsparse.prune.select_groups import Protect
+from gsparse.prune.structures import Structure
 from gsparse.prune.targets import Selector
 
 
@@ -19,7 +22,8 @@ class Magnitude(ScoredPruner):
     to prune" <https://arxiv.org/abs/1710.01878>`_ paper.
 
     Costs one sort of the weights a cut, and nothing between. The baseline that is hard
-    to beat: prune a trained model, then train it on.
+    to beat: prune a trained model, then train it on. With a structure a group counts by
+    the mean of :math:`w^2`, so in one layer by its L2 norm.
 
     Args:
         model: Any module; changed in place, its parameters stay the same objects.
@@ -28,6 +32,8 @@ class Magnitude(ScoredPruner):
         scope: ``"global"``, ``"local"`` or ``"erk"``.
         exclude: As for :func:`~gsparse.prune.find_targets`.
         targets: As for :func:`~gsparse.prune.find_targets`.
+        structure: As for :class:`~gsparse.prune.ScoredPruner`.
+        protect: As for :class:`~gsparse.prune.ScoredPruner`.
 
     Raises:
         ValueError: If the sparsity is out of range or nothing is left to prune.
@@ -48,6 +54,13 @@ class Magnitude(ScoredPruner):
             for name, weight in self.masks.parameters().items()
         }
 
+    def group_scores(self, groups: Mapping[str, Tensor]) -> Tensor:
+        """The mean square of the weights of every group."""
+        return group_means(
+            {name: it.detach() ** 2 for name, it in self.masks.parameters().items()},
+            groups,
+        )
+
 
 class RandomWeight(ScoredPruner):
     """Removes weights at random; the row that says what a method's choice is worth.
@@ -60,6 +73,8 @@ class RandomWeight(ScoredPruner):
         exclude: As for :func:`~gsparse.prune.find_targets`.
         targets: As for :func:`~gsparse.prune.find_targets`.
         seed: Of the choice; ``None`` draws one.
+        structure: As for :class:`~gsparse.prune.ScoredPruner`.
+        protect: As for :class:`~gsparse.prune.ScoredPruner`.
 
     Raises:
         ValueError: If the sparsity is out of range or nothing is left to prune.
@@ -81,9 +96,13 @@ class RandomWeight(ScoredPruner):
         exclude: Iterable[Selector] | Selector = (),
         targets: Iterable[Selector] | Selector | None = None,
         seed: int | None = None,
+        structure: Structure | None = None,
+        protect: Protect | None = None,
     ) -> None:
         self.seed = draw_seed(seed)
-        super().__init__(model, sparsity, schedule, scope, exclude, targets)
+        super().__init__(
+            model, sparsity, schedule, scope, exclude, targets, structure, protect
+        )
 
     def scores(self) -> dict[str, Tensor]:
         """The same random numbers for the same seed and shapes, on every device."""
@@ -92,3 +111,8 @@ class RandomWeight(ScoredPruner):
             name: torch.rand(weight.shape, generator=generator).to(weight.device)
             for name, weight in self.masks.parameters().items()
         }
+
+    def group_scores(self, groups: Mapping[str, Tensor]) -> Tensor:
+        """One number each, so that size does not matter."""
+        generator = torch.Generator().manual_seed(self.seed % 2**63)
+        return torch.rand(num_groups(groups), generator=generator)

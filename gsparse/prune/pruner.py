@@ -1,7 +1,7 @@
 """What all pruners share: masks, a budget, and one rhythm."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -9,9 +9,12 @@ from torch import Tensor
 from torch.nn import Module
 
 from gsparse.edges import check_sparsity
+from gsparse.prune.groups import expand, group_means, group_sizes, group_sums
 from gsparse.prune.masks import Report, WeightMasks
 from gsparse.prune.schedule import Schedule
 from gsparse.prune.select import Scope, check_scope, keep_best
+from gsparse.prune.select_groups import Protect, keep_best_groups
+from gsparse.prune.structures import Structure
 from gsparse.prune.targets import Selector
 
 
@@ -110,6 +113,10 @@ class ScoredPruner(Pruner):
     A weight that is gone stays gone. Without a schedule the model is pruned on
     construction and :meth:`step` does nothing.
 
+    With a structure whole groups of weights go, those of lowest :meth:`group_scores`,
+    until so many weights are gone, to the nearest group; every parameter keeps one
+    group at least. :func:`~gsparse.prune.select_groups.keep_best_groups` has the rule.
+
     Args:
         model: Any module; changed in place, its parameters stay the same objects.
         sparsity: Fraction of the targeted weights to remove, in [0, 1).
@@ -119,10 +126,13 @@ class ScoredPruner(Pruner):
             same sparsity, ``"erk"`` layer rates by shape.
         exclude: As for :func:`~gsparse.prune.find_targets`.
         targets: As for :func:`~gsparse.prune.find_targets`.
+        structure: What goes together, such as
+            :class:`~gsparse.prune.structures.Rows`; ``None`` for single weights.
+        protect: Groups that stay: a bool each, or bools of rows by parameter name.
 
     Raises:
-        ValueError: If the sparsity is out of range, nothing is left to prune, or a
-            score is NaN.
+        ValueError: If the sparsity is out of range, nothing is left to prune, a score
+            is NaN, or the structure does not fit the parameters or the sparsity.
     """
 
     def __init__(
@@ -133,20 +143,37 @@ class ScoredPruner(Pruner):
         scope: Scope = "global",
         exclude: Iterable[Selector] | Selector = (),
         targets: Iterable[Selector] | Selector | None = None,
+        structure: Structure | None = None,
+        protect: Protect | None = None,
     ) -> None:
         check_scope(scope)
+        if protect is not None and structure is None:
+            raise ValueError(
+                "'protect' must come with 'structure' (got structure=None); give "
+                "structure=Rows() to prune whole units"
+            )
         super().__init__(model, sparsity, targets, exclude)
         self.schedule, self.scope, self.reached = schedule, scope, 0.0
-        if schedule is None:
-            try:
+        self.structure, self.protect = structure, protect
+        self.groups: dict[str, Tensor] | None = None  # numbers, as of structure.groups
+        try:
+            if structure is not None:
+                self.groups = structure.groups(self.masks.parameters())
+                # Whether so many can go at all, at best: the smallest groups stay.
+                self.select_groups(-group_sizes(self.groups).double(), sparsity)
+            if schedule is None:
                 self.prune(sparsity)
-            except Exception:
-                self.undo()
-                raise
+        except Exception:
+            self.undo()
+            raise
 
     @abstractmethod
     def scores(self) -> dict[str, Tensor]:
         """Importance of every targeted weight, by the name of its parameter."""
+
+    def group_scores(self, groups: Mapping[str, Tensor]) -> Tensor:
+        """Importance of every group: the mean score of its weights."""
+        return group_means(self.scores(), groups)
 
     @property
     def done(self) -> bool:
@@ -164,6 +191,10 @@ class ScoredPruner(Pruner):
 
     def prune(self, sparsity: float) -> None:
         """Remove weights until so many are gone; none comes back."""
+        if self.groups is not None:
+            self.masks.set(self.select_groups(self.group_scores(self.groups), sparsity))
+            self.reached = sparsity
+            return
         scores = self.scores()
         gone = {name: ~self.masks[name] for name in scores}
         ranked = {
@@ -176,6 +207,18 @@ class ScoredPruner(Pruner):
     def select(self, scores: dict[str, Tensor], sparsity: float) -> dict[str, Tensor]:
         """Which weights stay; the score of those that are gone is ``-inf``."""
         return keep_best(scores, sparsity, self.scope)
+
+    def select_groups(self, scores: Tensor, sparsity: float) -> dict[str, Tensor]:
+        """Which weights stay, by the scores of their groups; what is gone stays so."""
+        assert self.groups is not None
+        present = {name: self.masks[name] for name in self.groups}
+        left = group_sums(present, self.groups).to(scores.device)
+        scores = scores.masked_fill(left == 0, -torch.inf)
+        kept = keep_best_groups(scores, self.groups, sparsity, self.scope, self.protect)
+        return {
+            name: keep.to(present[name].device) & present[name]
+            for name, keep in expand(kept, self.groups).items()
+        }
 
     def finalize(self) -> None:
         """Go to the wanted sparsity at once, if the schedule has not ended."""

@@ -17,10 +17,13 @@ from gsparse.prune.fisher import (
     empirical_fisher,
     true_fisher,
 )
+from gsparse.prune.groups import group_means
 from gsparse.prune.masks import WeightMasks
 from gsparse.prune.pruner import ScoredPruner
 from gsparse.prune.schedule import Schedule
 from gsparse.prune.select import Scope, layer_budgets
+from gsparse.prune.select_groups import Protect
+from gsparse.prune.structures import Structure
 from gsparse.prune.targets import Selector
 
 FisherKind = Literal["empirical", "true"]
@@ -62,7 +65,8 @@ class SecondOrder(ScoredPruner):
 
     Every cut takes the Fisher matrix anew, on the weights that are left. Costs a
     backward pass a sample and :math:`8 N n` bytes while it prunes; with an update a
-    copy of the targeted parameters is kept for :meth:`undo`.
+    copy of the targeted parameters is kept for :meth:`undo`. With a structure a group
+    counts by its mean saliency: what its weights do to each other is left out.
 
     Args:
         model: Any module; changed in place, its parameters stay the same objects.
@@ -79,6 +83,8 @@ class SecondOrder(ScoredPruner):
         exclude: As for :func:`~gsparse.prune.find_targets`.
         targets: As for :func:`~gsparse.prune.find_targets`.
         seed: Of what is drawn; ``None`` draws one.
+        structure: As for :class:`~gsparse.prune.ScoredPruner`.
+        protect: As for :class:`~gsparse.prune.ScoredPruner`.
 
     Raises:
         ValueError: If the sparsity is out of range, nothing is left to prune, or the
@@ -103,6 +109,8 @@ class SecondOrder(ScoredPruner):
         exclude: Iterable[Selector] | Selector = (),
         targets: Iterable[Selector] | Selector | None = None,
         seed: int | None = None,
+        structure: Structure | None = None,
+        protect: Protect | None = None,
     ) -> None:
         if fisher not in get_args(FisherKind):
             known = ", ".join(map(repr, get_args(FisherKind)))
@@ -118,7 +126,9 @@ class SecondOrder(ScoredPruner):
         self.update = self.answers if update is None else update
         self.seed = draw_seed(seed)
         self.before: dict[str, Tensor] = {}
-        super().__init__(model, sparsity, schedule, scope, exclude, targets)
+        super().__init__(
+            model, sparsity, schedule, scope, exclude, targets, structure, protect
+        )
 
     @abstractmethod
     def saliency(self, weights: Tensor, fisher: Fisher) -> Tensor:
@@ -134,13 +144,8 @@ class SecondOrder(ScoredPruner):
 
     def scores(self) -> dict[str, Tensor]:
         """The saliency of every weight, among those that are left."""
-        present = self._present()
-        found = self.saliency(flat(self.masks.parameters(), present), self._fisher())
-        parts = found.split([int(keep.sum()) for keep in present.values()])
-        return {
-            name: found.new_zeros(keep.shape).masked_scatter(keep, part)
-            for (name, keep), part in zip(present.items(), parts, strict=True)
-        }
+        weights = flat(self.masks.parameters(), self._present())
+        return self._by_name(self.saliency(weights, self._fisher()))
 
     def prune(self, sparsity: float) -> None:
         """Remove weights until so many are gone; none comes back."""
@@ -148,7 +153,7 @@ class SecondOrder(ScoredPruner):
         weights = flat(self.masks.parameters(), present)
         keep = self._choose_all(weights, fisher, sparsity)
         delta = self.answer(weights, fisher, keep) if self.update else None
-        stays = self._spread(keep)
+        stays = self._by_name(keep)
         self.masks.set(stays)
         if delta is not None:
             before = move_kept(self.masks, stays, delta[keep])
@@ -158,7 +163,7 @@ class SecondOrder(ScoredPruner):
     def training_loss(self, keep: Tensor) -> float:
         """Mean loss with only these of the weights that are left, in eval mode."""
         assert self.losses is not None
-        present, stays = self._present(), self._spread(keep)
+        present, stays = self._present(), self._by_name(keep)
         self.masks.set(stays)
         try:
             with evaluating(self.model), torch.no_grad():
@@ -194,12 +199,12 @@ class SecondOrder(ScoredPruner):
     def _present(self) -> dict[str, Tensor]:
         return {name: self.masks[name].clone() for name in self.masks.targets}
 
-    def _spread(self, keep: Tensor) -> dict[str, Tensor]:
-        """Masks, from a choice among the weights that are left."""
+    def _by_name(self, found: Tensor) -> dict[str, Tensor]:
+        """What stands for the weights that are left, with 0 for the others."""
         present = self._present()
-        parts = keep.split([int(there.sum()) for there in present.values()])
+        parts = found.split([int(there.sum()) for there in present.values()])
         return {
-            name: there.masked_scatter(there, part)
+            name: found.new_zeros(there.shape).masked_scatter(there, part)
             for (name, there), part in zip(present.items(), parts, strict=True)
         }
 
@@ -223,6 +228,10 @@ class SecondOrder(ScoredPruner):
 
     def _choose_all(self, weights: Tensor, fisher: Fisher, sparsity: float) -> Tensor:
         """One choice for all layers, or one for each with its own budget."""
+        if self.groups is not None:
+            saliency = self._by_name(self.saliency(weights, fisher))
+            means = group_means(saliency, self.groups)
+            return flat(self.select_groups(means, sparsity), self._present())
         shapes = {name: w.shape for name, w in self.masks.parameters().items()}
         if self.scope == "global":
             total = sum(shape.numel() for shape in shapes.values())

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from gsparse.edges import budget
+from gsparse.prune.groups import group_sizes, num_groups
 from gsparse.prune.select import Scope, check_scope, layer_budgets
-from gsparse.prune.structures import group_sizes, num_groups
 
 Protect = Tensor | Mapping[str, Tensor]
 """Groups that stay: one bool each; or bools of the rows of parameters, by name."""

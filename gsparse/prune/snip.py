@@ -21,7 +21,7 @@ class SNIP(LossPreservation):
     and only the scores are scaled. What makes it SNIP is the moment: once, on the
     untrained model. The paper draws one batch; here the loss is that of all training
     nodes. One cut can empty a layer at high sparsity; see
-    :class:`~gsparse.prune.syn_flow.SynFlow`.
+    :class:`~gsparse.prune.syn_flow.SynFlow`. With a structure a group has one gate.
 
     Args:
         model: As for :class:`~gsparse.prune.gradient_flow.LossPreservation`.
@@ -31,6 +31,8 @@ class SNIP(LossPreservation):
         scope: As for :class:`~gsparse.prune.gradient_flow.LossPreservation`.
         exclude: As for :class:`~gsparse.prune.gradient_flow.LossPreservation`.
         targets: As for :class:`~gsparse.prune.gradient_flow.LossPreservation`.
+        structure: As for :class:`~gsparse.prune.gradient_flow.LossPreservation`.
+        protect: As for :class:`~gsparse.prune.gradient_flow.LossPreservation`.
 
     Raises:
         ValueError: As for :class:`~gsparse.prune.gradient_flow.LossPreservation`.

@@ -13,6 +13,8 @@ from gsparse.nn.evaluating import evaluating
 from gsparse.prune.pruner import ScoredPruner
 from gsparse.prune.schedule import Schedule
 from gsparse.prune.select import Scope
+from gsparse.prune.select_groups import Protect
+from gsparse.prune.structures import Structure
 from gsparse.prune.targets import Selector
 
 
@@ -127,6 +129,7 @@ class SynFlow(ScoredPruner):
     scores like any other. In a GAT layer equal features give uniform attention, so its
     attention vectors have flow 0. Biases are 0 here, as in the paper's formula, and so
     are the means of batch normalisation. Costs one forward and backward pass a round.
+    With a structure a group counts by its mean flow a weight.
 
     Args:
         model: Any module; changed in place, its parameters stay the same objects.
@@ -138,6 +141,8 @@ class SynFlow(ScoredPruner):
         scope: ``"global"``, ``"local"`` or ``"erk"``.
         exclude: As for :func:`~gsparse.prune.find_targets`.
         targets: As for :func:`~gsparse.prune.find_targets`.
+        structure: As for :class:`~gsparse.prune.ScoredPruner`.
+        protect: As for :class:`~gsparse.prune.ScoredPruner`.
 
     Raises:
         ValueError: If the sparsity is out of range, nothing is left to prune, or the
@@ -166,11 +171,15 @@ class SynFlow(ScoredPruner):
         scope: Scope = "global",
         exclude: Iterable[Selector] | Selector = (),
         targets: Iterable[Selector] | Selector | None = None,
+        structure: Structure | None = None,
+        protect: Protect | None = None,
     ) -> None:
         if num_rounds < 1:
             raise ValueError(f"'num_rounds' must be at least 1 (got {num_rounds})")
         self.example, self.num_rounds = checked_example(example), num_rounds
-        super().__init__(model, sparsity, schedule, scope, exclude, targets)
+        super().__init__(
+            model, sparsity, schedule, scope, exclude, targets, structure, protect
+        )
 
     def scores(self) -> dict[str, Tensor]:
         """The flow through what is left."""

@@ -12,6 +12,8 @@ from gsparse.prune.propagated import propagated_norms
 from gsparse.prune.pruner import ScoredPruner
 from gsparse.prune.schedule import Schedule
 from gsparse.prune.select import Scope
+from gsparse.prune.select_groups import Protect
+from gsparse.prune.structures import Structure
 from gsparse.prune.syn_flow import checked_example
 from gsparse.prune.targets import Selector
 
@@ -78,16 +80,20 @@ class Wanda(ScoredPruner):
     share of every row, compares weights within it, and updates none; that is the
     default here (rows differ by at most one weight). Meant for trained models; before
     training the weights say nothing yet. Equal rows leave no room to drop a useless
-    unit: at very high sparsity try ``scope="global"`` as well.
+    unit: at very high sparsity try ``scope="global"`` as well. With a structure a group
+    counts by its mean score.
 
     Args:
         model: Any module; changed in place, its parameters stay the same objects.
         sparsity: Fraction of the targeted weights to remove, in [0, 1).
         example: Arguments of the model.
         schedule: A function of the step; ``None`` prunes at once.
-        scope: ``"row"``, or ``"global"``, ``"local"`` or ``"erk"``.
+        scope: ``"row"``, or ``"global"``, ``"local"`` or ``"erk"``. With a structure
+            ``"row"`` is ``"local"``: groups are compared in their layer.
         exclude: As for :func:`~gsparse.prune.find_targets`.
         targets: As for :func:`~gsparse.prune.find_targets`.
+        structure: As for :class:`~gsparse.prune.ScoredPruner`.
+        protect: As for :class:`~gsparse.prune.ScoredPruner`.
 
     Raises:
         ValueError: If the sparsity is out of range, nothing is left to prune, a target
@@ -117,10 +123,14 @@ class Wanda(ScoredPruner):
         scope: Scope | Literal["row"] = "row",
         exclude: Iterable[Selector] | Selector = (),
         targets: Iterable[Selector] | Selector | None = None,
+        structure: Structure | None = None,
+        protect: Protect | None = None,
     ) -> None:
         self.example, self.by_row = checked_example(example), scope == "row"
         whole: Scope = "local" if scope == "row" else scope
-        super().__init__(model, sparsity, schedule, whole, exclude, targets)
+        super().__init__(
+            model, sparsity, schedule, whole, exclude, targets, structure, protect
+        )
 
     def scores(self) -> dict[str, Tensor]:
         """:func:`wanda_scores` with the inputs that reach every weight now."""
