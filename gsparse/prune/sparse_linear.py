@@ -162,14 +162,14 @@ def to_sparse(model: Module, min_sparsity: float = 0.9) -> Module:
     """
     if not 0 <= min_sparsity <= 1:
         raise ValueError(f"'min_sparsity' must be in [0, 1] (got {min_sparsity})")
-    _check_masks(model)
+    check_final(model)
     model = copy.deepcopy(model)
     for module in list(model.modules()):
-        _write_zeros(module)
+        write_zeros(module)
     layers = {
         name: module
         for name, module in model.named_modules()
-        if _is_plain_linear(module)
+        if is_plain_linear(module)
     }
     new: dict[Module, SparseLinear] = {
         layer: SparseLinear(layer)
@@ -193,7 +193,8 @@ def to_sparse(model: Module, min_sparsity: float = 0.9) -> Module:
     return new.get(model, model).requires_grad_(False)
 
 
-def _check_masks(model: Module) -> None:
+def check_final(model: Module) -> None:
+    """Refuse a model that a pruner is in the middle of training."""
     for name, module in model.named_modules():
         for masked in masked_names(module):
             if module._modules[CHILD][masked].soft is not None:
@@ -204,7 +205,8 @@ def _check_masks(model: Module) -> None:
 
 
 @torch.no_grad()
-def _write_zeros(module: Module) -> None:
+def write_zeros(module: Module) -> None:
+    """Write the zeros of a module's own masks and take these away."""
     for name in masked_names(module):
         parameter: Tensor = module._parameters[name]  # type: ignore[assignment]
         keep = module._modules[CHILD][name].keep  # type: ignore[index]
@@ -212,7 +214,8 @@ def _write_zeros(module: Module) -> None:
         unmask_parameter(module, name)
 
 
-def _is_plain_linear(module: Module) -> TypeGuard[nn.Linear]:
+def is_plain_linear(module: Module) -> TypeGuard[nn.Linear]:
+    """Whether another layer of the same inputs and outputs can stand in for it."""
     weight = module._parameters.get("weight")
     if type(module) not in (nn.Linear, Linear) or weight is None or is_lazy(weight):
         return False
