@@ -23,7 +23,7 @@ ONLY_IN = {
     "numba": {"kernels"},
     "triton": {"kernels"},
     "scipy": {"bench", "data", "linalg", "metrics", "nn", "transforms"},
-    "sklearn": {"data", "bench"},
+    "sklearn": {"data", "bench", "explain"},
     "networkit": {"bench"},
     "typer": {"cli"},
 }

@@ -1,0 +1,269 @@
+"""Second derivatives by a common shift of all inputs, by differentiating twice."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from gsparse.explain.bayesian import BayesianGCN, BayesianMLP
+from gsparse.explain.two_layer import Inputs, group_means
+
+_FLAT = ("Relu", "Hardtanh", "Threshold", "Prelu", "Rrelu", "Hardsigmoid")
+_CURVED = ("Exp", "Softmax", "LogSoftmax", "Sigmoid", "Tanh", "Gelu", "Softplus", "Elu")
+
+
+class Place(NamedTuple):
+    """Where a model is shifted."""
+
+    module: Module
+    after: bool = False
+    """Its output instead of its first input."""
+    through: Tensor | None = None
+    """What takes a shift of the units to a shift here, ``[H, F]``."""
+
+
+def find_place(model: Module, layer: str | None = None, narrow: bool = True) -> Place:
+    r"""Where to shift a model for the units that enter ``layer``.
+
+    The Bayesian networks begin a layer with a linear map :math:`W`; a shift
+    :math:`\delta` of its input is a shift :math:`W \delta` of its output, which has
+    fewer units. Then :math:`H = W^\top H' W` takes as many products as there are
+    hidden units, however many features there are, and no dense features.
+
+    Args:
+        model: Any module.
+        layer: Name of a module in it, such as ``"layers.1"``; ``None`` for the input.
+        narrow: Whether to do so.
+
+    Raises:
+        ValueError: If the model has no such module.
+    """
+    number = layer_number(model, layer)
+    if number is not None and narrow:
+        linear = model.linear_of(number)  # type: ignore[operator]
+        return Place(linear, after=True, through=linear.drawn_weight.detach())
+    if layer is None:
+        return Place(model)
+    modules = dict(model.named_modules())
+    if layer not in modules or not layer:
+        known = ", ".join(name for name in modules if name) or "none"
+        raise ValueError(f"'layer' must be one of {known} (got {layer!r})")
+    return Place(modules[layer])
+
+
+def layer_number(model: Module, layer: str | None) -> int | None:
+    """Number of a layer of a Bayesian network; None for other modules."""
+    if not isinstance(model, BayesianMLP | BayesianGCN):
+        return None
+    if layer is None:
+        return 0
+    names = [f"layers.{i}" for i in range(len(model.layers))]
+    return names.index(layer) if layer in names else None
+
+
+@contextmanager
+def shifted(place: Place, shift: Tensor) -> Iterator[None]:
+    """Within this context ``shift`` is added there in every call."""
+
+    def before(module: Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return args[0] + shift, *args[1:]
+
+    def after(module: Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+        return output + shift
+
+    if place.after:
+        handle = place.module.register_forward_hook(after)
+    else:
+        handle = place.module.register_forward_pre_hook(before)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def width_of(model: Module, inputs: Inputs, place: Place) -> tuple[int, int]:
+    """Numbers of rows and units at a place."""
+    found: list[Tensor] = []
+    hook = place.module.register_forward_hook(
+        lambda module, args, output: found.append(output if place.after else args[0])
+    )
+    try:
+        with torch.no_grad():
+            call(model, inputs)
+    finally:
+        hook.remove()
+    if not found or found[0].dim() != 2:
+        got = "no call" if not found else f"shape {list(found[0].shape)}"
+        raise ValueError(
+            f"'layer' must be called with a matrix, a row per node (got {got})"
+        )
+    return found[0].size(0), found[0].size(1)
+
+
+def call(model: Module, inputs: Inputs) -> Tensor:
+    """The outputs, one row a node."""
+    x, edge_index, edge_weight = inputs
+    if edge_index is None:
+        out = model(x)
+    elif edge_weight is None:
+        out = model(x, edge_index)
+    else:
+        out = model(x, edge_index, edge_weight)
+    return out.unsqueeze(1) if out.dim() == 1 else out
+
+
+def product_hessians(
+    model: Module,
+    inputs: Inputs,
+    group: Tensor,
+    num_groups: int,
+    readout: Tensor,
+    units: Tensor,
+    place: Place,
+) -> Iterator[Tensor]:
+    r"""The Hessian of each group's mean output by a shift of the units.
+
+    The expectation over a group is linear, so the mean of its Hessians is the Hessian
+    of its mean output; one column of it is one product with a unit vector, by
+    differentiating the gradient again.
+
+    Costs a forward pass, and for each group, readout and unit one pass backward through
+    a gradient; of the units there are as many as hidden ones where ``place`` has a
+    linear map. Memory is that of one forward and backward pass, and :math:`O(C^2)`.
+
+    Args:
+        model: Any module of twice differentiable operations.
+        inputs: Of the model.
+        group: Number of each node's group; negative leaves it out.
+        num_groups: :math:`M`.
+        readout: Rows of weights of the outputs; one Hessian each.
+        units: Numbers of the units.
+        place: From :func:`find_place`.
+
+    Yields:
+        One tensor a group.
+
+    Shapes:
+        - **group:** :math:`(N,)`
+        - **readout:** :math:`(R, C_{out})`
+        - **output:** :math:`(R, C, C)`
+
+    Raises:
+        ValueError: If the model has ReLUs, or an operation cannot be differentiated
+            twice: fused attention, for instance.
+    """
+    through = place.through
+    width = width_of(model, inputs, place)[1]
+    at = torch.arange(width, device=units.device) if through is not None else units
+    delta = torch.zeros(at.numel(), dtype=readout.dtype, device=units.device)
+    delta.requires_grad_(True)
+    with torch.enable_grad():
+        whole = torch.zeros(width, dtype=delta.dtype, device=delta.device)
+        with shifted(place, whole.index_copy(0, at, delta)):
+            out = call(model, inputs)
+        refuse_flat(out)
+        means = group_means(out, group, num_groups) @ readout.t()  # [M, R]
+        for row in means:
+            found = torch.stack([_hessian(value, delta) for value in row])
+            if through is not None:
+                found = through[:, units].t() @ found @ through[:, units]
+            yield found.detach()
+
+
+def _hessian(value: Tensor, delta: Tensor) -> Tensor:
+    zero = torch.zeros(delta.numel(), delta.numel(), dtype=delta.dtype)
+    zero = zero.to(delta.device)
+    if not value.requires_grad:
+        return zero
+    try:
+        (first,) = torch.autograd.grad(
+            value, delta, create_graph=True, allow_unused=True, retain_graph=True
+        )
+        if first is None or not first.requires_grad:  # it is linear in the shift
+            return zero
+        for j in range(delta.numel()):
+            (column,) = torch.autograd.grad(
+                first[j], delta, retain_graph=True, allow_unused=True
+            )
+            if column is not None:
+                zero[j] = column
+    except RuntimeError as error:
+        raise ValueError(
+            f"'model' must be differentiable twice (got: {error}); attention layers "
+            "are with attention='reference': build them so, or call "
+            "gsparse.nn.accelerate(model, attention='reference')"
+        ) from error
+    return (zero + zero.t()) / 2
+
+
+def refuse_flat(output: Tensor) -> None:
+    """Refuse an output that piecewise linear operations led to.
+
+    LeakyReLU passes where something else bends as well, as in attention.
+
+    Raises:
+        ValueError: Names the operation.
+    """
+    seen: set[Any] = set()
+    todo = [output.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        todo += [other for other, _ in node.next_functions]
+    names = {node.name() for node in seen}
+    flat = sorted(name for name in names if name.startswith(_FLAT))
+    leaky = sorted(name for name in names if name.startswith("LeakyRelu"))
+    if leaky and not any(name.startswith(_CURVED) for name in names):
+        flat += leaky
+    if flat:
+        what = flat[0].removesuffix("Backward0").removesuffix("Backward1")
+        raise ValueError(
+            f"'model' must have smooth activations (got {what}): its Hessian is 0 "
+            "almost everywhere; train the model with softplus, tanh or GELU"
+        )
+
+
+def expected_gradient(
+    model: Module, inputs: Inputs, group: Tensor, readout: Tensor, place: Place
+) -> Tensor:
+    r"""First-order saliency: the mean of :math:`|\partial f / \partial x_i|`.
+
+    :math:`f` sums the outputs of all nodes, and the mean is over the nodes as inputs:
+    a node counts with what its own features do to all outputs. Signs of different nodes
+    do not cancel: a feature that matters only through a product is found as well.
+
+    Costs one pass backward for each readout.
+
+    Args:
+        model: Any module.
+        inputs: Of the model.
+        group: Nodes of a negative group are left out of the sum.
+        readout: Rows of weights of the outputs; their saliencies are averaged.
+        place: From :func:`find_place`.
+
+    Shapes:
+        - **readout:** :math:`(R, C_{out})`
+        - **output:** :math:`(F,)`
+    """
+    n, width = width_of(model, inputs, place)
+    shift = torch.zeros(n, width, dtype=readout.dtype, device=readout.device)
+    shift.requires_grad_(True)
+    through = place.through
+    size = width if through is None else through.size(1)
+    total = readout.new_zeros(size)
+    with torch.enable_grad():
+        with shifted(place, shift):
+            out = call(model, inputs)
+        for value in out[group >= 0].sum(0) @ readout.t():
+            if not value.requires_grad:
+                continue
+            (found,) = torch.autograd.grad(value, shift, retain_graph=True)
+            for rows in found.split(4096):
+                own = rows if through is None else rows @ through
+                total += own.abs().sum(0)
+    return total / (n * readout.size(0))

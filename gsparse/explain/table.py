@@ -1,0 +1,210 @@
+"""Scores of pairs with their uncertainty, as a table."""
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Interactions:
+    """Which pairs of units interact, and how sure that is.
+
+    ``print`` shows the ten strongest pairs. The interval holds the middle ``level`` of
+    the draws from the posterior.
+
+    Args:
+        i: Number of the first unit of each pair.
+        j: Number of the second, larger than ``i``.
+        draws: Score of each pair in each draw.
+        num_units: Number of all units, candidates or not.
+        score: ``"AEH"``, ``"8-GEH"`` or ``"EAH"``.
+        level: Share of the draws in the interval.
+        names: Of all units.
+
+    Shapes:
+        - **i, j:** :math:`(P,)`
+        - **draws:** :math:`(S, P)`
+
+    Example:
+        >>> import torch
+        >>> from gsparse.explain import Interactions
+        >>> i, j = torch.tensor([0, 0, 1]), torch.tensor([1, 2, 2])
+        >>> draws = torch.tensor([[1.0, 0.0, 5.0], [2.0, 0.0, 7.0]])
+        >>> found = Interactions(i, j, draws, num_units=3, score="AEH")
+        >>> found.pairs(2), found.mean
+        ([(1, 2), (0, 1)], tensor([1.5000, 0.0000, 6.0000]))
+        >>> found.units(1), found.rank(0, 1)
+        (tensor([False,  True,  True]), 2)
+    """
+
+    i: Tensor
+    j: Tensor
+    draws: Tensor
+    num_units: int
+    score: str
+    level: float = 0.9
+    names: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.i.shape != self.j.shape or self.draws.shape[1:] != self.i.shape:
+            raise ValueError(
+                "'draws' must have one column per pair "
+                f"(got {list(self.draws.shape)} for {self.i.numel()} pairs)"
+            )
+        if not 0 < self.level < 1:
+            raise ValueError(f"'level' must be in (0, 1) (got {self.level})")
+        if self.names is not None and len(self.names) != self.num_units:
+            raise ValueError(
+                f"'names' must name all {self.num_units} units (got {len(self.names)})"
+            )
+
+    def __len__(self) -> int:
+        return self.i.numel()
+
+    @property
+    def mean(self) -> Tensor:
+        """Over the draws, ``[P]``."""
+        return self.draws.mean(0)
+
+    @property
+    def sd(self) -> Tensor:
+        """Standard deviation over the draws, ``[P]``; NaN of a single one."""
+        return self.draws.std(0)
+
+    @property
+    def low(self) -> Tensor:
+        """Lower end of the interval, ``[P]``."""
+        return self.quantile((1 - self.level) / 2)
+
+    @property
+    def high(self) -> Tensor:
+        """Upper end of the interval, ``[P]``."""
+        return self.quantile((1 + self.level) / 2)
+
+    def quantile(self, q: float) -> Tensor:
+        """Quantile over the draws, ``[P]``."""
+        place = q * (self.draws.size(0) - 1)
+        ordered = self.draws.sort(0).values  # torch.quantile refuses large inputs
+        below = math.floor(place)
+        above = min(below + 1, self.draws.size(0) - 1)
+        return ordered[below].lerp(ordered[above], place - below)
+
+    def top(self, k: int) -> "Interactions":
+        """The ``k`` pairs of largest mean, strongest first; among equals the first."""
+        order = self.mean.argsort(descending=True, stable=True)[:k]
+        return replace(
+            self, i=self.i[order], j=self.j[order], draws=self.draws[:, order]
+        )
+
+    def pairs(self, k: int) -> list[tuple[int, int]]:
+        """Numbers of the units of the ``k`` strongest pairs."""
+        best = self.top(k)
+        return list(zip(best.i.tolist(), best.j.tolist(), strict=True))
+
+    def rank(self, i: int, j: int) -> int:
+        """Place of a pair, 1 for the strongest."""
+        i, j = min(i, j), max(i, j)
+        place = ((self.i == i) & (self.j == j)).nonzero().view(-1)
+        if place.numel() == 0:
+            raise ValueError(f"the pair {i}, {j} was not scored; see 'candidates'")
+        order = self.mean.argsort(descending=True, stable=True)
+        return int((order == place[0]).nonzero()) + 1
+
+    def matrix(self) -> Tensor:
+        """Mean scores as a symmetric matrix; 0 on the diagonal and of what was no
+        candidate.
+
+        Shapes:
+            - **output:** :math:`(F, F)`
+        """
+        out = self.draws.new_zeros(self.num_units, self.num_units)
+        out[self.i, self.j] = out[self.j, self.i] = self.mean
+        return out
+
+    def units(self, k: int) -> Tensor:
+        """True for the units that are in one of the ``k`` strongest pairs.
+
+        Made for pruners that take ``protect``.
+
+        Shapes:
+            - **output:** :math:`(F,)`
+        """
+        best = self.top(k)
+        out = torch.zeros(self.num_units, dtype=torch.bool, device=self.i.device)
+        out[best.i] = out[best.j] = True
+        return out
+
+    def name(self, unit: int) -> str:
+        """Of a unit; its number if there are no names."""
+        return str(unit) if self.names is None else self.names[unit]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One flat mapping a pair; what is not known is None."""
+        mean, low, high = self.mean, self.low, self.high
+        sd = self.sd if self.draws.size(0) > 1 else [None] * len(self)
+        return [
+            {
+                "i": int(self.i[p]),
+                "j": int(self.j[p]),
+                "first": self.name(int(self.i[p])),
+                "second": self.name(int(self.j[p])),
+                "score": self.score,
+                "mean": float(mean[p]),
+                "sd": None if sd[p] is None else float(sd[p]),  # type: ignore[arg-type]
+                "low": float(low[p]),
+                "high": float(high[p]),
+            }
+            for p in range(len(self))
+        ]
+
+    def save(self, path: Path | str) -> None:
+        """Write the rows to a file.
+
+        Args:
+            path: Ends in ``.csv``, or in ``.jsonl`` for one JSON mapping a line.
+
+        Raises:
+            ValueError: It ends in something else.
+        """
+        path, rows = Path(path), self.rows()
+        if path.suffix not in (".csv", ".jsonl"):
+            raise ValueError(f"'path' must end in .csv or .jsonl (got {path.name!r})")
+        with path.open("w", newline="", encoding="utf-8") as file:
+            if path.suffix == ".jsonl":
+                file.writelines(json.dumps(row) + "\n" for row in rows)
+                return
+            writer = csv.DictWriter(file, list(rows[0]) if rows else ["i", "j"])
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def __repr__(self) -> str:
+        return (
+            f"Interactions({self.score}, pairs={len(self)}, draws={self.draws.size(0)})"
+        )
+
+    def __str__(self) -> str:
+        percent = f"{100 * self.level:g}%"
+        lines = [
+            f"{self.score} of {len(self):,} pairs, {self.draws.size(0)} draws",
+            f"{'rank':>4}  {'first':20}  {'second':20}  {'score':>8}  {percent:>17}",
+        ]
+        for rank, row in enumerate(self.top(10).rows(), 1):
+            first, second = (_shorten(row[key]) for key in ("first", "second"))
+            interval = f"{row['low']:.3g} to {row['high']:.3g}"
+            interval = "-" if row["sd"] is None else interval
+            lines.append(
+                f"{rank:>4}  {first:20}  {second:20}  {row['mean']:>8.3g}"
+                f"  {interval:>17}"
+            )
+        return "\n".join(lines)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 20 else text[:19] + "…"
