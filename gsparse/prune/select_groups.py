@@ -50,8 +50,8 @@ def keep_best_groups(
         - **scores**, **output:** :math:`(G)`
 
     Raises:
-        ValueError: If a score is NaN, or so many groups have to stay that the fraction
-            is missed by more than half of the smallest group; says what is reachable.
+        ValueError: If a score is NaN, or the fraction could only be met by removing
+            groups that have to stay; says what is reachable.
 
     Example:
         >>> import torch
@@ -83,7 +83,8 @@ def keep_best_groups(
         inside = torch.isin(order, part.members.to(order.device))
         going = order[inside & ~stays[order]]
         num_gone = int((scores[going] == -torch.inf).sum())
-        count = _prefix(sizes[going], part, sizes[order[inside]], sparsity)
+        staying = order[inside & stays[order]]
+        count = _prefix(sizes[going], sizes[staying], part, sparsity)
         kept[going[: max(count, num_gone)]] = False
     return kept
 
@@ -189,14 +190,15 @@ def _last_ones(
     return found
 
 
-def _prefix(sizes: Tensor, part: _Part, every: Tensor, sparsity: float) -> int:
+def _prefix(sizes: Tensor, staying: Tensor, part: _Part, sparsity: float) -> int:
     """How many go, of groups in order, so that the removed weights come nearest."""
     after = sizes.cumsum(0)
     # |after - n| <= |before - n|, where before = after - sizes.
     count = int((2 * after - sizes <= 2 * part.num_removed).sum())
     reached = int(after[-1]) if len(after) else 0
     missing = part.num_removed - reached
-    if count == len(sizes) and 2 * missing > (int(every.min()) if len(every) else 0):
+    blocking = staying if len(staying) else sizes
+    if count == len(sizes) and 2 * missing > (blocking.min() if len(blocking) else 0):
         most, wanted = reached / part.num_weights, part.num_removed / part.num_weights
         raise ValueError(
             f"'sparsity' must be reachable in whole groups (got {sparsity}): "

@@ -10,11 +10,13 @@ import io
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
-from torch_geometric.nn.models import GCN
+from torch_geometric.nn.models import GAT, GCN, GraphSAGE
 
 from gsparse import prune
 from gsparse.data import random_graph
 from gsparse.edges import budget
+from gsparse.prune.structures import Columns, Heads, Rows, group_sums
+from gsparse.train import FitConfig, fit
 
 DATA = random_graph(num_nodes=30, p=0.2, seed=90547)
 LABELS = torch.arange(30) % 3
@@ -261,3 +263,166 @@ def test_report_by_hand():
     masks.undo()
     with pytest.raises(RuntimeError, match="the masks are gone"):
         masks.report()
+
+
+STRUCTURED = [
+    name
+    for name in INSTANCES
+    if "structure" in inspect.signature(getattr(prune, name)).parameters
+]
+MODELS = {
+    "GCN": lambda: GCN(8, 10, 3, out_channels=3),
+    "SAGE": lambda: GraphSAGE(8, 10, 3, out_channels=3),
+    "GAT": lambda: GAT(8, 10, 3, out_channels=3, heads=2),
+}
+
+
+def test_scored_pruners_take_a_structure_but_for_the_swap_search():
+    scored = {
+        name
+        for name in INSTANCES
+        if issubclass(getattr(prune, name), prune.ScoredPruner)
+    }
+    assert set(STRUCTURED) == scored - {"CombinatorialBrainSurgeon"}
+    for name in STRUCTURED:
+        assert "protect" in inspect.signature(getattr(prune, name)).parameters
+
+
+def quick(name, model, **options):
+    if name == "SynFlow":
+        options["num_rounds"] = 3
+    return INSTANCES[name](model, **options)
+
+
+def masks_by_name(pruner):
+    return {name: pruner.masks[name] for name in pruner.masks.targets}
+
+
+def assert_whole_and_near(pruner, sparsity):
+    """Groups are there or not, and a swap for one more or less comes no nearer."""
+    gone, sizes = [], []
+    for name, group in pruner.groups.items():
+        for number in group.unique():
+            inside = pruner.masks[name][group == number]
+            assert inside.all() or not inside.any()
+            gone.append(not inside.any())
+            sizes.append(inside.numel())
+    wanted = sum(sizes) * sparsity
+    removed = sum(size for size, is_gone in zip(sizes, gone, strict=True) if is_gone)
+    layers = 1 if pruner.scope == "global" else len(pruner.groups)
+    assert abs(removed - wanted) <= layers * (max(sizes) / 2 + 0.5)
+    assert all(pruner.masks[name].any() for name in pruner.groups)
+
+
+@pytest.mark.parametrize("name", STRUCTURED)
+@pytest.mark.parametrize("build", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("structure", [Rows(), Columns()], ids=repr)
+class TestStructure:
+    def test_whole_groups_go(self, name, build, structure):
+        torch.manual_seed(52361)
+        pruner = quick(name, build(), structure=structure)
+        assert_whole_and_near(pruner, SPARSITY)
+
+    def test_protected_groups_stay(self, name, build, structure):
+        torch.manual_seed(52361)
+        model = build()
+        pruner = quick(name, model, structure=structure)
+        present = group_sums(masks_by_name(pruner), pruner.groups) > 0
+        protect = ~present & ((~present).cumsum(0) <= 2)
+        pruner.undo()
+        pruner = quick(name, model, structure=structure, protect=protect)
+        present = group_sums(masks_by_name(pruner), pruner.groups) > 0
+        assert present[protect].all()
+        assert int(protect.sum()) == 2
+        assert_whole_and_near(pruner, SPARSITY)
+
+
+@pytest.mark.parametrize("name", STRUCTURED)
+def test_groups_follow_a_schedule_and_are_nested(name, model):
+    schedule = prune.Cubic(start=2, end=8, every=3)
+    pruner = quick(name, model, schedule=schedule, structure=Rows())
+    optimizer = adam(model)
+    assert pruner.report().sparsity == 0
+    for step in range(1, 10):
+        before = [mask.clone() for mask in masks_of(pruner)]
+        train(model, pruner, optimizer, 1)
+        for mask, old in zip(masks_of(pruner), before, strict=True):
+            assert not (mask & ~old).any()
+        assert_whole_and_near(pruner, schedule(step, SPARSITY))
+        assert pruner.done == (step >= 8)
+
+
+def test_a_group_counts_as_its_pruner_says():
+    """Sums before the absolute value for gradient flow; a mean of squares for size."""
+    torch.manual_seed(52361)
+    model = GCN(8, 10, 3, out_channels=3)
+    loss, options = loss_of(model), {"structure": Rows()}
+    pruner = prune.LossPreservation(model, 0.0, loss, **options)
+    products = {n: w * pruner.gradients()[n] for n, w in pruner.weights.items()}
+    rows = torch.cat([it.double().sum(1) for it in products.values()])
+    torch.testing.assert_close(pruner.group_scores(pruner.groups), rows.abs())
+    pruner.undo()
+    pruner = prune.MagnitudeLoss(model, 0.0, loss, **options)
+    rows = [(w.abs() * products[n].abs()).double() for n, w in pruner.weights.items()]
+    rows = torch.cat([it.sum(1) for it in rows])
+    torch.testing.assert_close(pruner.group_scores(pruner.groups), rows)
+    pruner.undo()
+    pruner = prune.GradientNorm(model, 0.0, loss, **options)
+    signed = torch.cat([it.double().sum(1) for it in pruner.scores().values()])
+    torch.testing.assert_close(pruner.group_scores(pruner.groups), signed)
+    pruner.undo()
+    pruner = prune.GradientPreservation(model, 0.0, loss, **options)
+    torch.testing.assert_close(pruner.group_scores(pruner.groups), signed.abs())
+    pruner.undo()
+    pruner = prune.Magnitude(model, 0.0, **options)
+    squares = torch.cat(
+        [
+            w.detach().double().square().mean(1)
+            for w in pruner.masks.parameters().values()
+        ]
+    )
+    torch.testing.assert_close(pruner.group_scores(pruner.groups), squares)
+
+
+def test_the_score_of_a_row_is_what_the_loss_changes_by():
+    """To first order in the size of the row, and so exactly as the row gets small."""
+    torch.manual_seed(52361)
+    model = GCN(8, 10, 3, out_channels=3).double().eval()
+    x = DATA.x.double()
+    with torch.no_grad():
+        model.convs[1].lin.weight[4] *= 1e-5
+
+    def loss():
+        return cross_entropy(model(x, DATA.edge_index), LABELS)
+
+    pruner = prune.LossPreservation(
+        model, 0.0, loss, targets="convs.1.lin.weight", structure=Rows()
+    )
+    score, before = pruner.group_scores(pruner.groups)[4], loss()
+    keep = pruner.masks["convs.1.lin.weight"].clone()
+    keep[4] = False
+    pruner.masks["convs.1.lin.weight"] = keep
+    torch.testing.assert_close((loss() - before).abs(), score, rtol=1e-3, atol=0.0)
+
+
+def test_heads_go_while_a_model_is_fitted():
+    torch.manual_seed(52361)
+    data = DATA.clone()
+    data.y = LABELS
+    data.train_mask = torch.arange(30) % 2 == 0
+    data.val_mask = data.test_mask = ~data.train_mask
+    model = GAT(8, 12, 2, out_channels=3, heads=4)
+    schedule = prune.Cubic(start=1, end=5)
+    targets = r"convs\.0\.(lin|att)"
+    pruner = prune.Magnitude(model, 0.5, schedule, targets=targets, structure=Heads(4))
+    fit(model, data, config=FitConfig(epochs=8), seed=70321, pruner=pruner)
+    hidden = model.convs[0](data.x, data.edge_index) - model.convs[0].bias
+    assert int((~hidden.view(30, 4, 3).any(2).any(0)).sum()) == 2
+    assert pruner.report().sparsity == 0.5
+
+
+def test_choosing_one_by_one_takes_no_structure():
+    with pytest.raises(ValueError, match="'structure' must be None where sequential"):
+        prune.OptimalBrainSurgeon(
+            GCN(5, 4, 2, 2), 0.5, lambda: None, sequential=True, structure=Rows()
+        )
