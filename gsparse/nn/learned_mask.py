@@ -34,6 +34,30 @@ OPEN = 2.0
 STIFFNESS, DUAL_RATE, RAMP = 50.0, 0.02, 200
 
 
+def hold_density(
+    density: Tensor, sparsity: float, multiplier: Tensor, num_steps: Tensor
+) -> Tensor:
+    r"""The augmented Lagrangian of one step,
+    :math:`\lambda g + 25 g^2`, where :math:`g` is the gap between the density and its
+    target.
+
+    Args:
+        density: Mean probability of an open gate.
+        sparsity: The target falls from 1 to ``1 - sparsity`` within 200 steps.
+        multiplier: :math:`\lambda`; moved in place, by a fiftieth of the gap.
+        num_steps: Steps so far; one more afterwards.
+
+    Shapes:
+        - **all:** :math:`()`
+    """
+    num_steps += 1
+    done = (num_steps / RAMP).clamp(max=1)
+    gap = density - (1 - sparsity * done)
+    value = multiplier.clone() * gap + STIFFNESS * gap.square() / 2
+    multiplier += DUAL_RATE * gap.detach()
+    return value
+
+
 class Drawn(Protocol):
     """Weights of edges that are drawn in training."""
 
@@ -171,12 +195,7 @@ class LearnedMask(Module):
         density = torch.stack(opened).mean()
         if self.sparsity is None:
             return density * self.factor
-        self.num_steps += 1
-        done = (self.num_steps / RAMP).clamp(max=1)
-        gap = density - (1 - self.sparsity * done)
-        value = self.multiplier.clone() * gap + STIFFNESS * gap.square() / 2
-        self.multiplier += DUAL_RATE * gap.detach()
-        return value
+        return hold_density(density, self.sparsity, self.multiplier, self.num_steps)
 
     def train(self, mode: bool = True) -> "LearnedMask":
         """As for any module; a frozen model stays in evaluation mode."""

@@ -85,6 +85,12 @@ class SparseFeatures(Tensor):
             return _copied(*args, **(kwargs or {}))
 
         def dense(value: Any) -> Any:
+            if isinstance(value, SparseFeatures) and value.matrix.values.requires_grad:
+                raise RuntimeError(
+                    f"the values of these SparseFeatures get a gradient, which {func} "
+                    "would lose; the model must begin with linear maps: use dense "
+                    "features with others (FeatureMask(..., dense=True))"
+                )
             return value.to_dense() if isinstance(value, SparseFeatures) else value
 
         return func(*tree_map(dense, args), **tree_map(dense, kwargs or {}))
