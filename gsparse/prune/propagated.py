@@ -1,6 +1,6 @@
 """How large the inputs of linear maps are, as propagation mixes them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -19,8 +19,13 @@ from gsparse.nn.fast_gat_conv import entries
 #: Columns of the features that are propagated at a time.
 WIDTH = 64
 
-Add = Callable[[str, Tensor], None]
-"""Adds sums of squares, by the name of a weight."""
+Heads = Iterable[Iterator[Tensor]]
+"""What reaches a weight, for each head: a matrix of nodes and inputs, some columns at a
+time. One head where there is no attention."""
+
+Visit = Callable[[str, Heads, int], None]
+"""Takes the name of a weight, its inputs, and how many of its rows are one head's; 1
+where all rows have the same."""
 
 
 def propagated_norms(model: Module, example: tuple[Any, ...]) -> dict[str, Tensor]:
@@ -72,7 +77,9 @@ def propagated_norms(model: Module, example: tuple[Any, ...]) -> dict[str, Tenso
     squares: dict[str, Tensor] = {}
     dtypes = {name: p.dtype for name, p in model.named_parameters()}
 
-    def add(name: str, square: Tensor) -> None:
+    def add(name: str, heads: Heads, rows: int) -> None:
+        norms = [torch.cat([b.double().square().sum(0) for b in h]) for h in heads]
+        square = torch.stack(norms).repeat_interleave(rows, dim=0)
         if not bool(torch.isfinite(square).all()):
             raise ValueError(
                 f"the inputs of {name!r} must be finite (got NaN or infinity); is "
@@ -80,25 +87,37 @@ def propagated_norms(model: Module, example: tuple[Any, ...]) -> dict[str, Tenso
             )
         squares[name] = squares[name] + square if name in squares else square
 
-    with evaluating(model), torch.no_grad(), ExitStack() as stack:
-        propagated = _hook_convolutions(model, add, stack)
-        for name, layer in model.named_modules():
-            weight = f"{name}.weight".lstrip(".")
-            if isinstance(layer, nn.Linear | Linear) and weight not in propagated:
-                hook = _own_input(weight, add)
-                stack.callback(layer.register_forward_pre_hook(hook).remove)
-        model(*example)
+    visit_inputs(model, example, add)
     return {name: it.sqrt().to(dtypes[name]) for name, it in squares.items()}
 
 
-def _hook_convolutions(model: Module, add: Add, stack: ExitStack) -> set[str]:
+def visit_inputs(model: Module, example: tuple[Any, ...], visit: Visit) -> None:
+    """Show the inputs of every linear map, as :func:`propagated_norms` lists them.
+
+    Args:
+        model: Any module; it is called once in evaluation mode, without gradients.
+        example: Its arguments.
+        visit: Called for every linear map at every call of it, with inputs that must be
+            read before it returns.
+    """
+    with evaluating(model), torch.no_grad(), ExitStack() as stack:
+        propagated = _hook_convolutions(model, visit, stack)
+        for name, layer in model.named_modules():
+            weight = f"{name}.weight".lstrip(".")
+            if isinstance(layer, nn.Linear | Linear) and weight not in propagated:
+                hook = _own_input(weight, visit)
+                stack.callback(layer.register_forward_pre_hook(hook).remove)
+        model(*example)
+
+
+def _hook_convolutions(model: Module, visit: Visit, stack: ExitStack) -> set[str]:
     """Watch the layers that propagate after their linear map; names of its weights."""
     propagated = set()
     for name, layer in model.named_modules():
         found = _map_before_propagation(layer)
         if found is None:
             continue
-        child, measure = found
+        child, inputs = found
         weight = f"{name}.{child}.weight".lstrip(".")
         propagated.add(weight)
 
@@ -108,9 +127,9 @@ def _hook_convolutions(model: Module, add: Add, stack: ExitStack) -> set[str]:
             kwargs: Any,
             child: str = child,
             weight: str = weight,
-            measure: Callable[..., Tensor] = measure,
+            inputs: Callable[..., tuple[Heads, int]] = inputs,
         ) -> None:
-            add(weight, measure(layer, child, *args, **kwargs))
+            visit(weight, *inputs(layer, child, *args, **kwargs))
 
         handle = layer.register_forward_pre_hook(hook, with_kwargs=True)
         stack.callback(handle.remove)
@@ -119,7 +138,7 @@ def _hook_convolutions(model: Module, add: Add, stack: ExitStack) -> set[str]:
 
 def _map_before_propagation(
     layer: Module,
-) -> tuple[str, Callable[..., Tensor]] | None:
+) -> tuple[str, Callable[..., tuple[Heads, int]]] | None:
     if isinstance(layer, GCNConv):
         return "lin", _without_map
     if isinstance(layer, FastSAGEConv) and layer.aggr == "mean" and not layer.project:
@@ -131,10 +150,9 @@ def _map_before_propagation(
     return None
 
 
-def _own_input(weight: str, add: Add) -> Callable[..., None]:
+def _own_input(weight: str, visit: Visit) -> Callable[..., None]:
     def hook(layer: Module, args: tuple[Tensor, ...]) -> None:
-        parts = [b.double().square().sum(0) for b in _slices(args[0])]
-        add(weight, torch.cat(parts).unsqueeze(0))
+        visit(weight, [_slices(args[0])], 1)
 
     return hook
 
@@ -151,17 +169,21 @@ def _slices(x: Tensor) -> Iterator[Tensor]:
         yield x @ picked
 
 
-def _without_map(layer: Module, child: str, x: Any, *args: Any, **kw: Any) -> Tensor:
+def _without_map(
+    layer: Module, child: str, x: Any, *args: Any, **kw: Any
+) -> tuple[Heads, int]:
     """The layer itself, its linear map taken for the identity and its bias for 0."""
-    parts = []
     source = x[0] if isinstance(x, tuple) else x
     target = x[1] if isinstance(x, tuple) else None
-    for block in _slices(source):
-        pair = (block, _narrow(target, block)) if isinstance(x, tuple) else block
-        with _identity(layer, child, block):
-            out = layer.forward(pair, *args, **kw)
-        parts.append(out.double().square().sum(0))
-    return torch.cat(parts).unsqueeze(0)
+
+    def blocks() -> Iterator[Tensor]:
+        for block in _slices(source):
+            pair = (block, _narrow(target, block)) if isinstance(x, tuple) else block
+            with _identity(layer, child, block):
+                out = layer.forward(pair, *args, **kw)
+            yield out
+
+    return [blocks()], 1
 
 
 def _narrow(target: Tensor | None, block: Tensor) -> Tensor | None:
@@ -215,7 +237,9 @@ class _Nothing(Module):
         return 0.0
 
 
-def _attended(layer: Any, child: str, x: Any, *args: Any, **kw: Any) -> Tensor:
+def _attended(
+    layer: Any, child: str, x: Any, *args: Any, **kw: Any
+) -> tuple[Heads, int]:
     """With the layer's attention weights, head by head."""
     source, target = x if isinstance(x, tuple) else (x, x)
     rows = source.size(0) if target is None else target.size(0)
@@ -224,9 +248,11 @@ def _attended(layer: Any, child: str, x: Any, *args: Any, **kw: Any) -> Tensor:
     ends = entries(ends)
     if layer.flow == "target_to_source":
         ends = ends.flip(0)
-    size, heads = (rows, source.size(0)), []
-    for head in range(layer.heads):
+    size = (rows, source.size(0))
+
+    def blocks(head: int) -> Iterator[Tensor]:
         matrix = SparseMatrix.from_entries(ends[1], ends[0], alpha[:, head], size)
-        parts = [spmm(matrix, block).double().square() for block in _slices(source)]
-        heads.append(torch.cat([part.sum(0) for part in parts]))
-    return torch.stack(heads).repeat_interleave(layer.out_channels, dim=0)
+        for block in _slices(source):
+            yield spmm(matrix, block)
+
+    return [blocks(head) for head in range(layer.heads)], layer.out_channels
