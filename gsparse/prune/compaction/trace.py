@@ -26,6 +26,7 @@ from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
 from gsparse.prune.compaction.attention import ATTENTION, trace_attention
 from gsparse.prune.compaction.function_rules import Call, Refused
 from gsparse.prune.compaction.functions import RULES, UNREAD, holds_numbers, refusal
+from gsparse.prune.compaction.inputs import places_of
 from gsparse.prune.compaction.norms import NORMS, refuse_shape
 from gsparse.prune.compaction.operations import Value
 from gsparse.prune.compaction.recording import Recording
@@ -53,7 +54,7 @@ def trace(model: Module, example: tuple[Any, ...]) -> Recording:
     _check(model, example)
     recording = Recording(model)
     tracer = _Tracer(recording)
-    for name, tensor in _features(model, example):
+    for name, (_, tensor) in places_of(model, example).items():
         units = recording.units.fresh(tensor.size(1))
         dtype = tensor.dtype
         varies = torch.full([tensor.size(1)], torch.nan, dtype=dtype)
@@ -88,29 +89,6 @@ def _check(model: Module, example: tuple[Any, ...]) -> None:
                 f"{name!r} must be a dense layer (got SparseLinear, whose rows and "
                 "columns are stored); compact the model first, then call to_sparse()"
             )
-
-
-def _features(model: Module, example: tuple[Any, ...]) -> Iterator[tuple[str, Tensor]]:
-    """Every matrix of floats among the arguments, by the name of its argument."""
-    try:
-        bound = inspect.signature(model.forward).bind(*example).arguments
-    except TypeError as error:
-        raise ValueError(
-            f"'example' must fit the model's forward (got: {error})"
-        ) from None
-    found = False
-    for name, argument in bound.items():
-        items = argument.items() if isinstance(argument, dict) else [("", argument)]
-        for key, tensor in items:
-            matrix = isinstance(tensor, Tensor) and tensor.dim() == 2
-            if matrix and tensor.is_floating_point():
-                found = True
-                yield f"{name}.{key}" if isinstance(argument, dict) else name, tensor
-    if not found:
-        raise ValueError(
-            "'example' must hold the features, a matrix [N, F] of floats (got "
-            f"{[type(argument).__name__ for argument in example]})"
-        )
 
 
 def _outputs(result: Any) -> list[Any]:

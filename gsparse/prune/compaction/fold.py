@@ -1,0 +1,77 @@
+"""Where the constant that a linear map makes of constants can be added instead."""
+
+from collections import Counter
+
+import torch
+from torch import Tensor
+
+from gsparse.prune.compaction.operations import Channelwise, LinearMap, Value
+from gsparse.prune.compaction.recording import Recording
+
+
+def find_targets(recording: Recording) -> None:
+    r"""Give every linear map a bias that :math:`W c` can be added to, if there is one.
+
+    Its own; else one that is added later with only sums in between: the bias of
+    ``lin_l`` for ``lin_r`` of SAGE, the layer's for the residual of an attention layer.
+    A weight or bias that the model uses twice is none: its other use has other inputs.
+    """
+    uses: Counter[int] = Counter()
+    for operation in recording.operations:
+        if isinstance(operation, LinearMap):
+            uses[id(operation.weight)] += 1
+        if (
+            isinstance(operation, LinearMap | Channelwise)
+            and operation.bias is not None
+        ):
+            uses[id(operation.bias)] += 1
+    for operation in recording.operations:
+        if isinstance(operation, LinearMap) and uses[id(operation.weight)] == 1:
+            target = operation.bias
+            if target is None:
+                target = _added_to(operation.output)
+            if target is not None and uses[id(target)] == 1:
+                operation.target = target
+
+
+def _added_to(value: Value) -> Tensor | None:
+    """A bias that is added to what becomes of a value, or to what it is added to."""
+    while len(value.consumers) == 1 and not value.is_output:
+        (step,) = value.consumers
+        if not isinstance(step, Channelwise):
+            return None
+        if step.bias is not None:
+            return step.bias
+        if not step.is_sum:
+            return None
+        for other in step.inputs:
+            found = None if other is value else _bias_in(other)
+            if found is not None:
+                return found
+        value = step.output
+    return None
+
+
+def _bias_in(value: Value) -> Tensor | None:
+    """A bias in a value that nothing but one sum reads."""
+    if len(value.consumers) != 1 or value.is_output:
+        return None
+    step = value.producer
+    if isinstance(step, LinearMap):
+        return step.bias
+    if isinstance(step, Channelwise) and step.bias is not None:
+        return step.bias
+    if isinstance(step, Channelwise) and step.is_sum:
+        found = [_bias_in(x) for x in step.inputs]
+        return next((bias for bias in found if bias is not None), None)
+    return None
+
+
+@torch.no_grad()
+def fold_constants(folds: list[tuple[LinearMap, Tensor]]) -> None:
+    """Add what linear maps make of constants that go away to their targets."""
+    for linear, fold in folds:
+        if linear.target is not None and bool(fold.any()):
+            constant = linear.inputs[0].constant[fold].to(linear.matrix)
+            made = linear.matrix[:, fold.to(linear.matrix.device)].double()
+            linear.target += (made @ constant.double()).to(linear.target)
