@@ -223,8 +223,8 @@ def refuse_flat(output: Tensor) -> None:
     if flat:
         what = flat[0].removesuffix("Backward0").removesuffix("Backward1")
         raise ValueError(
-            f"'model' must have smooth activations (got {what}): its Hessian is 0 "
-            "almost everywhere; train the model with softplus, tanh or GELU"
+            f"'model' must have smooth activations (got {what}): its second "
+            "derivative is 0 almost everywhere; train with softplus, tanh or GELU"
         )
 
 

@@ -88,7 +88,7 @@ def curvature(
         reach = spmm(a, bend.new_ones(bend.size(0), 1))
         bend = spmm(a, reach.square() * bend)
     means = group_means(bend, group, num_groups).unsqueeze(1)
-    return first.drawn_weight, means * (readout @ last.drawn_weight)
+    return first.drawn_weight.detach(), means * (readout @ last.drawn_weight)
 
 
 def closed_hessians(
