@@ -137,7 +137,7 @@ def quantise(
 
     Raises:
         ValueError: If the bits or ``per`` are none of these, rows are wanted of a
-            vector, a weight is not finite, or a start is not positive.
+            vector, or a weight is not finite.
         TypeError: If the bits are no int.
 
     Shapes:
@@ -173,7 +173,7 @@ def quantise(
 
 def _searched(sizes: Tensor, kept: Tensor, largest: int) -> Tensor:
     """The best step of every row; of evenly spaced ranks, if there are too many."""
-    steps = torch.arange(1, largest, device=sizes.device) + 0.5  # [K]
+    steps = torch.arange(1, largest, device=sizes.device).double() + 0.5  # [K]
     room = max(MOST_TURNS // max(sizes.size(0) * len(steps), 1), 2)
     if sizes.size(1) > room:
         ranks = torch.linspace(0, sizes.size(1) - 1, room, device=sizes.device).long()
