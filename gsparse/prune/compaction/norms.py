@@ -21,7 +21,10 @@ from gsparse.prune.compaction.recording import Recording
 
 
 def _batch_norm(recording: Recording, norm: Any, x: Value) -> Value:
-    """In evaluation a scale and a shift of each channel; of a constant, a constant."""
+    """In evaluation a scale and a shift of each channel; of a constant, a constant.
+
+    A channel of scale 0 is its shift, whatever comes in.
+    """
     statistics = [norm.running_mean, norm.running_var]
     recording.attach(x, [norm.weight, norm.bias, *statistics])
     recording.widths.append((norm, "num_features", x.units))
@@ -30,6 +33,9 @@ def _batch_norm(recording: Recording, norm: Any, x: Value) -> Value:
     like = norm.running_mean
     out = Module.__call__(norm, x.constant.to(like).unsqueeze(0)).squeeze(0)
     constant = out.detach().cpu().masked_fill(x.varies, torch.nan)
+    if norm.affine:
+        still = norm.weight.detach().cpu() == 0
+        constant = torch.where(still, norm.bias.detach().to(constant), constant)
     return recording.add(Channelwise([x], recording.value(x.units, constant)))
 
 
