@@ -511,3 +511,14 @@ def test_refuses_a_model_that_was_moved():
     model.to("meta")
     with pytest.raises(ValueError, match=r"'0.weight' must be on the device of its"):
         model(torch.ones(3, 8, device="meta"))
+
+
+def test_probabilities_move_in_proportion_to_their_gradients():
+    """Unlike Adam's, under which a weight without a gradient would outlive others."""
+    pruner = ProbMask(nn.Linear(4, 1, bias=False), sparsity=0.5, num_steps=100, lr=0.1)
+    pruner.s.grad = torch.tensor([0.0, 0.1, 1.0, 2.0], dtype=torch.float64)
+    pruner.step()
+    moved = 1 - pruner.s.detach()
+    rms = (pruner.s.new_tensor([0.0, 0.1, 1.0, 2.0]).square().mean()).sqrt()
+    expected = pruner.s.new_tensor([0.0, 0.1, 1.0, 2.0]) * 0.1 / rms
+    torch.testing.assert_close(moved, expected.detach(), atol=1e-7, rtol=1e-6)
