@@ -248,12 +248,12 @@ def test_intervals_cover_the_truth():
     assert abs(share - expected) < 4 * error
 
 
-@pytest.mark.parametrize("seed", [48391, 20717, 66503])
+@pytest.mark.parametrize("seed", [48391, 20717])
 def test_the_planted_pair_of_aggregated_features_is_first(seed):
     data = planted_graph(seed, num_nodes=600, num_features=8)
     torch.manual_seed(seed)
     model = BayesianGCN(8, 16, 2, num_train=int(data.train_mask.sum()))
-    config = FitConfig(lr=0.02, weight_decay=0.0, epochs=150, patience=150)
+    config = FitConfig(lr=0.02, weight_decay=0.0, epochs=100, patience=100)
     fit(model, data, config=config, seed=seed)
     assert interactions(model, data, draws=10, seed=seed).rank(0, 1) == 1
 
