@@ -32,7 +32,7 @@ chance = torch.sigmoid(4 * score)
 data.y = (torch.rand(600, generator=generator) < chance).long()
 
 # 2. A Bayesian GCN; the prior is in its penalty, so no weight decay.
-config = FitConfig(lr=0.02, weight_decay=0.0, epochs=150, patience=150)
+config = FitConfig(lr=0.02, weight_decay=0.0, epochs=100, patience=100)
 
 
 def fitted(data, seed):

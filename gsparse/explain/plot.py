@@ -90,7 +90,7 @@ def plot_graph(found: Interactions, path: Path | str, k: int = 15) -> None:
     )
     beyond = {name: (1.17 * x, 1.17 * y) for name, (x, y) in place.items()}
     nx.draw_networkx_labels(graph, beyond, font_size=9, ax=axes)
-    axes.margins(0.15)
+    axes.margins(x=0.3, y=0.12)  # room for names
     axes.set_axis_off()
     axes.set_title(f"{found.score}: the {graph.number_of_edges()} strongest pairs")
     _save(figure, Path(path))
