@@ -89,7 +89,8 @@ class _OwnGroups(Structure):
 class Rows(_OwnGroups):
     """Each row of a matrix: one output unit, of its own parameter only.
 
-    A unit that several matrices make together, as in SAGE, is :class:`Units`.
+    A unit that several matrices make together, as in SAGE, is :class:`Units`. A unit
+    without weights still has its bias.
 
     Example:
         >>> import torch
@@ -238,14 +239,16 @@ class Units(Structure):
     """Each hidden unit, over all the parameters that make it.
 
     A unit that is the sum of two maps, as in SAGE, goes from both. What reads the unit
-    is left as it is. Parameters that make no hidden unit are never removed, nor is a
-    group of channels of which no producer is given.
+    is left as it is. What makes no hidden unit is never removed, nor a unit that has
+    to stay (``fixed``). A unit's bias and attention vectors go with it where they are
+    targets; a bias that is none stays, so that the unit is a constant, seldom 0. Heads
+    may lose different numbers of units; a smaller layer has as many in every head.
 
     Args:
         channels: Groups of channels of a traced model, as
             ``gsparse.prune.compaction.channel_groups(model, example)`` returns them:
-            each has ``kind``, ``size`` and ``producers``, which are triples (name,
-            dimension, start) of parameters.
+            each has ``kind``, ``size`` and ``producers``: the name of a parameter, the
+            dimension, through the ends of an attention vector, and where units start.
 
     Raises:
         ValueError: If a group does not fit its parameter, or two overlap in one.
@@ -269,19 +272,22 @@ class Units(Structure):
     def groups(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """As for every structure."""
         found = {
-            name: torch.full_like(parameter, -1, dtype=torch.long, requires_grad=False)
+            name: torch.full(parameter.shape, -1, device=parameter.device)
             for name, parameter in parameters.items()
         }
         start = 0
         for group in self.channels:
             made = [it for it in group.producers if it[0] in parameters]
-            if group.kind != "hidden" or not made:
+            if group.kind != "hidden" or getattr(group, "fixed", "") or not made:
                 continue
             for name, dim, first in made:
-                check_units(name, found[name], dim, first, group.size)
-                part = found[name].narrow(dim, first, group.size)
-                label = torch.arange(start, start + group.size, device=part.device)
-                part.copy_(label.view(-1, *[1] * (part.dim() - 1)).movedim(0, dim))
+                label = found[name]
+                if label.dim() > 2:  # [1, H, C]: units count through the heads
+                    label = label.flatten(dim)
+                check_units(name, label, dim, first, group.size)
+                part = label.narrow(dim, first, group.size).movedim(dim, 0)
+                number = torch.arange(start, start + group.size, device=part.device)
+                part.copy_(number.view(-1, *[1] * (part.dim() - 1)))
             start += group.size
         return found
 

@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch_geometric.nn import GATConv, GATv2Conv, SAGEConv, TransformerConv
+from torch_geometric.nn.models import GAT, GCN, GIN, GraphSAGE
 
 from gsparse.data import random_graph
 from gsparse.prune import Magnitude, WeightMasks
+from gsparse.prune.compaction import channel_groups, compact
 from gsparse.prune.structures import (
     Blocks,
     Columns,
@@ -129,6 +131,45 @@ def test_units_start_where_they_are_said_to():
     assert found["a"].tolist() == [[0, 1, -1, 2, 3]] * 2
     assert found["b"].tolist() == [0, 1, 2, 3, -1]
     assert found["c"].unique().tolist() == [-1]
+
+
+def test_units_of_attention_count_through_the_heads():
+    weights = {"w": torch.zeros(6, 3), "att": torch.zeros(1, 2, 3)}
+    made = channel_group(6, ("w", 0, 0), ("att", 1, 0))
+    stays = channel_group(6, ("w", 0, 0))
+    stays.fixed = "its layer normalises over all channels"
+    found = Units([made]).groups(weights)
+    assert found["w"][:, 2].tolist() == [0, 1, 2, 3, 4, 5]
+    assert found["att"].tolist() == [[[0, 1, 2], [3, 4, 5]]]
+    assert found["att"].flatten(1)[0].equal(found["w"][:, 0])
+    assert num_groups(Units([stays]).groups(weights)) == 0
+
+
+@pytest.mark.parametrize("kind", [GCN, GraphSAGE, GIN, GAT])
+def test_units_of_a_traced_model_are_gone_after_compaction(kind):
+    torch.manual_seed(30211)
+    heads = 2 if kind is GAT else 1
+    options = {"heads": heads} if kind is GAT else {}
+    model = kind(8, 12, 3, out_channels=3, **options).eval()
+    example = (DATA.x, DATA.edge_index)
+    made = channel_groups(model, example)
+    names = {it.parameter for group in made[1:-1] for it in group.producers}
+    units = Units(made)
+    pruner = Magnitude(
+        model, 0.5, targets=lambda name, p: name in names, structure=units
+    )
+    groups = units.groups(pruner.masks.parameters())
+    kept = group_sums({n: pruner.masks[n] for n in groups}, groups) > 0
+    # Every head that is left keeps as many units as the one that keeps most.
+    expected = 0
+    for part in kept.split([it.size for it in made if it.kind == "hidden"]):
+        left = part.view(heads, -1).sum(1)
+        expected += int(left.amax() * (left > 0).sum())
+    out = model(*example)
+    small = compact(model, example)
+    torch.testing.assert_close(small(*example), out)
+    left = sum(it.size for it in channel_groups(small, example) if it.kind == "hidden")
+    assert left == expected < num_groups(groups)
 
 
 def test_structures_are_values():
