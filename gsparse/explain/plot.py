@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import networkx as nx
 
-from gsparse.explain.table import Interactions
+from gsparse.explain.table import Interactions, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +31,12 @@ def plot_pairs(found: Interactions, path: Path | str, k: int = 15) -> None:
 
     best = found.top(k)
     rows = best.rows()
-    figure = Figure(figsize=(6.0, 1.0 + 0.28 * len(rows)), layout="constrained")
+    names = [
+        f"{shorten(row['first'], LONGEST)} x {shorten(row['second'], LONGEST)}"
+        for row in rows
+    ]
+    width = 4.5 + 0.08 * max(map(len, names))
+    figure = Figure(figsize=(width, 1.0 + 0.28 * len(rows)), layout="constrained")
     axes = figure.subplots()
     places = list(range(len(rows)))
     mean = [row["mean"] for row in rows]
@@ -42,7 +47,6 @@ def plot_pairs(found: Interactions, path: Path | str, k: int = 15) -> None:
         high = [max(row["high"] - row["mean"], 0.0) for row in rows]
         spread = [low, high]
     axes.errorbar(mean, places, xerr=spread, fmt="o", color=COLOR, ms=5, capsize=3)
-    names = [f"{_short(row['first'])} x {_short(row['second'])}" for row in rows]
     axes.set_yticks(places, names)
     axes.invert_yaxis()
     axes.set_xlim(left=0)
@@ -71,7 +75,8 @@ def plot_graph(found: Interactions, path: Path | str, k: int = 15) -> None:
 
     graph = nx.Graph()
     for row in found.top(k).rows():
-        graph.add_edge(_short(row["first"]), _short(row["second"]), weight=row["mean"])
+        graph.add_edge(row["i"], row["j"], weight=row["mean"])
+    names = {unit: shorten(found.name(unit), LONGEST) for unit in graph}
     figure = Figure(figsize=(6.0, 5.0), layout="constrained")
     axes = figure.subplots()
     weights = [graph.edges[edge]["weight"] for edge in graph.edges]
@@ -88,16 +93,12 @@ def plot_graph(found: Interactions, path: Path | str, k: int = 15) -> None:
     nx.draw_networkx_nodes(
         graph, place, node_size=220, node_color="white", edgecolors="black", ax=axes
     )
-    beyond = {name: (1.17 * x, 1.17 * y) for name, (x, y) in place.items()}
-    nx.draw_networkx_labels(graph, beyond, font_size=9, ax=axes)
-    axes.margins(x=0.3, y=0.12)  # room for names
+    beyond = {unit: (1.17 * x, 1.17 * y) for unit, (x, y) in place.items()}
+    nx.draw_networkx_labels(graph, beyond, names, font_size=9, ax=axes)
+    axes.margins(x=0.4, y=0.12)  # room for names
     axes.set_axis_off()
-    axes.set_title(f"{found.score}: the {graph.number_of_edges()} strongest pairs")
+    axes.set_title(f"{found.score}: the strongest of {len(found):,} pairs")
     _save(figure, Path(path))
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 
 def _save(figure: "Figure", path: Path) -> None:

@@ -196,7 +196,7 @@ class Interactions:
             f"{'rank':>4}  {'first':20}  {'second':20}  {'score':>8}  {percent:>17}",
         ]
         for rank, row in enumerate(self.top(10).rows(), 1):
-            first, second = (_shorten(row[key]) for key in ("first", "second"))
+            first, second = (shorten(row[key]) for key in ("first", "second"))
             interval = f"{row['low']:.3g} to {row['high']:.3g}"
             interval = "-" if row["sd"] is None else interval
             lines.append(
@@ -206,5 +206,15 @@ class Interactions:
         return "\n".join(lines)
 
 
-def _shorten(text: str) -> str:
-    return text if len(text) <= 20 else text[:19] + "…"
+def shorten(text: str, longest: int = 20) -> str:
+    """Leave out the middle of a long name: names often differ at their ends.
+
+    Example:
+        >>> from gsparse.explain.table import shorten
+        >>> shorten("average temperature of day 7", longest=15)
+        'average…f day 7'
+    """
+    if len(text) <= longest:
+        return text
+    half = (longest - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"

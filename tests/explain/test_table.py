@@ -75,9 +75,12 @@ def test_draws_must_fit_the_pairs():
 def test_pictures_are_written(tmp_path, num):
     pytest.importorskip("matplotlib")
     plot_pairs(table(num=num), tmp_path / "pairs.png")
-    plot_graph(table(num=num), tmp_path / "graph.svg", k=6)
+    same = ["a name that is too long to be written in full"] * 7
+    found = table(num=num, names=same)
+    plot_graph(found, tmp_path / "graph.svg", k=6)
     assert (tmp_path / "pairs.png").read_bytes()[:4] == b"\x89PNG"
-    assert "<svg" in (tmp_path / "graph.svg").read_text()
+    drawn = (tmp_path / "graph.svg").read_text()
+    assert drawn.count("<!-- a name that…ten in full -->") == int(found.units(6).sum())
     assert len(list(tmp_path.iterdir())) == 2
 
 
