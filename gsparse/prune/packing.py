@@ -8,6 +8,8 @@ from torch import Tensor
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _SIZES = (torch.uint8, torch.uint16, torch.int32, torch.int64)
 
+_LONG = 255
+
 FORMS = ("bits", "gaps", "runs")
 
 
@@ -18,8 +20,9 @@ class Packed(NamedTuple):
     values: Tensor
     """Of the entries that are not zero, in order."""
     places: Tensor
-    """``"bits"``: one bit an entry, whether it is left. ``"gaps"``: zeros before each
-    entry that is left. ``"runs"``: how many zeros, how many others, and so on."""
+    """``"bits"``: one bit an entry, whether it is left. ``"gaps"``: a byte for each
+    entry that is left, how many zeros are before it; 255 for so many zeros and no
+    entry. ``"runs"``: how many zeros, how many others, and so on."""
 
     @property
     def num_bytes(self) -> int:
@@ -30,9 +33,9 @@ class Packed(NamedTuple):
 def pack(tensor: Tensor) -> Packed:
     r"""The shortest of the three forms, without loss of a bit.
 
-    With :math:`k` of :math:`n` entries left, the bits take :math:`n / 8` bytes, the
-    gaps :math:`k` times 1, 2, 4 or 8 bytes by the longest one. Runs are short where
-    whole rows or blocks are gone. A zero is an entry all of whose bits are 0, so
+    With :math:`k` of :math:`n` entries left, the bits take :math:`n / 8` bytes and the
+    gaps :math:`k` to :math:`k + n / 255`. Runs are short where whole rows or blocks are
+    gone, each of 1, 2, 4 or 8 bytes by the longest. A zero is an entry all of whose bits are 0, so
     ``-0.0`` is left.
 
     Example:
@@ -47,7 +50,7 @@ def pack(tensor: Tensor) -> Packed:
     found = [Packed("bits", values, _bits(left))]
     at = left.nonzero().view(-1)
     before = torch.cat([at.new_full((1,), -1), at])
-    found.append(Packed("gaps", values, _smallest(before.diff() - 1)))
+    found.append(Packed("gaps", values, _gaps(before.diff() - 1)))
     found.append(Packed("runs", values, _smallest(_runs(left))))
     return min(found, key=lambda packed: packed.num_bytes)
 
@@ -81,8 +84,8 @@ def unpack(packed: Packed, shape: tuple[int, ...]) -> Tensor:
 
 
 def can_pack(tensor: Tensor) -> bool:
-    """Whether entries have a size for which there is a whole number."""
-    return tensor.layout == torch.strided and tensor.element_size() in _BITS
+    """Whether it is dense and of real numbers."""
+    return tensor.layout == torch.strided and not tensor.is_complex()
 
 
 def _places(form: str, places: Tensor, size: int) -> Tensor | None:
@@ -92,8 +95,9 @@ def _places(form: str, places: Tensor, size: int) -> Tensor | None:
         at = bits.flatten().nonzero().view(-1)
         right = places.numel() == -(-size // 8)
     elif form == "gaps":
-        at = (places + 1).cumsum(0) - 1
-        right = bool((places >= 0).all())
+        entry = places != _LONG
+        at = ((places + entry).cumsum(0) - 1)[entry]
+        right = bool(((places >= 0) & (places <= _LONG)).all())
     elif form == "runs":
         right = bool((places >= 0).all()) and int(places.sum()) == size
         if not right:
@@ -109,6 +113,14 @@ def _bits(left: Tensor) -> Tensor:
     padded = torch.nn.functional.pad(left, (0, -left.numel() % 8))
     weights = 2 ** torch.arange(8)
     return (padded.view(-1, 8) * weights).sum(1).to(torch.uint8)
+
+
+def _gaps(zeros: Tensor) -> Tensor:
+    """Bytes: full ones first, then the rest of the gap."""
+    last = (zeros // _LONG + 1).cumsum(0)  # of each gap, from 1
+    found = torch.full((int(last[-1]) if len(last) else 0,), _LONG)
+    found[last - 1] = zeros % _LONG
+    return found.to(torch.uint8)
 
 
 def _runs(left: Tensor) -> Tensor:

@@ -42,6 +42,19 @@ def test_every_bit_of_a_float_survives():
     assert found.view(torch.int32).equal(tensor.view(torch.int32))
 
 
+@pytest.mark.parametrize("gap", [0, 1, 254, 255, 256, 509, 510, 511, 70000])
+def test_gaps_of_any_length(gap):
+    tensor = torch.zeros(3 * gap + 100)
+    tensor[[gap, 2 * gap + 1, 2 * gap + 2]] = torch.tensor([3.0, 5.0, 7.0])
+    packed = pack(tensor)
+    assert unpack(packed, tensor.shape).equal(tensor)
+    if gap in (254, 255, 256, 509, 510):
+        full, rest = divmod(gap, 255)
+        once = [255] * full + [rest]
+        assert packed.form == "gaps"
+        assert packed.places.tolist() == [*once, *once, 0]
+
+
 def size_by_hand(tensor, form):
     """Bytes by the definition of a form."""
     entries = tensor.flatten().tolist()
@@ -50,7 +63,7 @@ def size_by_hand(tensor, form):
         places, width = math.ceil(len(entries) / 8), 1
     elif form == "gaps":
         gaps = [b - a - 1 for a, b in zip([-1, *left], left, strict=False)]
-        places, width = len(gaps), bytes_of(gaps)
+        places, width = sum(1 + gap // 255 for gap in gaps), 1
     else:
         runs, now = [0], False
         for value in entries:
@@ -72,7 +85,7 @@ def bytes_of(numbers):
         (random_tensor((64, 50), 0.3, torch.float32, 52189), "bits"),
         (random_tensor((64, 50), 0.03, torch.float32, 52189), "gaps"),
         (torch.ones(64, 50) * (torch.arange(64) % 9 == 0)[:, None], "runs"),
-        (random_tensor((400, 300), 0.00005, torch.float32, 20807), "gaps"),
+        (random_tensor((400, 300), 0.003, torch.float32, 20807), "gaps"),
     ],
 )
 def test_the_shortest_form_is_taken(tensor, form):
@@ -91,6 +104,8 @@ def test_the_shortest_form_is_taken(tensor, form):
         Packed("gaps", torch.ones(1), torch.tensor([4], dtype=torch.uint8)),
         Packed("gaps", torch.ones(2), torch.tensor([3, -2])),
         Packed("gaps", torch.ones(2), torch.tensor([1])),
+        Packed("gaps", torch.ones(1), torch.tensor([256])),
+        Packed("gaps", torch.ones(1), torch.tensor([255], dtype=torch.uint8)),
         Packed("runs", torch.ones(1), torch.tensor([2, 1])),
         Packed("runs", torch.ones(1), torch.tensor([5, 1, -2])),
         Packed("maps", torch.ones(1), torch.tensor([1])),
