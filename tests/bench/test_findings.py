@@ -82,13 +82,14 @@ def test_table_fits_the_screen_and_marks_targets():
 def test_an_unknown_paper_is_refused():
     assert reproducible() == [
         "fastgat",
+        "incremental",
         "interactions",
         "kedge-citation",
         "kedge-depth",
         "kedge-pubmed",
         "prune-citation",
     ]
-    known = "fastgat, interactions, kedge-citation, kedge-depth, kedge-pubmed, "
-    known += "prune-citation"
+    known = "fastgat, incremental, interactions, kedge-citation, kedge-depth, "
+    known += "kedge-pubmed, prune-citation"
     with pytest.raises(ValueError, match=rf"must be one of {known} \(got gat\)"):
         paper("gat")

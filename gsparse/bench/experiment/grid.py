@@ -40,6 +40,12 @@ class Outcome:
     error: str | None = None
 
 
+def run_own(config: Config, seed: int, workspace: Workspace) -> Row:
+    """One row, by a method ``run`` where a configuration is of another kind."""
+    own = getattr(config, "run", None)
+    return run_one(config, seed, workspace) if own is None else own(seed, workspace)
+
+
 def tasks(grid: Iterable[Config], seeds: Iterable[int]) -> list[Task]:
     """Every configuration with every seed."""
     seeds = list(seeds)
@@ -84,7 +90,7 @@ def run_grid(
     *,
     jobs: int = 1,
     root: Path | None = None,
-    run: Run = run_one,
+    run: Run = run_own,
 ) -> Iterator[Outcome]:
     """Run what has no row yet, append the rows, and yield every outcome.
 

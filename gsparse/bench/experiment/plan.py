@@ -110,6 +110,9 @@ class _Probe:
         self.seconds: dict[tuple, float] = {}
 
     def __call__(self, config: Config) -> float:
+        own = getattr(config, "probe_seconds", None)  # of another kind
+        if own is not None:
+            return own(self.workspace)
         model = (config.dataset, config.split, config.architecture)
         if model not in self.seconds:
             self.seconds[model] = probe_seconds(config.as_dense(), self.workspace)
