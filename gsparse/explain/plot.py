@@ -93,9 +93,11 @@ def plot_graph(found: Interactions, path: Path | str, k: int = 15) -> None:
     nx.draw_networkx_nodes(
         graph, place, node_size=220, node_color="white", edgecolors="black", ax=axes
     )
-    beyond = {unit: (1.17 * x, 1.17 * y) for unit, (x, y) in place.items()}
-    nx.draw_networkx_labels(graph, beyond, names, font_size=9, ax=axes)
-    axes.margins(x=0.4, y=0.12)  # room for names
+    for unit, (x, y) in place.items():
+        side = "center" if abs(x) < 0.1 else "left" if x > 0 else "right"
+        axes.text(*(1.1 * x, 1.1 * y), names[unit], ha=side, va="center", fontsize=9)
+    room = 1.2 + 0.05 * max(map(len, names.values()), default=0)
+    axes.set(xlim=(-room, room), ylim=(-1.25, 1.25))
     axes.set_axis_off()
     axes.set_title(f"{found.score}: the strongest of {len(found):,} pairs")
     _save(figure, Path(path))
