@@ -142,18 +142,26 @@ def _compact(
         raise ValueError(f"'inputs' must be 'select' or 'sliced' (got {inputs!r})")
     _refuse_soft_masks(model)
     small = unmasked_copy(model)
+    before = small if isinstance(small, InputSelection) else None
+    if before is not None:  # compacted already
+        small = before.model
+        example, _ = before.select(example, {})
     recording = trace(small, example)
     verdict = judge(recording)
     groups = report_groups(groups_with_units(recording, small), recording, verdict)
-    before = _outputs(small, example)
+    expected = _outputs(small, example)
     fold_constants(verdict.folds)
     shrink(small, recording, verdict)
     places = {name: place for name, (place, _) in places_of(small, example).items()}
     kept = _kept_features(recording, verdict)
     selection = InputSelection(small, places, kept)
-    _check(before, _outputs(selection, example))
+    _check(expected, _outputs(selection, example))
     whole = all(kept[name].numel() == x.size for name, x in recording.inputs.items())
+    if before is not None:
+        kept = {name: before.columns(name)[kept[name]] for name in kept}
+        selection, whole = InputSelection(small, places, kept), False
     if inputs == "select" and not whole:
+        selection.training = small.training
         return selection, groups
     small.kept_features = selection.kept_features  # type: ignore[assignment]
     return small, groups

@@ -48,7 +48,7 @@ def judge(recording: Recording) -> Verdict:
     pinned = {reason: torch.zeros_like(unfoldable) for reason in (EVEN, LAST)}
     while True:
         needs = Needs(classes, unfoldable)
-        kept = _needed(recording, needs)
+        kept = needed_units(recording, needs)
         for mask in pinned.values():
             kept |= mask
         verdict = Verdict(classes, kept, needs.folds, needs.reasons | pinned)
@@ -69,8 +69,8 @@ def judge(recording: Recording) -> Verdict:
         pinned[LAST] |= more
 
 
-def _needed(recording: Recording, needs: Needs) -> Tensor:
-    """One pass backwards; which units are needed."""
+def needed_units(recording: Recording, needs: Needs) -> Tensor:
+    """One pass backwards; which units are needed, by their numbers."""
     for value in recording.values:
         value.needed = torch.full_like(value.needed, value.is_output)
     for record in recording.heads.values():

@@ -26,10 +26,13 @@ class Member(NamedTuple):
     start: int
 
     def rows(self, tensor: Tensor, size: int) -> Tensor:
-        """The part of a parameter that belongs to the group, one row for each unit."""
+        """The part of a parameter that belongs to the group of this size: a view with
+        one row for each unit.
+        """
         if tensor.dim() > 2:
             tensor = tensor.flatten(self.dim)
-        return tensor.movedim(self.dim, 0)[self.start : self.start + size].flatten(1)
+        part = tensor.movedim(self.dim, 0)[self.start : self.start + size]
+        return part if part.dim() > 1 else part.unsqueeze(1)
 
 
 class ChannelGroup(NamedTuple):

@@ -86,6 +86,8 @@ class InputSelection(Module):
         tensor([[0., 3.]])
     """
 
+    model: Module
+
     def __init__(
         self, model: Module, places: dict[str, Place], kept: dict[str, Tensor]
     ) -> None:
@@ -101,24 +103,34 @@ class InputSelection(Module):
         """Columns that are handed on: by the names of the arguments if several have
         features.
         """
-        kept = [getattr(self, f"kept_{i}") for i in range(len(self.names))]
-        return kept[0] if len(kept) == 1 else dict(zip(self.names, kept, strict=True))
+        kept = {name: self.columns(name) for name in self.names}
+        return kept if len(kept) > 1 else kept[self.names[0]]
+
+    def columns(self, name: str) -> Tensor:
+        """Columns that are handed on of the features of this name."""
+        return getattr(self, f"kept_{self.names.index(name)}")
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        given = list(args)
-        for number, place in enumerate(self.places):
-            columns = getattr(self, f"kept_{number}")
+        args, kwargs = self.select(args, kwargs)
+        return self.model(*args, **kwargs)
+
+    def select(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments that the model gets."""
+        given, named = list(args), dict(kwargs)
+        for name, place in zip(self.names, self.places, strict=True):
+            columns = self.columns(name)
             if place.position < len(given):
                 given[place.position] = _replace(given[place.position], place, columns)
             else:
-                whole = kwargs[place.argument]
-                kwargs[place.argument] = _replace(whole, place, columns)
-        return self.model(*given, **kwargs)
+                whole = named[place.argument]
+                named[place.argument] = _replace(whole, place, columns)
+        return tuple(given), named
 
     def extra_repr(self) -> str:
         """How many features are handed on."""
-        counts = [getattr(self, f"kept_{i}").numel() for i in range(len(self.names))]
-        return ", ".join(f"{n}={k}" for n, k in zip(self.names, counts, strict=True))
+        return ", ".join(f"{name}={self.columns(name).numel()}" for name in self.names)
 
 
 def _replace(whole: Any, place: Place, columns: Tensor) -> Any:

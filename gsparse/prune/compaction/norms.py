@@ -78,6 +78,8 @@ def _without_parameters(recording: Recording, norm: Any, x: Value) -> Value:
 def _layer_norm(recording: Recording, norm: Any, x: Value) -> Value:
     """Its statistics are over the channels: without one of them they are others."""
     recording.attach(x, [norm.weight, norm.bias])
+    own = "in_channels" if isinstance(norm, LayerNorm) else "normalized_shape"
+    recording.widths.append((norm, own, x.units))
     constant = torch.full_like(x.constant, torch.nan)
     out = recording.value(x.units, constant)
     return recording.add(AllChannels([x], out, "layer norm reads every channel"))

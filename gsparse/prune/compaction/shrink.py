@@ -37,7 +37,8 @@ def shrink(model: Module, recording: Recording, verdict: Verdict) -> None:
         alive, record.module.out_channels = verdict.heads[id(record.module)]
         record.module.heads = int(alive.sum())
     for module, name, units in recording.widths:
-        setattr(module, name, int(verdict.kept[verdict.classes[units]].sum()))
+        width = int(verdict.kept[verdict.classes[units]].sum())
+        setattr(module, name, (width,) if name == "normalized_shape" else width)
     set_sizes(model)
 
 
