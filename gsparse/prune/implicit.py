@@ -1,9 +1,8 @@
 """Implicit unit sparsity: hidden units that training itself has switched off."""
 
-import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,7 +12,6 @@ from torch.overrides import TorchFunctionMode
 from torch_geometric.data import Data
 
 from gsparse.nn.evaluating import evaluating
-from gsparse.prune.compaction import compact
 
 # ruff: noqa: ANN401 (torch functions take and return anything)
 
@@ -21,7 +19,7 @@ Criterion = Literal["activation", "scale"]
 
 DEAD_ACTIVATION, DEAD_SCALE = 1e-12, 1e-3
 INACTIVE = 1e-3  # of the largest activation of a unit
-NAME, TOO_FAR = 28, 1e-4
+NAME = 28  # columns of the table
 
 _RELU = {torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
 _RELU |= {torch.nn.functional.relu, torch.nn.functional.relu_}
@@ -175,7 +173,7 @@ def implicit_sparsity_report(
         for module in names:
             stack.callback(module.register_forward_hook(watch.normalised).remove)
         with watch:
-            model(*_arguments(data))
+            model(*model_arguments(data))
     if not watch.found:
         raise ValueError(
             f"a ReLU must follow a batch normalisation of {type(model).__name__} (got "
@@ -192,7 +190,8 @@ def implicit_sparsity_report(
     )
 
 
-def _arguments(data: Data | tuple[Any, ...]) -> tuple[Any, ...]:
+def model_arguments(data: Data | tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a model is called with for a graph: features, edges, weights if any."""
     if not isinstance(data, Data):
         return tuple(data)
     weight = data.get("edge_weight")
@@ -237,164 +236,3 @@ def _layer(name: str, module: Module, activation: Tensor) -> ImplicitLayer:
         0 * ones if shift is None else shift.detach().clone(),  # type: ignore[operator]
         selectivity(activation),
     )
-
-
-class SilencedUnits(NamedTuple):
-    """A copy of a model in which dead units say nothing, or always the same."""
-
-    model: Module
-    report: ImplicitReport
-    """Of the model before."""
-    num_constant: int
-    """Units that are dead by scale and now say the same at every node, not 0."""
-    error: float
-    """Largest change of an output on the data, over nodes and classes."""
-
-
-class RemovedUnits(NamedTuple):
-    """A smaller copy of a model, without its dead units."""
-
-    model: Module
-    report: ImplicitReport
-    """Of the model before."""
-    num_before: int
-    """Units of the layers of the report."""
-    num_after: int
-    """Those that are left."""
-    num_constant: int
-    """Units that are dead by scale and say the same at every node, but not 0: they
-    stay wherever no bias can say it in their place."""
-    error: float
-    """Largest change of an output on the data, over nodes and classes."""
-
-
-def silence_dead_units(
-    model: Module, data: Data | tuple[Any, ...], by: Criterion = "activation"
-) -> SilencedUnits:
-    r"""A copy of the model whose dead units are exactly 0, or exactly constant.
-
-    Its layers keep their sizes: see :func:`remove_dead_units`. By ``"activation"``:
-    :math:`\gamma_u = \beta_u = 0`, and what was 0 at every node before still is. By
-    ``"scale"``: :math:`\gamma_u = 0` only, since :math:`\mathrm{relu}(\beta_u)` may be
-    what the model counts on; the unit is silent where :math:`\beta_u \le 0` and
-    constant elsewhere, and ``error`` says what the little that :math:`\gamma_u` did was
-    worth.
-
-    Args:
-        model: As for :func:`implicit_sparsity_report`; not changed.
-        data: As for :func:`implicit_sparsity_report`.
-        by: ``"activation"`` or ``"scale"``.
-
-    Raises:
-        ValueError: If there is no such criterion or nothing to look at; if a dead unit
-            has no scale of its own, or is read past its ReLU.
-    """
-    if by not in get_args(Criterion):
-        known = " or ".join(map(repr, get_args(Criterion)))
-        raise ValueError(f"'by' must be {known} (got {by!r})")
-    report = implicit_sparsity_report(model, data)
-    out, num_constant = copy.deepcopy(model), 0
-    for layer in report.layers:
-        dead, module = layer.dead(by), out.get_submodule(layer.name)
-        constant = dead & (layer.shift > 0) & (by == "scale")
-        num_constant += int(constant.sum())
-        if not bool(dead.any()):
-            continue
-        if module.weight is None:
-            raise ValueError(
-                f"{layer.name!r} must have a scale to silence its dead units (got "
-                "affine=False); train it with affine=True"
-            )
-        with torch.no_grad():
-            for parameter, zero in _zeros(module, dead, constant):
-                parameter.masked_fill_(zero, 0.0)
-    change = largest_change(model, out, data)
-    if by == "activation" and change > TOO_FAR:
-        raise ValueError(
-            f"dead units must be read through their ReLU only (got an output that "
-            f"changes by {change:.2g} without them); is a normalised value read twice?"
-        )
-    return SilencedUnits(out, report, num_constant, change)
-
-
-def remove_dead_units(
-    model: Module, data: Data | tuple[Any, ...], by: Criterion = "activation"
-) -> RemovedUnits:
-    r"""A physically smaller copy of the model without its dead units.
-
-    :func:`silence_dead_units`, then :func:`~gsparse.prune.compaction.compact`, which
-    takes whatever is 0 at every node out of all layers around it. By ``"activation"``
-    the scores on this graph are those of before. By ``"scale"`` they change by what
-    ``error`` says: a unit with :math:`\gamma_u \approx 0` emits
-    :math:`\mathrm{relu}(\beta_u)`. If that is 0, the unit goes; else a bias says it
-    in its place where that is exact. Before a propagation it is not, and the unit
-    stays.
-
-    Not of use before the training is over, as units that are gone cannot come back, and
-    not by ``"activation"`` for a model that will see other graphs.
-
-    Args:
-        model: As for :func:`implicit_sparsity_report`; not changed.
-        data: As for :func:`implicit_sparsity_report`.
-        by: ``"activation"`` or ``"scale"``.
-
-    Raises:
-        ValueError: As for :func:`silence_dead_units` and
-            :func:`~gsparse.prune.compaction.compact`.
-
-    Example:
-        >>> import torch
-        >>> from torch_geometric.nn import GCN
-        >>> from gsparse.data import complete
-        >>> from gsparse.prune.implicit import remove_dead_units
-        >>> data = complete(4)
-        >>> data.x = torch.eye(4)
-        >>> model = GCN(4, 8, num_layers=2, out_channels=2, norm="BatchNorm")
-        >>> with torch.no_grad():
-        ...     _ = model.norms[0].module.weight[:3].zero_()
-        >>> remove_dead_units(model, data, by="scale").model.convs
-        ModuleList(
-          (0): GCNConv(4, 5)
-          (1): GCNConv(5, 2)
-        )
-    """
-    silent = silence_dead_units(model, data, by)
-    small = compact(silent.model, _arguments(data))
-    left = sum(
-        module.num_features
-        for module in small.modules()
-        if isinstance(module, _BatchNorm)
-    )
-    every = sum(
-        module.num_features
-        for module in model.modules()
-        if isinstance(module, _BatchNorm)
-    )
-    before = silent.report.num_units
-    return RemovedUnits(
-        small,
-        silent.report,
-        before,
-        before - (every - left),
-        silent.num_constant,
-        largest_change(model, small, data),
-    )
-
-
-def _zeros(
-    module: Any, dead: Tensor, constant: Tensor
-) -> Iterator[tuple[Tensor, Tensor]]:
-    yield module.weight, dead
-    yield module.bias, dead & ~constant
-
-
-@torch.no_grad()
-def largest_change(
-    first: Module, second: Module, data: Data | tuple[Any, ...]
-) -> float:
-    """Largest difference of two models' outputs in evaluation, over all entries."""
-    found = []
-    for model in (first, second):
-        with evaluating(model):
-            found.append(model(*_arguments(data)))
-    return float((found[0] - found[1]).abs().max())
