@@ -1,0 +1,107 @@
+"""`"On implicit filter level sparsity in Convolutional Neural Networks"
+<https://arxiv.org/abs/1811.12495>`_: which optimiser switches units off.
+
+The paper's networks see images; asked here is whether its directions hold for GCNs of
+three layers with batch normalisation: Adam with L2 switches more units off than with
+decoupled decay and than SGD does, more with a stronger penalty, none without one, and
+more in the early layers. What is switched off is then removed. Units are counted by
+activation, after the last epoch; :mod:`gsparse.bench.implicit` says how it is trained.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from gsparse.bench.experiment.grid import Task, grid_rows
+from gsparse.bench.findings import Finding
+from gsparse.bench.implicit import METHODS, TABLE, DecayConfig
+from gsparse.bench.paired import paired_difference
+from gsparse.bench.tables.rows import Row
+
+__all__ = ["CLAIM", "TABLE", "findings", "runs"]
+
+CLAIM = "Adam with L2 switches units off; SGD and AdamW fewer; removal costs nothing"
+GRAPHS = ("PubMed", "Computers", "Physics")
+WEAK, STRONG = 1e-4, 1e-3
+QUICK_SEEDS, FULL_SEEDS = 2, 5
+MOST_WITHOUT = 1.0  # per cent of the units, that no penalty has touched
+
+
+def runs(quick: bool) -> list[Task]:
+    """PubMed with two seeds, or three graphs with five; all optimisers and decays."""
+    cells = [
+        DecayConfig(graph, method, decay)
+        for graph in (GRAPHS[:1] if quick else GRAPHS)
+        for method in METHODS
+        for decay in (0.0, WEAK, STRONG)
+        if decay or method == "Adam"
+    ]
+    seeds = range(QUICK_SEEDS if quick else FULL_SEEDS)
+    return [Task(cell, seed) for cell in cells for seed in seeds]  # type: ignore[arg-type]
+
+
+def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
+    """The directions of the paper, and what removal costs.
+
+    Args:
+        out: Folder of ``implicit.jsonl``, which holds the rows of :func:`runs`.
+        quick: As for :func:`runs`.
+        root: Not used.
+    """
+    rows, found = grid_rows(runs(quick), out / f"{TABLE}.jsonl"), []
+    for graph in GRAPHS[:1] if quick else GRAPHS:
+        cell = [row for row in rows if row["dataset"] == graph]
+        strong = _share(cell, "Adam", STRONG)
+        found += [
+            _more(graph, f"Adam - {other}, both {STRONG:g}", strong, theirs)
+            for other in ("AdamW", "SGD")
+            for theirs in [_share(cell, other, STRONG)]
+        ]
+        weak = _share(cell, "Adam", WEAK)
+        found.append(_more(graph, f"Adam {STRONG:g} - {WEAK:g}", strong, weak))
+        found.append(_none_without(cell, graph))
+        first = _by_seed(cell, "Adam", STRONG, lambda r: r["dead_activation_first"])
+        last = _by_seed(cell, "Adam", STRONG, lambda r: r["dead_activation_last"])
+        found.append(_more(graph, "first - last layer, Adam", first, last))
+        found.append(_free(cell, graph))
+    return found
+
+
+def _by_seed(
+    rows: Sequence[Row], method: str, decay: float, value: Callable[[Row], float]
+) -> dict[int, float]:
+    """Per cent by seed."""
+    return {
+        row["seed"]: 100 * value(row)
+        for row in rows
+        if (row["method"], row["decay"]) == (method, decay)
+    }
+
+
+def _share(rows: Sequence[Row], method: str, decay: float) -> dict[int, float]:
+    """Per cent of the units that are dead."""
+    return _by_seed(
+        rows, method, decay, lambda row: row["num_dead_activation"] / row["num_units"]
+    )
+
+
+def _more(
+    graph: str, claim: str, first: dict[int, float], second: dict[int, float]
+) -> Finding:
+    """Per cent of the units more, with half of a 95 % interval; above 0 is wanted."""
+    mean, half = paired_difference(first, second)
+    return Finding(graph, claim, 0.0, mean, mean > 0, half, unit="%")
+
+
+def _none_without(rows: Sequence[Row], graph: str) -> Finding:
+    """Units that Adam switches off without any penalty."""
+    mean = fmean(_share(rows, "Adam", 0.0).values())
+    holds = mean <= MOST_WITHOUT
+    return Finding(graph, "Adam without a penalty", MOST_WITHOUT, mean, holds, unit="%")
+
+
+def _free(rows: Sequence[Row], graph: str) -> Finding:
+    """Points that removing all dead units costs where most; none is wanted."""
+    cost = max(100 * abs(r["test_score"] - r["test_removed_activation"]) for r in rows)
+    claim = "most that removal changes"
+    return Finding(graph, claim, 0.0, cost, cost == 0, source="target")
