@@ -152,8 +152,10 @@ def _compact(
     expected = _outputs(small, example)
     fold_constants(verdict.folds)
     shrink(small, recording, verdict)
-    places = {name: place for name, (place, _) in places_of(small, example).items()}
-    kept = _kept_features(recording, verdict)
+    found = places_of(small, example)
+    places = {name: place for name, (place, _) in found.items()}
+    device = next(tensor.device for _, tensor in found.values())
+    kept = _kept_features(recording, verdict, device)
     selection = InputSelection(small, places, kept)
     _check(expected, _outputs(selection, example))
     whole = all(kept[name].numel() == x.size for name, x in recording.inputs.items())
@@ -167,9 +169,11 @@ def _compact(
     return small, groups
 
 
-def _kept_features(recording: Recording, verdict: Verdict) -> dict[str, Tensor]:
+def _kept_features(
+    recording: Recording, verdict: Verdict, device: torch.device
+) -> dict[str, Tensor]:
     return {
-        name: verdict.kept[verdict.classes[value.units]].nonzero()[:, 0]
+        name: verdict.kept[verdict.classes[value.units]].nonzero()[:, 0].to(device)
         for name, value in recording.inputs.items()
     }
 

@@ -91,7 +91,7 @@ def _even_heads(recording: Recording, verdict: Verdict) -> Tensor:
         common = [verdict.classes[block] for block in record.common]
         alive = _alive(record, [verdict.kept[block] for block in blocks])
         parts = common + [block[h] for block in blocks for h in alive.nonzero()[:, 0]]
-        width = max([1, *(int(verdict.kept[part].sum()) for part in parts)])
+        width = max(int(verdict.kept[part].sum()) for part in parts)
         for part in parts:
             missing = width - int(verdict.kept[part].sum())
             more[part[~verdict.kept[part]][:missing]] = True

@@ -10,8 +10,8 @@ from torch.utils._pytree import tree_leaves
 
 from gsparse.kernels import spmm_op
 from gsparse.kernels.dropout import dropout as kernel_dropout
-from gsparse.prune.compaction import function_rules as rules
-from gsparse.prune.compaction.function_rules import Call, Rule
+from gsparse.prune.compaction import mixing, pointwise, shapes
+from gsparse.prune.compaction.call import Call, Rule
 
 # ruff: noqa: ANN401 (torch functions take and return anything)
 
@@ -39,7 +39,7 @@ _CHANNELWISE = """
 """
 _SAME = """
     contiguous clone detach detach_ to float double half bfloat16 type type_as cpu cuda
-    view reshape flatten squeeze view_as reshape_as expand expand_as
+    view reshape flatten squeeze view_as reshape_as expand
     requires_grad_ as_subclass alias
 """
 _ROWS = """
@@ -54,30 +54,38 @@ def _table() -> Table:
     def enter(rule: Rule, names: str) -> None:
         table.update(dict.fromkeys(_everywhere(names), rule))
 
-    enter(rules.channelwise, _CHANNELWISE)
-    enter(rules.same_shape, _SAME)
-    enter(rules.rows, _ROWS)
-    enter(rules.drop_out, "dropout dropout_ alpha_dropout feature_alpha_dropout")
-    enter(rules.linear, "linear")
-    enter(rules.product, "matmul __matmul__ mm spmm")
-    enter(rules.concatenate, "cat concat concatenate")
-    enter(rules.stack, "stack")
-    enter(rules.unsqueeze, "unsqueeze")
-    enter(rules.reduce, "sum mean amax amin max min norm std var prod logsumexp")
-    enter(rules.softmax, "softmax log_softmax softmin")
-    enter(rules.unit_length, "normalize")
-    enter(rules.pick, "__getitem__ index_select narrow select")
-    enter(rules.split, "split chunk tensor_split split_with_sizes")
-    enter(rules.like, "zeros_like ones_like empty_like rand_like randn_like full_like")
-    table[kernel_dropout] = rules.drop_out
-    table[torch.ops.gsparse.spmm.default] = rules.rows
+    enter(pointwise.channelwise, _CHANNELWISE)
+    enter(pointwise.same_shape, _SAME)
+    enter(mixing.rows, _ROWS)
+    enter(pointwise.drop_out, "dropout dropout_ alpha_dropout feature_alpha_dropout")
+    enter(mixing.linear, "linear")
+    enter(mixing.product, "matmul __matmul__ mm spmm")
+    enter(mixing.scaled_sum, "addmm")
+    enter(pointwise.widened, "expand_as")
+    enter(shapes.concatenate, "cat concat concatenate")
+    enter(shapes.stack, "stack")
+    enter(shapes.unsqueeze, "unsqueeze")
+    enter(mixing.reduce, "sum mean amax amin max min norm std var prod logsumexp")
+    enter(mixing.softmax, "softmax log_softmax softmin")
+    enter(mixing.unit_length, "normalize")
+    enter(shapes.pick, "__getitem__ index_select narrow select")
+    enter(shapes.split, "split chunk tensor_split split_with_sizes")
+    enter(
+        pointwise.like, "zeros_like ones_like empty_like rand_like randn_like full_like"
+    )
+    table[kernel_dropout] = pointwise.drop_out
+    table[torch.ops.gsparse.spmm.default] = mixing.rows
     return table
 
 
 RULES = _table()
 
 #: Make tensors of a shape; nothing of the channels is in them.
-UNREAD = set(_everywhere("new_zeros new_ones new_empty new_full new_tensor"))
+_OF_A_SHAPE = "new_zeros new_ones new_empty new_full new_tensor"
+UNREAD = set(_everywhere(f"{_OF_A_SHAPE} expand_as view_as reshape_as type_as"))
+
+#: Make Python numbers of a tensor.
+_NUMBERS = set(_everywhere("item tolist numpy __float__ __bool__ __int__ __array__"))
 
 
 def refusal(call: Call, path: str, kind: str, detail: str) -> ValueError:
@@ -90,6 +98,12 @@ def refusal(call: Call, path: str, kind: str, detail: str) -> ValueError:
         f"{', '.join(map(str, shapes))} in {place}{detail}); rewrite that step, or "
         "compact the parts of the model around it"
     )
+
+
+def decides(call: Call) -> bool:
+    """Whether whole numbers or truth values are made of channels, such as by argmax."""
+    made = any(isinstance(leaf, Tensor) for leaf in tree_leaves(call.result))
+    return call.function in _NUMBERS or (made and call.function not in UNREAD)
 
 
 def holds_numbers(result: Any) -> bool:

@@ -12,6 +12,7 @@ from torch_geometric.nn import (
     APPNP,
     GATConv,
     GATv2Conv,
+    GCN2Conv,
     GCNConv,
     GINConv,
     GraphConv,
@@ -120,6 +121,6 @@ def _channels(layer: Any, x: Tensor) -> int:
         return layer.K * x.size(1)
     if isinstance(layer, SAGEConv) and layer.project:
         return layer.lin.weight.size(0)
-    if isinstance(layer, SAGEConv | GINConv | GraphConv):
+    if isinstance(layer, SAGEConv | GINConv | GraphConv | GCN2Conv):
         return x.size(1)
     return 0

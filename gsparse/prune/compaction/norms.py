@@ -77,7 +77,7 @@ def _without_parameters(recording: Recording, norm: Any, x: Value) -> Value:
 
 def _layer_norm(recording: Recording, norm: Any, x: Value) -> Value:
     """Its statistics are over the channels: without one of them they are others."""
-    recording.attach(x, [norm.weight, norm.bias])
+    recording.attach(x, [norm.weight, getattr(norm, "bias", None)])
     own = "in_channels" if isinstance(norm, LayerNorm) else "normalized_shape"
     recording.widths.append((norm, own, x.units))
     constant = torch.full_like(x.constant, torch.nan)
@@ -89,6 +89,7 @@ NORMS: dict[type[Module], Callable[[Recording, Any, Value], Value]] = {
     nn.BatchNorm1d: _batch_norm,
     nn.SyncBatchNorm: _batch_norm,
     nn.LayerNorm: _layer_norm,
+    nn.RMSNorm: _layer_norm,
     LayerNorm: _layer_norm,
     GraphNorm: _graph_norm,
     InstanceNorm: _instance_norm,

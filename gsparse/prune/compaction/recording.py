@@ -121,7 +121,7 @@ class Recording:
     def plus(self, x: Value, bias: Tensor) -> Value:
         """``x + bias`` with one parameter for each channel."""
         self.attach(x, [bias])
-        out = self.value(x.units, x.constant + bias.detach().flatten(), x.axis)
+        out = self.value(x.units, x.constant + bias.detach().flatten().cpu(), x.axis)
         return self.add(Channelwise([x], out, bias=bias))
 
     def sum(self, first: Value, second: Value) -> Value:

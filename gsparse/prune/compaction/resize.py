@@ -7,6 +7,7 @@ from torch.nn import Module
 from torch_geometric.nn import (
     MLP,
     BatchNorm,
+    GCN2Conv,
     GCNConv,
     GraphConv,
     Linear,
@@ -36,6 +37,8 @@ def set_sizes(model: Module) -> None:
             _set_attention(module)
         elif isinstance(module, GCNConv | SGConv):
             module.out_channels, module.in_channels = module.lin.weight.shape
+        elif isinstance(module, GCN2Conv):
+            module.channels = module.weight1.size(0)
         elif isinstance(module, SAGEConv):
             _set_sage(module)
         elif isinstance(module, GraphConv):

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 from torch_geometric.nn import (
     APPNP,
+    GCN2Conv,
     GCNConv,
     GINConv,
     GraphConv,
@@ -24,8 +25,8 @@ from torch_geometric.nn.conv import MessagePassing
 from gsparse.nn.evaluating import evaluating
 from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
 from gsparse.prune.compaction.attention import ATTENTION, trace_attention
-from gsparse.prune.compaction.function_rules import Call, Refused
-from gsparse.prune.compaction.functions import RULES, UNREAD, holds_numbers, refusal
+from gsparse.prune.compaction.call import Call, Refused
+from gsparse.prune.compaction.functions import RULES, decides, holds_numbers, refusal
 from gsparse.prune.compaction.inputs import places_of
 from gsparse.prune.compaction.norms import NORMS, refuse_shape
 from gsparse.prune.compaction.operations import Value
@@ -35,7 +36,7 @@ from gsparse.prune.sparse_linear import SparseLinear
 # ruff: noqa: ANN401 (a model's arguments are its own)
 
 PROPAGATES: tuple[type[Module], ...] = (GCNConv, FastGCNConv, SAGEConv, FastSAGEConv)
-PROPAGATES += (GINConv, GraphConv, SGConv, APPNP)
+PROPAGATES += (GINConv, GraphConv, SGConv, APPNP, GCN2Conv)
 AGGREGATIONS = ("add", "sum", "mean", "max", "min")
 
 
@@ -138,7 +139,13 @@ class _Tracer(TorchFunctionMode):
         self, function: Callable[..., Any], args: Any, kwargs: Any, result: Any
     ) -> None:
         call = Call(self.recording, self.value_of, function, args, kwargs, result)
-        if function in UNREAD or not call.values or not holds_numbers(result):
+        if not call.values:
+            return
+        if not holds_numbers(result):
+            for value in call.values if decides(call) else ():
+                call.fixed(value, f"{call.name} reads every channel")
+            return
+        if call.name.startswith("new_"):
             return
         path, module = self.path[-1]
         kind, detail = type(module).__name__, ""

@@ -175,9 +175,9 @@ def kill(model, example, share, biases, seed):
             if torch.rand((), generator=generator) < 0.5 or group.kind == "output":
                 continue
             for member in members:
-                if sort == 0 and tensors[member.parameter].dim() == 1:
-                    if not biases or "weight" in member.parameter:
-                        continue
+                vector = sort == 0 and tensors[member.parameter].dim() == 1
+                if vector and (not biases or "weight" in member.parameter):
+                    continue
                 rows = member.rows(tensors[member.parameter], group.size)
                 rows[gone] = 0
     return model
