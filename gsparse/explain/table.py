@@ -147,21 +147,29 @@ class Interactions:
 
     def rows(self) -> list[dict[str, Any]]:
         """One flat mapping a pair; what is not known is None."""
-        mean, low, high = self.mean, self.low, self.high
-        sd = self.sd if self.draws.size(0) > 1 else [None] * len(self)
+        sd = self.sd.tolist() if self.draws.size(0) > 1 else [None] * len(self)
+        columns = zip(
+            self.i.tolist(),
+            self.j.tolist(),
+            self.mean.tolist(),
+            sd,
+            self.low.tolist(),
+            self.high.tolist(),
+            strict=True,
+        )
         return [
             {
-                "i": int(self.i[p]),
-                "j": int(self.j[p]),
-                "first": self.name(int(self.i[p])),
-                "second": self.name(int(self.j[p])),
+                "i": i,
+                "j": j,
+                "first": self.name(i),
+                "second": self.name(j),
                 "score": self.score,
-                "mean": float(mean[p]),
-                "sd": None if sd[p] is None else float(sd[p]),  # type: ignore[arg-type]
-                "low": float(low[p]),
-                "high": float(high[p]),
+                "mean": mean,
+                "sd": spread,
+                "low": low,
+                "high": high,
             }
-            for p in range(len(self))
+            for i, j, mean, spread, low, high in columns
         ]
 
     def save(self, path: Path | str) -> None:
