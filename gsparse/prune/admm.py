@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from gsparse.prune.admm_checks import as_structures, check_schedule
+from gsparse.prune.admm_checks import as_structures, check_settings
 from gsparse.prune.pruner import Pruner
-from gsparse.prune.quantise import Per, check_bits, check_per, quantise
-from gsparse.prune.select import Scope, check_scope
+from gsparse.prune.quantise import Per, check_per, quantise
+from gsparse.prune.select import Scope
 from gsparse.prune.select_groups import Protect
 from gsparse.prune.structures import Structure
 from gsparse.prune.support import support
@@ -22,13 +22,7 @@ def updated_dual(weight: Tensor, u: Tensor, z: Tensor, ratio: float) -> Tensor:
 
     With :math:`Z = \Pi(W + U)` it becomes :math:`U + W - Z`. The scaled dual stands for
     the multiplier :math:`\rho U`, which must not jump when :math:`\rho` does: it is
-    multiplied by :math:`\rho_{old} / \rho_{new}`.
-
-    Args:
-        weight: The weights :math:`W`.
-        u: The scaled dual :math:`U` until now.
-        z: The projection of their sum.
-        ratio: :math:`\rho_{old} / \rho_{new}`.
+    multiplied by the ratio :math:`\rho_{old} / \rho_{new}`.
 
     Example:
         >>> import torch
@@ -130,6 +124,9 @@ class ADMM(Pruner):
         tensor([[ 1.3000, -1.3000,  0.0000,  1.3000]])
     """
 
+    z: dict[str, Tensor]
+    u: dict[str, Tensor]
+
     def __init__(
         self,
         model: Module,
@@ -146,10 +143,7 @@ class ADMM(Pruner):
         per: Per = "layer",
     ) -> None:
         self.structures = as_structures(structure, protect)
-        check_schedule(every, num_updates, rho)
-        check_scope(scope)
-        if bits is not None:
-            check_bits(bits)
+        check_settings(every, num_updates, rho, scope, bits)
         super().__init__(model, sparsity, targets, exclude)
         self.bits, self.per, self.scope, self.protect = bits, per, scope, protect
         self.every, self.num_updates, self.ramp = every, num_updates, rho
@@ -165,8 +159,6 @@ class ADMM(Pruner):
         self.phases += [] if bits is None else ["quantise"]
         self.residuals: list[float] = []
         self.scales: dict[str, Tensor] = {}
-        self.z: dict[str, Tensor] = {}
-        self.u: dict[str, Tensor] = {}
         self._phase = 0
         self._restart()
 
@@ -206,14 +198,13 @@ class ADMM(Pruner):
         self.num_steps += 1
         if self.num_steps % self.every:
             return
-        ratio = before / self.rho
         weights = self.masks.parameters()
         self.u = {name: self.u[name].to(weights[name]) for name in weights}
         sums = {name: weights[name] + self.u[name] for name in weights}
         projected = self._project(sums)
         for name, weight in weights.items():
             self.z[name] = z = projected[name]
-            self.u[name] = updated_dual(weight, self.u[name], z, ratio)
+            self.u[name] = updated_dual(weight, self.u[name], z, before / self.rho)
         self.residuals.append(self.residual())
         if self.num_steps // self.every % self.num_updates == 0:
             self._end_phase()

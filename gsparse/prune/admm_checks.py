@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from gsparse.prune.quantise import check_bits
+from gsparse.prune.select import check_scope
 from gsparse.prune.select_groups import Protect
 from gsparse.prune.structures import Structure
 
@@ -35,8 +37,17 @@ def as_structures(
     return found
 
 
-def check_schedule(every: int, num_updates: int, rho: tuple[float, float]) -> None:
-    """Refuse steps that are none, and penalties that do not grow."""
+def check_settings(
+    every: int,
+    num_updates: int,
+    rho: tuple[float, float],
+    scope: str,
+    bits: int | None,
+) -> None:
+    """Refuse steps that are none, penalties that fall, and unknown scopes and bits."""
+    check_scope(scope)
+    if bits is not None:
+        check_bits(bits)
     for name, value in [("every", every), ("num_updates", num_updates)]:
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"{name!r} must be an int (got {value!r})")
