@@ -82,6 +82,7 @@ def test_table_fits_the_screen_and_marks_targets():
 def test_an_unknown_paper_is_refused():
     assert reproducible() == [
         "fastgat",
+        "implicit",
         "incremental",
         "interactions",
         "kedge-citation",
@@ -89,7 +90,9 @@ def test_an_unknown_paper_is_refused():
         "kedge-pubmed",
         "prune-citation",
     ]
-    known = "fastgat, incremental, interactions, kedge-citation, kedge-depth, "
+    known = (
+        "fastgat, implicit, incremental, interactions, kedge-citation, kedge-depth, "
+    )
     known += "kedge-pubmed, prune-citation"
     with pytest.raises(ValueError, match=rf"must be one of {known} \(got gat\)"):
         paper("gat")

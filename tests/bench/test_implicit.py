@@ -14,7 +14,11 @@ from gsparse.bench.tables.measurement import is_measurement
 from gsparse.bench.tables.rows import KEYS, append_row
 from gsparse.data import load
 
-SHARES = {"Adam": {0.0: 0.0, 1e-4: 0.25, 1e-3: 0.5}, "AdamW": 0.125, "SGD": 0.0}
+SHARES = {
+    "Adam": {0.0: 0.0, implicit.WEAK: 0.25, implicit.STRONG: 0.5},
+    "AdamW": 0.125,
+    "SGD": 0.0,
+}
 
 
 def write_rows(out, quick=False, shares=SHARES, cost=0.0, first=0.75):
