@@ -17,6 +17,7 @@ def channelwise(call: Call) -> Value:
     """Functions of one number each: constants are put through the function itself."""
     followed = [(t, v) for t in call.tensors if (v := call.value_of(t)) is not None]
     size, axis = max((v.size, v.axis) for _, v in followed)
+    dtype = followed[0][0].dtype
     mains, factors, biases = [], [], []
     rows: dict[int, Tensor] = {}
     shape = [size] + [1] * (-1 - axis)
@@ -38,7 +39,8 @@ def channelwise(call: Call) -> Value:
         elif tensor.dim() >= -axis and tensor.size(axis) != 1:
             raise Refused("; a factor of every channel has to be a parameter")
         if id(tensor) not in rows:  # another one for every node
-            rows[id(tensor)] = tensor.new_full([1] * (1 - axis), torch.nan)
+            like = tensor.to(dtype) if not tensor.is_floating_point() else tensor
+            rows[id(tensor)] = like.new_full([1] * (1 - axis), torch.nan)
     if not mains or len({id(bias) for bias in biases}) != len(biases):
         raise Refused
     for value in mains[1:]:
@@ -73,19 +75,19 @@ def drop_out(call: Call) -> Value:
     return call.recording.add(Channelwise([x], out))
 
 
-def same_shape(call: Call) -> Value:
+def same_shape(call: Call) -> Value | None:
     """Views and copies that leave the channels where they are."""
     tensor = call.argument(0, "input")
     x = call.value_of(tensor)
-    if x is None:
-        raise Refused
+    if x is None:  # only made like a tensor that is followed
+        return None
     if call.result.shape != tensor.shape:
         raise Refused(f"; it makes {list(call.result.shape)} of it")
     out = call.recording.value(x.units, x.constant, x.axis)
     return call.recording.add(Channelwise([x], out))
 
 
-def widened(call: Call) -> Value:
+def widened(call: Call) -> Value | None:
     """A number for every node, copied to all channels."""
     x = call.value_of(call.argument(1, "other"))
     if x is None or len(call.values) != 1:
