@@ -2,7 +2,8 @@
 
 from gsparse.explain.bayesian import BayesianGCN, BayesianMLP
 from gsparse.explain.concrete_dropout import ConcreteDropout
-from gsparse.explain.expected_hessian import interactions, saliency
+from gsparse.explain.expected_hessian import interactions
+from gsparse.explain.gradient import saliency
 from gsparse.explain.groups import choose_num_groups
 from gsparse.explain.null import p_values, permutation_null, permuted_targets
 from gsparse.explain.plot import plot_graph, plot_pairs

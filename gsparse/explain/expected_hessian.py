@@ -11,28 +11,23 @@ from torch_geometric.data import Data
 
 from gsparse.edges import draw_seed
 from gsparse.explain.bayesian import BayesianMLP
+from gsparse.explain.gradient import Candidates, candidate_units
 from gsparse.explain.groups import Groups, group_numbers
 from gsparse.explain.hessian import (
     call,
-    expected_gradient,
     find_place,
     layer_number,
     product_hessians,
     width_of,
 )
 from gsparse.explain.progress import Progress, teller
+from gsparse.explain.question import inputs_of, posterior, readouts
 from gsparse.explain.table import Interactions
 from gsparse.explain.two_layer import Inputs, bends_once, closed_hessians
 from gsparse.nn.evaluating import evaluating
 
-Candidates = int | Tensor | Sequence[int]
-"""Numbers of units, or how many of largest saliency."""
-
-#: Units of which all pairs are scored; more of them need 'candidates'.
-MOST_UNITS = 2048
 #: Rows of all Hessians together, where every node has one of its own.
 MOST_ROWS = 100_000
-NUM_DRAWS = 20
 
 
 def expected_hessian(hessians: Iterator[Tensor], shares: Tensor) -> Tensor:
@@ -128,7 +123,7 @@ def interactions(
             for every node by itself (EAH; small data only).
         draws: Networks drawn from the posterior of a Bayesian model; 20 if left out.
         candidates: Numbers of the units to pair, or how many to take: those of largest
-            :func:`~gsparse.explain.hessian.expected_gradient`. ``None`` takes all.
+            :func:`~gsparse.explain.gradient.expected_gradient`. ``None`` takes all.
         output: Column of the output to explain. ``None`` takes the only one, the
             difference of two, or averages the scores of each of more, less their mean.
         layer: Name of the module whose input units are scored; ``None`` for features.
@@ -160,8 +155,8 @@ def interactions(
         1.0
     """
     propagate = data.edge_index is not None and not isinstance(model, BayesianMLP)
-    inputs, seed = _inputs(data), draw_seed(seed)
-    networks, num = _posterior(model, draws, seed)
+    inputs, seed = inputs_of(data), draw_seed(seed)
+    networks, num = posterior(model, draws, seed)
     with ExitStack() as modes:
         for network in [model] if isinstance(model, Module) else model:
             modes.enter_context(evaluating(network))
@@ -173,7 +168,9 @@ def interactions(
         if not isinstance(groups, Tensor) and groups == "each":
             _check_rows(nodes, data.x.size(0), candidates, width)
         group = group_numbers(groups, grouped, nodes, seed, propagate)
-        units = _units(candidates, width, networks, inputs, group, readout, layer)
+        units = candidate_units(
+            candidates, width, networks, inputs, group, readout, layer
+        )
         sizes = group[group >= 0].bincount()
         shares = (sizes / sizes.sum()).to(readout.dtype)
         tell = teller(progress, "interactions")
@@ -187,101 +184,6 @@ def interactions(
     i, j = units[upper]
     name = _score_name(groups, group)
     return Interactions(i, j, torch.stack(rows), width, name, level, names)
-
-
-def saliency(
-    model: Module | Sequence[Module],
-    data: Data,
-    *,
-    draws: int | None = None,
-    output: int | None = None,
-    layer: str | None = None,
-    nodes: Tensor | None = None,
-    seed: int | None = None,
-) -> Tensor:
-    """First-order importance of every unit, averaged over the draws.
-
-    Args:
-        model: As for :func:`interactions`.
-        data: As for :func:`interactions`.
-        draws: As for :func:`interactions`.
-        output: As for :func:`interactions`.
-        layer: As for :func:`interactions`.
-        nodes: As for :func:`interactions`.
-        seed: As for :func:`interactions`.
-
-    Shapes:
-        - **output:** :math:`(F,)`
-
-    Example:
-        >>> import torch
-        >>> from torch_geometric.data import Data
-        >>> from gsparse.explain import saliency
-        >>> model = torch.nn.Linear(2, 1, bias=False)
-        >>> _ = torch.nn.init.constant_(model.weight, 3.0)
-        >>> saliency(model, Data(x=torch.ones(4, 2)))
-        tensor([3., 3.])
-    """
-    inputs = _inputs(data)
-    networks, _ = _posterior(model, draws, draw_seed(seed))
-    start = model if isinstance(model, Module) else model[0]
-    group = group_numbers(1, Data(x=inputs[0]), nodes, 0, False)
-    with evaluating(start), torch.no_grad():
-        readout = readouts(call(start, inputs), output)
-    return _saliency(networks, inputs, group, readout, layer)
-
-
-def readouts(outputs: Tensor, output: int | None) -> Tensor:
-    """Weights of the output columns, one row for each Hessian.
-
-    Example:
-        >>> import torch
-        >>> from gsparse.explain.expected_hessian import readouts
-        >>> readouts(torch.zeros(5, 2), None)
-        tensor([[-1.,  1.]])
-        >>> readouts(torch.zeros(5, 3), 1)
-        tensor([[0., 1., 0.]])
-    """
-    columns = outputs.size(1)
-    eye = torch.eye(columns, dtype=outputs.dtype, device=outputs.device)
-    if output is not None:
-        if not 0 <= output < columns:
-            raise ValueError(f"'output' must be in [0, {columns}) (got {output})")
-        return eye[output : output + 1]
-    if columns == 2:
-        return eye[1:] - eye[:1]
-    return eye if columns == 1 else eye - 1 / columns
-
-
-def _inputs(data: Data) -> Inputs:
-    x = data.x
-    if not isinstance(x, Tensor) or x.dim() != 2 or not x.is_floating_point():
-        got = "none" if x is None else f"{x.dtype}, {list(x.shape)}"
-        raise ValueError(f"'data.x' must be a float matrix, a row per node (got {got})")
-    return x.to_dense(), data.edge_index, data.get("edge_weight")
-
-
-def _posterior(
-    model: Module | Sequence[Module], draws: int | None, seed: int
-) -> tuple[Any, int]:
-    """A function that draws the same networks whenever it is called; how many."""
-    if not isinstance(model, Module):
-        if draws is not None or not model:
-            raise ValueError(
-                f"'draws' must be left out and 'model' not be empty where it is a "
-                f"sequence of networks (got draws={draws}, {len(model)} networks)"
-            )
-        return lambda: iter(model), len(model)
-    draw = getattr(model, "draws", None)
-    if callable(draw):
-        num = NUM_DRAWS if draws is None else draws
-        return lambda: draw(num, seed), num
-    if draws not in (None, 1):
-        raise ValueError(
-            f"'draws' needs a model with a posterior, such as BayesianGCN, or a "
-            f"sequence of models (got draws={draws} of {type(model).__name__})"
-        )
-    return lambda: iter([model]), 1
 
 
 def _hessians(
@@ -317,42 +219,6 @@ def _told(
         tell(done, total)
 
 
-def _units(
-    candidates: Candidates | None,
-    width: int,
-    networks: Any,  # noqa: ANN401 (a function that draws networks)
-    inputs: Inputs,
-    group: Tensor,
-    readout: Tensor,
-    layer: str | None,
-) -> Tensor:
-    device = readout.device
-    if candidates is None:
-        units = torch.arange(width, device=device)
-    elif isinstance(candidates, int):
-        if not 2 <= candidates <= width:
-            raise ValueError(
-                f"'candidates' must be in [2, {width}], the number of units "
-                f"(got {candidates})"
-            )
-        found = _saliency(networks, inputs, group, readout, layer)
-        order = found.argsort(descending=True, stable=True)
-        units = order[:candidates].sort().values
-    else:
-        units = torch.as_tensor(candidates, device=device).long().unique()
-        if units.numel() < 2 or units[0] < 0 or units[-1] >= width:
-            raise ValueError(
-                f"'candidates' must be at least 2 units in [0, {width}) "
-                f"(got {units.tolist()[:10]})"
-            )
-    if not 2 <= units.numel() <= MOST_UNITS:
-        raise ValueError(
-            f"all pairs of 2 to {MOST_UNITS} units can be scored (got {units.numel()} "
-            "units); choose fewer, such as candidates=500"
-        )
-    return units
-
-
 def _check_rows(
     nodes: Tensor | None, n: int, candidates: Candidates | None, width: int
 ) -> None:
@@ -368,21 +234,6 @@ def _check_rows(
             f"(got {nodes_used:,} nodes x {c:,} units = {nodes_used * c:,} rows); take "
             "groups=8, fewer 'nodes' or fewer 'candidates'"
         )
-
-
-def _saliency(
-    networks: Any,  # noqa: ANN401 (a function that draws networks)
-    inputs: Inputs,
-    group: Tensor,
-    readout: Tensor,
-    layer: str | None,
-) -> Tensor:
-    found = []
-    for network in networks():
-        place = find_place(network, layer)
-        with evaluating(network):
-            found.append(expected_gradient(network, inputs, group, readout, place))
-    return torch.stack(found).mean(0)
 
 
 def _score_name(groups: Groups, group: Tensor) -> str:

@@ -9,9 +9,10 @@ from gsparse.data import karate
 from gsparse.explain import BayesianGCN, BayesianMLP
 from gsparse.explain.activation import second_derivative
 from gsparse.explain.bayesian import FUNCTIONS
-from gsparse.explain.expected_hessian import readouts
-from gsparse.explain.hessian import expected_gradient, find_place, product_hessians
+from gsparse.explain.gradient import expected_gradient
+from gsparse.explain.hessian import find_place, product_hessians, width_of
 from gsparse.explain.propagate import normalised_adjacency
+from gsparse.explain.question import readouts
 from gsparse.explain.two_layer import bends_once, closed_hessians, group_means
 
 M = 3
@@ -129,8 +130,6 @@ def test_second_derivatives(name):
 
 
 def test_what_calls_no_matrix_is_refused():
-    from gsparse.explain.hessian import width_of
-
     network, inputs, _ = case(BayesianMLP, 2, "gelu")
     network.spare = torch.nn.Linear(2, 2)
     with pytest.raises(ValueError, match=r"'layer' must be called.*\(got no call\)"):
