@@ -97,7 +97,8 @@ def fit_tasks(
         config: How each task is fitted.
         seed: Of output layers, factors and fits.
         mask: Nodes that are scored; ``"val_mask"`` while something is tuned.
-        callback: Called with the number of tasks learned and the learner.
+        callback: Called with the number of tasks learned and the learner, after each;
+            not in joint training.
         **options: Of ``RankUpdate``, such as ``rank``.
 
     Raises:

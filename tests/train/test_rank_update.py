@@ -338,7 +338,7 @@ def test_gradients_are_those_of_the_factors():
     assert torch.autograd.gradcheck(run, tuple(wanted), atol=1e-6)
 
 
-def test_fit_learns_tasks_on_sparse_features_and_decays_the_new_columns():
+def test_fit_learns_tasks_on_sparse_features():
     data = planted_partition(200, num_classes=2, seed=60413)
     data = split(data, "random", seed=60413)
     data.x = torch.cat([data.x * (data.x > 0.7), torch.zeros(200, 80)], dim=1)
@@ -358,6 +358,23 @@ def test_fit_learns_tasks_on_sparse_features_and_decays_the_new_columns():
     assert evaluate(learner.select(1), data, "test_mask") == scores[1]
     data.y = 1 - data.y
     assert evaluate(learner.select(0), data, "test_mask") == scores[0]
+
+
+def test_fit_decays_the_new_columns_of_the_first_layer_where_only_that_decays():
+    data = split(planted_partition(60, num_classes=2, seed=60413), "random-5-5")
+    norms = []
+    for decay in (0.0, 10.0):
+        torch.manual_seed(17)
+        learner = RankUpdate(GCN(data.num_features, 8, 2, dropout=0.0), 4, seed=73)
+        learner.add_task(2)
+        learner.add_task(2)
+        config = FitConfig(
+            lr=0.02, weight_decay=decay, decay_first_layer_only=True, epochs=20
+        )
+        fit(learner, data, config=config)
+        norms.append([block.norm().item() for block in learner.layers[0].u])
+    assert norms[0][0] == norms[1][0]
+    assert norms[0][1] > norms[1][1]
 
 
 @pytest.mark.parametrize(
