@@ -138,6 +138,20 @@ def test_sparsify(tmp_path, capsys):
     assert json.loads(out)["num_pairs_after"] == 14
 
 
+def test_prune(tmp_path, capsys):
+    more = ["--model", "gcn", "--structure", "rows", "--bits", 8, "--compact"]
+    more += ["--epochs", 2, "--out", tmp_path]
+    code, out, _err = run(capsys, "prune", *more)
+    assert code == 0
+    assert max(map(len, out.splitlines()[:-1])) <= 80
+    assert out.startswith("digits (random-5-30), gcn: Magnitude, 75.00% of rows, 8 bit")
+    assert sorted(os.listdir(tmp_path)) == ["README.md", "model.safetensors"]
+    code, out, _err = run(capsys, "prune", *more, "--json")
+    record = json.loads(out)
+    assert record["num_bytes_after"] == (tmp_path / "model.safetensors").stat().st_size
+    assert record["multiply_adds_after"] < record["multiply_adds_before"] / 3
+
+
 @pytest.mark.parametrize(
     ("args", "text"),
     [
@@ -151,6 +165,22 @@ def test_sparsify(tmp_path, capsys):
         (["bench", "--weights", "some"], "one of auto, use, ignore"),
         (["bench", "--jobs", "0"], "--jobs"),
         (["bench", "--split", "fair"], "fair"),
+        (["prune", "--sparsity", "1"], "'sparsity' must be in [0, 1) (got 1.0)"),
+        (["prune", "--dataset", "Pubmeed"], "PubMed"),
+        (["prune", "--model", "gin"], "(got gin)"),
+        (["prune", "--pruner", "Best"], "(got Best)"),
+        (["prune", "--split", "fair"], "fair"),
+        (["prune", "--structure", "cubes"], "'structure' must be one of rows, columns"),
+        (
+            ["prune", "--structure", "heads", "--model", "gcn"],
+            "gat (got gcn)",
+        ),
+        (
+            ["prune", "--structure", "rows", "--pruner", "ProbMask"],
+            "'structure' is for pruners of groups, ",
+        ),
+        (["prune", "--bits", "9"], "'bits' must be from 2 to 8"),
+        (["prune", "--epochs", "0"], "--epochs"),
         (["report", "nowhere"], "no rows at nowhere"),
         (["sparsify", "a.pt", "b.pt"], "--method"),
         (["sparsify", "a.pt", "b.pt", "--method", "DSpar"], "give --sparsity"),

@@ -77,12 +77,8 @@ def save_model(model: Module, path: str | Path, card: ModelCard | None = None) -
         >>> header["weights"]["num_kept"], 4 * 500 * 16 // size
         (448, 10)
     """
-    _need_safetensors()
     path = Path(path)
-    _check_suffix(path)
-    page = path.with_name(CARD)
-    if card is not None:
-        check_place(page)
+    check_target(path, has_card=card is not None)
     state = permanent_state(model)
     tensors, packed = _packed(state)
     header: dict[str, Any] = {
@@ -101,7 +97,7 @@ def save_model(model: Module, path: str | Path, card: ModelCard | None = None) -
     with replacing(path) as temporary:
         temporary.write_bytes(data)
     if card is not None:
-        with replacing(page) as temporary:
+        with replacing(path.with_name(CARD)) as temporary:
             temporary.write_text(card_text(card, header, path), encoding="utf-8")
     return len(data)
 
@@ -275,7 +271,17 @@ def _damaged(path: Path, why: object) -> ValueError:
     return ValueError(f"{path} must be a whole file of save_model (got: {text})")
 
 
-def _check_suffix(path: Path) -> None:
+def check_target(path: Path, has_card: bool = True) -> None:
+    """Refuse a place to save at, before any work is done for it.
+
+    Raises:
+        ImportError: If safetensors is not installed.
+        ValueError: If the path has another suffix, or a ``README.md`` of others is
+            where the model card would be.
+    """
+    _need_safetensors()
+    if has_card:
+        check_place(path.with_name(CARD))
     if path.suffix != ".safetensors":
         raise ValueError(f"'path' must end with .safetensors (got {path.name})")
 

@@ -1,0 +1,135 @@
+"""From a data set to a file, and back to the same model."""
+
+import json
+import os
+
+import pytest
+import torch
+
+from gsparse.bench.experiment.config import configs
+from gsparse.bench.experiment.structured import arguments, switch_off
+from gsparse.bench.experiment.workspace import Workspace
+from gsparse.bench.prune_command import format_record, prune_model
+from gsparse.bench.pruned_models import load_pruned, specify
+from gsparse.data import random_graph
+from gsparse.prune import Magnitude, WeightMasks
+from gsparse.prune.compaction import compact
+from gsparse.prune.model_file import save_model
+from gsparse.prune.structures import Heads
+from gsparse.train import evaluate
+from gsparse.train.models import GCN, build_model
+
+EPOCHS = 3
+
+
+def pruned(tmp_path=None, model="gcn", **options):
+    return prune_model(
+        "digits", model, "Magnitude", 0.75, epochs=EPOCHS, out=tmp_path, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def digits():
+    config = configs(["digits"], ["gcn"], [], [])[0]
+    return Workspace().graphs(config, 0).test
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        ("gcn", {}),
+        ("gcn", {"structure": "columns", "bits": 4, "compacted": True}),
+        ("gat", {"structure": "heads", "bits": 8, "compacted": True}),
+        ("sage", {"structure": "units", "compacted": True}),
+    ],
+)
+def test_a_loaded_model_scores_what_was_reported(tmp_path, digits, model, options):
+    record = pruned(tmp_path, model, **options)
+    loaded, header = load_pruned(tmp_path)
+    for mask, key in (("val_mask", "val"), ("test_mask", "test")):
+        assert evaluate(loaded, digits, mask) == record[f"{key}_score_after"]
+    assert header["card"]["dataset"] == "digits"
+    assert record["weight_sparsity"] == pytest.approx(0.75, abs=0.01)
+    smaller = record["multiply_adds_after"] < 0.6 * record["multiply_adds_before"]
+    assert smaller == record["compacted"] == options.get("compacted", False)
+    assert record["num_bytes_after"] == (tmp_path / "model.safetensors").stat().st_size
+    json.dumps(record)
+
+
+def test_all_columns_of_a_card_and_a_report_are_told(tmp_path):
+    record = pruned(tmp_path, compacted=True, structure="rows")
+    page = (tmp_path / "README.md").read_text()
+    text = format_record(record)
+    assert max(map(len, text.splitlines()[:-1])) <= 80
+    lines = {line[:17].strip(): line.split() for line in text.splitlines()}
+    assert lines["parameters, not 0"][-2] == f"{record['num_parameters_after']:,}"
+    assert lines["bytes"][-2] == f"{record['num_bytes_after']:,}"
+    assert lines["test accuracy"][-2] == f"{100 * record['test_score_after']:.2f}"
+    for piece in (
+        "# GCN on digits, pruned",
+        "- Pruned by: Magnitude, sparsity 0.75, rows",
+        f"| Test accuracy, pruned | {record['test_score_after']:.4g} |",
+        "load_pruned",
+    ):
+        assert piece in page
+
+
+def test_the_same_seed_gives_the_same_choice():
+    first, second = pruned(structure="rows"), pruned(structure="rows")
+    assert first["num_parameters_after"] == second["num_parameters_after"]
+    assert first["num_bytes_after"] is first["output"] is None
+    assert "bytes" not in format_record(first)
+
+
+def test_units_without_weights_lose_all_else():
+    torch.manual_seed(61819)
+    data = random_graph(num_nodes=20, p=0.2, seed=7)
+    data.x = torch.randn(20, 6)
+    model = build_model("gat", 6, 3, hidden_channels=4, heads=4)
+    for layer in model.layers:
+        torch.nn.init.normal_(layer.bias)
+    pruner = Magnitude(model, 0.5, structure=Heads(4))
+    names = switch_off(pruner.masks, arguments(data))
+    assert set(names) == {"layers.0.att_src", "layers.0.att_dst", "layers.0.bias"}
+    alive = pruner.masks["layers.0.lin.weight"].any(1)
+    assert alive.sum() == 8
+    assert model.layers[0].bias.ne(0).equal(alive)
+    assert model.layers[0].att_src.ne(0).flatten().equal(alive)
+    assert compact(model, arguments(data)).layers[0].heads == 2
+
+
+def test_units_of_two_maps_live_while_one_is_left():
+    torch.manual_seed(61819)
+    data = random_graph(num_nodes=20, p=0.2, seed=7)
+    data.x = torch.randn(20, 6)
+    model = build_model("sage", 6, 3, hidden_channels=4)
+    torch.nn.init.normal_(model.layers[0].lin_l.bias)
+    masks, first = WeightMasks(model), torch.arange(4)[:, None].expand(4, 6)
+    masks["layers.0.lin_l.weight"] = first < 2
+    assert switch_off(masks, arguments(data)) == []  # lin_r makes all units
+    masks["layers.0.lin_r.weight"] = first % 2 == 0
+    assert switch_off(masks, arguments(data)) == ["layers.0.lin_l.bias"]
+    assert model.layers[0].lin_l.bias.ne(0).tolist() == [True, True, True, False]
+
+
+def test_sizes_of_no_standard_model_are_refused():
+    model = GCN(6, 4, 3)
+    model.layers[0].bias = None
+    with pytest.raises(ValueError, match="the sizes of a standard gcn"):
+        specify("gcn", model, 6, {})
+
+
+def test_files_of_others_are_refused(tmp_path):
+    save_model(GCN(6, 4, 3), tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"of `gsparse prune` .* use load_weights"):
+        load_pruned(tmp_path)
+    with pytest.raises(FileNotFoundError, match="there is no model file"):
+        load_pruned(tmp_path / "nowhere")
+
+
+def test_a_page_of_others_stops_it_before_anything_is_trained(tmp_path, monkeypatch):
+    (tmp_path / "README.md").write_text("mine")
+    monkeypatch.setattr(Workspace, "dense", None)
+    with pytest.raises(ValueError, match=r"must be a model card of gsparse"):
+        pruned(tmp_path)
+    assert os.listdir(tmp_path) == ["README.md"]
