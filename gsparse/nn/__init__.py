@@ -1,10 +1,11 @@
-"""Learned edge masks and attention layers."""
+"""Learned masks on edges and features, and attention layers."""
 
 from gsparse.nn.drop_edge import DropEdge
 from gsparse.nn.fast_gat import FastGAT
 from gsparse.nn.fast_gat_conv import FastGATConv, FastGATv2Conv
 from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
 from gsparse.nn.fast_twins import accelerate, fast_twin
+from gsparse.nn.feature_mask import FeatureMask
 from gsparse.nn.hard_concrete import HardConcrete
 from gsparse.nn.hard_kumaraswamy import HardKumaraswamy
 from gsparse.nn.kedge import KEdge
@@ -20,6 +21,7 @@ __all__ = [
     "FastGATv2Conv",
     "FastGCNConv",
     "FastSAGEConv",
+    "FeatureMask",
     "HardConcrete",
     "HardKumaraswamy",
     "KEdge",

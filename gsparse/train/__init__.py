@@ -11,11 +11,14 @@ from gsparse.train.fit import (
     fit,
     seeded,
 )
+from gsparse.train.incremental import TaskScores, fit_tasks
 from gsparse.train.iterative import Ticket, WeightLottery
 from gsparse.train.mask import fit_mask
 from gsparse.train.models import GAT, GCN, MLP, SAGE, build_model
+from gsparse.train.rank_update import RankUpdate
 from gsparse.train.recipes import Recipe, deep_recipe, recipe
 from gsparse.train.scores import roc_auc
+from gsparse.train.tasks import binary_tasks, class_tasks, graph_tasks
 
 __all__ = [
     "GAT",
@@ -26,16 +29,22 @@ __all__ = [
     "EdgeLottery",
     "FitConfig",
     "History",
+    "RankUpdate",
     "Recipe",
     "SparseFeatures",
+    "TaskScores",
     "Ticket",
     "WeightLottery",
+    "binary_tasks",
     "build_model",
     "class_scores",
+    "class_tasks",
     "deep_recipe",
     "evaluate",
     "fit",
     "fit_mask",
+    "fit_tasks",
+    "graph_tasks",
     "recipe",
     "roc_auc",
     "seeded",

@@ -6,6 +6,7 @@ from gsparse.transforms.effective_resistance import (
     spectral_sparsify,
 )
 from gsparse.transforms.feature_cosine import FeatureCosine, feature_cosine
+from gsparse.transforms.feature_select import FeatureSelect, feature_select
 from gsparse.transforms.prediction_agreement import (
     PredictionAgreement,
     prediction_agreement,
@@ -17,11 +18,13 @@ __all__ = [
     "DSpar",
     "EffectiveResistance",
     "FeatureCosine",
+    "FeatureSelect",
     "PredictionAgreement",
     "RandomEdge",
     "Teddy",
     "d_spar",
     "feature_cosine",
+    "feature_select",
     "prediction_agreement",
     "random_edge",
     "spectral_sparsify",

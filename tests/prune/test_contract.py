@@ -64,6 +64,7 @@ INSTANCES = {
     ),
     "AutoPrune": lambda m, **o: prune.AutoPrune(m, SPARSITY, num_steps=20, **o),
     "ProbMask": lambda m, **o: prune.ProbMask(m, SPARSITY, num_steps=10, seed=4, **o),
+    "ADMM": lambda m, **o: prune.ADMM(m, SPARSITY, every=2, num_updates=5, **o),
 }
 
 
@@ -268,7 +269,8 @@ def test_report_by_hand():
 STRUCTURED = [
     name
     for name in INSTANCES
-    if "structure" in inspect.signature(getattr(prune, name)).parameters
+    if issubclass(getattr(prune, name), prune.ScoredPruner)
+    and "structure" in inspect.signature(getattr(prune, name)).parameters
 ]
 MODELS = {
     "GCN": lambda: GCN(8, 10, 3, out_channels=3),

@@ -70,7 +70,7 @@ def runs(quick: bool) -> list[Task]:
         [],
         [],
         table=TABLE,
-        pruners=list(pruners()),
+        pruners=[name for name in pruners() if name != "ADMM"],  # prunes structures
         weight_sparsities=SPARSITIES,
     )
     sizes = configs(
