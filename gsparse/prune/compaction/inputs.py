@@ -40,16 +40,15 @@ def select_columns(x: Any, columns: Tensor) -> Any:
                 [1., 0.]])
     """
     matrix = getattr(x, "matrix", None)
-    if isinstance(matrix, SparseMatrix):
-        kind = type(x)
-        return _PICKED.get(
-            (x, columns),
-            "features",
-            lambda: kind(SparseMatrix.from_csr(_pick(matrix.csr, columns))),
-        )
-    if x.layout == torch.sparse_csr:
-        return _pick(x, columns)
-    return x.index_select(1, columns)
+    if not isinstance(matrix, SparseMatrix) and x.layout != torch.sparse_csr:
+        return x.index_select(1, columns)
+
+    def build() -> Any:
+        if matrix is None:
+            return _pick(x, columns)
+        return type(x)(SparseMatrix.from_csr(_pick(matrix.csr, columns)))
+
+    return _PICKED.get((x, columns), "columns", build)
 
 
 def _pick(csr: Tensor, columns: Tensor) -> Tensor:

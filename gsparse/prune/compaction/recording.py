@@ -37,7 +37,7 @@ class Axis(NamedTuple):
 
 
 class Recording:
-    """Grows while the model runs; what :mod:`functions` and :mod:`layers` write to.
+    """Grows while the model runs: the rules for functions and layers write to it.
 
     Args:
         model: Whose parameters have the names.

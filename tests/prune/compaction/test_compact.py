@@ -15,6 +15,7 @@ from torch_geometric.nn.models import GCN
 from gsparse.nn import FastGATConv
 from gsparse.prune import Magnitude, WeightMasks, to_sparse
 from gsparse.prune.compaction import compact, compaction_report
+from gsparse.prune.compaction.inputs import select_columns
 from gsparse.train import sparse_features
 from tests.prune.compaction.models import FEATURES, any_model, graph, kill, shake
 
@@ -354,6 +355,11 @@ class TestInputs:
         expected = outputs(model, (x, edge_index))
         for same in (x, stored):
             torch.testing.assert_close(outputs(small, (same, edge_index)), expected)
+        csr = x.to_sparse_csr()
+        for same in (stored, csr):  # what is picked is remembered
+            picked = select_columns(same, small.kept_features)
+            assert select_columns(same, small.kept_features) is picked
+            torch.testing.assert_close(picked.to_dense(), x[:, small.kept_features])
 
     def test_neither_is_refused(self):
         with pytest.raises(ValueError, match=r"'select' or 'sliced' \(got 'drop'\)"):
