@@ -6,6 +6,7 @@ import os
 import pytest
 import torch
 
+from gsparse.bench import prune_command
 from gsparse.bench.experiment.config import configs
 from gsparse.bench.experiment.structured import arguments, switch_off
 from gsparse.bench.experiment.workspace import Workspace
@@ -19,7 +20,7 @@ from gsparse.prune.structures import Heads
 from gsparse.train import evaluate
 from gsparse.train.models import GCN, build_model
 
-EPOCHS = 3
+EPOCHS = 2
 
 
 def pruned(tmp_path=None, model="gcn", **options):
@@ -56,8 +57,12 @@ def test_a_loaded_model_scores_what_was_reported(tmp_path, digits, model, option
     json.dumps(record)
 
 
-def test_all_columns_of_a_card_and_a_report_are_told(tmp_path):
+def test_card_and_report_tell_the_same_and_so_does_the_same_seed(tmp_path):
     record = pruned(tmp_path, compacted=True, structure="rows")
+    again = pruned(compacted=True, structure="rows")
+    assert again["num_parameters_after"] == record["num_parameters_after"]
+    assert again["num_bytes_after"] is again["output"] is None
+    assert "bytes" not in format_record(again)
     page = (tmp_path / "README.md").read_text()
     text = format_record(record)
     assert max(map(len, text.splitlines()[:-1])) <= 80
@@ -72,13 +77,6 @@ def test_all_columns_of_a_card_and_a_report_are_told(tmp_path):
         "load_pruned",
     ):
         assert piece in page
-
-
-def test_the_same_seed_gives_the_same_choice():
-    first, second = pruned(structure="rows"), pruned(structure="rows")
-    assert first["num_parameters_after"] == second["num_parameters_after"]
-    assert first["num_bytes_after"] is first["output"] is None
-    assert "bytes" not in format_record(first)
 
 
 def test_units_without_weights_lose_all_else():
@@ -117,6 +115,15 @@ def test_sizes_of_no_standard_model_are_refused():
     model.layers[0].bias = None
     with pytest.raises(ValueError, match="the sizes of a standard gcn"):
         specify("gcn", model, 6, {})
+
+
+def test_what_compaction_makes_no_standard_model_stays_whole(monkeypatch):
+    odd = GCN(6, 4, 3)
+    odd.layers[0].bias, odd.kept_features = None, torch.arange(6)
+    monkeypatch.setattr(prune_command, "compact", lambda *_, **__: odd)
+    config = configs(["digits"], ["gcn"], [], [])[0]
+    example = (torch.ones(2, 6), torch.tensor([[0, 1], [1, 0]]))
+    assert prune_command._compacted(odd, config, example) is None
 
 
 def test_files_of_others_are_refused(tmp_path):
