@@ -268,6 +268,26 @@ class TestConstants:
         assert small.first.out_features == 4
         assert_same(model, small, graph(20117)[:1])
 
+    def test_does_not_go_to_a_bias_of_two_layers(self):
+        class Shared(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.first = nn.Linear(FEATURES, 4)
+                self.left, self.right = nn.Linear(4, 3), nn.Linear(FEATURES, 3)
+                self.right.bias = self.left.bias
+
+            def forward(self, x):
+                return self.left(self.first(x)) + self.right(x).relu()
+
+        torch.manual_seed(15737)
+        model = Shared().double()
+        with torch.no_grad():
+            model.first.weight[:2] = 0
+        small = compact(model, graph(40277)[:1])
+        assert small.first.out_features == 4
+        assert small.right.bias is small.left.bias
+        assert_same(model, small, graph(20117)[:1])
+
 
 class TestHeads:
     def test_a_head_of_zeros_goes(self):
