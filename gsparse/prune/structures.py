@@ -269,6 +269,9 @@ class Units(Structure):
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
 
+    def __repr__(self) -> str:
+        return f"Units({len(tuple(self.channels))} groups of channels)"
+
     def groups(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """As for every structure."""
         found = {

@@ -161,6 +161,10 @@ def make_pruner(
         "seed": seed,
     }
     asked = inspect.signature(cls).parameters.keys()
+    if name == "ADMM":  # two thirds of the epochs
+        updates = min(10, max(1, settings.epochs // 3))
+        every = max(1, min(20, 2 * settings.epochs // 3 // updates))
+        offered |= {"num_updates": updates, "every": every}
     options = {k: v for k, v in offered.items() if k in asked} | options
     if name in TWICE:
         accelerate(model, attention="reference")
