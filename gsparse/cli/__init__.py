@@ -1,0 +1,84 @@
+"""The ``gsparse`` command: every subcommand is one call into the package."""
+
+# This module loads, and says what is missing, without typer; imports inside the
+# commands keep `gsparse --help` from loading torch.
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+
+from gsparse.cli.output import stop
+
+try:
+    import typer
+except ModuleNotFoundError:
+    typer = None  # type: ignore[assignment]
+
+MISSING = "the gsparse command needs its extra: pip install 'gsparse-gnn[cli]'"
+EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line; wrong input ends in one line and exit code 2.
+
+    Args:
+        args: Words after ``gsparse``; None for those of the process.
+    """
+    if typer is None:
+        stop(MISSING, 2)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    _quiet()
+    try:
+        code = _app()(args, standalone_mode=False, prog_name="gsparse")
+    except (KeyboardInterrupt, typer.Abort):
+        stop("stopped", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None  # our reader has gone: nothing to say
+    except Exception as error:
+        usage = getattr(error, "format_message", None)  # of typer's usage errors
+        if usage is None and not isinstance(error, EXPECTED):
+            raise
+        if "GSPARSE_DEBUG" in os.environ:
+            raise
+        text = usage() if usage else str(error) or type(error).__name__
+        if not text:  # `gsparse` alone has printed its help
+            raise SystemExit(2) from None
+        stop(f"error: {' '.join(text.split())}", 2)
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _app() -> typer.Typer:
+    from gsparse.cli import experiments, files, lists
+
+    app = typer.Typer(
+        help="Fewer edges, same accuracy, measured speed.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    commands = (
+        experiments.bench,
+        experiments.reproduce,
+        files.sparsify,
+        files.prune,
+        experiments.report,
+        lists.datasets,
+        lists.methods,
+    )
+    for command in commands:
+        app.command()(command)
+    return app
+
+
+def _quiet() -> None:
+    """Keep torch's notes on its beta features off the screen, in workers too."""
+    for start in ("Sparse CSR tensor support", "Sparse invariant checks"):
+        warnings.filterwarnings("ignore", start)
+        rule = f"ignore:{start}"
+        rules = os.environ.get("PYTHONWARNINGS", "")
+        if rule not in rules:
+            os.environ["PYTHONWARNINGS"] = f"{rules},{rule}".strip(",")

@@ -1,0 +1,186 @@
+"""Commands that train models, or tell of those that were trained."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gsparse.cli.output import print_plan, print_rows, print_value, set_threads, stop
+
+
+def bench(
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(help="Data set; repeat for more. (digits)"),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="gat, gcn or sage; repeat for more. (gat)"),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Sparsifier; repeat for more. (EffectiveResistance, RandomEdge)"
+        ),
+    ] = None,
+    sparsity: Annotated[
+        str, typer.Option(help="Shares of the edges to remove, with commas.")
+    ] = "0.5,0.8",
+    seeds: Annotated[str, typer.Option(help="How many, or a range: 100-109.")] = "3",
+    split: Annotated[
+        str | None, typer.Option(help="Kind of split (of the data set)")
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(help="The method's new edge weights: use, ignore or auto.")
+    ] = "auto",
+    training: Annotated[
+        str, typer.Option(help="Weights: scratch, finetune, joint; with commas.")
+    ] = "scratch",
+    teacher: Annotated[
+        str, typer.Option(help="Dense model used for: none, edges, weights, auto.")
+    ] = "auto",
+    prune: Annotated[
+        list[str] | None, typer.Option(help="Weight pruner; repeat for more.")
+    ] = None,
+    weight_sparsity: Annotated[
+        str, typer.Option(help="Shares of the weights to remove, with commas.")
+    ] = "0.9",
+    hidden: Annotated[
+        int | None, typer.Option(min=1, help="Width of the hidden layers.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Most epochs (of the model)")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the rows.")] = Path("runs"),
+    table: Annotated[str, typer.Option(help="Name of the file in it.")] = "bench",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of all processes together.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only print the hours.")] = False,
+    memory: Annotated[bool, typer.Option("--memory", help="Also peak bytes.")] = False,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Validation scores only, no test.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Also draw score against sparsity.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Train with and without the edges and weights that methods remove; compare.
+
+    Plain training (Dense) and a model without edges (MLP) are always in the table.
+    Finished runs stay in OUT/TABLE.jsonl and are never run twice.
+    """
+    from gsparse.bench.experiment.config import configs
+    from gsparse.bench.experiment.grid import grid_rows, tasks
+    from gsparse.bench.experiment.parse import (
+        TEACHERS,
+        WEIGHTS,
+        parse_choice,
+        parse_numbers,
+        parse_seeds,
+    )
+    from gsparse.bench.experiment.progress import run_with_progress
+
+    cells = configs(
+        dataset or ["digits"],
+        model or ["gat"],
+        method or ([] if prune else ["EffectiveResistance", "RandomEdge"]),
+        parse_numbers("sparsity", sparsity),
+        split=split,
+        reweight=parse_choice("weights", weights, WEIGHTS),
+        epochs=epochs,
+        final=not tune,
+        device=device,
+        table=table,
+        teacher=parse_choice("teacher", teacher, TEACHERS),
+        trainings=training.split(","),  # type: ignore[arg-type]  # checked there
+        pruners=prune or [],
+        weight_sparsities=parse_numbers("weight_sparsity", weight_sparsity),
+        hidden_channels=hidden,
+    )
+    grid, path = tasks(cells, parse_seeds(seeds)), out / f"{table}.jsonl"
+    set_threads(threads)
+    if plan:
+        return print_plan(grid, path, data_root, as_json)
+    try:
+        failures = run_with_progress(grid, path, jobs, data_root, memory=memory)
+    except KeyboardInterrupt:
+        stop(f"stopped; {path} keeps what is done; the same command goes on", 130)
+    print_rows(grid_rows(grid, path), as_json, plot)
+    for outcome in failures:
+        print(f"failed: {outcome.task}: {outcome.error}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def reproduce(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="fastgat, kedge-pubmed, kedge-citation, kedge-depth, "
+            "prune-citation, structured, implicit, incremental, interactions."
+        ),
+    ],
+    full: Annotated[
+        bool, typer.Option("--full/--quick", help="All graphs and seeds, or few.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder of the rows.")] = Path("runs"),
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only print the hours.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Measure what a paper claims: exit code 0 where all of it holds, else 1.
+
+    What stands in OUT already is not run again.
+    """
+    from gsparse.bench.experiment.progress import run_with_progress
+    from gsparse.bench.findings import format_findings, paper
+
+    module = paper(name)
+    grid, path = module.runs(not full), out / f"{module.TABLE}.jsonl"
+    if plan:
+        return print_plan(grid, path, data_root, as_json)
+    for outcome in run_with_progress(grid, path, jobs, data_root, memory=False):
+        raise RuntimeError(f"{outcome.task} failed: {outcome.error}")
+    found = module.findings(out, not full, data_root)
+    text = f"{name}: {module.CLAIM}\n\n{format_findings(found)}"
+    print_value([finding.as_record() for finding in found], text, as_json)
+    return 0 if all(finding.holds for finding in found) else 1
+
+
+def report(
+    runs: Annotated[Path, typer.Argument(help="Folder or file of rows.")],
+    stale: Annotated[
+        bool, typer.Option("--stale", help="List rows of outdated methods or recipes.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Also draw score against sparsity.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Print the tables of rows made before."""
+    from gsparse.bench.experiment.config import is_stale
+    from gsparse.bench.tables.measurement import split_measurements
+    from gsparse.bench.tables.rows import latest, read_rows
+
+    rows, others = split_measurements(latest(read_rows(runs)))
+    if others:
+        made_by = ", ".join(f"python -m gsparse.bench.{table}" for table in others)
+        print(f"measurements are left out ({made_by})", file=sys.stderr)
+    old = [row for row in rows if is_stale(row)]
+    if stale:
+        keys = ("table", "dataset", "model", "method", "sparsity", "seed")
+        text = [" ".join(str(row[key]) for key in keys) for row in old]
+        print_value(old, "\n".join(text) or "no stale rows", as_json)
+        return 0
+    if old:
+        print(f"{len(old)} stale rows are left out (--stale)", file=sys.stderr)
+    print_rows([row for row in rows if row not in old], as_json, plot)
+    return 0

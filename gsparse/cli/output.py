@@ -1,0 +1,52 @@
+"""What the commands print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from gsparse.bench.experiment.grid import Task
+
+
+def stop(text: str, code: int) -> NoReturn:
+    """End with a line on standard error."""
+    print(text, file=sys.stderr)
+    raise SystemExit(code)
+
+
+def set_threads(threads: int | None) -> None:
+    """Set torch's threads, if a number is given."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def print_rows(rows: list[dict[str, Any]], as_json: bool, plot: Path | None) -> None:
+    """The tables of rows, or their records; a plot, if a file is named."""
+    from gsparse.bench.tables.plot import plot_rows
+    from gsparse.bench.tables.summary import summarise
+    from gsparse.bench.tables.table import format_blocks
+
+    blocks = summarise(rows)
+    records = [record for block in blocks for record in block.as_records()]
+    print_value(records, format_blocks(blocks) or "no rows", as_json)
+    if plot is not None:
+        plot_rows(rows, plot)
+
+
+def print_plan(grid: list[Task], path: Path, root: Path | None, as_json: bool) -> int:
+    """The hours of what is still to do."""
+    from gsparse.bench.experiment.plan import format_plan, make_plan
+
+    plan = make_plan(grid, path, root=root)
+    print_value([part._asdict() for part in plan], format_plan(plan), as_json)
+    return 0
+
+
+def print_value(value: object, text: str, as_json: bool) -> None:
+    """The text, or the value as JSON."""
+    print(json.dumps(value, indent=2) if as_json else text)
