@@ -106,6 +106,15 @@ def test_what_reads_all_channels_keeps_them(function):
     assert_same(model, small, graph(20117)[:1])
 
 
+def test_positions_stay_even_if_nothing_reads_what_is_there():
+    model = Between(lambda m, x: torch.cat([x[:, 4:], x[:, :4]], dim=-1)).double()
+    with torch.no_grad():
+        model.last.weight[:, :2] = 0
+    small = compact(model, EXAMPLE[:1])
+    assert small.first.out_features == 6
+    assert_same(model, small, graph(20117)[:1])
+
+
 REFUSED = {
     "cumsum": (lambda m, x: x.cumsum(1), r"got torch\.Tensor\.cumsum of \[8, 6\] in"),
     "view": (lambda m, x: x.view(8, 2, 3).mean(1), r"it makes \[8, 2, 3\] of it"),
