@@ -1,0 +1,196 @@
+"""Which hidden units are left: as many in every head, for so many multiply-adds."""
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch_geometric.data import Data
+
+from gsparse.prune import Magnitude, RandomWeight
+from gsparse.prune.compaction import ChannelGroup, channel_groups, multiply_adds
+from gsparse.prune.structures import Units
+from gsparse.train import Recipe
+
+
+class Shape(NamedTuple):
+    """What is left of a hidden layer: so many heads, each so wide."""
+
+    heads: int
+    width: int
+
+    @property
+    def num_units(self) -> int:
+        """All units of the layer."""
+        return self.heads * self.width
+
+    def of(self, recipe: Recipe) -> Recipe:
+        """The recipe of a model that has this shape from the start."""
+        sizes = {"hidden_channels": self.width}
+        if recipe.model == "gat":
+            sizes["heads"] = self.heads
+        return replace(recipe, options=recipe.options | sizes)
+
+
+def most_units(total: int, rest: int, num_units: int, fewer: float) -> int:
+    """The most hidden units with so many times fewer multiply-adds.
+
+    Each hidden unit costs the same: a row of the map that makes it, the edges, a column
+    of the map that reads it.
+
+    Args:
+        total: Multiply-adds of the model.
+        rest: What is left of them without hidden units.
+        num_units: Hidden units of the model.
+        fewer: How many times fewer.
+
+    Raises:
+        ValueError: If not one unit can be left.
+
+    Example:
+        >>> from gsparse.bench.structured_shapes import most_units
+        >>> most_units(total=1040, rest=40, num_units=100, fewer=4.0)
+        22
+    """
+    found = int((total / fewer - rest) * num_units / (total - rest) + 1e-9)
+    if found < 1:
+        raise ValueError(
+            f"'fewer' must leave a hidden unit (got {fewer}); without any there are "
+            f"{total / rest:.1f} times fewer multiply-adds"
+        )
+    return found
+
+
+def fewest_heads(most: int, heads: int, width: int) -> Shape:
+    r"""At most so many units in the fewest heads that hold them.
+
+    A smaller attention layer has as many channels in every head, so only rectangles can
+    be left, and each head costs a softmax over the edges, however narrow it is.
+
+    Args:
+        most: The most units that may be left.
+        heads: Of the model; 1 for layers without.
+        width: Of each head.
+
+    Example:
+        >>> from gsparse.bench.structured_shapes import fewest_heads
+        >>> fewest_heads(14, heads=8, width=8), fewest_heads(62, heads=1, width=256)
+        (Shape(heads=2, width=7), Shape(heads=1, width=62))
+    """
+    count = min(-(-most // width), heads)
+    return Shape(count, min(most // count, width))
+
+
+def even_units(scores: Tensor, shape: Shape) -> Tensor:
+    r"""Which units stay: the best of each head, of the heads where these are best.
+
+    Shapes:
+        - **scores**, **output:** :math:`(H, C)`
+
+    Example:
+        >>> import torch
+        >>> from gsparse.bench.structured_shapes import Shape, even_units
+        >>> even_units(torch.tensor([[9.0, 1.0], [4.0, 5.0], [6.0, 7.0]]), Shape(2, 1))
+        tensor([[ True, False],
+                [False, False],
+                [False,  True]])
+    """
+    order = scores.argsort(dim=1, descending=True, stable=True)[:, : shape.width]
+    inside = torch.zeros_like(scores, dtype=torch.bool).scatter(1, order, True)
+    totals = scores.masked_fill(~inside, 0.0).sum(1)
+    heads = totals.argsort(descending=True, stable=True)[: shape.heads]
+    keep = torch.zeros_like(inside)
+    keep[heads] = inside[heads]
+    return keep
+
+
+@dataclass(frozen=True)
+class HiddenUnits:
+    """The hidden units of a two-layer model, traced on an example."""
+
+    group: ChannelGroup
+
+    @classmethod
+    def of(cls, model: Module, example: tuple[Any, ...]) -> "HiddenUnits":
+        """Trace a model.
+
+        Raises:
+            ValueError: If it has more or fewer than one group of them.
+        """
+        groups = channel_groups(model, example)
+        found = [it for it in groups if it.kind == "hidden" and not it.fixed]
+        if len(found) != 1:
+            raise ValueError(
+                f"the model must have one hidden layer (got {len(found)}); the shape "
+                "of several is not searched for"
+            )
+        return cls(found[0])
+
+    @property
+    def structure(self) -> Units:
+        """All that makes a unit goes with it."""
+        return Units([self.group])
+
+    @property
+    def made_by(self) -> set[str]:
+        """Weights, biases and attention vectors: a bias left over is a unit left."""
+        return {it.parameter for it in self.group.producers}
+
+    @property
+    def read_by(self) -> set[str]:
+        """Weights of the layer above."""
+        return {it.parameter for it in self.group.consumers}
+
+    def scores(self, model: Module, seed: int | None = None) -> Tensor:
+        """Mean squares of the weights of every unit, or random numbers: ``[H, C]``."""
+        options: dict[str, Any] = {} if seed is None else {"seed": seed}
+        kind = Magnitude if seed is None else RandomWeight
+        probe = kind(
+            copy.deepcopy(model),
+            0.0,
+            targets=self.targets,
+            structure=self.structure,
+            **options,
+        )
+        assert probe.groups is not None
+        return probe.group_scores(probe.groups).view(self.group.heads, -1)
+
+    def targets(self, name: str, parameter: Tensor) -> bool:
+        """Selects what makes the units."""
+        return name in self.made_by
+
+    def masks(self, model: Module, keep: Tensor) -> dict[str, Tensor]:
+        """Masks of all that makes or reads a unit."""
+        found: dict[str, Tensor] = {}
+        for member in (*self.group.producers, *self.group.consumers):
+            parameter = model.get_parameter(member.parameter)
+            mask = found.setdefault(
+                member.parameter, torch.ones_like(parameter, dtype=torch.bool)
+            )
+            rows = member.rows(mask, self.group.size)
+            rows.logical_and_(keep.view(-1, *[1] * (rows.dim() - 1)))
+        return found
+
+
+def shape_for(
+    model: Module, recipe: Recipe, data: Data, example: tuple[Any, ...], fewer: float
+) -> Shape:
+    """The widest shape with so many times fewer multiply-adds, in the fewest heads.
+
+    Args:
+        model: Of the recipe.
+        recipe: Builds it.
+        data: The graph.
+        example: Arguments of the model.
+        fewer: How many times fewer.
+    """
+    group = HiddenUnits.of(model, example).group
+    total, size, heads = multiply_adds(model, example), group.size, group.heads
+    half = Shape(heads, size // heads // 2)
+    less = multiply_adds(half.of(recipe).build(data, 0), example)
+    each, left = divmod(total - less, size - half.num_units)
+    assert left == 0  # all units cost the same
+    most = most_units(total, total - each * size, size, fewer)
+    return fewest_heads(most, heads, size // heads)
