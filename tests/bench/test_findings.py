@@ -89,10 +89,11 @@ def test_an_unknown_paper_is_refused():
         "kedge-depth",
         "kedge-pubmed",
         "prune-citation",
+        "structured",
     ]
     known = (
         "fastgat, implicit, incremental, interactions, kedge-citation, kedge-depth, "
     )
-    known += "kedge-pubmed, prune-citation"
+    known += "kedge-pubmed, prune-citation, structured"
     with pytest.raises(ValueError, match=rf"must be one of {known} \(got gat\)"):
         paper("gat")

@@ -1,0 +1,66 @@
+"""Remove three of four hidden units of a GCN, and get a model that is really smaller.
+
+A hidden unit is a row of weights and a bias; all of it has to be pruned for the unit to
+vanish. Beside it stands a small model that was trained from scratch: the honest row.
+"""
+
+import copy
+
+from gsparse.data import planted_partition, split
+from gsparse.prune import Magnitude
+from gsparse.prune.compaction import channel_groups, compact, compaction_report
+from gsparse.prune.quantised_linear import quantise_weights
+from gsparse.prune.structures import Units
+from gsparse.train import GCN, FitConfig, class_scores, evaluate, fit
+
+data = planted_partition(600, num_classes=4, num_features=64, seed=3)
+data = split(data, "60-20-20", seed=3)
+example = data.x, data.edge_index
+config = FitConfig(epochs=60, patience=20)
+
+# 1. The dense model, trained as usual.
+dense = GCN(data.num_features, 64, 4)
+fit(dense, data, config=config, seed=1)
+
+# 2. Its hidden units, and every parameter that makes them: weights and biases.
+groups = [it for it in channel_groups(dense, example) if it.kind == "hidden"]
+made_by = {member.parameter for group in groups for member in group.producers}
+print("a hidden unit is made by", ", ".join(sorted(made_by)))
+
+# 3. Three of four go, and what is left is trained on.
+model = copy.deepcopy(dense)
+pruner = Magnitude(
+    model,
+    sparsity=0.75,
+    structure=Units(groups),
+    targets=lambda name, _: name in made_by,
+)
+at_once = evaluate(model, data, "test_mask")
+fit(model, data, config=config, seed=1)
+print(compaction_report(model, example))
+
+# 4. Smaller plain layers with the same outputs, and codes of 8 bits in place of floats.
+small = compact(model, example)
+codes = quantise_weights(small, bits=8)
+difference = class_scores(small, data) - class_scores(model, data)
+print(f"largest change by compaction: {difference.abs().max():.0e}")
+
+# 5. The row that keeps it honest: as small from the start.
+scratch = GCN(data.num_features, 16, 4)
+fit(scratch, data, config=config, seed=1)
+
+
+def num_bytes(of):
+    return sum(it.numel() * it.element_size() for it in of.state_dict().values())
+
+
+print("test accuracy and bytes")
+for name, it in [
+    ("dense", dense),
+    ("three of four units gone", small),
+    ("  with 8-bit weights", codes),
+    ("16 units from the start", scratch),
+]:
+    score = 100 * evaluate(it, data, "test_mask")
+    print(f"{name:26}{score:5.1f} %{num_bytes(it):8,}")
+print(f"right after pruning, before training on: {100 * at_once:.1f} %")
