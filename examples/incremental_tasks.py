@@ -3,10 +3,16 @@
 import torch
 
 from gsparse.data import load
-from gsparse.train import GCN, FitConfig, class_scores, evaluate, fit
-from gsparse.train.incremental import fit_tasks
-from gsparse.train.rank_update import RankUpdate
-from gsparse.train.tasks import class_tasks
+from gsparse.train import (
+    GCN,
+    FitConfig,
+    RankUpdate,
+    class_scores,
+    class_tasks,
+    evaluate,
+    fit,
+    fit_tasks,
+)
 
 # 1. Two of the ten classes for each task; all tasks see the whole graph.
 data = load("digits")

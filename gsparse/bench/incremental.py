@@ -8,7 +8,7 @@ What the sequences are:
 - ``Cora``: five tasks of one class against the rest. Cora has seven classes, so five
   tasks of disjoint classes would leave three with one class, where every answer is
   right. Instead each task brings a class that was none before, and as many nodes of the
-  others (:func:`~gsparse.train.tasks.binary_tasks`).
+  others (:func:`~gsparse.train.binary_tasks`).
 - ``Cora-disjoint``: what Cora can give otherwise, three tasks of three, two and two
   classes.
 - ``CS``: five tasks of three of the fifteen classes.
@@ -36,8 +36,8 @@ from gsparse.bench.tables.measurement import measurement
 from gsparse.bench.tables.rows import Row, content_hash
 from gsparse.data import load
 from gsparse.train import Recipe, recipe, sparse_features
-from gsparse.train.incremental import METHODS, Method, fit_tasks
-from gsparse.train.tasks import binary_tasks, class_tasks, graph_tasks
+from gsparse.train.incremental.fit_tasks import METHODS, Method, fit_tasks
+from gsparse.train.incremental.tasks import binary_tasks, class_tasks, graph_tasks
 
 TABLE, REVISION = "incremental", 1
 
@@ -81,7 +81,7 @@ class TaskConfig:
 
     Args:
         dataset: A name of :data:`SEQUENCES`.
-        method: A name of :data:`~gsparse.train.incremental.METHODS`.
+        method: A name of :data:`~gsparse.train.incremental.fit_tasks.METHODS`.
         rank: Columns of the first task; None for half of the hidden channels, and for
             other methods than RankUpdate.
         rank_per_task: Columns of each later one; None for half of ``rank``.

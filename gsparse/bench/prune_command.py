@@ -21,10 +21,10 @@ from gsparse.bench.pruned_models import FILE, SPECIFICATION, specify, stored, wh
 from gsparse.bench.tables.table import columns
 from gsparse.edges import check_sparsity
 from gsparse.prune.compaction import compact, multiply_adds
-from gsparse.prune.model_card import ModelCard
-from gsparse.prune.model_file import check_target, permanent_state, save_model
-from gsparse.prune.quantise import check_bits
-from gsparse.prune.quantised_linear import quantise_weights
+from gsparse.prune.deploy.model_card import ModelCard
+from gsparse.prune.deploy.model_file import check_target, permanent_state, save_model
+from gsparse.prune.deploy.quantise import check_bits
+from gsparse.prune.deploy.quantised_linear import quantise_weights
 from gsparse.train import evaluate
 
 _LOAD = """```python

@@ -11,8 +11,8 @@ from torch.nn import Module
 
 from gsparse.prune.compaction import InputSelection
 from gsparse.prune.compaction.inputs import Place
-from gsparse.prune.model_file import load_weights, read_model_file
-from gsparse.prune.quantised_linear import quantise_weights
+from gsparse.prune.deploy.model_file import load_weights, read_model_file
+from gsparse.prune.deploy.quantised_linear import quantise_weights
 from gsparse.train.models import build_model
 
 FILE = "model.safetensors"
@@ -26,7 +26,7 @@ class Specification:
     """A standard model, as small as it is after pruning.
 
     Args:
-        model: A name of :func:`~gsparse.train.models.build_model`.
+        model: A name of :func:`~gsparse.train.build_model`.
         num_features: Features that it is given.
         in_channels: Features that it reads.
         out_channels: Number of classes.

@@ -10,9 +10,9 @@ from torch_geometric.data import Data
 
 from gsparse.bench.structured_shapes import HiddenUnits, Shape, even_units
 from gsparse.prune import Cubic, Magnitude, Pruner, WeightMasks
-from gsparse.prune.admm import ADMM
-from gsparse.prune.reconstruct import reconstruct
-from gsparse.prune.structures import expand, group_means
+from gsparse.prune.structured.admm import ADMM
+from gsparse.prune.structured.reconstruct import reconstruct
+from gsparse.prune.structured.structures import expand, group_means
 from gsparse.train import FitConfig, History, evaluate, fit
 
 DENSE, SMALL, UNSTRUCTURED, RANDOM = "Dense", "Small", "Magnitude", "RandomWeight"
@@ -30,10 +30,10 @@ class EvenADMM(ADMM):
     """ADMM towards weights of a shape: the sets that it projects on are rectangles.
 
     Args:
-        model: As for :class:`~gsparse.prune.admm.ADMM`.
+        model: As for :class:`~gsparse.prune.ADMM`.
         shape: What is left.
         heads: Of the model.
-        **options: As for :class:`~gsparse.prune.admm.ADMM`; one structure.
+        **options: As for :class:`~gsparse.prune.ADMM`; one structure.
     """
 
     def __init__(

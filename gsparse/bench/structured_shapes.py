@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 
 from gsparse.prune import Magnitude, RandomWeight
 from gsparse.prune.compaction import ChannelGroup, channel_groups, multiply_adds
-from gsparse.prune.structures import Units
+from gsparse.prune.structured.structures import Units
 from gsparse.train import Recipe
 
 

@@ -1,14 +1,5 @@
 """Weight pruners for the layers of a GNN, on masks that survive checkpoints."""
 
-from gsparse.prune.admm import ADMM
-from gsparse.prune.auto_prune import AutoPrune
-from gsparse.prune.combinatorial import (
-    CombinatorialBrainSurgeon,
-    OptimalBrainDamage,
-    OptimalBrainSurgeon,
-    WoodFisher,
-    brain_surgeon_update,
-)
 from gsparse.prune.compaction import (
     ChannelGroup,
     CompactionReport,
@@ -17,35 +8,42 @@ from gsparse.prune.compaction import (
     compaction_report,
     multiply_adds,
 )
-from gsparse.prune.dead_units import RemovedUnits, remove_dead_units
-from gsparse.prune.export import export_program, export_weights
-from gsparse.prune.fisher import Fisher, empirical_fisher, true_fisher
-from gsparse.prune.gradient_flow import (
+from gsparse.prune.deploy.export import export_program, export_weights
+from gsparse.prune.deploy.model_card import ModelCard
+from gsparse.prune.deploy.model_file import load_weights, save_model
+from gsparse.prune.deploy.n_of_m import keep_n_of_m, prune_n_of_m, to_semi_structured
+from gsparse.prune.deploy.quantise import Quantised, quantise
+from gsparse.prune.deploy.quantised_linear import (
+    QuantisedLinear,
+    dequantise,
+    quantise_weights,
+)
+from gsparse.prune.deploy.sparse_linear import SparseLinear, to_sparse
+from gsparse.prune.learned.auto_prune import AutoPrune
+from gsparse.prune.learned.gradual_threshold import GradualThreshold
+from gsparse.prune.learned.prob_mask import ProbMask
+from gsparse.prune.masks import Report, WeightMasks
+from gsparse.prune.pruner import Pruner, ScoredPruner
+from gsparse.prune.schedule import Cubic, Exponential, Linear, Rounds, Schedule
+from gsparse.prune.scores.gradient_flow import (
     GradientNorm,
     GradientPreservation,
     LossPreservation,
     MagnitudeLoss,
 )
-from gsparse.prune.gradual_threshold import GradualThreshold
-from gsparse.prune.grasp import GraSP
-from gsparse.prune.implicit import ImplicitReport, implicit_sparsity_report
-from gsparse.prune.magnitude import Magnitude, RandomWeight
-from gsparse.prune.masks import Report, WeightMasks
-from gsparse.prune.model_card import ModelCard
-from gsparse.prune.model_file import load_weights, save_model
-from gsparse.prune.n_of_m import keep_n_of_m, prune_n_of_m, to_semi_structured
-from gsparse.prune.prob_mask import ProbMask
-from gsparse.prune.pruner import Pruner, ScoredPruner
-from gsparse.prune.purify import crossbar_count, purify, remove_unused_paths
-from gsparse.prune.quantise import Quantised, quantise
-from gsparse.prune.quantised_linear import QuantisedLinear, dequantise, quantise_weights
-from gsparse.prune.reconstruct import Reconstruction, reconstruct
-from gsparse.prune.schedule import Cubic, Exponential, Linear, Rounds, Schedule
+from gsparse.prune.scores.grasp import GraSP
+from gsparse.prune.scores.magnitude import Magnitude, RandomWeight
+from gsparse.prune.scores.snip import SNIP
+from gsparse.prune.scores.syn_flow import SynFlow
+from gsparse.prune.scores.wanda import Wanda
 from gsparse.prune.select import keep_best, layer_budgets
-from gsparse.prune.select_groups import keep_best_groups
-from gsparse.prune.snip import SNIP
-from gsparse.prune.sparse_linear import SparseLinear, to_sparse
-from gsparse.prune.structures import (
+from gsparse.prune.structured.admm import ADMM
+from gsparse.prune.structured.dead_units import RemovedUnits, remove_dead_units
+from gsparse.prune.structured.implicit import ImplicitReport, implicit_sparsity_report
+from gsparse.prune.structured.purify import crossbar_count, purify, remove_unused_paths
+from gsparse.prune.structured.reconstruct import Reconstruction, reconstruct
+from gsparse.prune.structured.select_groups import keep_best_groups
+from gsparse.prune.structured.structures import (
     Blocks,
     Columns,
     CrossbarColumns,
@@ -55,9 +53,15 @@ from gsparse.prune.structures import (
     Structure,
     Units,
 )
-from gsparse.prune.syn_flow import SynFlow
+from gsparse.prune.surgeons.combinatorial import (
+    CombinatorialBrainSurgeon,
+    OptimalBrainDamage,
+    OptimalBrainSurgeon,
+    WoodFisher,
+    brain_surgeon_update,
+)
+from gsparse.prune.surgeons.fisher import Fisher, empirical_fisher, true_fisher
 from gsparse.prune.targets import Selector, find_targets
-from gsparse.prune.wanda import Wanda
 
 __all__ = [
     "ADMM",

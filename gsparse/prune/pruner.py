@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.nn import Module
 
 from gsparse.edges import check_sparsity
-from gsparse.prune.groups import expand, group_means, group_sizes, group_sums
 from gsparse.prune.masks import Report, WeightMasks
 from gsparse.prune.schedule import Schedule
 from gsparse.prune.select import Scope, check_scope, keep_best
-from gsparse.prune.select_groups import Protect, keep_best_groups
-from gsparse.prune.structures import Structure
+from gsparse.prune.structured.groups import expand, group_means, group_sizes, group_sums
+from gsparse.prune.structured.select_groups import Protect, keep_best_groups
+from gsparse.prune.structured.structures import Structure
 from gsparse.prune.targets import Selector
 
 
@@ -115,19 +115,19 @@ class ScoredPruner(Pruner):
 
     With a structure whole groups of weights go, those of lowest :meth:`group_scores`,
     until so many weights are gone, to the nearest group; every parameter keeps one
-    group at least. :func:`~gsparse.prune.select_groups.keep_best_groups` has the rule.
+    group at least. :func:`~gsparse.prune.keep_best_groups` has the rule.
 
     Args:
         model: Any module; changed in place, its parameters stay the same objects.
         sparsity: Fraction of the targeted weights to remove, in [0, 1).
         schedule: A function of the step, such as
-            :class:`~gsparse.prune.schedule.Cubic`.
+            :class:`~gsparse.prune.Cubic`.
         scope: ``"global"`` ranks all weights together, ``"local"`` gives each layer the
             same sparsity, ``"erk"`` layer rates by shape.
         exclude: As for :func:`~gsparse.prune.find_targets`.
         targets: As for :func:`~gsparse.prune.find_targets`.
         structure: What goes together, such as
-            :class:`~gsparse.prune.structures.Rows`; ``None`` for single weights.
+            :class:`~gsparse.prune.Rows`; ``None`` for single weights.
         protect: Groups that stay: a bool each, or bools of rows by parameter name.
 
     Raises:

@@ -64,7 +64,7 @@ class Linear(_Ramp):
         initial: Sparsity up to ``start``.
 
     Example:
-        >>> from gsparse.prune.schedule import Linear
+        >>> from gsparse.prune import Linear
         >>> [Linear(start=0, end=4)(step, 0.8) for step in range(6)]
         [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 0.8]
     """
@@ -84,7 +84,7 @@ class Cubic(_Ramp):
         initial: Sparsity up to ``start``.
 
     Example:
-        >>> from gsparse.prune.schedule import Cubic
+        >>> from gsparse.prune import Cubic
         >>> [round(Cubic(start=0, end=4)(step, 0.8), 3) for step in range(6)]
         [0.0, 0.463, 0.7, 0.788, 0.8, 0.8]
     """
@@ -103,7 +103,7 @@ class Exponential(_Ramp):
         initial: Sparsity up to ``start``.
 
     Example:
-        >>> from gsparse.prune.schedule import Exponential
+        >>> from gsparse.prune import Exponential
         >>> [round(Exponential(start=0, end=2)(step, 0.99), 3) for step in range(4)]
         [0.0, 0.9, 0.99, 0.99]
     """
@@ -124,7 +124,7 @@ class Rounds:
         every: Steps between two of them; the first comes after as many.
 
     Example:
-        >>> from gsparse.prune.schedule import Rounds
+        >>> from gsparse.prune import Rounds
         >>> [round(Rounds(2, every=3)(step, 0.8), 3) for step in (2, 3, 5, 6)]
         [0.0, 0.667, 0.667, 0.8]
     """

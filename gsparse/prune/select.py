@@ -78,7 +78,7 @@ def layer_budgets(
 
     Example:
         >>> import torch
-        >>> from gsparse.prune.select import layer_budgets
+        >>> from gsparse.prune import layer_budgets
         >>> shapes = {"wide": torch.Size([16, 500]), "small": torch.Size([3, 16])}
         >>> layer_budgets(shapes, 0.9, "erk")
         {'wide': 776, 'small': 29}

@@ -11,14 +11,14 @@ from gsparse.train.fit import (
     fit,
     seeded,
 )
-from gsparse.train.incremental import TaskScores, fit_tasks
+from gsparse.train.incremental.fit_tasks import TaskScores, fit_tasks
+from gsparse.train.incremental.rank_update import RankUpdate
+from gsparse.train.incremental.tasks import binary_tasks, class_tasks, graph_tasks
 from gsparse.train.iterative import Ticket, WeightLottery
 from gsparse.train.mask import fit_mask
 from gsparse.train.models import GAT, GCN, MLP, SAGE, build_model
-from gsparse.train.rank_update import RankUpdate
 from gsparse.train.recipes import Recipe, deep_recipe, recipe
 from gsparse.train.scores import roc_auc
-from gsparse.train.tasks import binary_tasks, class_tasks, graph_tasks
 
 __all__ = [
     "GAT",

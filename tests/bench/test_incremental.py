@@ -12,7 +12,7 @@ from gsparse.bench.incremental import SEQUENCES, TaskConfig, TaskSequence, task_
 from gsparse.bench.papers import incremental as paper
 from gsparse.bench.tables.measurement import is_measurement, measurement
 from gsparse.bench.tables.rows import append_row, read_rows
-from gsparse.train.incremental import METHODS
+from gsparse.train.incremental.fit_tasks import METHODS
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ class TestRows:
 
     def test_tuning_leaves_test_nodes_alone(self, toy, monkeypatch):
         monkeypatch.setattr(
-            "gsparse.train.incremental.evaluate",
+            "gsparse.train.incremental.fit_tasks.evaluate",
             lambda model, data, mask, metric: {"val_mask": 0.5}[mask],
         )
         config = TaskConfig("digits", "Separate", epochs=1, final=False)

@@ -15,8 +15,8 @@ from gsparse.bench.pruned_models import load_pruned, specify
 from gsparse.data import random_graph
 from gsparse.prune import Magnitude, WeightMasks
 from gsparse.prune.compaction import compact
-from gsparse.prune.model_file import save_model
-from gsparse.prune.structures import Heads
+from gsparse.prune.deploy.model_file import save_model
+from gsparse.prune.structured.structures import Heads
 from gsparse.train import evaluate
 from gsparse.train.models import GCN, build_model
 

@@ -217,25 +217,34 @@ def effective(model):
 # Costs
 
 
-def test_turns_are_fair_and_the_first_does_not_count():
-    calls = []
+def test_turns_are_fair_and_the_first_does_not_count(monkeypatch):
+    """On a clock of our own: the first call of each takes 100, others 6 and 2."""
+    from gsparse.bench import structured_costs
+
+    now, calls = [0.0], []
+    for name in ("perf_counter", "process_time"):
+        monkeypatch.setattr(structured_costs, name, lambda: now[0])
 
     class Noted(torch.nn.Module):
-        def __init__(self, name):
+        def __init__(self, name, seconds):
             super().__init__()
-            self.name = name
+            self.name, self.seconds = name, seconds
 
         def forward(self, x):
             assert not torch.is_grad_enabled()
             assert not self.training
+            now[0] += self.seconds if self.name in calls else 100.0
             calls.append(self.name)
 
-    found = take_turns(Noted("a"), Noted("b"), (1,), rounds=3)
-    assert "".join(calls) == "baabbaab"
-    assert found.first > 0
-    assert found.second > 0
+    found = take_turns(Noted("a", 6.0), Noted("b", 2.0), (1,), rounds=1)
+    assert found == (6.0, 2.0, 6.0, 2.0)
+    assert (found.ratio, found.cpu_ratio) == (3.0, 3.0)
+    assert "".join(calls) == "baab"
+    calls.clear()
+    take_turns(Noted("a", 0.5), Noted("b", 0.25), (1,), rounds=20)
+    assert len(calls) == 8  # ten seconds are over; three rounds there are
     with pytest.raises(ValueError, match=r"'rounds' must be at least 1 \(got 0\)"):
-        take_turns(Noted("a"), Noted("b"), (1,), rounds=0)
+        take_turns(Noted("a", 1.0), Noted("b", 1.0), (1,), rounds=0)
 
 
 def test_ratios_are_of_the_first_to_the_second():

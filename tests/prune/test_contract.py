@@ -15,7 +15,7 @@ from torch_geometric.nn.models import GAT, GCN, GraphSAGE
 from gsparse import prune
 from gsparse.data import random_graph
 from gsparse.edges import budget
-from gsparse.prune.structures import Columns, Heads, Rows, group_sums
+from gsparse.prune.structured.structures import Columns, Heads, Rows, group_sums
 from gsparse.train import FitConfig, fit
 
 DATA = random_graph(num_nodes=30, p=0.2, seed=90547)

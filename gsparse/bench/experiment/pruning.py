@@ -22,7 +22,7 @@ from gsparse.prune import (
     brain_surgeon_update,
     true_fisher,
 )
-from gsparse.prune.fisher import full_weights
+from gsparse.prune.surgeons.fisher import full_weights
 from gsparse.train import FitConfig, History, WeightLottery, evaluate, fit
 from gsparse.train.fit import prepare
 

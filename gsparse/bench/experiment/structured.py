@@ -16,7 +16,7 @@ from gsparse.bench.experiment.methods import ANSWERED, pruner_class, pruners
 from gsparse.bench.experiment.pruning import AT_FIRST, MEANWHILE, make_pruner
 from gsparse.prune import WeightMasks
 from gsparse.prune.compaction import channel_groups
-from gsparse.prune.structures import Columns, Heads, Rows, Structure, Units
+from gsparse.prune.structured.structures import Columns, Heads, Rows, Structure, Units
 from gsparse.train import fit
 from gsparse.train.fit import prepare
 

@@ -16,7 +16,7 @@ from gsparse.bench.findings import Finding
 from gsparse.bench.incremental import SEQUENCES, TABLE, TaskConfig, task_runs
 from gsparse.bench.paired import paired_difference, scores, standard_error
 from gsparse.bench.tables.rows import Row
-from gsparse.train.incremental import METHODS
+from gsparse.train.incremental.fit_tasks import METHODS
 
 CLAIM = "nothing forgotten; within 1 point of separate models in 40 % of their room"
 QUICK_SEEDS, FULL_SEEDS = 2, 5

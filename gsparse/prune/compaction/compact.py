@@ -85,7 +85,7 @@ def compact(
     Example:
         >>> import torch
         >>> from torch_geometric.nn import GCN
-        >>> from gsparse.prune.compaction import compact
+        >>> from gsparse.prune import compact
         >>> model = GCN(5, 8, num_layers=2, out_channels=3)
         >>> with torch.no_grad():
         ...     _ = model.convs[0].lin.weight[:6].zero_()
@@ -109,7 +109,7 @@ def compaction_report(model: Module, example: tuple[Any, ...]) -> CompactionRepo
     Example:
         >>> import torch
         >>> from torch_geometric.nn import GCN
-        >>> from gsparse.prune.compaction import compaction_report
+        >>> from gsparse.prune import compaction_report
         >>> model = GCN(5, 8, num_layers=2, out_channels=3)
         >>> with torch.no_grad():
         ...     _ = model.convs[0].lin.weight[:6].zero_()

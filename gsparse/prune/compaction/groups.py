@@ -72,7 +72,7 @@ def channel_groups(model: Module, example: tuple[Any, ...]) -> list[ChannelGroup
     Costs a copy of the model and one forward pass.
 
     Args:
-        model: Any module that :func:`~gsparse.prune.compaction.compact` takes; not
+        model: Any module that :func:`~gsparse.prune.compact` takes; not
             changed.
         example: The tuple of its arguments.
 
@@ -85,7 +85,7 @@ def channel_groups(model: Module, example: tuple[Any, ...]) -> list[ChannelGroup
     Example:
         >>> import torch
         >>> from torch_geometric.nn import GCN
-        >>> from gsparse.prune.compaction import channel_groups
+        >>> from gsparse.prune import channel_groups
         >>> model = GCN(5, 4, num_layers=2, out_channels=3)
         >>> example = torch.ones(2, 5), torch.tensor([[0, 1], [1, 0]])
         >>> for group in channel_groups(model, example):

@@ -25,7 +25,7 @@ from torch_geometric.nn.conv import MessagePassing
 from gsparse.kernels.spmm import SparseMatrix
 from gsparse.nn.evaluating import evaluating
 from gsparse.nn.fast_gcn_conv import FastSAGEConv
-from gsparse.prune.sparse_linear import SparseLinear
+from gsparse.prune.deploy.sparse_linear import SparseLinear
 
 # ruff: noqa: ANN401 (a model's arguments are its own)
 
@@ -51,7 +51,7 @@ def multiply_adds(model: Module, example: tuple[Any, ...]) -> int:
 
         >>> import torch
         >>> from torch_geometric.nn import GCNConv
-        >>> from gsparse.prune.compaction.multiply_adds import multiply_adds
+        >>> from gsparse.prune import multiply_adds
         >>> x, edge_index = torch.ones(3, 5), torch.tensor([[0, 1], [1, 2]])
         >>> multiply_adds(GCNConv(5, 4), (x, edge_index))
         80

@@ -31,7 +31,7 @@ from gsparse.prune.compaction.inputs import places_of
 from gsparse.prune.compaction.norms import NORMS, refuse_shape
 from gsparse.prune.compaction.operations import Value
 from gsparse.prune.compaction.recording import Recording
-from gsparse.prune.sparse_linear import SparseLinear
+from gsparse.prune.deploy.sparse_linear import SparseLinear
 
 # ruff: noqa: ANN401 (a model's arguments are its own)
 

@@ -1,0 +1,1 @@
+"""What a pruned model becomes: stored, quantised, exported, saved."""

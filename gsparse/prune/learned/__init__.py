@@ -1,0 +1,1 @@
+"""Pruners that learn their masks while the model is trained."""

@@ -1,0 +1,311 @@
+"""AutoPrune: every weight has a switch, trained beside it."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from gsparse.prune.learned.switches import Estimator, steered, switch_gradient
+from gsparse.prune.pruner import Pruner
+from gsparse.prune.schedule import to_steps
+from gsparse.prune.targets import Selector
+
+Unit = Literal["weight", "row"]
+Regrow = Literal["frozen", "straight-through"]
+
+FIRST = 0.01  # the first mu, in units of the gradients
+
+
+class AutoPrune(Pruner):
+    r"""Trains a switch for every weight or row of weights, from the `"AutoPrune:
+    Automatic Network Pruning by Regularizing Auxiliary Parameters"
+    <https://proceedings.neurips.cc/paper/2019/hash/4efc9e02abdab6b6166251918570a307-Abstract.html>`_
+    paper.
+
+    A layer reads :math:`t = w \, h(m)` with :math:`h(m) = 1[m > 0]`. The weights move
+    by their ordinary gradient, which is zero while they are pruned, so that they keep
+    their values and can come back; :meth:`step` moves the switches by
+    :math:`m \leftarrow m - \eta (\partial L/\partial t \, \mathrm{sgn}(w) + \mu) h'(m)`
+    with a straight-through :math:`h'`. Where :math:`w` is at rest under a weight decay
+    :math:`\lambda` the gain of being active is :math:`\lambda |w|`: the switches then
+    order weights by magnitude, and only noise and movement tell more.
+
+    An active weight that has been fitted has no gradient, so :math:`\mu` switches it
+    off; then it has one, which switches it on. The final mask is therefore taken from
+    the average of :math:`h(m)` over the last steps, the larger :math:`|w|` among
+    equals.
+
+    Costs a gradient, a switch and an average for every weight, and a few operations on
+    them each step. Use it to train and prune in one run, or with ``unit="row"`` for
+    layers that shrink. Start from a trained model: the random weight of a fresh one
+    that has the wrong sign is driven off and never comes back, unless
+    ``regrow="straight-through"``.
+
+    Differences from the paper: the rule is ours after the abstract and what has been
+    said of the paper; its own equations may differ. :math:`m` starts at 1 and stays in
+    [-1, 1], so that no switch is ever far from turning, and :math:`\eta` is divided by
+    the root mean square of all gradients so far, so that it does not depend on the
+    scale of the loss. With ``sparsity``, :math:`\mu` is steered
+    (:func:`~gsparse.prune.learned.switches.steered`)
+    towards the active fraction :math:`(1 - s)^{\min(2k / e, 1)}` after :math:`k` of
+    :math:`e` = ``end`` steps, and the last mask meets it exactly. The same loss trains
+    both, without a validation split.
+
+    Args:
+        model: Any module; changed in place, its parameters stay the same objects.
+        sparsity: Fraction of the targeted weights to remove, in [0, 1); to the nearest
+            row with ``unit="row"``.
+        penalty: Instead of it :math:`\mu`, what an active weight adds to the loss; then
+            the mask keeps what is active more than half of the time, and ``sparsity``
+            of the pruner is what came of that.
+        num_steps: Steps of the whole training, which ``end`` may be a fraction of.
+        lr: Learning rate :math:`\eta` of the switches.
+        end: The step that fixes the mask; a ``float`` is a fraction of ``num_steps``.
+        average: Steps over which the exponential average of :math:`h(m)` forgets.
+        estimator: ``"linear"``, ``"leaky"`` or ``"softplus"``, the :math:`h'` of
+            :func:`~gsparse.prune.learned.switches.straight_through`.
+        unit: ``"weight"``, or ``"row"``: one switch for each row of a matrix.
+        regrow: ``"frozen"`` gives a pruned weight no gradient, ``"straight-through"``
+            that of an active one.
+        exclude: As for :func:`~gsparse.prune.find_targets`.
+        targets: As for :func:`~gsparse.prune.find_targets`.
+
+    Raises:
+        ValueError: If not exactly one of ``sparsity`` and ``penalty`` is given, an
+            argument is out of range, or rows are wanted of what is no matrix. Also from
+            :meth:`step`, if a gradient is not finite.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune import AutoPrune
+        >>> layer = torch.nn.Linear(3, 1, bias=False)
+        >>> layer.weight.data = torch.tensor([[2.0, 1.0, -2.0]])
+        >>> pruner = AutoPrune(layer, sparsity=1 / 3, end=60)
+        >>> x, target = torch.eye(3), torch.tensor([[2.0], [0.0], [-2.0]])
+        >>> for _ in range(60):
+        ...     layer.zero_grad()
+        ...     (layer(x) - target).square().mean().backward()
+        ...     pruner.step()
+        >>> pruner.done, pruner.masks["weight"]
+        (True, tensor([[ True, False,  True]]))
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        sparsity: float | None = None,
+        penalty: float | None = None,
+        num_steps: int | None = None,
+        lr: float = 0.1,
+        end: int | float = 0.5,
+        average: int = 20,
+        estimator: Estimator = "softplus",
+        unit: Unit = "weight",
+        regrow: Regrow = "frozen",
+        exclude: Iterable[Selector] | Selector = (),
+        targets: Iterable[Selector] | Selector | None = None,
+    ) -> None:
+        _check(sparsity, penalty, lr, average)
+        for name, value, known in [
+            ("estimator", estimator, Estimator),
+            ("unit", unit, Unit),
+            ("regrow", regrow, Regrow),
+        ]:
+            _check_choice(name, value, get_args(known))
+        self.end = to_steps("end", end, num_steps)
+        if self.end < 1:
+            raise ValueError(f"'end' must be at least step 1 (got {self.end})")
+        super().__init__(model, 0.0 if sparsity is None else sparsity, targets, exclude)
+        self.fixed_mu, self.lr, self.average = penalty, lr, average
+        self.estimator, self.unit, self.regrow = estimator, unit, regrow
+        weights = self.masks.parameters()
+        if unit == "row":
+            self._check_matrices(weights)
+        self._mean_mu, self._mean_square, self._done = FIRST, 0.0, False
+        self.m = {
+            name: torch.ones_like(w[:, :1] if unit == "row" else w, requires_grad=False)
+            for name, w in weights.items()
+        }
+        self.occupancy = {name: m.clone() for name, m in self.m.items()}
+        # Zeros that are added to what a layer reads: their gradient is that of t.
+        self._zeros = {
+            name: torch.zeros_like(w, requires_grad=True) for name, w in weights.items()
+        }
+        self.masks.soften(self._readers())
+
+    @property
+    def done(self) -> bool:
+        """Whether the mask is fixed."""
+        return self._done
+
+    @property
+    def active(self) -> float:
+        """Fraction of the switches that are on."""
+        count = sum(m.numel() for m in self.m.values())
+        return sum(int((m > 0).sum()) for m in self.m.values()) / count
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move the switches against the gradients since the last step."""
+        if self._done:
+            return
+        self.num_steps += 1
+        weights = self.masks.parameters()
+        gradients = {name: self._take_gradient(name, w) for name, w in weights.items()}
+        scale = self._scale(gradients)
+        mu = self._mu(scale)
+        for name, weight in weights.items():
+            self.m[name] = m = self.m[name].to(weight)
+            towards = switch_gradient(gradients[name], weight, m, mu, self.estimator)
+            m.sub_(towards * (self.lr / scale)).clamp_(-1, 1)
+            average = self.occupancy[name].to(weight)
+            self.occupancy[name] = average.lerp_((m > 0).to(m), 1 / self.average)
+        self._show()
+        if self.num_steps >= self.end:
+            self.finalize()
+
+    @torch.no_grad()
+    def finalize(self) -> None:
+        """Fix the mask: what was active most of the time."""
+        if self._done:
+            return
+        weights = self.masks.parameters()
+        often = torch.cat([self.occupancy[name].flatten() for name in weights])
+        kept = often > 0.5
+        if self.fixed_mu is None:
+            kept = torch.zeros_like(kept)
+            kept[self._first_rows_or_weights(often)] = True
+        parts = kept.split([m.numel() for m in self.occupancy.values()])
+        for (name, weight), part in zip(weights.items(), parts, strict=True):
+            self.masks[name] = part.view_as(self.m[name]).expand_as(weight)
+        self.masks.soften(None)
+        self._done = True
+        if self.fixed_mu is not None:
+            self.sparsity = self.report().sparsity
+
+    def _first_rows_or_weights(self, often: Tensor) -> Tensor:
+        """Units in their order of rank, so many that the sparsity is met best."""
+        sizes, counts = [], []
+        for name, weight in self.masks.parameters().items():
+            wide = weight.numel() // self.m[name].numel()
+            size = weight.abs()
+            sizes.append((size.mean(1) if self.unit == "row" else size).flatten())
+            counts.append(torch.full_like(sizes[-1], wide, dtype=torch.long))
+        order = torch.cat(sizes).argsort(descending=True, stable=True)
+        order = order[often[order].argsort(descending=True, stable=True)]
+        total = torch.cat(counts)[order].cumsum(0)
+        wanted = int(total[-1]) - round(self.sparsity * int(total[-1]))
+        first = torch.cat([total.new_zeros(1), total])
+        return order[: int((first - wanted).abs().argmin())]
+
+    def _mu(self, scale: float) -> float:
+        if self.fixed_mu is not None:
+            return self.fixed_mu
+        count = sum(m.numel() for m in self.m.values())
+        wanted = (1 - self.sparsity) ** min(2 * self.num_steps / self.end, 1.0)
+        active = max(self.active, 1 / count)
+        self._mean_mu, mu = steered(self._mean_mu, active, wanted)
+        return mu * scale
+
+    def _scale(self, gradients: dict[str, Tensor]) -> float:
+        """Root mean square of all gradients of all steps; 1 if there was none."""
+        count = sum(g.numel() for g in gradients.values())
+        now = sum(float(g.square().sum()) for g in gradients.values()) / count
+        if not now < float("inf"):
+            raise ValueError(
+                f"the gradients must be finite (got a mean square of {now} in step "
+                f"{self.num_steps}): is the loss finite?"
+            )
+        self._mean_square += (now - self._mean_square) / self.num_steps
+        return self._mean_square**0.5 or 1.0
+
+    def _take_gradient(self, name: str, weight: Tensor) -> Tensor:
+        found, self._zeros[name].grad = self._zeros[name].grad, None
+        return torch.zeros_like(weight) if found is None else found
+
+    def _show(self) -> None:
+        """The switches of now as the masks that layers, copies and files have."""
+        for name, weight in self.masks.parameters().items():
+            self.masks[name] = (self.m[name] > 0).expand_as(weight)
+
+    def _readers(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        return {name: self._reader(name) for name in self.masks.targets}
+
+    def _reader(self, name: str) -> Callable[[Tensor], Tensor]:
+        """Makes t of w, in which the gradient of t goes to zeros of our own too."""
+
+        def read(weight: Tensor) -> Tensor:
+            t = torch.where(self.masks[name], weight, 0.0)
+            if not torch.is_grad_enabled():
+                return t
+            if self.regrow == "straight-through":
+                t = weight + (t - weight).detach()
+            if self._zeros[name].device != weight.device:
+                self._zeros[name] = torch.zeros_like(weight, requires_grad=True)
+            return t + self._zeros[name]
+
+        return read
+
+    @torch.no_grad()
+    def _check_matrices(self, weights: dict[str, Tensor]) -> None:
+        for name, weight in weights.items():
+            if weight.dim() != 2:
+                self.undo()
+                raise ValueError(
+                    f"'unit' may be 'row' for matrices only (got {name!r} of shape "
+                    f"{list(weight.shape)}); leave it out by 'exclude'"
+                )
+
+    def state_dict(self) -> dict[str, Any]:
+        """As for every pruner, with the switches and their averages."""
+        return super().state_dict() | {
+            "done": self._done,
+            "sparsity": self.sparsity,
+            "mean_mu": self._mean_mu,
+            "mean_square": self._mean_square,
+            "m": {name: m.clone() for name, m in self.m.items()},
+            "occupancy": {name: it.clone() for name, it in self.occupancy.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where :meth:`state_dict` was taken."""
+        super().load_state_dict(state)
+        self._done, self.sparsity = bool(state["done"]), float(state["sparsity"])
+        self._mean_mu = float(state["mean_mu"])
+        self._mean_square = float(state["mean_square"])
+        for name, m in self.m.items():
+            m.copy_(state["m"][name])
+            self.occupancy[name].copy_(state["occupancy"][name])
+        self.masks.soften(None if self._done else self._readers())
+        if not self._done:
+            self._show()
+
+    def __repr__(self) -> str:
+        if self.fixed_mu is None:
+            return super().__repr__()
+        return f"{type(self).__name__}(penalty={self.fixed_mu})"
+
+
+def _check(
+    sparsity: float | None, penalty: float | None, lr: float, average: int
+) -> None:
+    if (sparsity is None) == (penalty is None):
+        raise ValueError(
+            f"exactly one of 'sparsity' and 'penalty' must be given "
+            f"(got {sparsity} and {penalty})"
+        )
+    if penalty is not None and not 0 <= penalty < float("inf"):
+        raise ValueError(f"'penalty' must be finite and at least 0 (got {penalty})")
+    if not 0 < lr < float("inf"):
+        raise ValueError(f"'lr' must be finite and positive (got {lr})")
+    if average < 1:
+        raise ValueError(f"'average' must be at least 1 step (got {average})")
+
+
+def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(
+            f"{name!r} must be one of {', '.join(map(repr, known))} (got {value!r})"
+        )

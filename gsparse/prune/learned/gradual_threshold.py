@@ -1,0 +1,271 @@
+"""Gradual threshold pruning: a rising bar that weights fall under."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from gsparse.edges import budget, keep_largest
+from gsparse.prune.pruner import Pruner
+from gsparse.prune.schedule import to_steps
+from gsparse.prune.targets import Selector, find_targets
+
+
+def threshold(
+    step: int,
+    q: float,
+    start: int,
+    ramp: int,
+    end: int,
+    every: int = 1,
+    ratio: float = 1.5,
+) -> float:
+    r"""The bar after so many steps: slope :math:`\theta` up to ``ramp``, then
+    :math:`\varphi` up to ``end``, flat elsewhere and between two multiples of
+    ``every``.
+
+    Args:
+        step: Steps of the optimiser so far.
+        q: Where the bar ends, but for one step's rise.
+        start: The last step without a bar.
+        ramp: The first step of the steeper slope.
+        end: The first step at which the bar rests.
+        every: Steps between two rises.
+        ratio: :math:`\varphi / \theta`; with 2 it ends above ``q``.
+
+    Returns:
+        :math:`\varepsilon`; at ``end`` it is :math:`q (1 + 1 / (r - s + 1.5 (e - r)))`
+        for every = 1 and ratio = 1.5.
+
+    Example:
+        >>> from gsparse.prune.learned.gradual_threshold import threshold
+        >>> [round(threshold(i, 1.0, start=0, ramp=4, end=8), 2) for i in range(1, 9)]
+        [0.2, 0.3, 0.4, 0.65, 0.8, 0.95, 1.1, 1.1]
+    """
+    i = min(step, end - 1) // every * every
+    if i <= start:
+        return 0.0
+    theta = 2 * q * every / (2 * (ramp - start) + 3 * (end - ramp))  # Eq. (1)
+    if i < ramp:
+        return theta * (i - start + 1) / every
+    return theta * (ramp - start + 1 + ratio * (i - ramp + 1)) / every
+
+
+class GradualThreshold(Pruner):
+    r"""Gradual pruning by a rising threshold, of Narang et al., from the `"Exploring
+    Sparsity in Recurrent Neural Networks" <https://arxiv.org/abs/1704.05119>`_ paper.
+
+    Every ``every`` steps the weights below :math:`\varepsilon_g` go, for good;
+    :math:`\varepsilon_g` is one :func:`threshold` for each group :math:`g` of layers of
+    a type. It is made to end at :math:`q_g`, a quantile of :math:`|w|` over the group
+    in an existing dense model. Training goes on all the while; a weight leaves when the
+    bar passes it, so early if training does not need it.
+
+    Costs one comparison a weight and a cut, and one selection when a group meets its
+    budget. Use it when layers of different kinds want thresholds of their own and the
+    training is long. For a short one, or for one ranking over all layers,
+    :class:`~gsparse.prune.Magnitude` with :class:`~gsparse.prune.Cubic`
+    reaches the same sparsity without a ``q``. Weights must not shrink as a whole while
+    the bar rises (strong weight decay, a fresh model of large initial weights): with
+    ``percentile`` a group can then fall under it whole.
+
+    Differences from the paper: with ``sparsity``, :math:`q_g` is the quantile of that
+    level, no group falls below its share, and the last cut meets it exactly, whatever
+    the weights have become; ``percentile`` is the paper's knob, and leaves what it
+    leaves. The start, ramp and end are fractions of the steps, since a full batch makes
+    an epoch one step. Without ``reference`` the model's own weights at the first cut
+    give :math:`q_g`, so start from a trained model.
+
+    Args:
+        model: Any module; changed in place, its parameters stay the same objects.
+        sparsity: Fraction of the targeted weights to remove, in [0, 1), the same in
+            each group to the nearest weight.
+        percentile: Instead of ``sparsity``, the percentile of :math:`|w|` that the
+            threshold ends at, in (0, 100); 90 in the paper.
+        num_steps: Steps of the whole training, which fractions below are of.
+        start: No weight goes up to this step; a ``float`` is a fraction, an ``int`` a
+            number of steps.
+        ramp: From here the threshold rises faster.
+        end: From here the masks rest.
+        every: Steps between two cuts.
+        ratio: How much faster; 1.5 to 2 in the paper, which ends at up to 1.22 q.
+        groups: What shares a threshold: a selector of parameters for each group's name,
+            the first that matches. Each layer left over is a group.
+        reference: A trained dense model of the same shape that gives :math:`q_g`.
+        exclude: As for :func:`~gsparse.prune.find_targets`.
+        targets: As for :func:`~gsparse.prune.find_targets`.
+
+    Raises:
+        ValueError: If not exactly one of ``sparsity`` and ``percentile`` is given, the
+            steps are out of order, a fraction has no ``num_steps``, a group is empty,
+            or the reference has other weights.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.nn import GCN
+        >>> from gsparse.prune import GradualThreshold
+        >>> model = GCN(50, 8, num_layers=2, out_channels=3)
+        >>> pruner = GradualThreshold(model, sparsity=0.9, num_steps=40)
+        >>> for _ in range(20):
+        ...     pruner.step()
+        >>> pruner.done, pruner.report().num_kept
+        (True, 40)
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        sparsity: float | None = None,
+        percentile: float | None = None,
+        num_steps: int | None = None,
+        start: int | float = 0.05,
+        ramp: int | float = 0.25,
+        end: int | float = 0.5,
+        every: int = 1,
+        ratio: float = 1.5,
+        groups: Mapping[str, Selector] | None = None,
+        reference: Module | None = None,
+        exclude: Iterable[Selector] | Selector = (),
+        targets: Iterable[Selector] | Selector | None = None,
+    ) -> None:
+        if (sparsity is None) == (percentile is None):
+            raise ValueError(
+                f"exactly one of 'sparsity' and 'percentile' must be given "
+                f"(got {sparsity} and {percentile})"
+            )
+        if percentile is not None and not 0 < percentile < 100:
+            raise ValueError(f"'percentile' must be in (0, 100) (got {percentile})")
+        if every < 1:
+            raise ValueError(f"'every' must be at least 1 (got {every})")
+        if ratio <= 0:
+            raise ValueError(f"'ratio' must be positive (got {ratio})")
+        self.start, self.ramp, self.end = (
+            to_steps(name, value, num_steps)
+            for name, value in [("start", start), ("ramp", ramp), ("end", end)]
+        )
+        self.every, self.ratio, self.percentile = every, ratio, percentile
+        self._check_order()
+        level = sparsity if percentile is None else percentile / 100
+        super().__init__(model, level, targets, exclude)  # type: ignore[arg-type]
+        self._done = False
+        try:
+            self.groups = self._grouped(groups or {})
+            self._q = {} if reference is None else self._quantiles(reference)
+        except Exception:
+            self.undo()
+            raise
+
+    @property
+    def done(self) -> bool:
+        """Whether the last cut is made."""
+        return self._done
+
+    def step(self) -> None:
+        """Cut what is below the threshold, if it is time."""
+        if self.done:
+            return
+        self.num_steps += 1
+        i = self.num_steps
+        if i <= self.start or i % self.every:
+            return
+        self._cut(i, last=i + self.every >= self.end)
+
+    def finalize(self) -> None:
+        """Make the last cut at once, if it is not made."""
+        if not self.done:
+            self._cut(self.end, last=True)
+
+    def thresholds(self, step: int | None = None) -> dict[str, float]:
+        """Each group's threshold at a step, the present one if left out."""
+        step = self.num_steps if step is None else step
+        self._q = self._q or self._quantiles(self.model)
+        rest = (self.start, self.ramp, self.end, self.every, self.ratio)
+        return {group: threshold(step, q, *rest) for group, q in self._q.items()}
+
+    @torch.no_grad()
+    def _cut(self, step: int, last: bool) -> None:
+        weights, keep = self.masks.parameters(), {}
+        for group, bar in self.thresholds(step).items():
+            names = self.groups[group]
+            there = torch.cat([self.masks[name].flatten() for name in names])
+            # A weight that is gone is no candidate: the masks only lose entries.
+            size = _sizes(weights, names).masked_fill(~there, -torch.inf)
+            k = int((size >= bar).sum())
+            if self.percentile is None:
+                wanted = self._budgets()[group]
+                k = wanted if last else max(k, wanted)
+            kept = keep_largest(size, k).split([weights[n].numel() for n in names])
+            for name, part in zip(names, kept, strict=True):
+                keep[name] = part.view_as(weights[name])
+        self.masks.set(keep)
+        self._done = last
+
+    def _budgets(self) -> dict[str, int]:
+        """Weights each group keeps; in sum the budget of all."""
+        found, total = {}, 0
+        for group, names in self.groups.items():
+            before = budget(total, self.sparsity)
+            total += sum(self.masks[name].numel() for name in names)
+            found[group] = budget(total, self.sparsity) - before
+        return found
+
+    def _quantiles(self, model: Module) -> dict[str, float]:
+        weights = dict(model.named_parameters())
+        for name, own in self.masks.parameters().items():
+            if name not in weights or weights[name].shape != own.shape:
+                raise ValueError(
+                    f"'reference' must have a parameter {name!r} of shape "
+                    f"{list(own.shape)}, as the model (got {type(model).__name__})"
+                )
+        return {
+            group: float(_quantile(_sizes(weights, names), self.sparsity))
+            for group, names in self.groups.items()
+        }
+
+    def _grouped(self, groups: Mapping[str, Selector]) -> dict[str, list[str]]:
+        left = dict(self.masks.targets)
+        found: dict[str, list[str]] = {}
+        for group, selector in groups.items():
+            chosen = {it.name for it in find_targets(self.model, selector)}
+            found[group] = [name for name in left if name in chosen]
+            if not found[group]:
+                raise ValueError(
+                    f"'groups' must give each group a pruned parameter that no group "
+                    f"before it has (got none for {group!r} of: {', '.join(left)})"
+                )
+            left = {name: it for name, it in left.items() if name not in chosen}
+        for name, target in left.items():
+            found.setdefault(target.layer, []).append(name)
+        return found
+
+    def _check_order(self) -> None:
+        if not 0 <= self.start <= self.ramp <= self.end or self.start == self.end:
+            raise ValueError(
+                f"'start', 'ramp' and 'end' must be 0 <= start <= ramp <= end and "
+                f"start < end (got {self.start}, {self.ramp} and {self.end} steps)"
+            )
+        if (self.end - 1) // self.every * self.every <= self.start:
+            raise ValueError(
+                f"'every' must have a multiple between 'start' and 'end' "
+                f"(got {self.every}, {self.start} and {self.end})"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """As for every pruner."""
+        return super().state_dict() | {"done": self._done, "q": dict(self._q)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where :meth:`state_dict` was taken."""
+        super().load_state_dict(state)
+        self._done, self._q = bool(state["done"]), dict(state["q"])
+
+
+def _sizes(weights: Mapping[str, Tensor], names: Iterable[str]) -> Tensor:
+    return torch.cat([weights[name].detach().abs().flatten() for name in names])
+
+
+def _quantile(values: Tensor, level: float) -> Tensor:
+    """The value that so large a part is below (torch.quantile stops at 2^24)."""
+    return values.kthvalue(min(round(level * values.numel()) + 1, values.numel()))[0]

@@ -1,0 +1,462 @@
+"""ProbMask: a probability for every weight, learned under one budget for all layers."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn import Module
+from torch.utils.hooks import RemovableHandle
+
+from gsparse.edges import budget, draw_seed, keep_largest
+from gsparse.prune.learned.projection import project_to_budget
+from gsparse.prune.pruner import Pruner
+from gsparse.prune.schedule import Cubic, Schedule
+from gsparse.prune.targets import Selector
+
+# ruff: noqa: ANN401 (the signature of torch's base class)
+
+Ending = Literal["topk", "sample"]
+"""The most probable weights, exactly at the budget; or the best of several draws."""
+
+#: Parts of the training after which the budget starts to fall, and has fallen.
+FIRST, LAST = 0.16, 0.6
+COLDEST = 0.03  # the last temperature
+#: Masks are drawn as if no probability were nearer to 0 or 1.
+CLOSEST = 1e-3
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # of Adam, but with one second moment for all
+
+
+def temperature(step: int, num_steps: int) -> float:
+    """Falls linearly from 1 to 0.03."""
+    return COLDEST + (1 - COLDEST) * (1 - min(step / num_steps, 1))
+
+
+def learning_rate(step: int, num_steps: int, lr: float) -> float:
+    """Falls from ``lr`` to 0 like a cosine."""
+    return lr / 2 * (1 + math.cos(math.pi * min(step / num_steps, 1)))
+
+
+class RelaxedBernoulli(Function):
+    r"""Draws :math:`m = \sigma((\log s - \log(1 - s) + \log u - \log(1 - u)) / \tau)`
+    with :math:`u` uniform: the binary Gumbel-softmax. :math:`P(m > 1/2) = s` at every
+    temperature.
+
+    Takes ``s`` for its gradient only; what is computed from it once for several draws
+    comes beside it: the log-odds, and their derivative divided by the temperature.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        s: Tensor,
+        log_odds: Tensor,
+        rate: Tensor,
+        temperature: float,
+        generator: torch.Generator,
+    ) -> Tensor:
+        m = torch.empty_like(log_odds).uniform_(generator=generator)
+        m.logit_().add_(log_odds).mul_(1 / temperature).sigmoid_()
+        ctx.save_for_backward(m, rate)
+        ctx.dtype = s.dtype
+        return m
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        m, rate = ctx.saved_tensors
+        found = torch.ops.aten.sigmoid_backward(grad, m).mul_(rate)
+        return found.to(ctx.dtype), None, None, None, None
+
+
+def log_odds_of(s: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """The log-odds of probabilities kept off 0 and 1, and their slope at the
+    temperature.
+    """
+    inner = s.clamp(CLOSEST, 1 - CLOSEST)
+    return torch.logit(inner), (inner * (1 - inner) * temperature).reciprocal_()
+
+
+class _Draw:
+    """Called before every forward pass of one model; a copy of it does nothing."""
+
+    def __init__(self, pruner: "ProbMask | None" = None) -> None:
+        self.pruner = pruner
+
+    def __call__(self, model: Module, inputs: tuple[Any, ...]) -> None:
+        if self.pruner is not None:
+            self.pruner.draw(model.training)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Draw, ()
+
+
+class ProbMask(Pruner):
+    r"""Learns a probability for every weight under one budget for all layers, from the
+    `"Effective Sparsification of Neural Networks with Global Sparsity Constraint"
+    <https://arxiv.org/abs/2105.01571>`_ paper.
+
+    Solves :math:`\min_{w, s} E_{m \sim \mathrm{Bern}(s)} L(w \odot m)` subject to
+    :math:`0 \le s \le 1` and :math:`\sum_i s_i \le K`. In training every forward pass
+    of the model draws relaxed masks (:class:`RelaxedBernoulli`), whose temperature
+    falls from 1 to 0.03; :meth:`step` moves :math:`s` along its averaged gradient and
+    projects it onto the constraint
+    (:func:`~gsparse.prune.learned.projection.project_to_budget`). The budget :math:`K`
+    is that of all layers together, so how much each keeps is learned; it falls between
+    16 % and 60 % of the steps. In evaluation the weights of largest :math:`s` are
+    there, exactly at the budget of the step.
+
+    **How to train it.** Average the losses of two forward passes (``num_samples``)
+    before each step, :func:`gsparse.train.fit` does; call the model as a whole, and in
+    ``train()`` mode: masks are drawn before its own forward pass, not before those of
+    its layers. Train on for some epochs after :meth:`finalize`.
+
+    Where :math:`s` is 0 or 1 the log-odds are infinite and no gradient comes back: a
+    weight that is out would stay out for good. So masks are drawn from :math:`s`
+    clamped to :math:`[\delta, 1 - \delta]`, :math:`\delta = 0.001`, and the gradient
+    is taken there but passed on as if there were no clamp. A weight that is out may
+    come back as long as the masks are drawn, and that one in a thousand of them
+    differs from :math:`s` is all it costs.
+
+    Differs from the paper: Adam divides by one second moment, that of all gradients
+    together, where the paper's code has one for each weight. With that, every
+    probability moves as far as any other however small its gradient, and the words
+    that no labelled node sees, which get none, outlive those with some: 2 to 3 points
+    lost on Cora at 98 %. Also, schedules run over steps, of which full-batch training
+    has one an epoch, and the learning rate is larger for that reason; the clamp; the
+    projection is exact; the masks of evaluation and, unless ``"sample"`` is asked for,
+    of the end are the most probable weights instead of a draw; gradients are not
+    clipped.
+
+    Costs, on top of as many passes as samples, some twenty passes over the weights a
+    step, and memory for four numbers a weight. Not for a few steps of pruning
+    (:class:`~gsparse.prune.Magnitude` needs none), nor for several processes: each
+    would learn probabilities of its own.
+
+    Args:
+        model: Any module, on the device it is trained on; its parameters stay the same
+            objects.
+        sparsity: Fraction of the targeted weights to remove, in [0, 1).
+        num_steps: Steps of the whole training, which the schedules are laid out for.
+        loss: Returns the training loss of the model; for ``finalize="sample"``.
+        lr: Learning rate of the probabilities; falls to 0 like a cosine. 0.1 was best
+            of 0.01 to 1 on Cora's validation nodes, in 300 steps.
+        finalize: ``"topk"`` ends with the most probable weights, exactly at the budget;
+            ``"sample"`` with the draw of lowest loss, whose number of weights has the
+            budget as its mean, if not less.
+        num_draws: How many masks ``"sample"`` compares.
+        supermask: Only learn probabilities: the targeted weights stay what they are
+            until :meth:`finalize` or :meth:`undo`.
+        schedule: Of the budget, ended within ``num_steps``; ``None`` is
+            :class:`~gsparse.prune.Cubic` as above.
+        exclude: As for :func:`~gsparse.prune.find_targets`.
+        targets: As for :func:`~gsparse.prune.find_targets`.
+        seed: Of the masks; ``None`` draws one.
+
+    Raises:
+        ValueError: If a number is out of range, ``"sample"`` has no loss, or nothing is
+            left to prune.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune import ProbMask
+        >>> x = torch.eye(8).repeat(4, 1)
+        >>> y = 2 * x[:, 3:5].sum(1, keepdim=True)  # of two inputs only
+        >>> model = torch.nn.Linear(8, 1, bias=False)
+        >>> _ = torch.nn.init.ones_(model.weight)
+        >>> pruner = ProbMask(model, sparsity=0.75, num_steps=100, seed=5)
+        >>> optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+        >>> for _ in range(100):
+        ...     optimizer.zero_grad()
+        ...     losses = [(model(x) - y).square().mean() for _ in range(2)]
+        ...     (sum(losses) / 2).backward()
+        ...     optimizer.step()
+        ...     pruner.step()
+        >>> pruner.finalize()
+        >>> pruner.masks["weight"].nonzero()[:, 1]
+        tensor([3, 4])
+    """
+
+    revision = 2  # one second moment for all weights
+    num_samples = 2
+
+    def __init__(
+        self,
+        model: Module,
+        sparsity: float,
+        num_steps: int,
+        loss: Callable[[], Tensor] | None = None,
+        lr: float = 0.1,
+        finalize: Ending = "topk",
+        num_draws: int = 10,
+        supermask: bool = False,
+        schedule: Schedule | None = None,
+        exclude: Iterable[Selector] | Selector = (),
+        targets: Iterable[Selector] | Selector | None = None,
+        seed: int | None = None,
+    ) -> None:
+        _check(num_steps, loss, lr, finalize, num_draws, schedule)
+        super().__init__(model, sparsity, targets, exclude)
+        self.total_steps, self.loss, self.lr = num_steps, loss, lr
+        self.ending, self.num_draws = finalize, num_draws
+        self.schedule = schedule or Cubic(int(FIRST * num_steps), int(LAST * num_steps))
+        weights = self.masks.parameters()
+        first = next(iter(weights.values()))
+        dtypes = {weight.dtype for weight in weights.values()}
+        wide = torch.float64 in dtypes
+        self.dtype = torch.float64 if wide else torch.float32
+        self.sizes = [weight.numel() for weight in weights.values()]
+        # Of all layers in one vector, so that a step is a few operations; in float64,
+        # so that the constraint holds as computed.
+        self.s = first.new_ones(sum(self.sizes), dtype=torch.float64)
+        self.mean, self.square = torch.zeros_like(self.s), self.s.new_zeros(())
+        self.s.requires_grad_()
+        self.drawn_from: tuple[Tensor, Tensor] | None = None
+        self.generator = torch.Generator(first.device)
+        self.generator.manual_seed(draw_seed(seed) % 2**63)
+        self.supermask, self.frozen = supermask, dict[str, bool]()
+        self.hook: RemovableHandle | None = None
+        self._start()
+
+    @property
+    def done(self) -> bool:
+        """Whether the budget has reached its end."""
+        return self.ended or self.num_steps >= self.schedule.end
+
+    @property
+    def temperature(self) -> float:
+        """Of the next masks."""
+        return temperature(self.num_steps, self.total_steps)
+
+    @property
+    def reached(self) -> float:
+        """The sparsity of this step."""
+        if self.done:
+            return self.sparsity
+        return self.schedule(self.num_steps, self.sparsity)
+
+    def probabilities(self) -> dict[str, Tensor]:
+        """How probable every weight is, by the name of its parameter."""
+        return self._by_name(self.s.detach().clone())
+
+    def draw(self, training: bool = True) -> None:
+        """Draw the masks of a forward pass; without ``training`` the hard ones."""
+        if not training:
+            return self.masks.soften(None)
+        weights = self.masks.parameters()
+        for name, weight in weights.items():
+            if weight.device != self.s.device:
+                raise ValueError(
+                    f"{name!r} must be on the device of its probabilities, "
+                    f"{self.s.device} (got {weight.device}); move the model first, "
+                    "then prune it"
+                )
+        if self.drawn_from is None:
+            s = self.s.detach().to(self.dtype)
+            self.drawn_from = log_odds_of(s, self.temperature)
+        mask = RelaxedBernoulli.apply(
+            self.s, *self.drawn_from, self.temperature, self.generator
+        )
+        soft = self._by_name(mask)
+        self.masks.soften({n: m.to(weights[n].dtype) for n, m in soft.items()})
+        return None
+
+    def step(self) -> None:
+        """Move the probabilities, the budget, the temperature and the hard masks.
+
+        Without a gradient, as when the model has not been called, only the last three
+        move. After :meth:`finalize` nothing does.
+        """
+        if self.ended:
+            return
+        grad = self.s.grad
+        if grad is not None:
+            self._check_gradient(grad)
+        self.num_steps += 1
+        if grad is not None:
+            self._adam(grad)
+            self.s.grad = None
+        kept = self.s.numel() * (1 - self.reached)
+        if self.done:
+            kept = float(budget(self.s.numel(), self.sparsity))
+        with torch.no_grad():
+            self.s.copy_(project_to_budget(self.s, kept))
+        self._harden(self.reached)
+        self.drawn_from = None
+        self.masks.soften(None)  # frees the graph of the last pass
+
+    def finalize(self) -> None:
+        """End with the most probable weights, or with the draw of lowest loss.
+
+        The masks of a model that has gone back to an earlier epoch, at the full
+        sparsity, are those of that epoch and stay.
+        """
+        if self.ended:
+            return
+        reached = self.done
+        self._end()
+        if self.ending == "sample" and self.loss is not None:
+            self._keep_best_draw(self.loss)
+        elif not reached:
+            self._harden(self.sparsity)
+
+    def undo(self) -> None:
+        """Take the masks away; the model is dense again."""
+        self._end()
+        super().undo()
+
+    def make_permanent(self) -> None:
+        """Write the zeros into the weights; the layers are plain again."""
+        self._end()
+        super().make_permanent()
+
+    def state_dict(self) -> dict[str, Any]:
+        """As for every pruner."""
+        return super().state_dict() | {
+            "ended": self.ended,
+            "probabilities": self.s.detach().clone(),
+            "mean": self.mean.clone(),
+            "square": self.square.clone(),
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where :meth:`state_dict` was taken."""
+        if state["probabilities"].shape != self.s.shape:
+            raise ValueError(
+                f"'state' must be of a model with {self.s.numel()} targeted weights "
+                f"(got {state['probabilities'].numel()})"
+            )
+        super().load_state_dict(state)
+        with torch.no_grad():
+            self.s.copy_(state["probabilities"])
+        self.mean.copy_(state["mean"])
+        self.square.copy_(state["square"])
+        self.generator.set_state(state["generator"])
+        self.s.grad = self.drawn_from = None
+        self.masks.soften(None)
+        if state["ended"]:
+            return self._end()
+        self._start()
+        self._harden(self.reached)
+        return None
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.generator.get_state()
+        return vars(self) | {"hook": None, "drawn_from": None, "generator": state}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy has a model of its own, and draws the masks of that one."""
+        vars(self).update(state)
+        self.generator = torch.Generator(self.s.device)
+        self.generator.set_state(state["generator"])
+        if not self.ended:
+            self._start()
+
+    def _by_name(self, flat: Tensor) -> dict[str, Tensor]:
+        """The parts of a vector over all weights, in their shapes."""
+        weights = self.masks.parameters()
+        parts = zip(weights.items(), flat.split(self.sizes), strict=True)
+        return {name: part.view_as(weight) for (name, weight), part in parts}
+
+    def _check_gradient(self, grad: Tensor) -> None:
+        if grad.sum().isfinite():
+            return
+        parts = self._by_name(~grad.isfinite())
+        found = [f"{int(bad.sum())} in {name!r}" for name, bad in parts.items()]
+        raise ValueError(
+            f"gradients of probabilities must be finite (got {', '.join(found)} that "
+            "are not): is the loss finite?"
+        )
+
+    @torch.no_grad()
+    def _adam(self, grad: Tensor) -> None:
+        t = self.num_steps
+        self.mean.lerp_(grad, 1 - BETA1)
+        self.square.lerp_(grad.square().mean(), 1 - BETA2)
+        size = float(self.square / (1 - BETA2**t)) ** 0.5 + EPS
+        rate = learning_rate(t - 1, self.total_steps, self.lr) / (1 - BETA1**t)
+        self.s.sub_(self.mean, alpha=rate / size)
+
+    @torch.no_grad()
+    def _harden(self, sparsity: float) -> None:
+        """Keep the most probable weights; the larger among equals."""
+        weights = self.masks.parameters().values()
+        size = torch.cat([w.detach().flatten().abs() for w in weights])
+        k = budget(self.s.numel(), sparsity)
+        self.masks.set(self._by_name(keep_largest(self.s.detach(), k, size)))
+
+    @torch.no_grad()
+    def _keep_best_draw(self, loss: Callable[[], Tensor]) -> None:
+        best, lowest = dict[str, Tensor](), math.inf
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            for _ in range(self.num_draws):
+                u = torch.empty_like(self.s).uniform_(generator=self.generator)
+                keep = self._by_name(u < self.s)
+                self.masks.set(keep)
+                found = float(loss())
+                if found < lowest or not best:
+                    best, lowest = keep, found
+        finally:
+            self.model.train(was_training)
+        self.masks.set(best)
+
+    def _start(self) -> None:
+        """Draw from now on; the weights of a supermask learn no more."""
+        self.ended = False
+        if self.supermask and not self.frozen:
+            for name, weight in self.masks.parameters().items():
+                self.frozen[name] = weight.requires_grad
+                weight.requires_grad_(False).grad = None
+        if self.hook is None:
+            self.hook = self.model.register_forward_pre_hook(_Draw(self))
+
+    def _end(self) -> None:
+        """Draw no more; the weights of a supermask learn again."""
+        if self.hook is None:
+            return
+        self.ended, self.s.grad, self.drawn_from = True, None, None
+        self.hook.remove()
+        self.hook = None
+        self.masks.soften(None)
+        for name, wanted in self.frozen.items():
+            self.masks.parameters()[name].requires_grad_(wanted)
+        self.frozen = {}
+
+
+def _check(
+    num_steps: int,
+    loss: Callable[[], Tensor] | None,
+    lr: float,
+    finalize: str,
+    num_draws: int,
+    schedule: Schedule | None,
+) -> None:
+    counts = {"num_steps": (num_steps, 2), "num_draws": (num_draws, 1)}
+    for name, (value, least) in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name!r} must be an int (got {value!r})")
+        if value < least:
+            raise ValueError(f"{name!r} must be at least {least} (got {value})")
+    if not 0 < lr < math.inf:
+        raise ValueError(f"'lr' must be positive and finite (got {lr})")
+    if finalize not in get_args(Ending):
+        known = ", ".join(map(repr, get_args(Ending)))
+        raise ValueError(f"'finalize' must be one of {known} (got {finalize!r})")
+    if loss is not None and not callable(loss):
+        raise TypeError(
+            f"'loss' must be a function without arguments (got {type(loss).__name__}); "
+            "write lambda: ..."
+        )
+    if finalize == "sample" and loss is None:
+        raise ValueError(
+            "'loss' must be given for finalize='sample', to tell which draw is best "
+            "(got None)"
+        )
+    if schedule is not None and schedule.end > num_steps:
+        raise ValueError(
+            f"'schedule' must end within num_steps={num_steps} (got end {schedule.end})"
+        )

@@ -1,0 +1,1 @@
+"""Importance of single weights, and of groups of them: one file a method."""

@@ -1,0 +1,1 @@
+"""Whole rows, columns, heads, tiles and units."""

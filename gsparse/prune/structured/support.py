@@ -1,0 +1,66 @@
+"""Where the nearest weights of a sparsity are not zero."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from gsparse.prune.select import Scope, keep_best
+from gsparse.prune.structured.groups import expand, group_means
+from gsparse.prune.structured.select_groups import Protect, keep_best_groups
+from gsparse.prune.structured.structures import Structure
+
+
+@torch.no_grad()
+def support(
+    weights: Mapping[str, Tensor],
+    sparsity: float,
+    structures: Sequence[Structure] = (),
+    scope: Scope = "local",
+    protect: Protect | None = None,
+) -> dict[str, Tensor]:
+    r"""Where the projection of weights onto those of a sparsity keeps them.
+
+    Without a structure it keeps the largest magnitudes, and of groups of one size those
+    of the largest norm: no weights with as many zeros, or groups of zeros, are nearer.
+    Of groups of several sizes it keeps those of the largest mean square, and of several
+    structures (rows and columns) it takes one after another, each
+    :math:`1 - (1 - s)^{1/m}` of all, by what the ones before left. Then it is a
+    heuristic, which can miss the nearest.
+
+    Args:
+        weights: Values by the names of their parameters.
+        sparsity: Fraction of all weights to remove, in [0, 1).
+        structures: What is removed whole; none for single weights.
+        scope: As for :func:`~gsparse.prune.keep_best`.
+        protect: As for :func:`~gsparse.prune.keep_best_groups`.
+
+    Returns:
+        True for the weights that stay.
+
+    Raises:
+        ValueError: If a weight is NaN, or a structure does not fit the parameters or
+            the sparsity.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.prune import Columns
+        >>> from gsparse.prune.structured.support import support
+        >>> support({"a": torch.tensor([[3.0, 2.0], [0.0, 2.5]])}, 0.5, [Columns()])
+        {'a': tensor([[False,  True],
+                [False,  True]])}
+    """
+    if not structures:
+        sizes = {name: weight.abs() for name, weight in weights.items()}
+        return keep_best(sizes, sparsity, scope)
+    share = 1 - (1 - sparsity) ** (1 / len(structures))
+    kept = {name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()}
+    for structure in structures:
+        groups = structure.groups(weights)
+        squares = {
+            name: torch.where(kept[name], w, 0) ** 2 for name, w in weights.items()
+        }
+        scores = group_means(squares, groups)
+        stay = keep_best_groups(scores, groups, share, scope, protect)
+        kept = {name: kept[name] & it for name, it in expand(stay, groups).items()}
+    return kept

@@ -1,0 +1,1 @@
+"""Second-order pruning: what goes, and how the rest answers."""

@@ -1,0 +1,1 @@
+"""Tasks in turn: one network by rank updates, and five other ways."""

@@ -1,0 +1,306 @@
+"""One network for a sequence of tasks, its weights factors that grow with the tasks."""
+
+import copy
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Literal, get_args
+
+import torch
+from torch.nn import Module, ModuleList, Parameter
+
+from gsparse.edges import draw_seed
+from gsparse.train.fit import seeded
+from gsparse.train.incremental.low_rank import Factors
+from gsparse.train.incremental.output_layer import (
+    find_output_layer,
+    num_outputs,
+    output_layer_like,
+)
+from gsparse.train.incremental.shared_weights import (
+    Storage,
+    count,
+    hidden_linears,
+    low_rank_layer,
+    replace_module,
+    without_weights,
+)
+
+# ruff: noqa: ANN401 (what the wrapped model takes and gives)
+
+Start = Literal["zeros", "previous"]
+
+
+class RankUpdate(Module):
+    r"""`"Incremental Task Learning with Incremental Rank Updates"
+    <https://arxiv.org/abs/2207.09074>`_: a new task adds a few columns to every weight.
+
+    The linear map of each hidden layer is, for task :math:`t`,
+
+    .. math::
+        W_t = U_{1:t} \operatorname{diag}(s_t) V_{1:t}^T, \qquad
+        R_t = r_1 + (t - 1) r_2 \text{ columns}
+
+    The first task learns :math:`r_1` columns. Each later one freezes all columns there
+    are, adds :math:`r_2`, and learns these and a selector :math:`s_t` over old and new
+    ones. Biases, attention vectors, norms with their statistics and the output layer
+    are its own. So nothing that an earlier task reads changes: its outputs stay the
+    same bit for bit. Which task a node is asked for has to be known.
+
+    For :math:`T` tasks a weight of :math:`m \times n` takes
+    :math:`(n + m)(r_1 + (T - 1) r_2) + \sum_t R_t` numbers; separate models take
+    :math:`T n m`. Where tasks have little in common, or ranks come near the width of
+    the layers, train separate models: they are as small and as good. Where the data of
+    all tasks is there at once, train jointly.
+
+    Every convolution whose maps are ``torch.nn.Linear`` or PyG's ``Linear`` is served,
+    as is what surrounds it; other weights are a task's own. The model is copied,
+    without caches of ``cached=True``, which would mix the graphs of a sequence; it
+    stays usable as it was. The newest task can be trained, by
+    :func:`~gsparse.train.fit` or any loop, with an optimiser made after
+    :meth:`add_task`; the others stay in eval mode.
+
+    The paper sets the selector of a new task to zero for old columns and to one for
+    its own; its code draws orthogonal factors. So it is here. ``start="previous"``
+    begins instead where the task before ended, with zeros for the new columns.
+
+    Args:
+        model: Gives the architecture, and the first values of biases, attention
+            vectors and norms.
+        rank: Columns of the first task, :math:`r_1`; narrower layers take as many as
+            they can use.
+        rank_per_task: Columns of each later one, :math:`r_2`; half of ``rank``, rounded
+            up, if left out.
+        start: ``"zeros"`` as in the paper, or ``"previous"``.
+        head: Name of the output layer, as in ``named_modules()``; found if left out.
+        seed: Seed of factors and output layers.
+
+    Raises:
+        ValueError: If a rank is out of range, the model has no hidden linear layer, or
+            one has no shape yet, has a mask, or shares its weight.
+
+    Example:
+        >>> from gsparse.data import planted_partition, split
+        >>> from gsparse.train import GCN, FitConfig, evaluate, fit
+        >>> from gsparse.train import RankUpdate
+        >>> data = planted_partition(200, num_classes=2, seed=60413)
+        >>> data = split(data, "random", seed=60413)
+        >>> learner = RankUpdate(GCN(data.num_features, 16, 2), rank=4, seed=60413)
+        >>> for _ in range(2):
+        ...     task = learner.add_task(num_classes=2)
+        ...     history = fit(learner, data, config=FitConfig(epochs=20))
+        >>> learner.storage().total < 0.5 * learner.separate_storage().total
+        True
+        >>> evaluate(learner.select(0), data, "test_mask") > 0.9
+        True
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        rank: int,
+        rank_per_task: int | None = None,
+        *,
+        start: Start = "zeros",
+        head: str | None = None,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        if start not in get_args(Start):
+            raise ValueError(f"'start' must be 'zeros' or 'previous' (got {start!r})")
+        self.head = find_output_layer(model) if head is None else head
+        if self.head not in dict(model.named_modules()):
+            raise ValueError(
+                f"'head' must name a module of {type(model).__name__} (got {head!r})"
+            )
+        found = hidden_linears(model, self.head)
+        self.rank, self.start = rank, start
+        self.rank_per_task = (rank + 1) // 2 if rank_per_task is None else rank_per_task
+        most = max(min(it.weight.shape) for it in found.values())
+        for name in ("rank", "rank_per_task"):
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(
+                    f"'{name}' must be from 1 to the smaller side of the widest hidden "
+                    f"layer, {most} (got {getattr(self, name)})"
+                )
+        self.names = list(found)
+        self.seed = draw_seed(None) if seed is None else seed
+        self.num_classes: list[int] = []
+        self.current: int | None = None
+        # Called `layers` since `fit` looks there for the first one to decay.
+        self.layers = ModuleList(
+            Factors(it.weight.size(1), it.weight.size(0)) for it in found.values()
+        )
+        self.tasks = ModuleList()
+        self._template = (without_weights(model, found, self._factors()),)
+
+    @classmethod
+    def from_dense(cls, model: Module, rank: int, **options: Any) -> "RankUpdate":
+        """The learner whose first task is a trained model, cut to a rank.
+
+        By :func:`~gsparse.train.incremental.low_rank.truncated_svd`; the output layer
+        and all else is taken as it is. Train on after it: a low rank costs accuracy at
+        first.
+
+        Args:
+            model: Trained as usual; not changed.
+            rank: As for the class.
+            **options: As for the class.
+        """
+        learner = cls(model, rank, **options)
+        output = model.get_submodule(learner.head)
+        learner.add_task(num_outputs(output))
+        first = learner.tasks[0]
+        first.get_submodule(learner.head).load_state_dict(output.state_dict())
+        for name, layer in hidden_linears(model, learner.head).items():
+            low_rank_layer(first, name).approximate(layer.weight)
+        return learner
+
+    @classmethod
+    def load(cls, path: str | Path, model: Module) -> "RankUpdate":
+        """The learner of a file, with all its tasks; the last one can be trained on.
+
+        The file is read by torch's restricted reader, which makes tensors, numbers and
+        containers and runs no code.
+
+        Args:
+            path: What :meth:`save` wrote.
+            model: Built as the one of the learner that was saved.
+
+        Raises:
+            ValueError: If the file is something else, or the model does not fit.
+        """
+        try:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+            settings, classes = found["settings"], found["num_classes"]
+            learner = cls(model, **settings)
+            for num_classes in classes:
+                learner.add_task(num_classes)
+        except (UnpicklingError, EOFError, KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(
+                f"'path' must be a file of RankUpdate.save() (got {path}: {error})"
+            ) from None
+        try:
+            learner.load_state_dict(found["state"])
+        except RuntimeError as error:
+            raise ValueError(
+                f"'model' must be built as the one that was saved in {path} (got "
+                f"{type(model).__name__}: {' '.join(str(error).split())})"
+            ) from None
+        return learner
+
+    def save(self, path: str | Path) -> None:
+        """Write all tasks to one file: tensors and a few numbers, see :meth:`load`."""
+        keys = ("rank", "rank_per_task", "start", "head", "seed")
+        content = {
+            "settings": {key: getattr(self, key) for key in keys},
+            "num_classes": self.num_classes,
+            "state": dict(self.state_dict()),
+        }
+        torch.save(content, path)
+
+    @property
+    def num_tasks(self) -> int:
+        """Number of tasks so far."""
+        return len(self.tasks)
+
+    def add_task(self, num_classes: int) -> int:
+        """Freeze all there is, add columns and an output layer, and select the task.
+
+        Args:
+            num_classes: Classes of the new task.
+
+        Returns:
+            Its number, from 0.
+        """
+        task, generator = self.num_tasks, torch.Generator()
+        generator.manual_seed(self.seed)
+        own_seed = int(torch.randint(2**31, (task + 1,), generator=generator)[-1])
+        template = self._template[0]
+        with seeded(own_seed):
+            head = output_layer_like(template.get_submodule(self.head), num_classes)
+        for parameter in self.parameters():
+            parameter.requires_grad_(False)
+            parameter.grad = None
+        generator.manual_seed(own_seed)
+        like = next(head.parameters()).detach()
+        width = self.rank_per_task if task else self.rank
+        for factors in self._factors():
+            factors.append(width, like, generator)
+        again = bool(task) and self.start == "previous"
+        shared = {id(it): it for it in self.layers}
+        model = copy.deepcopy(self.tasks[-1] if again else template, shared)
+        replace_module(model, self.head, head)
+        for name in self.names:
+            low_rank_layer(model, name).begin(task, as_before=again)
+        own = dict(model.named_parameters())
+        for name, parameter in template.named_parameters():
+            own[name].requires_grad_(parameter.requires_grad)
+        model.train(self.training)
+        self.tasks.append(model)
+        self.num_classes.append(num_classes)
+        self.select(task)
+        return self.train(self.training).num_tasks - 1
+
+    def select(self, task: int) -> "RankUpdate":
+        """Answer for this task from now on.
+
+        Raises:
+            ValueError: If there is no such task.
+        """
+        self.current = self._check(task)
+        return self
+
+    def forward(self, *args: Any, task: int | None = None, **kwargs: Any) -> Any:
+        """What the model says in a task, the selected one if none is named.
+
+        Args:
+            *args: Of the model, such as ``x, edge_index``.
+            task: Number of the task.
+            **kwargs: Of the model.
+        """
+        chosen = self.current if task is None else task
+        return self.tasks[self._check(chosen)](*args, **kwargs)
+
+    def train(self, mode: bool = True) -> "RankUpdate":
+        """Only the newest task can be trained; statistics of others must not move."""
+        super().train(mode)
+        for model in list(self.tasks)[:-1]:
+            model.eval()
+        return self
+
+    def parameters_of(self, task: int) -> list[Parameter]:
+        """What a task brought: columns, selectors, output layer and all its own."""
+        self._check(task)
+        blocks = [p for it in self._factors() for p in (it.u[task], it.v[task])]
+        return blocks + list(self.tasks[task].parameters())
+
+    def storage(self) -> Storage:
+        """Numbers in all tasks together; that many are in the file of :meth:`save`."""
+        factors = sum(p.numel() for p in self.layers.parameters())
+        return count(factors, self.tasks, self.names, self.head)
+
+    def separate_storage(self) -> Storage:
+        """Numbers that a model of its own for each task would have."""
+        whole = sum(it.in_features * it.out_features for it in self._factors())
+        return self.storage()._replace(factors=self.num_tasks * whole, selectors=0)
+
+    def _factors(self) -> list[Factors]:
+        return list(self.layers)  # type: ignore[arg-type]
+
+    def _check(self, task: int | None) -> int:
+        if task is None or not 0 <= task < self.num_tasks:
+            raise ValueError(
+                f"'task' must be one of the {self.num_tasks} tasks added so far, from "
+                f"0 (got {task}); call add_task() first"
+            )
+        return task
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "RankUpdate":
+        super()._apply(fn, recurse)
+        self._template[0]._apply(fn, recurse)
+        return self
+
+    def extra_repr(self) -> str:
+        """Ranks and number of tasks."""
+        ranks = f"rank={self.rank}, rank_per_task={self.rank_per_task}"
+        return f"{ranks}, num_tasks={self.num_tasks}"

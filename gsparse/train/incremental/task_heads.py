@@ -1,0 +1,171 @@
+"""Models for several tasks that rank updates are held against."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Module, ModuleList
+from torch.nn.functional import pad
+
+from gsparse.train.fit import seeded
+from gsparse.train.incremental.output_layer import find_output_layer, output_layer_like
+from gsparse.train.incremental.shared_weights import count_numbers, replace_module
+
+# ruff: noqa: ANN401 (what the wrapped model takes and gives)
+
+
+class TaskHeads(Module):
+    """A model that all tasks share, but for its output layer.
+
+    Trained task after task it forgets: what a later task changes, earlier ones read.
+    With ``freeze=True`` only the first task trains the shared part, with its norms'
+    statistics; nothing is forgotten, and later tasks find what the first one needed.
+
+    Args:
+        model: Gives architecture and first weights; copied.
+        freeze: Whether later tasks train their output layers only.
+        head: Name of the output layer; found if left out.
+        seed: Of the output layers.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.train import GCN
+        >>> from gsparse.train.incremental.task_heads import TaskHeads
+        >>> model = TaskHeads(GCN(8, 16, 2), seed=3)
+        >>> for num_classes in (4, 3):
+        ...     _ = model.add_task(num_classes)
+        >>> x, edge_index = torch.ones(5, 8), torch.tensor([[0, 1], [1, 0]])
+        >>> model.select(0)(x, edge_index).shape
+        torch.Size([5, 4])
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        *,
+        freeze: bool = False,
+        head: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.head = find_output_layer(model) if head is None else head
+        self.model = copy.deepcopy(model)
+        self.heads = ModuleList()
+        self.freeze, self.seed = freeze, seed
+        self.current = 0
+
+    @property
+    def num_tasks(self) -> int:
+        """Number of tasks so far."""
+        return len(self.heads)
+
+    def add_task(self, num_classes: int) -> int:
+        """Give the model an output layer for a new task, and select it.
+
+        Args:
+            num_classes: Classes of the new task.
+
+        Returns:
+            Its number, from 0.
+        """
+        with seeded(self.seed + self.num_tasks):
+            head = output_layer_like(self.model.get_submodule(self.head), num_classes)
+        if self.num_tasks and self.freeze:
+            self.model.requires_grad_(False)
+        self.heads.requires_grad_(False)
+        self.heads.append(head.requires_grad_(True))
+        self.select(self.num_tasks - 1)
+        self.train(self.training)
+        return self.current
+
+    def select(self, task: int) -> "TaskHeads":
+        """Answer for this task from now on.
+
+        Raises:
+            ValueError: If there is no such task.
+        """
+        if not 0 <= task < self.num_tasks:
+            raise ValueError(
+                f"'task' must be one of the {self.num_tasks} tasks added so far, from "
+                f"0 (got {task}); call add_task() first"
+            )
+        replace_module(self.model, self.head, self.heads[task])
+        self.current = task
+        return self
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the model says in the selected task."""
+        return self.model(*args, **kwargs)
+
+    def train(self, mode: bool = True) -> "TaskHeads":
+        """As usual, but a frozen body keeps its statistics."""
+        super().train(mode)
+        if self.freeze and self.num_tasks > 1:
+            for module in self.model.modules():
+                if getattr(module, "track_running_stats", False):
+                    module.eval()
+        return self
+
+    def storage(self) -> int:
+        """Numbers in the shared part and all output layers."""
+        shared = count_numbers(self.model)
+        shared -= count_numbers(self.model.get_submodule(self.head))
+        return shared + count_numbers(self.heads)
+
+
+class SeparateModels(Module):
+    """A whole model for each task; the interface of ``TaskHeads``.
+
+    Args:
+        model: Gives architecture and first weights.
+        seed: Of the output layers.
+    """
+
+    def __init__(self, model: Module, seed: int = 0) -> None:
+        super().__init__()
+        self.seed, self.models, self._first = seed, ModuleList(), (model,)
+        self.current = 0
+
+    def add_task(self, num_classes: int) -> int:
+        """A new model, which is selected; earlier ones are left alone."""
+        self.models.requires_grad_(False)
+        model = TaskHeads(self._first[0], seed=self.seed + len(self.models))
+        model.add_task(num_classes)
+        self.models.append(model.model)
+        self.current = len(self.models) - 1
+        return self.current
+
+    def select(self, task: int) -> "SeparateModels":
+        """Answer for this task from now on."""
+        self.current = task
+        return self
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the model of the selected task says."""
+        return self.models[self.current](*args, **kwargs)
+
+    def storage(self) -> int:
+        """Numbers in all models."""
+        return count_numbers(self.models)
+
+
+class AllTasks(Module):
+    """Class scores of all nodes of all tasks, one below the other, for joint training.
+
+    Scores of classes that a task does not have are the lowest number there is.
+
+    Args:
+        model: With all tasks added.
+        arguments: What the model is called with, for each task.
+    """
+
+    def __init__(self, model: TaskHeads, arguments: list[tuple]) -> None:
+        super().__init__()
+        self.model, self.arguments = model, arguments
+
+    def forward(self, *_: Any) -> Tensor:
+        scores = [self.model.select(t)(*it) for t, it in enumerate(self.arguments)]
+        width = max(it.size(1) for it in scores)
+        lowest = torch.finfo(scores[0].dtype).min
+        return torch.cat([pad(s, (0, width - s.size(1)), value=lowest) for s in scores])
