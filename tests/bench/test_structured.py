@@ -357,8 +357,8 @@ def test_eight_bits_train_nothing_anew(monkeypatch):
     small = replace(base, bits=8).run(20411, workspace)
     assert len(count) == 1
     assert small["best_epoch"] == plain["best_epoch"]
-    replace(base, method=RANDOM).run(20411, workspace)
     base.run(20412, workspace)
+    replace(base, method=RANDOM).run(20412, workspace)
     assert len(count) == 3
 
 
