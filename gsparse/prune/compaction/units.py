@@ -10,7 +10,7 @@ class Units:
     Ties are noted as they come and resolved at once in :meth:`classes`.
 
     Example:
-        >>> from gsparse.prune import Units
+        >>> from gsparse.prune.compaction.units import Units
         >>> units = Units()
         >>> first, second, third = units.fresh(2), units.fresh(2), units.fresh(1)
         >>> units.tie(first, second)

@@ -12,7 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch_geometric.nn import GAT, GCN, SAGEConv
 
-from gsparse.prune import Magnitude, RandomWeight, WeightMasks, model_file, to_sparse
+from gsparse.prune import Magnitude, RandomWeight, WeightMasks, to_sparse
+from gsparse.prune.deploy import model_file
 from gsparse.prune.deploy.model_card import ModelCard
 from gsparse.prune.deploy.model_file import load_weights, read_model_file, save_model
 from gsparse.prune.deploy.quantised_linear import quantise_weights
