@@ -47,14 +47,21 @@ class Finding:
 def format_findings(findings: Sequence[Finding]) -> str:
     """One line a claim: what is wanted, ours, the difference, the verdict."""
     titles = ("graph", "claim", "wanted", "ours", "diff", "verdict")
-    lines = ["{:12}{:30}{:>7}{:>13}{:>8}  {}".format(*titles)]
+    wide = max([12, *(1 + len(it.dataset) for it in findings)])
+    row = f"{{:{wide}}}{{:{42 - wide}}}{{:>7}}{{:>13}}{{:>8}}  {{}}"
+    lines = [row.format(*titles)]
     for it in findings:
         spread = "" if it.spread is None else f" ± {it.spread:.1f}"
         mark = "" if it.source == "paper" else "*"
         lines.append(
-            f"{it.dataset:12}{it.claim:30}{f'{it.wanted:g}{it.unit}{mark}':>7}"
-            f"{f'{it.ours:.1f}{it.unit}{spread}':>13}{it.difference:>+8.1f}"
-            f"  {'holds' if it.holds else 'FAILS'}"
+            row.format(
+                it.dataset,
+                it.claim,
+                f"{it.wanted:g}{it.unit}{mark}",
+                f"{it.ours:.1f}{it.unit}{spread}",
+                f"{it.difference:+.1f}",
+                "holds" if it.holds else "FAILS",
+            )
         )
     if any(it.source != "paper" for it in findings):
         lines.append("* a target of ours; the paper's own number is not known")
