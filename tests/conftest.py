@@ -2,9 +2,14 @@
 
 import pytest
 import torch
+from hypothesis import settings
 
 from gsparse.data import card, load
 from gsparse.data.raw_files import find_raw
+
+# The same examples in every run; `pytest --hypothesis-profile=default` draws others.
+settings.register_profile("fixed", derandomize=True)
+settings.load_profile("fixed")
 
 _SKIPPED = "real data set not here: "
 
