@@ -113,9 +113,11 @@ def test_plan_counts_what_is_left_and_runs_nothing(rows_file, capsys):
 
 def test_lists(capsys):
     code, out, _err = run(capsys, "methods", "--json")
-    assert {"DSpar", "EffectiveResistance", "RandomEdge"} <= {
-        record["name"] for record in json.loads(out)
-    }
+    listed = {record["name"]: record for record in json.loads(out)}
+    assert {"DSpar", "EffectiveResistance", "RandomEdge"} <= listed.keys()
+    assert listed["ADMM"]["removes"] == "weights"
+    assert listed["FeatureMask"]["removes"] == "features"
+    assert not [it for it in listed.values() if "`" in it["what"]]  # no markup left
     code, out, _err = run(capsys, "datasets", "--json")
     sizes = {record["name"]: record["nodes"] for record in json.loads(out)}
     assert sizes["digits"] == 1797

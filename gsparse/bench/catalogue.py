@@ -11,21 +11,28 @@ from gsparse.bench.experiment.methods import (
     pruners,
 )
 from gsparse.data import card, names
+from gsparse.nn import FeatureMask
+from gsparse.transforms import FeatureSelect
 
-LINK = re.compile(r"`(.+?) <.+?>`_+")
+LINK = re.compile(r"`([^`]+?) <[^`]+?>`_+")
+ROLE = re.compile(r":(\w+):`(~?)([^`]+)`")
+SIGNS = {r"\theta": "θ", r"\hat{A}": "Â", r"\|": "‖", r"\,": ""}
+"""What stands for LaTeX on a screen."""
 
 
 def method_records() -> list[dict[str, Any]]:
     """Every method and pruner with the first sentence of its docstring."""
     ours = (SUPERMASK, ANSWERED)
     weights = {name: cls for name, cls in pruners().items() if name not in ours}
+    features = {"FeatureSelect": FeatureSelect, "FeatureMask": FeatureMask}
+    groups = (("edges", methods()), ("weights", weights), ("features", features))
     return [
         {
             "name": name,
             "removes": removed,
             "what": _first_sentence(inspect.getdoc(cls) or ""),
         }
-        for removed, found in (("edges", methods()), ("weights", weights))
+        for removed, found in groups
         for name, cls in found.items()
     ]
 
@@ -48,7 +55,10 @@ def dataset_records() -> list[dict[str, Any]]:
 
 
 def _first_sentence(doc: str) -> str:
-    """Up to the first full stop, without the addresses of links."""
-    text = " ".join(doc.split("\n\n")[0].split())
-    head, _, _ = LINK.sub(r"\1", text).partition(". ")
+    """Up to the first full stop, without the addresses of links and the markup."""
+    text = LINK.sub(r"\1", " ".join(doc.split("\n\n")[0].split()))
+    text = ROLE.sub(lambda it: it[3].rpartition(".")[2] if it[2] else it[3], text)
+    for latex, sign in SIGNS.items():
+        text = text.replace(latex, sign)
+    head, _, _ = text.replace("``", "").partition(". ")
     return head.rstrip(".") + "."
