@@ -49,7 +49,7 @@ def take_rows(x: Tensor, rows: Tensor) -> Tensor:
     if x.layout != torch.sparse_csr:
         return x[rows]
     crow, length = x.crow_indices(), x.crow_indices().diff()[rows]
-    new_crow = torch.cat([crow.new_zeros(1), length.cumsum(0)])
+    new_crow = torch.cat([crow.new_zeros(1), length.cumsum(0, dtype=crow.dtype)])
     shift = (crow[rows] - new_crow[:-1]).repeat_interleave(length)
     entry = shift + torch.arange(len(shift), device=shift.device)
     col, values = x.col_indices()[entry], x.values()[entry]

@@ -17,6 +17,7 @@ from gsparse.train.incremental.tasks import binary_tasks, class_tasks, graph_tas
 from gsparse.train.iterative import Ticket, WeightLottery
 from gsparse.train.mask import fit_mask
 from gsparse.train.models import GAT, GCN, MLP, SAGE, build_model
+from gsparse.train.receptive_field import receptive_field
 from gsparse.train.recipes import Recipe, deep_recipe, recipe
 from gsparse.train.scores import roc_auc
 
@@ -45,6 +46,7 @@ __all__ = [
     "fit_mask",
     "fit_tasks",
     "graph_tasks",
+    "receptive_field",
     "recipe",
     "roc_auc",
     "seeded",

@@ -35,6 +35,7 @@ LATER: dict[str, str | float | None] = {
     "backbone": None,
     "num_layers": None,
     "drop_edge": None,
+    "hops": None,
 }
 """Keys younger than the first rows, left out of hashes while they say nothing new."""
 
@@ -72,6 +73,8 @@ class Config:
         num_layers: Layers of the deep GCN; None without a backbone.
         drop_edge: Fraction of the edges left that DropEdge leaves out of every
             training step, so that it can be had on top of another method.
+        hops: As in :class:`~gsparse.train.FitConfig`: seconds of training are then
+            those of a part of the graph.
     """
 
     dataset: str
@@ -93,6 +96,7 @@ class Config:
     backbone: str | None = None
     num_layers: int | None = None
     drop_edge: float | None = None
+    hops: int | None = None
 
     @property
     def architecture(self) -> str:
@@ -111,6 +115,8 @@ class Config:
             found = recipe(self.dataset, self.model)
         else:
             found = self._deep_recipe()
+        if self.hops is not None:
+            found = replace(found, fit=replace(found.fit, hops=self.hops))
         if self.hidden_channels is None:
             return found
         wider = found.options | {"hidden_channels": self.hidden_channels}
@@ -203,6 +209,7 @@ def configs(
     pruners: Sequence[str] = (),
     weight_sparsities: Sequence[float] = (),
     hidden_channels: int | None = None,
+    hops: int | None = None,
 ) -> list[Config]:
     """The grid of configurations, with the Dense and MLP rows always in it.
 
@@ -228,6 +235,7 @@ def configs(
             method trained from scratch.
         weight_sparsities: Fractions of the weights that they remove, each in [0, 1).
         hidden_channels: Width of the hidden layers; None for the recipes' own.
+        hops: Train the models, but not the MLP, on receptive fields.
 
     Raises:
         ValueError: An unknown name, a sparsity outside [0, 1), or a way of training
@@ -253,7 +261,7 @@ def configs(
         mlp = Config(name, kind, "mlp", "MLP", 1.0, None, epochs, final, device, table)
         mlp = replace(mlp, **widths)  # type: ignore[arg-type]
         for model in models:
-            dense = replace(mlp, model=model, method="Dense", sparsity=0.0)
+            dense = replace(mlp, model=model, method="Dense", sparsity=0.0, hops=hops)
             found.append(dense)
             if teacher == "weights":
                 found += [

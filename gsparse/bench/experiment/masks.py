@@ -44,7 +44,7 @@ def fit_learned(
         model, data.num_features, config.sparsity, **options
     )
     if teacher is None:
-        settings = within(chosen.fit, config.epochs)
+        settings = replace(within(chosen.fit, config.epochs), hops=None)
         history = fit(mask, data, config=settings, seed=seed)
     else:
         settings = within(MASK_FIT, config.epochs)
@@ -60,6 +60,7 @@ def draw_ticket(config: Config, seed: int, data: Data) -> Data:
     """What an edge lottery leaves, with the recipe's model and settings."""
     chosen = config.recipe()
     settings = within(chosen.fit, min(config.epochs or ROUND, ROUND))
+    settings = replace(settings, hops=None)  # masks look at all nodes
     lottery = EdgeLottery(config.sparsity, config=settings)
     return lottery(chosen.build(data, seed), data, seed)
 

@@ -80,6 +80,7 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
         model = DropEdge(model, dropped)
     distill = None
     if config.teacher == "weights":
+        settings = replace(settings, hops=None)  # it teaches all nodes
         distill = Distillation(class_scores(workspace.dense(config, seed), graphs.fit))
     pairs = undirected_pairs(test_data.edge_index, test_data.num_nodes)
     left = 0 if config.method == "MLP" else pairs.row.numel()

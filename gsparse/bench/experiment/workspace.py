@@ -120,6 +120,7 @@ class Workspace:
             seed,
             config.epochs,
             width,
+            config.hops,
         )
         key = (*place, kind)
         if key not in self._dense:

@@ -34,6 +34,7 @@ OTHER = {
     "weight_sparsity_target": 0.9,
     "hidden_channels": 8,
     "drop_edge": 0.4,
+    "hops": 2,
 }
 
 DEEP = Config(
@@ -65,6 +66,7 @@ def row_of(config):
         "backbone": config.backbone,
         "num_layers": config.num_layers,
         "drop_edge": config.drop_edge,
+        "hops": config.hops,
     }
 
 
