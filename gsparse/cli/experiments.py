@@ -51,9 +51,9 @@ def bench(
     hidden: Annotated[
         int | None, typer.Option(min=1, help="Width of the hidden layers.")
     ] = None,
-    hops: Annotated[
-        int | None, typer.Option(min=1, help="Train on so many hops, not on all.")
-    ] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="Train on what labelled nodes can see.")
+    ] = False,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Most epochs (of the model)")
     ] = None,
@@ -107,7 +107,7 @@ def bench(
         pruners=prune or [],
         weight_sparsities=parse_numbers("weight_sparsity", weight_sparsity),
         hidden_channels=hidden,
-        hops=hops,
+        local=local,
     )
     grid, path = tasks(cells, parse_seeds(seeds)), out / f"{table}.jsonl"
     set_threads(threads)

@@ -41,6 +41,9 @@ LATER: dict[str, str | float | None] = {
 
 GRAPH_MODELS = tuple(model for model in MODELS if model != "mlp")
 
+REACH = {"gcn": 3, "gat": 2, "sage": 2}
+"""Hops that the standard models of two layers read; GCN reads degrees, too."""
+
 
 @dataclass(frozen=True)
 class Config:
@@ -73,8 +76,8 @@ class Config:
         num_layers: Layers of the deep GCN; None without a backbone.
         drop_edge: Fraction of the edges left that DropEdge leaves out of every
             training step, so that it can be had on top of another method.
-        hops: As in :class:`~gsparse.train.FitConfig`: seconds of training are then
-            those of a part of the graph.
+        hops: As in :class:`~gsparse.train.FitConfig`. Not in the hash, as the number of
+            threads is not: what is computed is the same.
     """
 
     dataset: str
@@ -161,13 +164,13 @@ class Config:
         Takes in the recipe and the integer ``revision`` of the method, so that a
         changed recipe or a fixed bug asks for new runs. The table's name is left out.
         """
-        content = asdict(self)
+        content = asdict(replace(self, hops=None))
         del content["table"]
         for key, usual in LATER.items():
             if content[key] == usual:
                 del content[key]
         content["revision"] = getattr(method_class(self.method), "revision", 1)
-        content["recipe"] = repr(self.recipe())
+        content["recipe"] = repr(replace(self, hops=None).recipe())
         if self.pruner is not None:
             content["pruner_revision"] = getattr(
                 pruner_class(self.pruner), "revision", 1
@@ -209,7 +212,7 @@ def configs(
     pruners: Sequence[str] = (),
     weight_sparsities: Sequence[float] = (),
     hidden_channels: int | None = None,
-    hops: int | None = None,
+    local: bool = False,
 ) -> list[Config]:
     """The grid of configurations, with the Dense and MLP rows always in it.
 
@@ -235,7 +238,7 @@ def configs(
             method trained from scratch.
         weight_sparsities: Fractions of the weights that they remove, each in [0, 1).
         hidden_channels: Width of the hidden layers; None for the recipes' own.
-        hops: Train the models, but not the MLP, on receptive fields.
+        local: Train on the receptive fields of the labelled nodes, see :data:`REACH`.
 
     Raises:
         ValueError: An unknown name, a sparsity outside [0, 1), or a way of training
@@ -261,6 +264,7 @@ def configs(
         mlp = Config(name, kind, "mlp", "MLP", 1.0, None, epochs, final, device, table)
         mlp = replace(mlp, **widths)  # type: ignore[arg-type]
         for model in models:
+            hops = REACH[model] if local else None
             dense = replace(mlp, model=model, method="Dense", sparsity=0.0, hops=hops)
             found.append(dense)
             if teacher == "weights":

@@ -158,10 +158,20 @@ def run_one(config: Config, seed: int, workspace: Workspace | None = None) -> Ro
         "command": command_line(),
         "num_epochs": history.num_epochs,
         "max_epochs": config.epochs,
-        "train_epoch_seconds": history.epoch_seconds,
-        "infer_seconds": history.infer_seconds,
+        **_seconds(history, trial.fit_config),
         "run_seconds": perf_counter() - start,
         **trial.facts,
+    }
+
+
+def _seconds(history: History, settings: FitConfig) -> Row:
+    """Of an epoch and a forward pass; nothing to compare where parts were trained."""
+    if settings.hops is not None:
+        part = {"field_epoch_seconds": history.epoch_seconds}
+        return {"train_epoch_seconds": None, "infer_seconds": None, **part}
+    return {
+        "train_epoch_seconds": history.epoch_seconds,
+        "infer_seconds": history.infer_seconds,
     }
 
 

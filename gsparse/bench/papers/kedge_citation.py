@@ -28,6 +28,7 @@ def runs(quick: bool) -> list[Task]:
         list(MOST_LOST),
         table=TABLE,
         trainings=BOTH,
+        local=not quick,
     )
     return tasks(cells, range(QUICK_SEEDS if quick else FULL_SEEDS))
 

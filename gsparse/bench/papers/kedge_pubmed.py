@@ -51,9 +51,16 @@ def runs(quick: bool) -> list[Task]:
             SPARSITIES,
             table=TABLE,
             trainings=BOTH,
+            local=True,
         )
         beside = configs(
-            [DATASET], [model], OTHERS, SPARSITIES, table=TABLE, trainings=BOTH
+            [DATASET],
+            [model],
+            OTHERS,
+            SPARSITIES,
+            table=TABLE,
+            trainings=BOTH,
+            local=True,
         )
         alone = configs(
             [DATASET],
@@ -63,8 +70,11 @@ def runs(quick: bool) -> list[Task]:
             table=TABLE,
             teacher="none",
             trainings=["joint"],
+            local=True,
         )
-        alone += configs([DATASET], [model], ["EdgeLottery"], [0.8], table=TABLE)
+        alone += configs(
+            [DATASET], [model], ["EdgeLottery"], [0.8], table=TABLE, local=True
+        )
         distilled = configs(
             [DATASET],
             [model],
@@ -73,6 +83,7 @@ def runs(quick: bool) -> list[Task]:
             table=TABLE,
             teacher="weights",
             trainings=["finetune"],
+            local=True,
         )
         found += tasks(named, range(FULL_SEEDS))
         found += tasks([*beside, *alone, *distilled], range(QUICK_SEEDS))

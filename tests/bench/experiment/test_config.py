@@ -34,7 +34,6 @@ OTHER = {
     "weight_sparsity_target": 0.9,
     "hidden_channels": 8,
     "drop_edge": 0.4,
-    "hops": 2,
 }
 
 DEEP = Config(
@@ -75,7 +74,14 @@ def test_every_field_but_the_table_enters_the_hash(field):
     changed = replace(BASE, **{field: OTHER[field]})
     assert changed.config_hash() != BASE.config_hash()
     assert replace(BASE, table="other").config_hash() == BASE.config_hash()
-    assert {f.name for f in fields(Config)} == {*OTHER, *DEEPER, "table"}
+    assert {f.name for f in fields(Config)} == {*OTHER, *DEEPER, "table", "hops"}
+
+
+def test_what_training_sees_of_the_graph_is_no_other_outcome():
+    local = replace(BASE, hops=2)
+    assert local.recipe().fit.hops == 2
+    assert local.config_hash() == BASE.config_hash()
+    assert Config.from_row(row_of(local)) == local
 
 
 @pytest.mark.parametrize("field", DEEPER)

@@ -254,3 +254,14 @@ def test_masks_of_one_graph_are_refused_where_there_are_two(workspace):
     )
     with pytest.raises(ValueError, match="learns a mask of one graph"):
         run_one(config, 4, workspace)
+
+
+def test_parts_of_a_graph_tell_no_seconds_of_the_whole():
+    """The same score, and seconds under another name."""
+    whole = replace(DENSE, model="gat")
+    rows = [run_one(it, 3) for it in (whole, replace(whole, hops=2))]
+    assert rows[0]["config_hash"] == rows[1]["config_hash"]
+    assert rows[1]["hops"] == 2
+    assert rows[1]["train_epoch_seconds"] is rows[1]["infer_seconds"] is None
+    assert rows[1]["field_epoch_seconds"] > 0
+    assert abs(rows[0]["val_score"] - rows[1]["val_score"]) < 0.2
