@@ -80,13 +80,13 @@ class _Swaps:
         pairs = zip(self.blocks, self.sums, strict=True)
         return torch.cat([self.X[part] @ s for part, s in pairs])
 
-    def alpha(self) -> Tensor:
-        """What is won if a pruned weight stays, for all ``[n]``."""
-        return 2 * self.pull() - self.own + self.decay
+    def alpha_beta(self) -> tuple[Tensor, Tensor]:
+        """What is won if a pruned weight stays, and lost if a kept one goes: ``[n]``.
 
-    def beta(self) -> Tensor:
-        """What is lost if a kept weight goes, for all ``[n]``."""
-        return 2 * self.pull() + self.own + self.decay
+        Most of a pass is the one product in here.
+        """
+        pull = 2 * self.pull()
+        return pull - self.own + self.decay, pull + self.own + self.decay
 
     def gamma(self, i: int, others: Tensor) -> Tensor:
         """What two weights share."""
@@ -193,8 +193,9 @@ def _one_pass(state: _Swaps, least: float, window: int, max_failures: int) -> in
     stay = state.keep.nonzero().view(-1)
     if not len(gone) or not len(stay):
         return 0
-    gone = gone[state.alpha()[gone].argsort(descending=True, stable=True)]
-    cost = state.beta()[stay] - state.gamma(int(gone[0]), stay)
+    alpha, beta = state.alpha_beta()
+    gone = gone[alpha[gone].argsort(descending=True, stable=True)]
+    cost = beta[stay] - state.gamma(int(gone[0]), stay)
     stay = stay[cost.argsort(stable=True)]
     free = torch.ones_like(stay, dtype=torch.bool)
     done = failures = 0
