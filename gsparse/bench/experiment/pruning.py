@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from torch.nn import Module
 from torch.nn.functional import cross_entropy
@@ -19,10 +20,12 @@ from gsparse.nn import accelerate
 from gsparse.prune import (
     Magnitude,
     Pruner,
+    WeightMasks,
     brain_surgeon_update,
     true_fisher,
 )
-from gsparse.prune.surgeons.fisher import full_weights
+from gsparse.prune.surgeons.fisher import Fisher, full_weights
+from gsparse.prune.surgeons.second_order import SecondOrder
 from gsparse.train import FitConfig, History, WeightLottery, evaluate, fit
 from gsparse.train.fit import prepare
 
@@ -79,8 +82,12 @@ def prune_and_train(
     fresh = name in (*AT_FIRST, *MEANWHILE)
     model = chosen.build(data, seed) if fresh else copy.deepcopy(dense())
     start = perf_counter()  # training the dense model is not the pruner's cost
+    fisher, spent = None, 0.0
+    if name == ANSWERED or issubclass(pruner_class(name), SecondOrder):
+        fisher, spent = _fisher_of(dense(), data, seed)
+        start = perf_counter() - spent  # another pruner may have taken it
     pruner = make_pruner(
-        name, model, config.weight_sparsity_target, data, settings, seed
+        name, model, config.weight_sparsity_target, data, settings, seed, fisher
     )
     facts = {}
     if not pruner.done:
@@ -141,9 +148,21 @@ def make_pruner(
     data: Data,
     settings: FitConfig,
     seed: int,
+    fisher: Fisher | None = None,
     **options: Any,  # noqa: ANN401 (of the pruner)
 ) -> Pruner:
-    """The pruner of that name, given what its constructor asks for, and options."""
+    """The pruner of that name, given what its constructor asks for, and options.
+
+    Args:
+        name: One of :func:`~gsparse.bench.experiment.methods.pruners`.
+        model: Changed in place.
+        sparsity: Fraction of the weights to remove.
+        data: The graph.
+        settings: Of the training.
+        seed: Of what is drawn.
+        fisher: Of the dense weights, for methods that need it; taken anew if left out.
+        **options: Of the pruner.
+    """
     cls, given = pruner_class(name), prepare(data, "train_mask")
     train, target = given.train_mask, given.y[given.train_mask]
     arguments = (given.x, given.edge_index, given.get("edge_weight"))
@@ -156,7 +175,7 @@ def make_pruner(
         "losses": losses,
         "class_scores": lambda: model(*arguments),
         "example": arguments,
-        "fisher": "true",
+        "fisher": fisher or "true",
         "num_steps": settings.epochs,
         "seed": seed,
     }
@@ -170,8 +189,9 @@ def make_pruner(
         accelerate(model, attention="reference")
     if name == ANSWERED:
         pruner = Magnitude(model, sparsity)
-        with full_weights(pruner.masks):
-            fisher = true_fisher(pruner.masks, offered["class_scores"], seed=seed)
+        if fisher is None:
+            with full_weights(pruner.masks):
+                fisher = true_fisher(pruner.masks, offered["class_scores"], seed=seed)
         brain_surgeon_update(pruner.masks, fisher)
         return pruner
     try:
@@ -179,6 +199,25 @@ def make_pruner(
     finally:
         if name in TWICE:
             accelerate(model)
+
+
+_FISHERS: WeakKeyDictionary[Module, tuple[int, Fisher, float]] = WeakKeyDictionary()
+"""The last one, with the seed of its draws and the seconds that it took."""
+
+
+def _fisher_of(dense: Module, data: Data, seed: int) -> tuple[Fisher, float]:
+    """The true Fisher matrix of a trained model and its seconds, taken once for all
+    pruners and sparsities.
+    """
+    held = _FISHERS.get(dense)
+    if held is None or held[0] != seed:
+        _FISHERS.clear()  # it may have hundreds of megabytes
+        given, start = prepare(data), perf_counter()
+        arguments = (given.x, given.edge_index, given.get("edge_weight"))
+        model = copy.deepcopy(dense)
+        fisher = true_fisher(WeightMasks(model), lambda: model(*arguments), seed=seed)
+        held = _FISHERS[dense] = seed, fisher, perf_counter() - start
+    return held[1:]
 
 
 def _facts(pruner: Pruner, seconds: float) -> Row:

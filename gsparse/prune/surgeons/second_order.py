@@ -73,7 +73,9 @@ class SecondOrder(ScoredPruner):
         sparsity: Fraction of the targeted weights to remove, in [0, 1).
         losses: Returns one loss a training sample; as for
             :func:`~gsparse.prune.empirical_fisher`.
-        fisher: ``"empirical"``, or ``"true"`` with ``class_scores``.
+        fisher: ``"empirical"``, or ``"true"`` with ``class_scores``; or one that was
+            taken before, which several pruners of one model can share, without a
+            schedule.
         class_scores: As ``scores`` of :func:`~gsparse.prune.true_fisher`.
         num_drawn: Nodes that the true Fisher matrix draws.
         damping: As for :class:`~gsparse.prune.Fisher`.
@@ -99,7 +101,7 @@ class SecondOrder(ScoredPruner):
         model: Module,
         sparsity: float,
         losses: Callable[[], Tensor] | None = None,
-        fisher: FisherKind = "empirical",
+        fisher: FisherKind | Fisher = "empirical",
         class_scores: Callable[[], Tensor] | None = None,
         num_drawn: int = 256,
         damping: float = DAMPING,
@@ -112,15 +114,7 @@ class SecondOrder(ScoredPruner):
         structure: Structure | None = None,
         protect: Protect | None = None,
     ) -> None:
-        if fisher not in get_args(FisherKind):
-            known = ", ".join(map(repr, get_args(FisherKind)))
-            raise ValueError(f"'fisher' must be one of {known} (got {fisher!r})")
-        needed = "losses" if fisher == "empirical" else "class_scores"
-        if not callable(losses if fisher == "empirical" else class_scores):
-            raise ValueError(
-                f"{needed!r} must be a function without arguments for "
-                f"fisher={fisher!r} (got {losses if needed == 'losses' else None!r})"
-            )
+        _check_fisher(fisher, losses, class_scores, schedule)
         self.losses, self.class_scores, self.fisher = losses, class_scores, fisher
         self.num_drawn, self.damping = num_drawn, damping
         self.update = self.answers if update is None else update
@@ -210,7 +204,9 @@ class SecondOrder(ScoredPruner):
 
     def _fisher(self) -> Fisher:
         """Of the weights that are left."""
-        if self.fisher == "empirical":
+        if isinstance(self.fisher, Fisher):
+            found = self.fisher
+        elif self.fisher == "empirical":
             assert self.losses is not None
             found = empirical_fisher(self.masks, self.losses, self.damping)
         else:
@@ -245,4 +241,28 @@ class SecondOrder(ScoredPruner):
                     zip(fisher.blocks, counts.values(), strict=True)
                 )
             ]
+        )
+
+
+def _check_fisher(
+    fisher: FisherKind | Fisher,
+    losses: Callable[[], Tensor] | None,
+    class_scores: Callable[[], Tensor] | None,
+    schedule: Schedule | None,
+) -> None:
+    if isinstance(fisher, Fisher):
+        if schedule is not None:
+            raise ValueError(
+                "'fisher' must be 'empirical' or 'true' with a schedule, each cut of "
+                f"which takes it anew (got one of {fisher.num_weights} weights)"
+            )
+        return
+    if fisher not in get_args(FisherKind):
+        known = ", ".join(map(repr, get_args(FisherKind)))
+        raise ValueError(f"'fisher' must be one of {known} (got {fisher!r})")
+    needed = "losses" if fisher == "empirical" else "class_scores"
+    if not callable(losses if fisher == "empirical" else class_scores):
+        raise ValueError(
+            f"{needed!r} must be a function without arguments for "
+            f"fisher={fisher!r} (got {losses if needed == 'losses' else None!r})"
         )

@@ -10,12 +10,14 @@ from gsparse.bench import Config, Workspace, append_row, run_one
 from gsparse.bench.experiment import pruning
 from gsparse.bench.experiment.config import configs
 from gsparse.bench.experiment.grid import Task
+from gsparse.bench.experiment.masks import within
 from gsparse.bench.experiment.methods import pruners
 from gsparse.bench.experiment.plan import make_plan
 from gsparse.bench.experiment.pruning import AT_FIRST, MEANWHILE, prune_and_train
 from gsparse.bench.tables.summary import summarise
 from gsparse.bench.tables.table import format_blocks
 from gsparse.edges import budget
+from gsparse.prune import true_fisher
 from gsparse.train import fit
 
 DENSE = Config("digits", "random-5-30", "gcn", "Dense", 0.0, epochs=4)
@@ -134,3 +136,27 @@ def test_attention_is_fused_again_after_second_derivatives(name, workspace):
     found = prune_and_train(config, 4, data, lambda: model)
     assert found.facts["weight_sparsity"] == pytest.approx(0.9, abs=0.001)
     assert {layer.attention for layer in found.model.layers} == {"fused"}
+
+
+def test_one_fisher_matrix_serves_all_pruners_of_a_dense_model(workspace, monkeypatch):
+    """And is that of a pruner that has it for itself."""
+    taken = []
+
+    def counted(*args, **kwargs):
+        taken.append(kwargs)
+        return true_fisher(*args, **kwargs)
+
+    monkeypatch.setattr(pruning, "true_fisher", counted)
+    pruning._FISHERS.clear()
+    data, dense = workspace.graphs(DENSE, 4).fit, workspace.dense(DENSE, 4)
+    found = {}
+    for name in ("WoodFisher", "CombinatorialBrainSurgeon", "Magnitude+U"):
+        config = replace(PRUNED, pruner=name)
+        found[name] = prune_and_train(config, 4, data, lambda: dense)
+    assert len(taken) == 1
+    model = copy.deepcopy(dense)
+    settings = within(DENSE.recipe().fit, 4)
+    alone = pruning.make_pruner("WoodFisher", model, 0.9, data, settings, 4)
+    masks = found["WoodFisher"].model.layers[0].lin.weight != 0
+    assert masks.equal(model.layers[0].lin.weight != 0)
+    assert alone.report().sparsity == found["WoodFisher"].facts["weight_sparsity"]

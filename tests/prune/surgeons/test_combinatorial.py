@@ -67,6 +67,15 @@ class TestAll:
         report = pruner(setting.model, sparsity, setting.losses).report()
         assert report.num_kept == budget(report.num_weights, sparsity)
 
+    def test_a_matrix_taken_before_is_as_good(self, setting, pruner):
+        """Masks and weights are those of a pruner that takes the same one itself."""
+        other, third = Setting(), Setting()
+        fisher = empirical_fisher(WeightMasks(third.model), third.losses)
+        one = pruner(setting.model, 0.8, setting.losses, fisher=fisher)
+        two = pruner(other.model, 0.8, other.losses)
+        assert same(setting.model.state_dict(), other.model.state_dict())
+        assert one.report() == two.report()
+
     @pytest.mark.parametrize("scope", ["local", "erk"])
     def test_scopes(self, setting, pruner, scope):
         found = pruner(setting.model, 0.75, setting.losses, scope=scope).report()
@@ -225,3 +234,14 @@ class TestRefusals:
     def test_starts(self, setting):
         with pytest.raises(ValueError, match=r"'num_starts' .*got 0"):
             CombinatorialBrainSurgeon(setting.model, 0.5, setting.losses, num_starts=0)
+
+
+def test_a_matrix_taken_before_serves_one_cut(setting):
+    fisher = empirical_fisher(WeightMasks(setting.model), setting.losses)
+    with pytest.raises(
+        ValueError, match=r"with a schedule.* takes it anew \(got one of"
+    ):
+        WoodFisher(setting.model, 0.8, fisher=fisher, schedule=Rounds(2))
+    small = GCN(setting.data.x.size(1), 4, num_layers=2, out_channels=3)
+    with pytest.raises(ValueError, match=r"weights must be of shape \[\d+\] \(got"):
+        WoodFisher(small, 0.8, fisher=fisher)
