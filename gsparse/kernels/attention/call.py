@@ -8,8 +8,8 @@ from torch import Tensor
 from gsparse.kernels.attention.reference import drop_threshold, mix_seed
 
 #: With at least this many ``E * H * C`` products a kernel is compiled for the shape
-#: (some seconds, kept on disk); smaller inputs use the kernel for any shape, which takes
-#: 1.6 to 2 times as long for few narrow heads.
+#: (some seconds, kept on disk); smaller inputs use the kernel for any shape, which
+#: takes 1.6 to 2 times as long for few narrow heads.
 SPECIALISE_WORK = 300_000
 
 

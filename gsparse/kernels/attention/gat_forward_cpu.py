@@ -70,11 +70,13 @@ def _chunk(
     shape: Shape,
     scratch: tuple[Pointer, ...],
 ) -> None:
-    """Softmax terms of a chunk before division, and their sums."""
+    """Softmax terms of a chunk before division, and their sums; those of scores above
+    zero only where they are saved for the gradient.
+    """
     first, last = part
     heads, _, fixed = shape
     alpha_src, dst, top = nodes
-    slope, _, has_weight = settings
+    slope, save, has_weight = settings
     _, _, total, total_pos, score, term, term_pos, drop, lane = scratch
     count = (last - first) * heads
     for k in range(first, last):
@@ -85,18 +87,22 @@ def _chunk(
         term[q] = exp(term[q])
     if has_weight:
         times_weight(part, edges, heads, term)
-    for q in range(count):
-        term_pos[q] = term[q] if score[q] > 0 else slope - slope
     for q in range(0, count, heads):
         add_heads(total, at(term, q), heads, fixed)
-        add_heads(total_pos, at(term_pos, q), heads, fixed)
+    if save:
+        for q in range(count):
+            term_pos[q] = term[q] if score[q] > 0 else slope - slope
+        for q in range(0, count, heads):
+            add_heads(total_pos, at(term_pos, q), heads, fixed)
     if rule[2] > 0:
         for q in range(count):
             lane[q] = np.uint32(first * heads + q)
         drop_factors(lane, count, rule, drop)
         for q in range(count):
             term[q] *= drop[q]
-            term_pos[q] *= drop[q]
+        if save:
+            for q in range(count):
+                term_pos[q] *= drop[q]
 
 
 @jit(forceinline=True)
@@ -117,8 +123,11 @@ def _row(
     acc, pos, total, total_pos, _, term, term_pos, _, _ = scratch
     slope, save, _ = settings
     indices, width = edges[0], heads * channels
-    for out, count in ((total, heads), (total_pos, heads), (acc, width), (pos, width)):
-        fill(out, count, slope - slope)
+    fill(total, heads, slope - slope)
+    fill(acc, width, slope - slope)
+    if save:
+        fill(total_pos, heads, slope - slope)
+        fill(pos, width, slope - slope)
     chunk = max(1, LANES // heads)
     for first in range(row[0], row[1], chunk):
         last = min(first + chunk, row[1])
