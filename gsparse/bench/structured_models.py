@@ -9,7 +9,7 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from gsparse.bench.structured_shapes import HiddenUnits, Shape, even_units
-from gsparse.prune import Cubic, Magnitude, Pruner, WeightMasks
+from gsparse.prune import Cubic, Heads, Magnitude, Pruner, WeightMasks, compact
 from gsparse.prune.structured.admm import ADMM
 from gsparse.prune.structured.reconstruct import reconstruct
 from gsparse.prune.structured.structures import expand, group_means
@@ -82,11 +82,13 @@ def prune_units(
         dense: The trained model; not changed.
         data: The graph.
         example: Arguments of the model.
-        shape: What is left of its hidden layer.
+        shape: What is left of its hidden layer, and of the heads of the output layer.
         settings: Of the training after the units are gone, or while they go.
         seed: Of dropout, and of random units.
         final: Whether test nodes are scored.
     """
+    if shape.output_heads is not None:
+        dense = with_output_heads(dense, example, shape.output_heads)
     model = copy.deepcopy(dense)
     units = HiddenUnits.of(model, example)
     heads = units.group.heads
@@ -111,6 +113,31 @@ def prune_units(
         names = ("val_pruned", "test_pruned")
         facts = scores_of(model, data, settings.metric, final, names)
     return Trained(model, _fit(model, data, settings, seed, pruner), facts)
+
+
+def with_output_heads(
+    dense: Module, example: tuple[Any, ...], output_heads: int
+) -> Module:
+    """The largest heads of an output layer that takes the mean over them.
+
+    Each of them costs a softmax over the edges. The others go at once, before the units
+    do; the training after those is the first one.
+
+    Args:
+        dense: The trained model, with ``layers``; not changed.
+        example: Arguments of the model.
+        output_heads: How many are left.
+    """
+    model = copy.deepcopy(dense)
+    last = len(model.layers) - 1  # type: ignore[arg-type]
+    heads: int = model.layers[last].heads  # type: ignore[index, union-attr]
+    Magnitude(
+        model,
+        1 - output_heads / heads,
+        structure=Heads(heads),
+        targets=rf"layers\.{last}\.(lin|att)",  # the bias is that of the mean
+    )
+    return compact(model, example)
 
 
 def _fit(

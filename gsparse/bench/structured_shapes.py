@@ -16,10 +16,12 @@ from gsparse.train import Recipe
 
 
 class Shape(NamedTuple):
-    """What is left of a hidden layer: so many heads, each so wide."""
+    """What is left: so many heads of the hidden layer, each so wide."""
 
     heads: int
     width: int
+    output_heads: int | None = None
+    """Heads of the output layer, which are averaged; None for the recipe's own."""
 
     @property
     def num_units(self) -> int:
@@ -31,10 +33,12 @@ class Shape(NamedTuple):
         sizes = {"hidden_channels": self.width}
         if recipe.model == "gat":
             sizes["heads"] = self.heads
+        if self.output_heads is not None:
+            sizes["output_heads"] = self.output_heads
         return replace(recipe, options=recipe.options | sizes)
 
 
-def most_units(total: int, rest: int, num_units: int, fewer: float) -> int:
+def most_units(total: int, rest: int, each: int, fewer: float) -> int:
     """The most hidden units with so many times fewer multiply-adds.
 
     Each hidden unit costs the same: a row of the map that makes it, the edges, a column
@@ -42,8 +46,8 @@ def most_units(total: int, rest: int, num_units: int, fewer: float) -> int:
 
     Args:
         total: Multiply-adds of the model.
-        rest: What is left of them without hidden units.
-        num_units: Hidden units of the model.
+        rest: What there is without hidden units.
+        each: What a hidden unit costs.
         fewer: How many times fewer.
 
     Raises:
@@ -51,10 +55,10 @@ def most_units(total: int, rest: int, num_units: int, fewer: float) -> int:
 
     Example:
         >>> from gsparse.bench.structured_shapes import most_units
-        >>> most_units(total=1040, rest=40, num_units=100, fewer=4.0)
+        >>> most_units(total=1040, rest=40, each=10, fewer=4.0)
         22
     """
-    found = int((total / fewer - rest) * num_units / (total - rest) + 1e-9)
+    found = int((total / fewer - rest) / each + 1e-9)
     if found < 1:
         raise ValueError(
             f"'fewer' must leave a hidden unit (got {fewer}); without any there are "
@@ -175,7 +179,12 @@ class HiddenUnits:
 
 
 def shape_for(
-    model: Module, recipe: Recipe, data: Data, example: tuple[Any, ...], fewer: float
+    model: Module,
+    recipe: Recipe,
+    data: Data,
+    example: tuple[Any, ...],
+    fewer: float,
+    output_heads: int | None = None,
 ) -> Shape:
     """The widest shape with so many times fewer multiply-adds, in the fewest heads.
 
@@ -185,12 +194,18 @@ def shape_for(
         data: The graph.
         example: Arguments of the model.
         fewer: How many times fewer.
+        output_heads: Heads left in the output layer; None for all of them.
     """
     group = HiddenUnits.of(model, example).group
-    total, size, heads = multiply_adds(model, example), group.size, group.heads
-    half = Shape(heads, size // heads // 2)
-    less = multiply_adds(half.of(recipe).build(data, 0), example)
-    each, left = divmod(total - less, size - half.num_units)
+    size, heads = group.size, group.heads
+    whole = Shape(heads, size // heads, output_heads)
+    half = whole._replace(width=size // heads // 2)
+    all_units, fewer_units = (
+        multiply_adds(it.of(recipe).build(data, 0), example) for it in (whole, half)
+    )
+    each, left = divmod(all_units - fewer_units, size - half.num_units)
     assert left == 0  # all units cost the same
-    most = most_units(total, total - each * size, size, fewer)
-    return fewest_heads(most, heads, size // heads)
+    total = multiply_adds(model, example)
+    most = most_units(total, all_units - each * size, each, fewer)
+    found = fewest_heads(most, heads, size // heads)
+    return found._replace(output_heads=output_heads)

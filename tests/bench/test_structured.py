@@ -30,6 +30,7 @@ from gsparse.bench.structured_models import (
     UNSTRUCTURED,
     prune_units,
     prune_weights,
+    with_output_heads,
 )
 from gsparse.bench.structured_shapes import (
     HiddenUnits,
@@ -76,26 +77,26 @@ def test_no_wider_shape_has_so_many_times_fewer(graph, model, width, heads, fewe
         for h in {1, shape.heads, heads}
         for c in {shape.width, min(shape.width + 1, width)}
     }
-    assert fewer * counts[shape] <= total
-    most = most_units(total, *rest_and_units(dense, chosen, graph, example), fewer)
+    assert fewer * counts[shape.heads, shape.width] <= total
+    most = most_units(total, *rest_and_each(chosen, graph, example), fewer)
     assert shape.num_units <= most < shape.num_units + shape.heads
     assert (shape.heads - 1) * width < most  # fewer heads do not hold them
     if model != "gat":
         assert fewer * counts[1, shape.width + 1] > total
 
 
-def rest_and_units(dense, chosen, data, example):
-    """Multiply-adds without hidden units, from models of one and of two."""
+def rest_and_each(chosen, data, example):
+    """Multiply-adds without hidden units, and of one, from models of one and of two."""
     one, two = (
         multiply_adds(Shape(1, c).of(chosen).build(data, 0), example) for c in (1, 2)
     )
-    return 2 * one - two, HiddenUnits.of(dense, example).group.size
+    return 2 * one - two, two - one
 
 
 def test_too_few_multiply_adds_are_refused():
-    assert most_units(total=100, rest=10, num_units=90, fewer=9.0) == 1
+    assert most_units(total=100, rest=10, each=1, fewer=9.0) == 1
     with pytest.raises(ValueError, match=r"'fewer' must leave .* \(got 9.5\).* 10.0"):
-        most_units(total=100, rest=10, num_units=90, fewer=9.5)
+        most_units(total=100, rest=10, each=1, fewer=9.5)
 
 
 def test_a_model_of_two_hidden_layers_is_refused(graph):
@@ -153,6 +154,43 @@ def test_every_way_ends_in_the_shape(graph, model, width, heads, method):
     assert multiply_adds(small, example) == multiply_adds(other, example)
     for name, value in dense.state_dict().items():
         assert value.equal(before[name]), name
+
+
+def averaging(graph):
+    """A recipe of an output layer of four heads, and its model."""
+    chosen = recipe("digits", "gat")
+    chosen = replace(chosen, options=chosen.options | {"output_heads": 4})
+    return chosen, chosen.build(graph, 40213)
+
+
+def test_the_largest_output_heads_stay(graph):
+    """The others are as if their weights were zero, and the mean is over all four."""
+    _, dense = averaging(graph)
+    example = arguments_of(graph)
+    with torch.no_grad():
+        dense.layers[1].lin.weight.view(4, 3, -1)[2] *= 50
+    small = with_output_heads(dense, example, 1)
+    masked = copy.deepcopy(dense)
+    with torch.no_grad():
+        masked.layers[1].lin.weight.view(4, 3, -1)[[0, 1, 3]] = 0
+        wanted = masked.eval()(*example)
+        torch.testing.assert_close(small.eval()(*example), wanted)
+    assert small.layers[1].heads == 1
+    assert dense.layers[1].heads == 4
+
+
+@pytest.mark.parametrize("method", ["Structured", "ADMM"])
+def test_output_heads_go_with_the_units(graph, method):
+    chosen, dense = averaging(graph)
+    example = arguments_of(graph)
+    shape = shape_for(dense, chosen, graph, example, 4.0, output_heads=1)
+    assert shape.output_heads == 1
+    assert shape.num_units > shape_for(dense, chosen, graph, example, 4.0).num_units
+    found = prune_units(method, dense, graph, example, shape, QUICK, 71933)
+    small, other = compact(found.model, example), shape.of(chosen).build(graph, 0)
+    sizes = [p.shape for p in small.parameters()]
+    assert sizes == [p.shape for p in other.parameters()]
+    assert 4.0 * multiply_adds(small, example) <= multiply_adds(dense, example)
 
 
 def test_what_is_kept_at_once_are_the_largest_units(graph):
