@@ -142,9 +142,7 @@ class StructuredConfig:
         data = prepare(graphs.fit)
         arguments = arguments_of(data)
         dense = workspace.dense(self.dense, seed).eval()
-        shape = shape_for(
-            dense, chosen, data, arguments, self.fewer, self.output_heads
-        )
+        shape = shape_for(dense, chosen, data, arguments, self.fewer, self.output_heads)
         trained = self._trained(seed, workspace, shape)
         model, full = trained.model, _num_parameters(dense)
         if self.method not in (DENSE, SMALL, UNSTRUCTURED):

@@ -163,20 +163,20 @@ def averaging(graph):
     return chosen, chosen.build(graph, 40213)
 
 
-def test_the_largest_output_heads_stay(graph):
-    """The others are as if their weights were zero, and the mean is over all four."""
+@pytest.mark.parametrize("left", [1, 2])
+def test_equal_output_heads_become_one(graph, left):
+    """Pairs of equal heads, or four; the outputs stay."""
     _, dense = averaging(graph)
-    example = arguments_of(graph)
+    example, last = arguments_of(graph), dense.layers[1]
     with torch.no_grad():
-        dense.layers[1].lin.weight.view(4, 3, -1)[2] *= 50
-    small = with_output_heads(dense, example, 1)
-    masked = copy.deepcopy(dense)
-    with torch.no_grad():
-        masked.layers[1].lin.weight.view(4, 3, -1)[[0, 1, 3]] = 0
-        wanted = masked.eval()(*example)
+        for parts in (last.lin.weight.view(4, -1), last.att_src[0], last.att_dst[0]):
+            parts.copy_(parts[:left].repeat_interleave(4 // left, 0))
+        small = with_output_heads(dense, example, left)
+        wanted = dense.eval()(*example)
         torch.testing.assert_close(small.eval()(*example), wanted)
-    assert small.layers[1].heads == 1
-    assert dense.layers[1].heads == 4
+    assert (small.layers[1].heads, dense.layers[1].heads) == (left, 4)
+    with pytest.raises(ValueError, match=r"must divide the 4 there are \(got 3\)"):
+        with_output_heads(dense, example, 3)
 
 
 @pytest.mark.parametrize("method", ["Structured", "ADMM"])
