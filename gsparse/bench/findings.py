@@ -57,7 +57,7 @@ def format_findings(findings: Sequence[Finding]) -> str:
             row.format(
                 it.dataset,
                 it.claim,
-                f"{it.wanted:g}{it.unit}{mark}",
+                f"{it.wanted:.4g}{it.unit}{mark}",
                 f"{it.ours:.1f}{it.unit}{spread}",
                 f"{it.difference:+.1f}",
                 "holds" if it.holds else "FAILS",

@@ -176,7 +176,7 @@ def _at_once(rows: Sequence[Row], graph: str, model: str, name: str) -> Finding:
     ours, plain = found
     mean, half = paired_difference(ours, plain)
     error = standard_error({s: ours[s] - plain[s] for s in ours.keys() & plain})
-    claim = f"{model}, 98%, at once: {name[:11]} - M."
+    claim = f"{model}, at once: {name[:11]} - M."
     return Finding(graph, claim, round(error, 2), mean, mean > error, half)
 
 
