@@ -1,6 +1,7 @@
 """Experiments: one row a run, tables from rows."""
 
-from gsparse.bench.experiment.config import Config, configs
+from gsparse.bench.experiment.cells import configs
+from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.grid import Outcome, Task, grid_rows, run_grid, tasks
 from gsparse.bench.experiment.protocol import run_one
 from gsparse.bench.experiment.workspace import Workspace

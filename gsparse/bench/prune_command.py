@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from gsparse.bench.experiment.config import Config, configs
+from gsparse.bench.experiment.cells import configs
+from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.pruning import prune_and_train
 from gsparse.bench.experiment.structured import (
     arguments,

@@ -80,7 +80,7 @@ def bench(
     Plain training (Dense) and a model without edges (MLP) are always in the table.
     Finished runs stay in OUT/TABLE.jsonl and are never run twice.
     """
-    from gsparse.bench.experiment.config import configs
+    from gsparse.bench.experiment.cells import configs
     from gsparse.bench.experiment.grid import grid_rows, tasks
     from gsparse.bench.experiment.parse import (
         TEACHERS,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gsparse.bench import prune_command
-from gsparse.bench.experiment.config import configs
+from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.structured import arguments, switch_off
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.prune_command import format_record, prune_model

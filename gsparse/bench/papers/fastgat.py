@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
-from gsparse.bench.experiment.config import configs
+from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
 from gsparse.bench.findings import Finding
 from gsparse.bench.ladder import BESIDE, GRAPHS, RUNGS, climb

@@ -7,7 +7,7 @@ Masks and weights as in :mod:`gsparse.bench.papers.kedge_pubmed`.
 
 from pathlib import Path
 
-from gsparse.bench.experiment.config import configs
+from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
 from gsparse.bench.findings import Finding
 from gsparse.bench.kept import above, lost

@@ -10,7 +10,8 @@ learned from the labels alone, as in the paper.
 
 from pathlib import Path
 
-from gsparse.bench.experiment.config import Training, configs
+from gsparse.bench.experiment.cells import configs
+from gsparse.bench.experiment.config import Training
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
 from gsparse.bench.findings import Finding
 from gsparse.bench.kept import above, lost

@@ -17,7 +17,8 @@ from itertools import chain
 from pathlib import Path
 from statistics import fmean
 
-from gsparse.bench.experiment.config import Config, configs
+from gsparse.bench.experiment.cells import configs
+from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
 from gsparse.bench.experiment.methods import ANSWERED, SUPERMASK, pruners
 from gsparse.bench.findings import Finding

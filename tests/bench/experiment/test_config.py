@@ -4,7 +4,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from gsparse.bench.experiment.config import Config, configs, is_stale
+from gsparse.bench.experiment.cells import configs
+from gsparse.bench.experiment.config import Config, is_stale
 from gsparse.bench.experiment.methods import (
     default_reweight,
     method_class,

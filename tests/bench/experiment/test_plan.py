@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gsparse.bench import Config, append_row, run_one, tasks
-from gsparse.bench.experiment.config import configs
+from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.plan import PlanPart, format_plan, make_plan
 
 CONFIG = Config("digits", "random-5-30", "gcn", "Dense", 0.0, epochs=3)

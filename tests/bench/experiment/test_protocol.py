@@ -7,7 +7,7 @@ import torch
 from torch_geometric.utils import is_undirected
 
 from gsparse.bench import KEYS, Config, Workspace, append_row, run_one
-from gsparse.bench.experiment.config import configs
+from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.masks import fit_learned
 from gsparse.bench.experiment.protocol import prepare
 from gsparse.bench.tables.summary import summarise

@@ -8,7 +8,7 @@ import torch
 
 from gsparse.bench import Config, Workspace, append_row, run_one
 from gsparse.bench.experiment import pruning
-from gsparse.bench.experiment.config import configs
+from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.grid import Task
 from gsparse.bench.experiment.masks import within
 from gsparse.bench.experiment.methods import pruners

@@ -1,0 +1,155 @@
+"""The cells of a grid of experiments: names and numbers, each with all others."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from typing import get_args
+
+from gsparse.bench.experiment.config import (
+    REACH,
+    Config,
+    Teacher,
+    Training,
+    resolve_split,
+)
+from gsparse.bench.experiment.methods import (
+    default_reweight,
+    learned_masks,
+    pruner_class,
+)
+from gsparse.data import card
+from gsparse.train.recipes import MODELS
+
+GRAPH_MODELS = tuple(model for model in MODELS if model != "mlp")
+
+
+def configs(
+    datasets: Sequence[str],
+    models: Sequence[str],
+    methods: Sequence[str],
+    sparsities: Sequence[float],
+    *,
+    split: str | None = None,
+    reweight: bool | None = None,
+    epochs: int | None = None,
+    final: bool = True,
+    device: str = "cpu",
+    table: str = "bench",
+    teacher: Teacher | None = None,
+    trainings: Sequence[Training] = ("scratch",),
+    pruners: Sequence[str] = (),
+    weight_sparsities: Sequence[float] = (),
+    hidden_channels: int | None = None,
+    local: bool = False,
+) -> list[Config]:
+    """The grid of configurations, with the Dense and MLP rows always in it.
+
+    Sparsity 0 is the Dense row whatever the method, so it appears once.
+
+    Args:
+        datasets: Names of data sets.
+        models: Names of models.
+        methods: Class names of :mod:`gsparse.transforms`, or of learned masks in
+            :mod:`gsparse.nn`.
+        sparsities: Fractions of undirected edges to remove, each in [0, 1).
+        split: Kind of split; None for the default of each card.
+        reweight: Whether models get new edge weights; None for the default of
+            :func:`default_reweight`.
+        epochs: As in :class:`Config`; so are the rest.
+        final: Whether test scores are taken.
+        device: Where models are trained.
+        table: Name of the table.
+        teacher: What the dense model is used for; None for as little as each method
+            needs. ``"none"`` learns masks end to end from the labels alone.
+        trainings: Where the weights come from.
+        pruners: Names of pruners. Each prunes the dense model, and the model of every
+            method trained from scratch.
+        weight_sparsities: Fractions of the weights that they remove, each in [0, 1).
+        hidden_channels: Width of the hidden layers; None for the recipes' own.
+        local: Train on the receptive fields of the labelled nodes, see :data:`REACH`.
+
+    Raises:
+        ValueError: An unknown name, a sparsity outside [0, 1), or a way of training
+            that a method does not have; says which.
+    """
+    for model in models:
+        if model not in GRAPH_MODELS:
+            known = ", ".join(GRAPH_MODELS)
+            raise ValueError(f"'model' must be one of {known} (got {model})")
+    for sparsity in sparsities:
+        if not 0 <= sparsity < 1:
+            raise ValueError(f"'sparsity' must be in [0, 1) (got {sparsity})")
+    for sparsity in weight_sparsities:
+        if not 0 <= sparsity < 1:
+            raise ValueError(f"'weight_sparsity' must be in [0, 1) (got {sparsity})")
+    for pruner in pruners:
+        pruner_class(pruner)
+    cut = [float(sparsity) for sparsity in sparsities if sparsity > 0]
+    widths = {"hidden_channels": hidden_channels}
+    found = []
+    for dataset in datasets:
+        name, kind = card(dataset).name, resolve_split(dataset, split)
+        mlp = Config(name, kind, "mlp", "MLP", 1.0, None, epochs, final, device, table)
+        mlp = replace(mlp, **widths)  # type: ignore[arg-type]
+        for model in models:
+            hops = REACH[model] if local else None
+            dense = replace(mlp, model=model, method="Dense", sparsity=0.0, hops=hops)
+            found.append(dense)
+            if teacher == "weights":
+                found += [
+                    replace(dense, teacher=teacher),
+                    replace(mlp, teacher=teacher, teacher_model=model),
+                ]
+            for method, training in product(methods, trainings):
+                base = replace(
+                    dense,
+                    method=method,
+                    reweight=_weights(method, model, reweight),
+                    teacher=_teacher(method, teacher),
+                    training=training,
+                )
+                _check_training(base)
+                found += [replace(base, sparsity=s) for s in cut]
+        for base in [it for it in found if it.dataset == name and it.pruner is None]:
+            if base.method == "MLP" or base.training != "scratch":
+                continue
+            found += [
+                replace(base, pruner=pruner, weight_sparsity_target=float(sparsity))
+                for pruner, sparsity in product(pruners, weight_sparsities)
+                if base.teacher != "weights"
+            ]
+        found.append(mlp)
+    return list(dict.fromkeys(found))
+
+
+def _weights(method: str, model: str, wanted: bool | None) -> bool | None:
+    default = default_reweight(method, model)
+    return default if default is None or wanted is None else wanted
+
+
+def _teacher(method: str, wanted: Teacher | None) -> Teacher:
+    """What the dense model is used for: no more than the method can use."""
+    if wanted == "weights":
+        return "weights"
+    needs = method == "PredictionAgreement"
+    if needs and wanted == "none":
+        raise ValueError(f"{method} needs a trained model: teacher edges or weights")
+    learned = method in learned_masks()
+    return "edges" if needs or (learned and wanted != "none") else "none"
+
+
+def _check_training(config: Config) -> None:
+    if config.training not in get_args(Training):
+        known = ", ".join(get_args(Training))
+        raise ValueError(f"'training' must be one of {known} (got {config.training})")
+    from_labels = config.method in learned_masks() and config.teacher == "none"
+    if config.training == "joint" and not from_labels:
+        raise ValueError(
+            f"'training' joint is for learned masks with teacher none "
+            f"(got {config.method}, teacher {config.teacher})"
+        )
+    if config.training == "finetune" and from_labels:
+        raise ValueError(
+            f"'training' must be scratch or joint with teacher none (got finetune for "
+            f"{config.method})"
+        )
