@@ -16,14 +16,15 @@ MARKERS = "osD^vPX*"
 COLORS = 10  # of matplotlib's cycle
 MOST = 99.99  # percent: the end of the axis of weights
 MANY = 8  # curves, above which the legend stands beside the panel
+ONE_COLUMN = 3  # panels, above which they stand in two
 
 
 def plot_rows(rows: list[Row], path: Path) -> None:
     """Draw one panel a block: mean line, one-deviation band, every seed as a dot.
 
-    The dense run is a horizontal band and the MLP a dotted line. The x axis is the
-    sparsity achieved: of the weights, where there are pruners, else of the edges.
-    The file is written beside its place and then renamed.
+    More than three stand in two columns. The dense run is a horizontal band and the MLP
+    a dotted line. The x axis is the sparsity achieved: of the weights, where there are
+    pruners, else of the edges. The file is written beside its place and then renamed.
 
     Args:
         rows: As :func:`~gsparse.bench.tables.rows.read_rows` returns them.
@@ -40,11 +41,14 @@ def plot_rows(rows: list[Row], path: Path) -> None:
     blocks = summarise(scored)
     if not blocks:
         raise ValueError("a plot needs rows with test scores (got none)")
-    figure = Figure(figsize=(6.0, 3.8 * len(blocks)), layout="constrained")
-    for panel, block in zip(
-        figure.subplots(len(blocks), squeeze=False), blocks, strict=True
-    ):
-        _draw(panel[0], block, scored)
+    wide = 1 if len(blocks) <= ONE_COLUMN else 2
+    high = -(-len(blocks) // wide)
+    figure = Figure(figsize=(6.0 * wide, 3.8 * high), layout="constrained")
+    panels = figure.subplots(high, wide, squeeze=False).flatten()
+    for axes, block in zip(panels, blocks, strict=False):
+        _draw(axes, block, scored)
+    for axes in panels[len(blocks) :]:
+        axes.remove()
     scratch = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
