@@ -139,8 +139,10 @@ def _notes(lines: list[Line]) -> list[str]:
     notes += [f"{letter}: {what}" for letter, what in LETTERS.items() if letter in used]
     dense = next((line for line in lines if line.is_dense), None)
     for line in lines:
-        if line.preprocess_seconds is not None and dense is not None:
-            notes.append(_pays(line, dense))
+        timed = (line.preprocess_seconds, line.train_epoch_seconds)
+        if dense is None or dense.train_epoch_seconds is None or None in timed:
+            continue
+        notes.append(_pays(line, dense))
     for line in lines:
         if line.spanning is False and line.method != "MLP":
             what = f"{line.name} {100 * line.sparsity:.0f}%"

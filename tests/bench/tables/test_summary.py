@@ -132,6 +132,17 @@ def test_text_fits_a_terminal_and_says_whether_it_pays():
     assert "drop the graph?" not in text
 
 
+@pytest.mark.parametrize("method", ["Dense", "EffectiveResistance"])
+def test_what_was_not_timed_is_not_judged(method):
+    """Runs on parts of the graph have no seconds to compare."""
+    rows = [
+        row | ({"train_epoch_seconds": None} if row["method"] == method else {})
+        for row in example()
+    ]
+    text = format_blocks(summarise(rows))
+    assert "Does it pay? EffectiveResistance" not in text
+
+
 def test_text_without_measurements_has_no_empty_columns():
     text = format_blocks(summarise(runs("Dense", 0.0, [0.5])))
     assert "peak" not in text
