@@ -4,13 +4,13 @@ from gsparse.train.distill import Distillation
 from gsparse.train.edge_lottery import EdgeLottery
 from gsparse.train.features import SparseFeatures, sparse_features
 from gsparse.train.fit import (
-    FitConfig,
     History,
     class_scores,
     evaluate,
     fit,
     seeded,
 )
+from gsparse.train.fit_config import FitConfig
 from gsparse.train.incremental.fit_tasks import TaskScores, fit_tasks
 from gsparse.train.incremental.rank_update import RankUpdate
 from gsparse.train.incremental.tasks import binary_tasks, class_tasks, graph_tasks

@@ -20,7 +20,8 @@ from gsparse.edges import (
 )
 from gsparse.edges.select import keep_largest
 from gsparse.nn import edge_weights
-from gsparse.train.fit import FitConfig, fit
+from gsparse.train.fit import fit
+from gsparse.train.fit_config import FitConfig
 
 # ruff: noqa: ANN401 (what else the wrapped model takes is its own)
 

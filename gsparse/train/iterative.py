@@ -10,7 +10,8 @@ from torch_geometric.data import Data
 from gsparse.edges import check_sparsity
 from gsparse.prune import Exponential, Magnitude, Schedule, ScoredPruner
 from gsparse.prune.targets import Selector
-from gsparse.train.fit import FitConfig, History, fit
+from gsparse.train.fit import History, fit
+from gsparse.train.fit_config import FitConfig
 
 Prune = Callable[..., ScoredPruner]
 

@@ -11,7 +11,8 @@ from torch_geometric.data import Data
 
 from gsparse.nn.learned_mask import LearnedMask
 from gsparse.train.distill import Distillation
-from gsparse.train.fit import FitConfig, History, class_scores, fit
+from gsparse.train.fit import History, class_scores, fit
+from gsparse.train.fit_config import FitConfig
 
 #: Gates are trained without weight decay, which would push them to even odds.
 MASK_FIT = FitConfig(lr=0.05, weight_decay=0.0, epochs=500, patience=500)

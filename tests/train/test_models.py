@@ -15,7 +15,7 @@ from gsparse.train import (
     build_model,
     sparse_features,
 )
-from gsparse.train.fit import _optimizer
+from gsparse.train.fit_config import make_optimizer
 
 MODELS = {
     "gcn": GCN(12, 8, 3),
@@ -124,7 +124,7 @@ def test_first_layer_of_a_deep_gcn_is_all_of_it():
     """Where only the first layer decays, so do its own weights and its norm."""
     model = GCN(5, 8, 3, num_layers=3, batch_norm=True, self_loop=True)
     config = FitConfig(weight_decay=0.1, decay_first_layer_only=True)
-    decayed, others = _optimizer(model, config).param_groups
+    decayed, others = make_optimizer(model, config).param_groups
     first = model.layers[0]
     expected = [first.conv.lin.weight, first.conv.bias, first.own.weight]
     expected += [first.norm.weight, first.norm.bias]

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from gsparse.train.fit import FitConfig, class_scores, evaluate, fit, prepare
+from gsparse.train.fit import class_scores, evaluate, fit, prepare
+from gsparse.train.fit_config import FitConfig
 from gsparse.train.incremental.rank_update import RankUpdate
 from gsparse.train.incremental.task_heads import AllTasks, SeparateModels, TaskHeads
 from gsparse.train.incremental.tasks import MASKS
