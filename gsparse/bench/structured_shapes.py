@@ -80,8 +80,8 @@ def fewest_heads(most: int, heads: int, width: int) -> Shape:
 
     Example:
         >>> from gsparse.bench.structured_shapes import fewest_heads
-        >>> fewest_heads(14, heads=8, width=8), fewest_heads(62, heads=1, width=256)
-        (Shape(heads=2, width=7), Shape(heads=1, width=62))
+        >>> fewest_heads(14, heads=8, width=8)[:2], fewest_heads(62, 1, width=256)[:2]
+        ((2, 7), (1, 62))
     """
     count = min(-(-most // width), heads)
     return Shape(count, min(most // count, width))
