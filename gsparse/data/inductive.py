@@ -50,21 +50,36 @@ def inductive(data: Data, include_val: bool = False) -> InductiveGraphs:
     if "train_mask" not in data or data.train_mask.dim() != 1:
         raise ValueError("'data' must have a 1-d train_mask; choose a split first")
     inside = data.train_mask | data.val_mask if include_val else data.train_mask
-    nodes = inside.nonzero().flatten()
-    if not len(nodes):
+    if not inside.any():
         raise ValueError("'data' must have training nodes (got an empty train_mask)")
+    return InductiveGraphs(induced(data, inside), data)
+
+
+def induced(data: Data, inside: Tensor) -> Data:
+    """The graph on some nodes, renumbered, and the edges between them.
+
+    What follows is as for :func:`inductive`.
+
+    Args:
+        data: A graph.
+        inside: Whether a node is in it.
+
+    Shapes:
+        - **inside:** :math:`(N,)`
+    """
+    nodes = inside.nonzero().flatten()
     new_number = torch.full_like(inside, -1, dtype=torch.long)
     new_number[nodes] = torch.arange(len(nodes), device=nodes.device)
     row, col = data.edge_index
     keep = inside[row] & inside[col]
 
-    train = Data(num_nodes=len(nodes), n_id=nodes)
+    found = Data(num_nodes=len(nodes), n_id=nodes)
     for key, value in data:
         if key == "edge_index":
-            train.edge_index = new_number[value[:, keep]]
+            found.edge_index = new_number[value[:, keep]]
         elif key != "num_nodes":
-            train[key] = _rows(key, value, keep, inside)
-    return InductiveGraphs(train, data)
+            found[key] = _rows(key, value, keep, inside)
+    return found
 
 
 def _rows(key: str, value: object, keep: Tensor, inside: Tensor) -> object:

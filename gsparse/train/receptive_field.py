@@ -1,12 +1,13 @@
 """The part of a graph that decides what a model says of some nodes."""
 
+import copy
+
 import torch
-from torch import Tensor
 from torch.nn import Module
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch_geometric.data import Data
 
-from gsparse.data.features import take_rows
+from gsparse.data.inductive import induced
 from gsparse.train.features import SparseFeatures, sparse_features
 
 TOLERANCE = 1e-3  # of outputs computed on a part; sums run over other blocks there
@@ -28,9 +29,8 @@ def receptive_field(data: Data, mask: str, hops: int) -> Data:
         hops: Number of steps against the direction of the edges.
 
     Returns:
-        The graph on these nodes, renumbered, with ``x``, ``y``, the mask,
-        ``edge_index`` and, where there is one, ``edge_weight``; ``n_id`` holds the old
-        numbers.
+        The graph on these nodes, renumbered; tensors follow as in
+        :func:`gsparse.data.inductive`, and ``n_id`` holds the old numbers.
 
     Shapes:
         - **n_id:** old number of each node
@@ -51,19 +51,12 @@ def receptive_field(data: Data, mask: str, hops: int) -> Data:
     inside = data[mask].clone()
     for _ in range(hops):
         inside[source[inside[target]]] = True
-    nodes = inside.nonzero().view(-1)
-    new_number = torch.full_like(inside, -1, dtype=torch.long)
-    new_number[nodes] = torch.arange(nodes.numel(), device=nodes.device)
-    keep = inside[source] & inside[target]
-    found = Data(
-        x=_rows(data.x, nodes),
-        y=data.y[nodes],
-        edge_index=new_number[data.edge_index[:, keep]],
-        n_id=nodes,
-    )
-    found[mask] = data[mask][nodes]
-    if data.get("edge_weight") is not None:
-        found.edge_weight = data.edge_weight[keep]
+    if not isinstance(data.x, SparseFeatures):
+        return induced(data, inside)
+    stored = copy.copy(data)
+    stored.x = data.x.to_csr()
+    found = induced(stored, inside)
+    found.x = sparse_features(found.x, threshold=1.0)
     return found
 
 
@@ -97,9 +90,3 @@ def check_field(model: Module, data: Data, part: Data, mask: str, hops: int) -> 
             f"differ by {error:.2g}): as many as there are layers, one more for GCN, "
             "which reads the degrees of neighbours"
         )
-
-
-def _rows(x: Tensor, nodes: Tensor) -> Tensor:
-    if isinstance(x, SparseFeatures):
-        return sparse_features(take_rows(x.to_csr(), nodes), threshold=1.0)
-    return take_rows(x, nodes)

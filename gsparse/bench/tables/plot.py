@@ -71,8 +71,7 @@ def _draw(axes: "Axes", block: Block, rows: list[Row]) -> None:
     for i, (name, lines) in enumerate(curves.items()):
         _draw_curve(axes, i, name, lines, rows, block)
     t = block.title
-    size = f"{t['num_layers']}x{t['hidden']}"
-    axes.set_title(f"{t['dataset']} ({t['split']}), {t['model']} {size}")
+    axes.set_title(block.heading)
     what = "weights" if _of_weights(block) else "undirected edges"
     axes.set_xlabel(f"{what} removed (%)")
     if _of_weights(block):

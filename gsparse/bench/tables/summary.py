@@ -83,6 +83,14 @@ class Block:
     title: dict[str, str | int | None]
     lines: list[Line]
 
+    @property
+    def heading(self) -> str:
+        """Data set, split and model, such as ``"PubMed (public), gat 2x8"``."""
+        t = self.title
+        text = f"{t['dataset']} ({t['split']}), {t['model']}"
+        text += f" {t['num_layers']}x{t['hidden']}"
+        return text if t["backbone"] is None else f"{text} {t['backbone']}"
+
     def as_records(self) -> list[dict]:
         """One flat mapping a line, for ``--json``."""
         return [self.title | asdict(line) for line in self.lines]

@@ -14,12 +14,7 @@ def format_blocks(blocks: list[Block]) -> str:
 
 
 def _format_block(block: Block) -> str:
-    t = block.title
-    head = (
-        f"{t['dataset']} ({t['split']}), {t['model']} {t['num_layers']}x{t['hidden']}"
-    )
-    if t["backbone"] is not None:
-        head += f" {t['backbone']}"
+    t, head = block.title, block.heading
     what = {"accuracy": "accuracy", "roc_auc": "ROC-AUC"}.get(str(t["metric"]), "score")
     cells = [HEADER, *(_cells(line) for line in block.lines)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(HEADER))]
