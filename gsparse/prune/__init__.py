@@ -25,12 +25,8 @@ from gsparse.prune.learned.prob_mask import ProbMask
 from gsparse.prune.masks import Report, WeightMasks
 from gsparse.prune.pruner import Pruner, ScoredPruner
 from gsparse.prune.schedule import Cubic, Exponential, Linear, Rounds, Schedule
-from gsparse.prune.scores.gradient_flow import (
-    GradientNorm,
-    GradientPreservation,
-    LossPreservation,
-    MagnitudeLoss,
-)
+from gsparse.prune.scores.gradient_flow import LossPreservation, MagnitudeLoss
+from gsparse.prune.scores.gradient_norm import GradientNorm, GradientPreservation
 from gsparse.prune.scores.grasp import GraSP
 from gsparse.prune.scores.magnitude import Magnitude, RandomWeight
 from gsparse.prune.scores.snip import SNIP
@@ -55,12 +51,15 @@ from gsparse.prune.structured.structures import (
 )
 from gsparse.prune.surgeons.combinatorial import (
     CombinatorialBrainSurgeon,
+    brain_surgeon_update,
+)
+from gsparse.prune.surgeons.fisher import Fisher
+from gsparse.prune.surgeons.ranked import (
     OptimalBrainDamage,
     OptimalBrainSurgeon,
     WoodFisher,
-    brain_surgeon_update,
 )
-from gsparse.prune.surgeons.fisher import Fisher, empirical_fisher, true_fisher
+from gsparse.prune.surgeons.take_fisher import empirical_fisher, true_fisher
 from gsparse.prune.targets import Selector, find_targets
 
 __all__ = [

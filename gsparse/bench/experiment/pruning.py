@@ -24,8 +24,9 @@ from gsparse.prune import (
     brain_surgeon_update,
     true_fisher,
 )
-from gsparse.prune.surgeons.fisher import Fisher, full_weights
+from gsparse.prune.surgeons.fisher import Fisher
 from gsparse.prune.surgeons.second_order import SecondOrder
+from gsparse.prune.surgeons.take_fisher import full_weights
 from gsparse.train import FitConfig, History, WeightLottery, evaluate, fit
 from gsparse.train.fit import prepare
 

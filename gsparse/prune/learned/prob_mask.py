@@ -6,17 +6,15 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.nn import Module
 from torch.utils.hooks import RemovableHandle
 
 from gsparse.edges import budget, draw_seed, keep_largest
 from gsparse.prune.learned.projection import project_to_budget
+from gsparse.prune.learned.relaxed_bernoulli import RelaxedBernoulli, log_odds_of
 from gsparse.prune.pruner import Pruner
 from gsparse.prune.schedule import Cubic, Schedule
 from gsparse.prune.targets import Selector
-
-# ruff: noqa: ANN401 (the signature of torch's base class)
 
 Ending = Literal["topk", "sample"]
 """The most probable weights, exactly at the budget; or the best of several draws."""
@@ -24,8 +22,6 @@ Ending = Literal["topk", "sample"]
 #: Parts of the training after which the budget starts to fall, and has fallen.
 FIRST, LAST = 0.16, 0.6
 COLDEST = 0.03  # the last temperature
-#: Masks are drawn as if no probability were nearer to 0 or 1.
-CLOSEST = 1e-3
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # of Adam, but with one second moment for all
 
 
@@ -37,45 +33,6 @@ def temperature(step: int, num_steps: int) -> float:
 def learning_rate(step: int, num_steps: int, lr: float) -> float:
     """Falls from ``lr`` to 0 like a cosine."""
     return lr / 2 * (1 + math.cos(math.pi * min(step / num_steps, 1)))
-
-
-class RelaxedBernoulli(Function):
-    r"""Draws :math:`m = \sigma((\log s - \log(1 - s) + \log u - \log(1 - u)) / \tau)`
-    with :math:`u` uniform: the binary Gumbel-softmax. :math:`P(m > 1/2) = s` at every
-    temperature.
-
-    Takes ``s`` for its gradient only; what is computed from it once for several draws
-    comes beside it: the log-odds, and their derivative divided by the temperature.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        s: Tensor,
-        log_odds: Tensor,
-        rate: Tensor,
-        temperature: float,
-        generator: torch.Generator,
-    ) -> Tensor:
-        m = torch.empty_like(log_odds).uniform_(generator=generator)
-        m.logit_().add_(log_odds).mul_(1 / temperature).sigmoid_()
-        ctx.save_for_backward(m, rate)
-        ctx.dtype = s.dtype
-        return m
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        m, rate = ctx.saved_tensors
-        found = torch.ops.aten.sigmoid_backward(grad, m).mul_(rate)
-        return found.to(ctx.dtype), None, None, None, None
-
-
-def log_odds_of(s: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """The log-odds of probabilities kept off 0 and 1, and their slope at the
-    temperature.
-    """
-    inner = s.clamp(CLOSEST, 1 - CLOSEST)
-    return torch.logit(inner), (inner * (1 - inner) * temperature).reciprocal_()
 
 
 class _Draw:

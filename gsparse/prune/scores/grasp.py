@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from torch.nn import Module
 
 from gsparse.prune.schedule import Schedule
-from gsparse.prune.scores.gradient_flow import GradientNorm, Loss
+from gsparse.prune.scores.gradient_flow import Loss
+from gsparse.prune.scores.gradient_norm import GradientNorm
 from gsparse.prune.select import Scope
 from gsparse.prune.structured.select_groups import Protect
 from gsparse.prune.structured.structures import Structure

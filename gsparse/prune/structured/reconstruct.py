@@ -10,7 +10,7 @@ from gsparse.prune.masks import WeightMasks
 from gsparse.prune.pruner import Pruner
 from gsparse.prune.scores.propagated import Heads, visit_inputs
 from gsparse.prune.scores.syn_flow import checked_example
-from gsparse.prune.surgeons.fisher import full_weights
+from gsparse.prune.surgeons.take_fisher import full_weights
 
 MAX_INPUTS = 4096  # H of so many is 128 MiB
 ROWS = 4096  # nodes whose products are taken at a time

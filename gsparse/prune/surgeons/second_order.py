@@ -18,12 +18,8 @@ from gsparse.prune.structured.groups import group_means
 from gsparse.prune.structured.select_groups import Protect
 from gsparse.prune.structured.structures import Structure
 from gsparse.prune.surgeons.brain_surgeon import joint_update
-from gsparse.prune.surgeons.fisher import (
-    DAMPING,
-    Fisher,
-    empirical_fisher,
-    true_fisher,
-)
+from gsparse.prune.surgeons.fisher import DAMPING, Fisher
+from gsparse.prune.surgeons.take_fisher import empirical_fisher, true_fisher
 from gsparse.prune.targets import Selector
 
 FisherKind = Literal["empirical", "true"]

@@ -11,13 +11,11 @@ from torch_geometric.nn import GCN, Linear
 
 from gsparse.data import random_graph
 from gsparse.edges import budget
-from gsparse.prune.learned.prob_mask import (
+from gsparse.prune.learned.prob_mask import ProbMask, learning_rate, temperature
+from gsparse.prune.learned.relaxed_bernoulli import (
     CLOSEST,
-    ProbMask,
     RelaxedBernoulli,
-    learning_rate,
     log_odds_of,
-    temperature,
 )
 from gsparse.prune.schedule import Linear as LinearSchedule
 

@@ -11,14 +11,16 @@ from gsparse.nn import FastGCNConv, FastSAGEConv, accelerate
 from gsparse.prune import Magnitude, Rounds
 from gsparse.prune.scores.derivatives import hessian_gradients, loss_gradients
 from gsparse.prune.scores.gradient_flow import (
-    GradientNorm,
-    GradientPreservation,
     LossPreservation,
     MagnitudeLoss,
-    gradient_norm_scores,
-    gradient_preservation_scores,
     loss_preservation_scores,
     magnitude_loss_scores,
+)
+from gsparse.prune.scores.gradient_norm import (
+    GradientNorm,
+    GradientPreservation,
+    gradient_norm_scores,
+    gradient_preservation_scores,
 )
 from gsparse.prune.scores.grasp import GraSP
 from gsparse.prune.scores.snip import SNIP

@@ -13,12 +13,14 @@ from gsparse.prune import Magnitude, Rounds, WeightMasks
 from gsparse.prune.surgeons.brain_surgeon import joint_update, masked_loss, updated_loss
 from gsparse.prune.surgeons.combinatorial import (
     CombinatorialBrainSurgeon,
+    brain_surgeon_update,
+)
+from gsparse.prune.surgeons.ranked import (
     OptimalBrainDamage,
     OptimalBrainSurgeon,
     WoodFisher,
-    brain_surgeon_update,
 )
-from gsparse.prune.surgeons.fisher import empirical_fisher, full_weights
+from gsparse.prune.surgeons.take_fisher import empirical_fisher, full_weights
 
 PRUNERS = [
     CombinatorialBrainSurgeon,

@@ -8,8 +8,8 @@ from torch_geometric.nn import GCN
 
 from gsparse.data import random_graph
 from gsparse.prune import Magnitude, WeightMasks
-from gsparse.prune.surgeons.fisher import (
-    Fisher,
+from gsparse.prune.surgeons.fisher import Fisher
+from gsparse.prune.surgeons.take_fisher import (
     empirical_fisher,
     full_weights,
     true_fisher,

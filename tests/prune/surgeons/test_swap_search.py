@@ -13,12 +13,14 @@ from gsparse.prune.surgeons.brain_surgeon import (
     updated_loss,
 )
 from gsparse.prune.surgeons.fisher import Fisher
-from gsparse.prune.surgeons.swap_search import (
+from gsparse.prune.surgeons.joint_swap_search import (
     _changes,
     _joint_terms,
     _pair_changes,
-    _Swaps,
     joint_swap_search,
+)
+from gsparse.prune.surgeons.swap_search import (
+    _Swaps,
     random_magnitude_partition,
     swap_search,
 )
