@@ -24,6 +24,7 @@ from gsparse.train.fit import prepare
 
 TABLE, REVISION = "implicit", 1
 NUM_LAYERS, BACKBONE, EPOCHS = 3, "batch-norm", 600
+VALIDATE_EVERY = 20
 
 METHODS: dict[str, dict[str, Any]] = {
     "Adam": {"optimizer": "adam", "lr": 0.01},
@@ -96,6 +97,7 @@ class DecayConfig:
             decay_first_layer_only=False,
             epochs=self.epochs,
             patience=self.epochs,
+            validate_every=min(VALIDATE_EVERY, self.epochs),
             **how,
         )
         return replace(found, fit=settings)

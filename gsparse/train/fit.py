@@ -82,7 +82,8 @@ def fit(
         config: How to fit.
         seed: Seed of everything random in here; torch's generator is left as it was.
         eval_data: Another graph to validate on, for inductive learning.
-        callback: Called after every epoch with epoch, loss and validation score.
+        callback: Called after every epoch with epoch, loss and validation score, which
+            is NaN in epochs that are not validated.
         distill: What another model predicts, to be learned at all nodes.
         pruner: Holds the masks of the model's weights. Its penalty is added to the
             loss, and it moves on after every step. No epoch is chosen, and patience
@@ -117,13 +118,18 @@ def fit(
             loss = _step(
                 model, data, train, target, optimizer, history, distill, pruner
             )
-            val_loss, val_score = _validate(model, eval_data, config.metric, history)
+            val_loss = val_score = float("nan")
+            if epoch % config.validate_every == 0 or epoch == config.epochs:
+                val_loss, val_score = _validate(
+                    model, eval_data, config.metric, history
+                )
             history.num_epochs = epoch
             if callback is not None:
                 callback(epoch, loss, val_score)
             if pruner is not None and not pruner.done:
                 continue
             since += 1
+            # NaN is never better.
             if (val_score, -val_loss) > (history.val_score, -history.val_loss):
                 best = copy.deepcopy(model.state_dict())
                 if pruner is not None:

@@ -11,7 +11,7 @@ from gsparse.train.scores import check_metric
 
 Optimizer = Literal["adam", "adamw", "sgd"]
 
-LATER = ("optimizer", "momentum", "hops")
+LATER = ("optimizer", "momentum", "hops", "validate_every")
 """Settings younger than the first published rows."""
 
 
@@ -35,6 +35,8 @@ class FitConfig:
             of the validation nodes, which is the same with less work where labels are
             few; dropout draws other numbers. Seconds are then those of the parts.
             ``None`` for the whole graph.
+        validate_every: Epochs from one validation to the next; the last epoch is always
+            validated. More than one saves time where most epochs are never chosen.
 
     Raises:
         ValueError: If a number is out of range, or there is no such metric or
@@ -50,6 +52,7 @@ class FitConfig:
     optimizer: Optimizer = "adam"
     momentum: float = 0.0
     hops: int | None = None
+    validate_every: int = 1
 
     def __post_init__(self) -> None:
         check_metric(self.metric)
@@ -79,6 +82,11 @@ class FitConfig:
             )
         if self.hops is not None and self.hops < 1:
             raise ValueError(f"'hops' must be at least 1 or None (got {self.hops})")
+        if not 1 <= self.validate_every <= self.patience:
+            raise ValueError(
+                f"'validate_every' must be at least 1 and at most 'patience', which is "
+                f"{self.patience} (got {self.validate_every})"
+            )
 
     def __repr__(self) -> str:
         # Rows are known by this text: what is younger shows when it says something.

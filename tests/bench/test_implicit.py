@@ -127,7 +127,8 @@ def test_the_model_ends_with_its_last_weights():
     history = fit_to_the_end(model, data, chosen.fit, 61511)
     assert history.num_epochs == 5
     longer = chosen.build(data, 61511)
-    fit_to_the_end(longer, data, replace(chosen.fit, epochs=4, patience=4), 61511)
+    shorter = DecayConfig("digits", "SGD", 1e-3, epochs=4).recipe().fit
+    fit_to_the_end(longer, data, shorter, 61511)
     seen = [p.detach().norm().item() for p in (model.layers[0].conv.lin.weight,)]
     other = [p.detach().norm().item() for p in (longer.layers[0].conv.lin.weight,)]
     assert seen != other

@@ -1,5 +1,6 @@
 """The fit loop: what it promises about weights, seeds, timing and refusals."""
 
+from dataclasses import replace
 from importlib import import_module
 
 import pytest
@@ -79,6 +80,31 @@ def test_ties_go_to_the_lower_loss(data, monkeypatch):
 def test_patience_counts_epochs_without_a_better_one(data):
     config = FitConfig(epochs=500, patience=7, lr=0.1)
     history = fit(model(), data, config=config, seed=60719)
+    assert history.num_epochs == history.best_epoch + 7 < 500
+
+
+def test_validating_seldom_changes_nothing_but_the_choice(data):
+    """The same steps are taken; the best of the validated epochs is kept."""
+    every, seldom = {}, {}
+    for found, step in ((every, 1), (seldom, 4)):
+        config = replace(SHORT, validate_every=step)
+        net = model()
+        note = lambda epoch, loss, score: found.update({epoch: (loss, score)})  # noqa: B023, E731
+        history = fit(net, data, config=config, seed=70313, callback=note)
+        assert evaluate(net, data, "val_mask") == history.val_score
+    validated = [epoch for epoch, (_, score) in seldom.items() if score == score]
+    assert validated == [4, 8, 12, 16, 20, 24, 28, 30]  # and the last one
+    assert history.best_epoch in validated
+    assert len(history.eval_seconds) == 8
+    assert history.val_score == max(every[epoch][1] for epoch in validated)
+    for epoch, (loss, _) in every.items():
+        assert seldom[epoch][0] == pytest.approx(loss)
+
+
+def test_patience_may_end_between_two_validations(data):
+    config = FitConfig(epochs=500, patience=7, lr=0.1, validate_every=3)
+    history = fit(model(), data, config=config, seed=60719)
+    assert history.best_epoch % 3 == 0
     assert history.num_epochs == history.best_epoch + 7 < 500
 
 
@@ -310,6 +336,11 @@ class TestRefusals:
     def test_weight_decay(self, decay):
         with pytest.raises(ValueError, match=rf"'weight_decay' .*\(got {decay}\)"):
             FitConfig(weight_decay=decay)
+
+    @pytest.mark.parametrize("step", [0, 8])
+    def test_validate_every(self, step):
+        with pytest.raises(ValueError, match=rf"at most 'pat.* is 7 \(got {step}\)"):
+            FitConfig(patience=7, validate_every=step)
 
     def test_unknown_optimizer(self):
         with pytest.raises(ValueError, match=r"one of adam, adamw, sgd \(got 'lion'\)"):
