@@ -41,18 +41,13 @@ def _weighted_sum(width: int) -> Any:
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             values, perm, indices, low, high, dense, stride, out = args
-            word, long = ir.IntType(32), ir.IntType(64)
-            vector = ir.VectorType(values.type.pointee, width)
-            undefined = ir.Constant(vector, ir.Undefined)
-            lanes = ir.Constant(ir.VectorType(word, width), [word(0)] * width)
+            long, vector = ir.IntType(64), ir.VectorType(values.type.pointee, width)
             total = cgutils.alloca_once_value(builder, ir.Constant(vector, None))
             with cgutils.for_range_slice(builder, low, high, long(1)) as (slot, _):
                 place = slot
                 if permuted:
                     place = _long(builder, builder.load(builder.gep(perm, [slot])))
-                value = builder.load(builder.gep(values, [place]))
-                single = builder.insert_element(undefined, value, word(0))
-                factor = builder.shuffle_vector(single, undefined, lanes)
+                factor = _lanes(builder, builder.gep(values, [place]), vector)
                 column = _long(builder, builder.load(builder.gep(indices, [slot])))
                 row = builder.gep(dense, [builder.mul(column, stride)])
                 row = builder.bitcast(row, vector.as_pointer())
@@ -70,6 +65,57 @@ def _weighted_sum(width: int) -> Any:
     return accumulate
 
 
+def _scattered_row(width: int) -> Any:
+    """``out[indices[e], :width] += values[e] * row[:width]`` over one row.
+
+    The row stays in vector registers, what is added to stays in the cache.
+    """
+
+    @intrinsic
+    def scatter(
+        typingctx: Any,
+        values: Any,
+        indices: Any,
+        low: Any,
+        high: Any,
+        row: Any,
+        out: Any,
+        stride: Any,
+    ) -> Any:
+        size = types.intp
+        signature = types.void(values, indices, size, size, row, out, size)
+        itemsize = values.dtype.bitwidth // 8
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            values, indices, low, high, row, out, stride = args
+            long, vector = ir.IntType(64), ir.VectorType(values.type.pointee, width)
+            held = builder.bitcast(row, vector.as_pointer())
+            held = builder.load(held, align=itemsize)
+            with cgutils.for_range_slice(builder, low, high, long(1)) as (slot, _):
+                factor = _lanes(builder, builder.gep(values, [slot]), vector)
+                column = _long(builder, builder.load(builder.gep(indices, [slot])))
+                target = builder.gep(out, [builder.mul(column, stride)])
+                target = builder.bitcast(target, vector.as_pointer())
+                term = builder.fmul(factor, held, ("contract",))
+                before = builder.load(target, align=itemsize)
+                after = builder.fadd(before, term, ("contract",))
+                builder.store(after, target, align=itemsize)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return scatter
+
+
+def _lanes(builder: Any, pointer: Any, vector: Any) -> Any:
+    """The number that a pointer points to, in all lanes of a vector."""
+    word = ir.IntType(32)
+    undefined = ir.Constant(vector, ir.Undefined)
+    single = builder.insert_element(undefined, builder.load(pointer), word(0))
+    zeros = ir.Constant(ir.VectorType(word, vector.count), [word(0)] * vector.count)
+    return builder.shuffle_vector(single, undefined, zeros)
+
+
 def _long(builder: Any, index: Any) -> Any:
     kind = ir.IntType(64)
     return builder.sext(index, kind) if index.type.width < 64 else index
@@ -77,6 +123,8 @@ def _long(builder: Any, index: Any) -> Any:
 
 _sum64, _sum32, _sum16, _sum8 = (_weighted_sum(w) for w in (64, 32, 16, 8))
 _sum4, _sum2, _sum1 = (_weighted_sum(w) for w in (4, 2, 1))
+_add64, _add32, _add16, _add8 = (_scattered_row(w) for w in (64, 32, 16, 8))
+_add4, _add2, _add1 = (_scattered_row(w) for w in (4, 2, 1))
 
 
 def places(perm: Any) -> Any:
@@ -142,6 +190,58 @@ def spmm_kernel(
                 c += 2
             if c < columns:
                 _sum1(v, p, j, low, high, at(x, c), stride, at(to, c))
+
+
+@jit()
+def spmm_narrow_kernel(
+    counter: np.ndarray,
+    blocks: np.ndarray,
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    values: np.ndarray,
+    dense: np.ndarray,
+    stride: int,
+    parts: np.ndarray,
+) -> None:
+    """``parts[b, indices[e]] += values[e] * dense[i]`` over the rows i of block b.
+
+    The product with a transpose that has few rows, without its order: values and
+    dense rows are read as they stand, and a part stays in the cache.
+    """
+    columns = parts.shape[2]
+    size = parts.shape[1] * columns
+    v, x, o, j = data(values), data(dense), data(parts), data(indices)
+    while True:
+        block = take_block(counter)
+        if block >= blocks.shape[0] - 1:
+            break
+        to = at(o, block * size)
+        for k in range(size):
+            to[k] = 0
+        for i in range(blocks[block], blocks[block + 1]):
+            low, high = np.intp(indptr[i]), np.intp(indptr[i + 1])
+            row = at(x, i * stride)
+            c = 0
+            while c + 64 <= columns:
+                _add64(v, j, low, high, at(row, c), at(to, c), columns)
+                c += 64
+            if c + 32 <= columns:
+                _add32(v, j, low, high, at(row, c), at(to, c), columns)
+                c += 32
+            if c + 16 <= columns:
+                _add16(v, j, low, high, at(row, c), at(to, c), columns)
+                c += 16
+            if c + 8 <= columns:
+                _add8(v, j, low, high, at(row, c), at(to, c), columns)
+                c += 8
+            if c + 4 <= columns:
+                _add4(v, j, low, high, at(row, c), at(to, c), columns)
+                c += 4
+            if c + 2 <= columns:
+                _add2(v, j, low, high, at(row, c), at(to, c), columns)
+                c += 2
+            if c < columns:
+                _add1(v, j, low, high, at(row, c), at(to, c), columns)
 
 
 @jit(fastmath={"contract", "reassoc", "nsz"})

@@ -7,11 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gsparse.kernels.spmm_cpu import sddmm_kernel, spmm_kernel
+from gsparse.kernels.spmm_cpu import sddmm_kernel, spmm_kernel, spmm_narrow_kernel
 from gsparse.kernels.threads import run_blocks
 
 #: Rows are handed to threads in this many pieces of about equal work.
 NUM_BLOCKS = 64
+#: A product with a transpose is added up in so many parts where one stays in the cache
+#: and each row has entries enough, as with the features of many nodes.
+NUM_PARTS, MOST_PART_BYTES, LEAST_PER_ROW = 8, 2**20, 64
 
 _NONE: list[Tensor | None] = [None] * 4  # no derivative for the tensors of a walk
 
@@ -255,10 +258,25 @@ def _spmm(
     if dense.stride(1) != 1 and dense.size(1) > 1:
         dense = dense.contiguous()
     out = dense.new_empty(walk[0].numel() - 1, dense.size(1))
-    work, stride = values.numel() * dense.size(1), dense.stride(0)
-    arrays = _array(values), dense.numpy(), stride, out.numpy()
-    run_blocks(spmm_kernel, work, *_arrays(walk), *arrays)
+    work = values.numel() * dense.size(1)
+    factors = _array(values), dense.numpy(), dense.stride(0)
+    if _is_narrow(out, walk):
+        parts = out.new_empty(NUM_PARTS, *out.shape)
+        blocks, indptr, indices, _ = _arrays(back)
+        ends = np.linspace(0, len(blocks) - 1, NUM_PARTS + 1).astype(np.int64)
+        walked = blocks[ends], indptr, indices
+        run_blocks(spmm_narrow_kernel, work, *walked, *factors, parts.numpy())
+        return parts.sum(0)
+    run_blocks(spmm_kernel, work, *_arrays(walk), *factors, out.numpy())
     return out
+
+
+def _is_narrow(out: Tensor, walk: list[Tensor]) -> bool:
+    """Whether a product with a transpose is faster added up in parts."""
+    _, indices, perm, _ = walk
+    transposed = perm.numel() == indices.numel()
+    full = indices.numel() >= LEAST_PER_ROW * out.size(0)
+    return transposed and full and out.nbytes <= MOST_PART_BYTES
 
 
 @_spmm.register_fake

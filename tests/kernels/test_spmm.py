@@ -5,7 +5,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from gsparse.data import random_graph
-from gsparse.kernels import Graph
+from gsparse.kernels import Graph, spmm_op
 from gsparse.kernels.spmm import SparseMatrix, spmm
 from gsparse.kernels.spmm_op import CsrPattern, sddmm, spmm_reference, spmm_values
 
@@ -75,6 +75,23 @@ def test_transpose_is_the_transpose():
     grad = torch.randn(70, 16)
     spmm_values(pattern, values, dense).backward(grad)
     torch.testing.assert_close(dense.grad, matrix.t() @ grad)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3, 7, 8, 15, 16, 31, 40, 64, 127, 200])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_transpose_of_few_rows(columns, dtype, monkeypatch):
+    """Added up in parts, which is another way to the same sums."""
+    matrix, pattern, values = random_matrix(400, 3, 0.6, 70981, dtype)
+    grad = torch.randn(400, columns + 2, dtype=dtype)[:, 1:-1]  # rows with a stride
+    dense = torch.randn(3, columns, dtype=dtype, requires_grad=True)
+    parts, seen = spmm_op.spmm_narrow_kernel, []
+    note = lambda *args: (seen.append(args[-1].shape), parts(*args))  # noqa: E731
+    monkeypatch.setattr(spmm_op, "spmm_narrow_kernel", note)
+    spmm_values(pattern, values, dense).backward(grad)
+    assert seen == [(spmm_op.NUM_PARTS, 3, columns)]
+    expected = (matrix.t().double() @ grad.double()).to(dtype)
+    near = 1e-4 if dtype == torch.float32 else 1e-9  # 240 terms that cancel
+    torch.testing.assert_close(dense.grad, expected, atol=near, rtol=near)
 
 
 @pytest.mark.parametrize("seed", [15013, 90217])
