@@ -1,44 +1,14 @@
 """KEdge: learn which edges a network does not need."""
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
-from torch.nn.functional import softplus
 
 from gsparse.edges import draw_seed, undirected_pairs
 from gsparse.nn.fast_gat_conv import Attention
-from gsparse.nn.hard_kumaraswamy import HardKumaraswamy
-from gsparse.nn.learned_mask import OPEN, Gate, LearnedMask, Scope
+from gsparse.nn.learned_mask import OPEN, LearnedMask, Scope
 from gsparse.nn.pair_scorer import EdgeGroups, PairScorer
-from gsparse.nn.rectified import log1mexp
-
-LOW, HIGH = -0.1, 1.1
-#: Bound of the log-odds: a gate that is open or closed for good learns no more.
-MOST_SURE = 10.0
-
-
-def gate(score: Tensor, shape: Tensor) -> Gate:
-    r"""A Hard-Kumaraswamy gate that is open with the log-odds ``score``.
-
-    The shape parameter :math:`a` stays within a factor :math:`e` of 1, and
-    :math:`b` follows from :math:`P(z \ne 0) = (1 - t_0^a)^b = \sigma(\text{score})`.
-    So the density is as easy to steer as that of sigmoids; with free
-    :math:`a` and :math:`b` it has no gradient left where a gate is wide open.
-
-    Args:
-        score: Log-odds; bounded softly, at 10.
-        shape: What :math:`\log a` is computed from.
-
-    Shapes:
-        - **score, shape:** :math:`(M,)`
-    """
-    log_odds = MOST_SURE * torch.tanh(score / MOST_SURE)
-    a = torch.exp(torch.tanh(shape))
-    log_power = a * math.log(-LOW / (HIGH - LOW))  # of t0
-    b = softplus(-log_odds) / -log1mexp(log_power)
-    return Gate(log_odds, HardKumaraswamy(a, b, LOW, HIGH, validate_args=False))
+from gsparse.nn.steered_gate import SteeredGate
 
 
 class KEdge(LearnedMask):
@@ -49,7 +19,8 @@ class KEdge(LearnedMask):
     Each undirected edge has a :class:`~gsparse.nn.HardKumaraswamy` gate
     :math:`z \in [0, 1]`, exactly 0 with positive probability, whose two shape
     parameters are computed from the features of its end points
-    (:class:`~gsparse.nn.pair_scorer.PairScorer`, :func:`gate`), plus, if ``edge_index``
+    (:class:`~gsparse.nn.pair_scorer.PairScorer`,
+    :class:`~gsparse.nn.steered_gate.SteeredGate`), plus, if ``edge_index``
     is given, a term of the edge's own. In training a gate is drawn and multiplies the
     edge; gates and model are learned together by gradient descent. In evaluation the
     mask is 0 or 1, and the output equals that of the model on ``self.sparsify(data)``,
@@ -140,13 +111,13 @@ class KEdge(LearnedMask):
             self.own = Parameter(torch.zeros(pairs.row.numel(), num_scores))
             self.register_buffer("own_graph", _mark(pairs.row, pairs.col))
 
-    def gates(self, x: Tensor, groups: EdgeGroups) -> list[Gate]:
+    def gates(self, x: Tensor, groups: EdgeGroups) -> list[SteeredGate]:
         """The gates of each mask, from features and, if any, terms of their own."""
         scores = self.scorer(x, groups)
         if self.own is not None:
             scores = scores + self.own
-        columns = scores.unbind(1)
-        return [gate(*two) for two in zip(columns[::2], columns[1::2], strict=True)]
+        fused = self.attention == "fused"
+        return [SteeredGate(two, fused) for two in scores.split(2, dim=1)]
 
     def _checked(self, groups: EdgeGroups) -> EdgeGroups:
         if self.own is not None and (

@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import torch
@@ -69,13 +69,30 @@ class Drawn(Protocol):
         """Weights in [0, 1], differentiable in what they are computed from."""
 
 
-class Gate(NamedTuple):
+class Gate(Protocol):
     """What is drawn for the edges in training, and what ranks them in evaluation."""
 
-    rank: Tensor
-    """Larger stays; of gates, log P(z != 0) / P(z = 0)."""
+    @property
+    def rank(self) -> Tensor:
+        """Larger stays; of gates, log P(z != 0) / P(z = 0)."""
 
+    @property
+    def variable(self) -> Drawn:
+        """What is drawn from."""
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Weights, and the probabilities that they are not 0."""
+
+
+class PlainGate(NamedTuple):
+    """A gate that is drawn by what its variable says of itself."""
+
+    rank: Tensor
     variable: Drawn
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Weights, and the probabilities that they are not 0."""
+        return self.variable.rsample(), self.variable.expected_l0
 
 
 class LearnedMask(Module):
@@ -144,7 +161,7 @@ class LearnedMask(Module):
         self._groups: TensorCache[EdgeGroups] = TensorCache(max_entries=8)
 
     @abstractmethod
-    def gates(self, x: Tensor, groups: EdgeGroups) -> list[Gate]:
+    def gates(self, x: Tensor, groups: EdgeGroups) -> Sequence[Gate]:
         """The gates of each mask: one, or one a layer."""
 
     def forward(self, x: Tensor, edge_index: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -180,8 +197,9 @@ class LearnedMask(Module):
         """A weight per group: drawn in training, 0 or 1 in evaluation."""
         if not self.training:
             return self._keep(gate, groups).to(gate.rank.dtype)
-        self._opened.append(gate.variable.expected_l0.mean())
-        return gate.variable.rsample()
+        drawn, opened = gate.draw()
+        self._opened.append(opened.mean())
+        return drawn
 
     def penalty(self) -> Tensor:
         """What is added to the loss of the last training step; 0 if there was none.
@@ -227,7 +245,7 @@ class LearnedMask(Module):
         return cuts[0] if self.scope == "shared" else cuts
 
     @torch.no_grad()
-    def _of(self, data: Data) -> tuple[EdgeGroups, list[Gate]]:
+    def _of(self, data: Data) -> tuple[EdgeGroups, Sequence[Gate]]:
         groups = self._edge_groups(data.edge_index, data.num_nodes)
         return groups, self.gates(data.x, groups)
 

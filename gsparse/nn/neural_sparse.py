@@ -6,7 +6,7 @@ from torch.nn import Module
 
 from gsparse.edges import draw_seed
 from gsparse.nn.fast_gat_conv import Attention
-from gsparse.nn.learned_mask import Gate, LearnedMask
+from gsparse.nn.learned_mask import LearnedMask, PlainGate
 from gsparse.nn.pair_scorer import EdgeGroups, PairScorer
 
 #: Temperatures of the relaxed choice, from the first training step on.
@@ -127,13 +127,13 @@ class NeuralSparse(LearnedMask):
             torch.manual_seed(draw_seed(seed) % 2**63)
             self.scorer = PairScorer(in_channels, hidden_channels, 1, symmetric=False)
 
-    def gates(self, x: Tensor, groups: EdgeGroups) -> list[Gate]:
+    def gates(self, x: Tensor, groups: EdgeGroups) -> list[PlainGate]:
         """What is drawn, and the share that edges are ranked by."""
         other = groups._replace(row=groups.col, col=groups.row)
         score = torch.stack([self.scorer(x, groups), self.scorer(x, other)]).squeeze(2)
         temperature = max(LAST, FIRST * DECAY ** float(self.num_steps))
         choice = Choice(score, groups, self.k, temperature)
-        return [Gate(choice.share.logit(eps=1e-7), choice)]
+        return [PlainGate(choice.share.logit(eps=1e-7), choice)]
 
     def penalty(self) -> Tensor:
         """Zero: the number of draws is the budget. Each call cools the choice."""

@@ -1,7 +1,7 @@
 """PTDNet: every layer drops the edges that its own input makes look like noise."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from gsparse.kernels.tensor_cache import TensorCache
 from gsparse.nn.evaluating import evaluating
 from gsparse.nn.fast_gat_conv import Attention
 from gsparse.nn.ky_fan import ky_fan_norm
-from gsparse.nn.learned_mask import OPEN, Gate, LearnedMask, Scope
+from gsparse.nn.learned_mask import OPEN, Gate, LearnedMask, PlainGate, Scope
 from gsparse.nn.masking import EdgeWeigher, convolutions, edge_weights
 from gsparse.nn.pair_scorer import EdgeGroups, PairScorer
 from gsparse.nn.sparse_gat import SHIFT, gate
@@ -173,7 +173,7 @@ class PTDNet(LearnedMask):
         self._norms: list[Tensor] = []
         self._ends: TensorCache[Tensor] = TensorCache(max_entries=8)
 
-    def gates(self, x: Tensor, groups: EdgeGroups) -> list[Gate]:
+    def gates(self, x: Tensor, groups: EdgeGroups) -> list[PlainGate]:
         """The gates that features give: all of ``"shared"``, those of the first layer
         of ``"layer"``, where deeper ones come from what the model computes.
         """
@@ -227,7 +227,7 @@ class PTDNet(LearnedMask):
         return value
 
     @torch.no_grad()
-    def _of(self, data: Data) -> tuple[EdgeGroups, list[Gate]]:
+    def _of(self, data: Data) -> tuple[EdgeGroups, Sequence[Gate]]:
         if self.scope == "shared":
             return super()._of(data)
         groups = self._edge_groups(data.edge_index, data.num_nodes)

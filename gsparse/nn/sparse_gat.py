@@ -9,7 +9,7 @@ from torch.nn import Linear, Module, Parameter, init
 from gsparse.edges import draw_seed
 from gsparse.nn.fast_gat_conv import Attention
 from gsparse.nn.hard_concrete import HardConcrete
-from gsparse.nn.learned_mask import OPEN, Gate, LearnedMask
+from gsparse.nn.learned_mask import OPEN, LearnedMask, PlainGate
 from gsparse.nn.pair_scorer import EdgeGroups
 
 TEMPERATURE = 0.66
@@ -18,14 +18,14 @@ LOW, HIGH = -0.1, 1.1
 SHIFT = TEMPERATURE * math.log(HIGH / -LOW)
 
 
-def gate(logits: Tensor) -> Gate:
+def gate(logits: Tensor) -> PlainGate:
     """A hard concrete gate, ranked by its log-odds of being open.
 
     Shapes:
         - **logits:** :math:`(M,)`
     """
     variable = HardConcrete(logits, TEMPERATURE, LOW, HIGH, validate_args=False)
-    return Gate(variable.logits + SHIFT, variable)
+    return PlainGate(variable.logits + SHIFT, variable)
 
 
 class SparseGAT(LearnedMask):
@@ -87,7 +87,7 @@ class SparseGAT(LearnedMask):
             init.normal_(self.ends, std=0.1)
         self.bias = Parameter(torch.tensor(OPEN - SHIFT))
 
-    def gates(self, x: Tensor, groups: EdgeGroups) -> list[Gate]:
+    def gates(self, x: Tensor, groups: EdgeGroups) -> list[PlainGate]:
         """One gate an edge, from the features of its end points."""
         own = self.lin(x) @ self.ends
         ends = own.index_select(0, groups.row) + own.index_select(0, groups.col)

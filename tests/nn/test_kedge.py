@@ -9,7 +9,7 @@ from torch_geometric.utils import to_undirected
 
 from gsparse.edges import budget, undirected_pairs
 from gsparse.nn import KEdge
-from gsparse.nn.kedge import gate
+from gsparse.nn.steered_gate import SteeredGate
 from gsparse.train import FitConfig, fit
 
 MODELS = {"GCN": GCN, "SAGE": GraphSAGE, "GIN": GIN, "GAT": GAT}
@@ -137,7 +137,7 @@ def test_bad_settings_are_refused():
 def test_a_gate_is_open_with_the_log_odds_of_its_score():
     score = torch.tensor([-5.0, -0.3, 0.0, 2.0, 6.0], dtype=torch.float64)
     for shape in (-3.0, 0.0, 3.0):
-        found = gate(score, torch.full_like(score, shape))
+        found = SteeredGate(torch.stack([score, torch.full_like(score, shape)], 1))
         opened = found.variable.expected_l0
         torch.testing.assert_close(opened, torch.sigmoid(found.rank))
         draws = found.variable.rsample((40_000,), torch.Generator().manual_seed(5))
@@ -146,9 +146,24 @@ def test_a_gate_is_open_with_the_log_odds_of_its_score():
     assert (found.rank - score).abs().max() < 0.7  # bounded, but softly
 
 
+def test_a_gate_draws_the_same_by_either_way_of_drawing():
+    scores = torch.randn(400, 2, generator=torch.Generator().manual_seed(71))
+    found = []
+    for fused in (True, False):
+        given = scores.clone().requires_grad_()
+        with torch.random.fork_rng([]):
+            torch.manual_seed(40289)
+            drawn, opened = SteeredGate(given, fused).draw()
+        (drawn.square().sum() + opened.sum()).backward()
+        found.append((drawn, opened, given.grad))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
 def test_gates_far_from_even_odds_still_learn():
     score = torch.tensor([-60.0, 60.0], requires_grad=True)
-    gate(score, torch.zeros(2)).variable.expected_l0.sum().backward()
+    scores = torch.stack([score, torch.zeros(2)], dim=1)
+    SteeredGate(scores).draw()[1].sum().backward()
     assert (score.grad > 0).all()
     assert torch.isfinite(score.grad).all()
 
