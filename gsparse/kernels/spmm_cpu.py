@@ -6,10 +6,11 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
 from gsparse.kernels.scalar import at, data
-from gsparse.kernels.threads import jit, take_block
+from gsparse.kernels.threads import intrinsic, jit, take_block
+from gsparse.kernels.vector_code import FUSE, load, reduce, splat, store
 
 # ruff: noqa: ANN401 (numba's typing and code-generation hooks are untyped)
 
@@ -35,29 +36,21 @@ def _weighted_sum(width: int) -> Any:
         out: Any,
     ) -> Any:
         size = types.intp
-        permuted = not isinstance(perm, types.NoneType)
         signature = types.void(values, perm, indices, size, size, dense, size, out)
-        itemsize = values.dtype.bitwidth // 8
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             values, perm, indices, low, high, dense, stride, out = args
-            long, vector = ir.IntType(64), ir.VectorType(values.type.pointee, width)
+            vector = ir.VectorType(values.type.pointee, width)
             total = cgutils.alloca_once_value(builder, ir.Constant(vector, None))
-            with cgutils.for_range_slice(builder, low, high, long(1)) as (slot, _):
-                place = slot
-                if permuted:
-                    place = _long(builder, builder.load(builder.gep(perm, [slot])))
-                factor = _lanes(builder, builder.gep(values, [place]), vector)
-                column = _long(builder, builder.load(builder.gep(indices, [slot])))
-                row = builder.gep(dense, [builder.mul(column, stride)])
-                row = builder.bitcast(row, vector.as_pointer())
+            with cgutils.for_range_slice(builder, low, high, _ONE) as (slot, _):
+                place = _place(builder, perm, slot, signature.args[1])
+                factor = builder.load(builder.gep(values, [place]))
+                row = _row(builder, dense, indices, slot, stride)
                 term = builder.fmul(
-                    factor, builder.load(row, align=itemsize), ("contract",)
+                    splat(builder, factor, width), load(builder, row, 0, width), FUSE
                 )
-                added = builder.fadd(builder.load(total), term, ("contract",))
-                builder.store(added, total)
-            target = builder.bitcast(out, vector.as_pointer())
-            builder.store(builder.load(total), target, align=itemsize)
+                builder.store(builder.fadd(builder.load(total), term, FUSE), total)
+            store(builder, builder.load(total), out, 0)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -84,22 +77,16 @@ def _scattered_row(width: int) -> Any:
     ) -> Any:
         size = types.intp
         signature = types.void(values, indices, size, size, row, out, size)
-        itemsize = values.dtype.bitwidth // 8
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             values, indices, low, high, row, out, stride = args
-            long, vector = ir.IntType(64), ir.VectorType(values.type.pointee, width)
-            held = builder.bitcast(row, vector.as_pointer())
-            held = builder.load(held, align=itemsize)
-            with cgutils.for_range_slice(builder, low, high, long(1)) as (slot, _):
-                factor = _lanes(builder, builder.gep(values, [slot]), vector)
-                column = _long(builder, builder.load(builder.gep(indices, [slot])))
-                target = builder.gep(out, [builder.mul(column, stride)])
-                target = builder.bitcast(target, vector.as_pointer())
-                term = builder.fmul(factor, held, ("contract",))
-                before = builder.load(target, align=itemsize)
-                after = builder.fadd(before, term, ("contract",))
-                builder.store(after, target, align=itemsize)
+            held = load(builder, row, 0, width)
+            with cgutils.for_range_slice(builder, low, high, _ONE) as (slot, _):
+                factor = builder.load(builder.gep(values, [slot]))
+                target = _row(builder, out, indices, slot, stride)
+                term = builder.fmul(splat(builder, factor, width), held, FUSE)
+                before = load(builder, target, 0, width)
+                store(builder, builder.fadd(before, term, FUSE), target, 0)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -107,13 +94,62 @@ def _scattered_row(width: int) -> Any:
     return scatter
 
 
-def _lanes(builder: Any, pointer: Any, vector: Any) -> Any:
-    """The number that a pointer points to, in all lanes of a vector."""
-    word = ir.IntType(32)
-    undefined = ir.Constant(vector, ir.Undefined)
-    single = builder.insert_element(undefined, builder.load(pointer), word(0))
-    zeros = ir.Constant(ir.VectorType(word, vector.count), [word(0)] * vector.count)
-    return builder.shuffle_vector(single, undefined, zeros)
+def _inner_products(width: int) -> Any:
+    """``out[e] = <row[:width], dense[indices[e], :width]>`` over one row; added to
+    what is there where ``more``.
+    """
+
+    @intrinsic
+    def multiply(
+        typingctx: Any,
+        row: Any,
+        indices: Any,
+        low: Any,
+        high: Any,
+        dense: Any,
+        stride: Any,
+        out: Any,
+        perm: Any,
+        more: Any,
+    ) -> Any:
+        size = types.intp
+        signature = types.void(
+            row, indices, size, size, dense, size, out, perm, types.boolean
+        )
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            row, indices, low, high, dense, stride, out, perm, more = args
+            held = load(builder, row, 0, width)
+            with cgutils.for_range_slice(builder, low, high, _ONE) as (slot, _):
+                other = _row(builder, dense, indices, slot, stride)
+                product = builder.fmul(held, load(builder, other, 0, width))
+                total = reduce(builder, product, width)
+                place = _place(builder, perm, slot, signature.args[7])
+                target = builder.gep(out, [place])
+                zero = ir.Constant(total.type, 0.0)
+                before = builder.select(more, builder.load(target), zero)
+                builder.store(builder.fadd(before, total), target)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return multiply
+
+
+_ONE = ir.IntType(64)(1)
+
+
+def _place(builder: Any, perm: Any, slot: Any, kind: Any) -> Any:
+    """Where the value of a slot stands."""
+    if isinstance(kind, types.NoneType):
+        return slot
+    return _long(builder, builder.load(builder.gep(perm, [slot])))
+
+
+def _row(builder: Any, dense: Any, indices: Any, slot: Any, stride: Any) -> Any:
+    """Pointer to the dense row of a slot."""
+    column = _long(builder, builder.load(builder.gep(indices, [slot])))
+    return builder.gep(dense, [builder.mul(column, stride)])
 
 
 def _long(builder: Any, index: Any) -> Any:
@@ -125,6 +161,7 @@ _sum64, _sum32, _sum16, _sum8 = (_weighted_sum(w) for w in (64, 32, 16, 8))
 _sum4, _sum2, _sum1 = (_weighted_sum(w) for w in (4, 2, 1))
 _add64, _add32, _add16, _add8 = (_scattered_row(w) for w in (64, 32, 16, 8))
 _add4, _add2, _add1 = (_scattered_row(w) for w in (4, 2, 1))
+_dot16, _dot8, _dot4, _dot2, _dot1 = (_inner_products(w) for w in (16, 8, 4, 2, 1))
 
 
 def places(perm: Any) -> Any:
@@ -244,7 +281,7 @@ def spmm_narrow_kernel(
                 _add1(v, j, low, high, at(row, c), at(to, c), columns)
 
 
-@jit(fastmath={"contract", "reassoc", "nsz"})
+@jit()
 def sddmm_kernel(
     counter: np.ndarray,
     blocks: np.ndarray,
@@ -257,16 +294,30 @@ def sddmm_kernel(
 ) -> None:
     """``out[perm[e]] = <left[i], right[indices[e]]>`` for every slot e of row i."""
     columns = left.shape[1]
-    a, b = data(left), data(right)
+    a, b, o, j = data(left), data(right), data(out), data(indices)
+    p = places(perm)
+    if columns == 0:
+        out[:] = 0
+        return
     while True:
         block = take_block(counter)
         if block >= blocks.shape[0] - 1:
             break
         for i in range(blocks[block], blocks[block + 1]):
+            low, high = np.intp(indptr[i]), np.intp(indptr[i + 1])
             row = at(a, i * columns)
-            for e in range(indptr[i], indptr[i + 1]):
-                other = at(b, np.intp(indices[e]) * columns)
-                total = out.dtype.type(0)
-                for c in range(columns):
-                    total += row[c] * other[c]
-                out[e if perm is None else perm[e]] = total
+            c = 0
+            while c + 16 <= columns:
+                _dot16(at(row, c), j, low, high, at(b, c), columns, o, p, c > 0)
+                c += 16
+            if c + 8 <= columns:
+                _dot8(at(row, c), j, low, high, at(b, c), columns, o, p, c > 0)
+                c += 8
+            if c + 4 <= columns:
+                _dot4(at(row, c), j, low, high, at(b, c), columns, o, p, c > 0)
+                c += 4
+            if c + 2 <= columns:
+                _dot2(at(row, c), j, low, high, at(b, c), columns, o, p, c > 0)
+                c += 2
+            if c < columns:
+                _dot1(at(row, c), j, low, high, at(b, c), columns, o, p, c > 0)

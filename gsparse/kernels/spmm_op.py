@@ -16,7 +16,8 @@ NUM_BLOCKS = 64
 #: and each row has entries enough, as with the features of many nodes.
 NUM_PARTS, MOST_PART_BYTES, LEAST_PER_ROW = 8, 2**20, 64
 
-_NONE: list[Tensor | None] = [None] * 4  # no derivative for the tensors of a walk
+#: No derivative for the tensors of a walk.
+NO_WALK: list[Tensor | None] = [None] * 4
 
 
 class HasTranspose(Protocol):
@@ -178,7 +179,7 @@ def spmm_values(pattern: HasTranspose, values: Tensor, dense: Tensor) -> Tensor:
     _check_factors(pattern, values, dense)
     if dense.device.type != "cpu" or dense.dtype not in (torch.float32, torch.float64):
         return spmm_reference(pattern, values, dense)
-    return _spmm(values, dense, *_walks(pattern))
+    return spmm_walks(values, dense, *walks(pattern))
 
 
 def spmm_reference(pattern: HasTranspose, values: Tensor, dense: Tensor) -> Tensor:
@@ -212,7 +213,7 @@ def sddmm(pattern: HasTranspose, left: Tensor, right: Tensor) -> Tensor:
         nodes = torch.arange(pattern.indptr.numel() - 1, device=left.device)
         row = nodes.repeat_interleave(pattern.indptr.diff().long())
         return (left[row] * right[pattern.indices.long()]).sum(-1)
-    return _sddmm(left, right, *_walks(pattern))
+    return _sddmm(left, right, *walks(pattern))
 
 
 def _check_factors(pattern: HasTranspose, values: Tensor, dense: Tensor) -> None:
@@ -232,7 +233,7 @@ def _check_factors(pattern: HasTranspose, values: Tensor, dense: Tensor) -> None
         )
 
 
-def _walks(pattern: HasTranspose) -> tuple[list[Tensor], list[Tensor]]:
+def walks(pattern: HasTranspose) -> tuple[list[Tensor], list[Tensor]]:
     """Both directions as lists: pointers, ends, places of values, blocks."""
     none = pattern.indices.new_empty(0)
     forward = [pattern.indptr, pattern.indices, none, pattern.blocks]
@@ -240,7 +241,8 @@ def _walks(pattern: HasTranspose) -> tuple[list[Tensor], list[Tensor]]:
     return forward, backward
 
 
-def _arrays(walk: list[Tensor]) -> tuple[Any, ...]:
+def arrays(walk: list[Tensor]) -> tuple[Any, ...]:
+    """Blocks, pointers, ends and, if they are not in order, places of values."""
     indptr, indices, perm, blocks = (tensor.numpy() for tensor in walk)
     return blocks, indptr, indices, perm if perm.shape == indices.shape else None
 
@@ -250,7 +252,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 @torch.library.custom_op("gsparse::spmm", mutates_args=(), device_types="cpu")
-def _spmm(
+def spmm_walks(
     values: Tensor, dense: Tensor, walk: list[Tensor], back: list[Tensor]
 ) -> Tensor:
     """Product along ``walk``; ``back`` is the other direction, for the derivative."""
@@ -262,12 +264,12 @@ def _spmm(
     factors = _array(values), dense.numpy(), dense.stride(0)
     if _is_narrow(out, walk):
         parts = out.new_empty(NUM_PARTS, *out.shape)
-        blocks, indptr, indices, _ = _arrays(back)
+        blocks, indptr, indices, _ = arrays(back)
         ends = np.linspace(0, len(blocks) - 1, NUM_PARTS + 1).astype(np.int64)
         walked = blocks[ends], indptr, indices
         run_blocks(spmm_narrow_kernel, work, *walked, *factors, parts.numpy())
         return parts.sum(0)
-    run_blocks(spmm_kernel, work, *_arrays(walk), *factors, out.numpy())
+    run_blocks(spmm_kernel, work, *arrays(walk), *factors, out.numpy())
     return out
 
 
@@ -279,7 +281,7 @@ def _is_narrow(out: Tensor, walk: list[Tensor]) -> bool:
     return transposed and full and out.nbytes <= MOST_PART_BYTES
 
 
-@_spmm.register_fake
+@spmm_walks.register_fake
 def _(values: Tensor, dense: Tensor, walk: list[Tensor], back: list[Tensor]) -> Tensor:
     return dense.new_empty(walk[0].shape[0] - 1, dense.shape[1])
 
@@ -291,8 +293,8 @@ def _sddmm(
     """``<left[i], right[j]>`` of every entry ``(i, j)``, in the order of values."""
     out = left.new_empty(walk[1].numel())
     work = out.numel() * left.size(1)
-    arrays = _array(left), _array(right), out.numpy()
-    run_blocks(sddmm_kernel, work, *_arrays(walk), *arrays)
+    factors = _array(left), _array(right), out.numpy()
+    run_blocks(sddmm_kernel, work, *arrays(walk), *factors)
     return out
 
 
@@ -310,17 +312,17 @@ def _spmm_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # noqa: ANN401
     values, dense = ctx.saved_tensors
     needs_values, needs_dense, *_ = ctx.needs_input_grad
     to_values = _sddmm(grad, dense, ctx.walk, ctx.back) if needs_values else None
-    to_dense = _spmm(values, grad, ctx.back, ctx.walk) if needs_dense else None
-    return to_values, to_dense, _NONE, _NONE
+    to_dense = spmm_walks(values, grad, ctx.back, ctx.walk) if needs_dense else None
+    return to_values, to_dense, NO_WALK, NO_WALK
 
 
 def _sddmm_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # noqa: ANN401
     left, right = ctx.saved_tensors
     needs_left, needs_right, *_ = ctx.needs_input_grad
-    to_left = _spmm(grad, right, ctx.walk, ctx.back) if needs_left else None
-    to_right = _spmm(grad, left, ctx.back, ctx.walk) if needs_right else None
-    return to_left, to_right, _NONE, _NONE
+    to_left = spmm_walks(grad, right, ctx.walk, ctx.back) if needs_left else None
+    to_right = spmm_walks(grad, left, ctx.back, ctx.walk) if needs_right else None
+    return to_left, to_right, NO_WALK, NO_WALK
 
 
-_spmm.register_autograd(_spmm_backward, setup_context=_save)
+spmm_walks.register_autograd(_spmm_backward, setup_context=_save)
 _sddmm.register_autograd(_sddmm_backward, setup_context=_save)

@@ -97,7 +97,11 @@ class KEdge(LearnedMask):
         with torch.random.fork_rng([]):
             torch.manual_seed(draw_seed(seed) % 2**63)
             self.scorer = PairScorer(
-                in_channels, hidden_channels, num_scores, symmetric
+                in_channels,
+                hidden_channels,
+                num_scores,
+                symmetric,
+                fused=attention == "fused",
             )
         with torch.no_grad():
             self.scorer.bias[::2] = OPEN

@@ -125,7 +125,13 @@ class NeuralSparse(LearnedMask):
         self.k = k
         with torch.random.fork_rng([]):
             torch.manual_seed(draw_seed(seed) % 2**63)
-            self.scorer = PairScorer(in_channels, hidden_channels, 1, symmetric=False)
+            self.scorer = PairScorer(
+                in_channels,
+                hidden_channels,
+                1,
+                symmetric=False,
+                fused=attention == "fused",
+            )
 
     def gates(self, x: Tensor, groups: EdgeGroups) -> list[PlainGate]:
         """What is drawn, and the share that edges are ranked by."""

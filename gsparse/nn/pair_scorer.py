@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import Linear, Module, Parameter, init
 
 from gsparse.edges import Pairs, tie_breaker, undirected_pairs
+from gsparse.kernels.pair_scores import pair_scores
 from gsparse.kernels.spmm_op import CsrPattern, sddmm
 
 
@@ -15,7 +16,7 @@ class EdgeGroups(NamedTuple):
     """The edges of a graph that share one fate, and where their entries are.
 
     Shapes:
-        - **row, col, order, tie:** :math:`(M,)`
+        - **row, col, order, t_order, tie:** :math:`(M,)`
         - **place:** :math:`(E,)`; M, one behind the last group, for self-loops
     """
 
@@ -25,6 +26,9 @@ class EdgeGroups(NamedTuple):
     pattern: CsrPattern
     order: Tensor
     """Group of each entry of the pattern."""
+
+    t_order: Tensor
+    """The same in the order of its columns."""
 
     tie: Tensor
     """Decides between groups of equal rank: a hash of the end points."""
@@ -62,7 +66,8 @@ def edge_groups(edge_index: Tensor, num_nodes: int, symmetric: bool) -> EdgeGrou
         tie = tie_breaker(Pairs(row, col, group, num_nodes))
     pattern, order = _sorted_pattern(torch.stack([col, row]), num_nodes)
     place = torch.where(group < 0, row.numel(), group)
-    return EdgeGroups(row, col, place, pattern, order, tie)
+    t_order = order[pattern.t_perm.long()]
+    return EdgeGroups(row, col, place, pattern, order, t_order, tie)
 
 
 def _sorted_pattern(ends: Tensor, num_nodes: int) -> tuple[CsrPattern, Tensor]:
@@ -90,6 +95,7 @@ class PairScorer(Module):
         hidden_channels: Width :math:`d` of the projection.
         num_scores: How many numbers an edge gets.
         symmetric: Whether the order of the end points is without meaning.
+        fused: One kernel where there is one (CPU), which has no second derivatives.
 
     Shapes:
         - **x:** :math:`(N, F)`
@@ -102,8 +108,10 @@ class PairScorer(Module):
         hidden_channels: int,
         num_scores: int,
         symmetric: bool = True,
+        fused: bool = True,
     ) -> None:
         super().__init__()
+        self.fused = fused
         self.lin = Linear(in_channels, hidden_channels)
         self.product = Parameter(torch.empty(num_scores, hidden_channels))
         ends = 1 if symmetric else 2
@@ -120,14 +128,20 @@ class PairScorer(Module):
 
     def forward(self, x: Tensor, groups: EdgeGroups) -> Tensor:
         hidden = torch.tanh(self.lin(x))
-        scale = 1 / math.sqrt(hidden.size(1))
-        inner = [
-            sddmm(groups.pattern, hidden * (scale * weight), hidden)
-            for weight in self.product
-        ]
-        product = torch.stack(inner, dim=1)
-        in_order = torch.empty_like(product).index_copy(0, groups.order, product)
+        product = self.product / math.sqrt(hidden.size(1))
         own = hidden @ self.ends.flatten(0, 1).t()
         left, right = own.chunk(2, 1) if self.ends.size(0) == 2 else (own, own)
-        ends = left.index_select(0, groups.row) + right.index_select(0, groups.col)
-        return in_order + ends + self.bias
+        left = left + self.bias
+        known = hidden.dtype in (torch.float32, torch.float64)
+        if self.fused and known and hidden.device.type == "cpu":
+            order = groups.order, groups.t_order
+            return pair_scores(groups.pattern, order, hidden, product, left, right)
+        inner = [sddmm(groups.pattern, hidden * it, hidden) for it in product]
+        inner_products = torch.stack(inner, dim=1)
+        in_order = torch.empty_like(inner_products)
+        in_order = in_order.index_copy(0, groups.order, inner_products)
+        return (
+            in_order
+            + left.index_select(0, groups.row)
+            + right.index_select(0, groups.col)
+        )

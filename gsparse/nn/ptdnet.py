@@ -166,7 +166,10 @@ class PTDNet(LearnedMask):
             widths = [input_width(*item) for item in convolutions(model).items()]
         with torch.random.fork_rng([]):
             torch.manual_seed(draw_seed(seed) % 2**63)
-            scorers = [PairScorer(width, hidden_channels, 1) for width in widths]
+            fused = attention == "fused"
+            scorers = [
+                PairScorer(width, hidden_channels, 1, fused=fused) for width in widths
+            ]
         for scorer in scorers:
             init.constant_(scorer.bias, OPEN - SHIFT)
         self.scorers = ModuleList(scorers)

@@ -1,9 +1,16 @@
 """Aggregation over weighted edges, where a weight of 0 is an absent edge."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from gsparse.kernels import graph_of
+from gsparse.kernels import Graph, graph_of
+from gsparse.kernels.scale_op import scale_entries
 from gsparse.kernels.spmm_op import spmm_values
 from gsparse.kernels.tensor_cache import TensorCache
 
@@ -63,7 +70,8 @@ def aggregate_normalised(
 
     :math:`D` holds the weighted in-degrees, self-loops included. A node that has a
     self-loop keeps its weight in place of :math:`c`. Nothing but the weights has the
-    size of the edges.
+    size of the edges. Within :func:`sharing_normalised` layers that are called with
+    the same graph and weights share the normalised ones.
 
     Args:
         x: Rows of the nodes.
@@ -73,42 +81,62 @@ def aggregate_normalised(
 
     Shapes:
         - **x**, **output:** :math:`(N, C)`
-        - **edge_index:** :math:`(2, E)`; **weight:** :math:`(E,)`
+        - **edge_index:** :math:`(2, E)`
+        - **weight:** :math:`(E,)`
     """
-    n = x.size(0)
-    graph = graph_of(edge_index, n, "keep")
-    weight = weight.to(x.dtype)
-    if loop_weight is not None:
-        missing, counts = _LOOPS.get((edge_index,), n, lambda: _loops(edge_index, n))
-        weight = weight if counts is None else weight * counts
-        added = missing.to(x.dtype).unsqueeze(1) * loop_weight
-    values = weight.index_select(0, graph.edge_id.long())
-    degree = spmm_values(graph, values, x.new_ones(n, 1))
-    if loop_weight is not None:
-        degree = degree + added
-    scale = torch.where(degree > 0, degree, 1).rsqrt() * (degree > 0)
-    x = scale * x
-    out = spmm_values(graph, values, x)
-    return scale * (out if loop_weight is None else out + added * x)
+    n, shared = x.size(0), _SHARED.found
+    # Held with its tensors, so that their ids are not given to others.
+    of = (edge_index, weight)
+    key = (*map(id, of), n, x.dtype, loop_weight, torch.is_grad_enabled())
+    if shared is None or key not in shared:
+        found = of, *_normalised(edge_index, weight.to(x.dtype), n, loop_weight)
+        if shared is None:
+            return spmm_values(*found[1:], x)
+        shared[key] = found
+    return spmm_values(*shared[key][1:], x)
 
 
-_LOOPS: TensorCache[tuple[Tensor, Tensor | None]] = TensorCache(max_entries=16)
+_PLACES: TensorCache[Tensor] = TensorCache(max_entries=16)
 
 
-def _loops(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tensor | None]:
-    """Which nodes have no self-loop; and, where a node has several, which entries
-    count: of its loops the last, as in PyG.
-    """
-    row, col = edge_index.as_subclass(Tensor)
-    place = (row == col).nonzero().view(-1)
-    last = torch.full((num_nodes,), -1, device=row.device)
-    last = last.scatter_reduce(0, row[place], place, "amax")
-    several = place[last[row[place]] != place]
-    if not several.numel():
-        return last < 0, None
-    return last < 0, torch.ones_like(row, dtype=torch.bool).index_fill(
-        0, several, False
+def _places(graph: Graph) -> Tensor:
+    """The entry of each slot; one behind the last for self-loops that were added."""
+    place = graph.edge_id.long()
+    return torch.where(place < 0, graph.num_entries, place)
+
+
+class _Shared(threading.local):
+    found: dict[tuple, tuple[Any, Graph, Tensor]] | None = None
+
+
+_SHARED = _Shared()
+
+
+@contextmanager
+def sharing_normalised() -> Iterator[None]:
+    """Within, normalised weights are computed once for all layers; one model call."""
+    before, _SHARED.found = _SHARED.found, {}
+    try:
+        yield
+    finally:
+        _SHARED.found = before
+
+
+def _normalised(
+    edge_index: Tensor, weight: Tensor, num_nodes: int, loop_weight: float | None
+) -> tuple[Graph, Tensor]:
+    """The graph with self-loops, and the normalised weights of its slots."""
+    if loop_weight is None:
+        graph = graph_of(edge_index, num_nodes, "keep")
+    else:
+        graph = graph_of(edge_index, num_nodes, "remaining")
+        weight = torch.cat([weight, weight.new_full((1,), loop_weight)])
+    values = weight.index_select(
+        0, _PLACES.get((graph.edge_id,), None, partial(_places, graph))
     )
+    degree = spmm_values(graph, values, values.new_ones(num_nodes, 1)).squeeze(1)
+    scale = torch.where(degree > 0, degree, 1).rsqrt() * (degree > 0)
+    return graph, scale_entries(graph, values, scale, scale)
 
 
 def _sum(x: Tensor, edge_index: Tensor, weight: Tensor, num_targets: int) -> Tensor:

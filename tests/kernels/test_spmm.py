@@ -155,11 +155,11 @@ def test_compiles():
 def test_ops_keep_torchs_rules():
     _, pattern, values = random_matrix(6, 4, 0.5, 12373)
     args = values.requires_grad_(), torch.randn(4, 3, requires_grad=True)
-    from gsparse.kernels.spmm_op import _sddmm, _spmm, _walks
+    from gsparse.kernels.spmm_op import _sddmm, spmm_walks, walks
 
-    torch.library.opcheck(_spmm, (*args, *_walks(pattern)))
+    torch.library.opcheck(spmm_walks, (*args, *walks(pattern)))
     left = torch.randn(6, 3, requires_grad=True)
-    torch.library.opcheck(_sddmm, (left, args[1], *_walks(pattern)))
+    torch.library.opcheck(_sddmm, (left, args[1], *walks(pattern)))
 
 
 class TestRefusals:
@@ -200,3 +200,17 @@ def test_inner_products_at_the_entries():
     torch.testing.assert_close(found, expected)
     leaves = left.requires_grad_(), right.requires_grad_()
     assert gradcheck(lambda a, b: sddmm(pattern, a, b), leaves)
+    assert gradgradcheck(lambda a, b: sddmm(pattern, a, b), leaves)
+
+
+@pytest.mark.parametrize("columns", [0, 1, 2, 3, 7, 8, 15, 16, 31, 40, 127])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_inner_products_of_any_width(columns, dtype):
+    matrix, pattern, _ = random_matrix(11, 9, 0.4, 42043, dtype)
+    generator = torch.Generator().manual_seed(columns)
+    left, right = (
+        torch.randn(n, columns, generator=generator, dtype=dtype) for n in (11, 9)
+    )
+    expected = (left.double() @ right.double().t())[matrix != 0].to(dtype)
+    found = sddmm(pattern, left, right)
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)

@@ -1,0 +1,317 @@
+"""Scores of pairs of nodes as a torch custom op: one walk, and one in each direction
+for its derivatives.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numba import types
+from torch import Tensor
+
+from gsparse.kernels.scalar import at, data
+from gsparse.kernels.spmm_op import NO_WALK, HasTranspose, arrays, walks
+from gsparse.kernels.threads import intrinsic, jit, run_blocks, take_block
+from gsparse.kernels.vector_code import FUSE, load, reduce, splat, store
+
+# ruff: noqa: ANN401 (torch's contexts are untyped)
+
+
+def _multiple(width: int) -> Any:
+    """``out[:width] += factor * row[:width]``, of pointers."""
+
+    @intrinsic
+    def add(typingctx: Any, out: Any, row: Any, factor: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            out, row, factor = args
+            lanes = splat(builder, factor, width)
+            term = builder.fmul(lanes, load(builder, row, 0, width), FUSE)
+            before = load(builder, out, 0, width)
+            store(builder, builder.fadd(before, term, FUSE), out, 0)
+            return context.get_dummy_value()
+
+        return types.void(out, row, out.dtype), codegen
+
+    return add
+
+
+def _inner(width: int) -> Any:
+    """``<one[:width], two[:width]>``, of pointers."""
+
+    @intrinsic
+    def multiply(typingctx: Any, one: Any, two: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            factors = (load(builder, it, 0, width) for it in args)
+            return reduce(builder, builder.fmul(*factors), width)
+
+        return one.dtype(one, two), codegen
+
+    return multiply
+
+
+def _products(width: int) -> Any:
+    """``out[:width] += one[:width] * two[:width]``, of pointers."""
+
+    @intrinsic
+    def add(typingctx: Any, out: Any, one: Any, two: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            before, *factors = (load(builder, it, 0, width) for it in args)
+            term = builder.fmul(*factors, FUSE)
+            store(builder, builder.fadd(before, term, FUSE), args[0], 0)
+            return context.get_dummy_value()
+
+        return types.void(out, one, two), codegen
+
+    return add
+
+
+_add8, _add4, _dot8, _dot4 = _multiple(8), _multiple(4), _inner(8), _inner(4)
+_mul8, _mul4 = _products(8), _products(4)
+
+
+@jit(forceinline=True)
+def _add_products(out: Any, one: Any, two: Any, width: int) -> None:
+    c = 0
+    while c + 8 <= width:
+        _mul8(at(out, c), at(one, c), at(two, c))
+        c += 8
+    if c + 4 <= width:
+        _mul4(at(out, c), at(one, c), at(two, c))
+        c += 4
+    while c < width:
+        out[c] += one[c] * two[c]
+        c += 1
+
+
+@jit(forceinline=True)
+def _add(out: Any, row: Any, factor: Any, width: int) -> None:
+    c = 0
+    while c + 8 <= width:
+        _add8(at(out, c), at(row, c), factor)
+        c += 8
+    if c + 4 <= width:
+        _add4(at(out, c), at(row, c), factor)
+        c += 4
+    while c < width:
+        out[c] += factor * row[c]
+        c += 1
+
+
+@jit(forceinline=True)
+def _dot(one: Any, two: Any, width: int, total: Any) -> Any:
+    c = 0
+    while c + 8 <= width:
+        total += _dot8(at(one, c), at(two, c))
+        c += 8
+    if c + 4 <= width:
+        total += _dot4(at(one, c), at(two, c))
+        c += 4
+    while c < width:
+        total += one[c] * two[c]
+        c += 1
+    return total
+
+
+@jit()
+def _forward_kernel(
+    counter: np.ndarray,
+    blocks: np.ndarray,
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    pair: np.ndarray,
+    hidden: np.ndarray,
+    product: np.ndarray,
+    left: np.ndarray,
+    right: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """``out[pair[e], k] = sum_c product[k, c] hidden[i, c] hidden[j, c]`` plus what the
+    end points ``i`` and ``j`` bring.
+    """
+    scores, width = product.shape
+    scaled, zero = np.empty(scores * width, hidden.dtype), hidden.dtype.type(0)
+    h, s, p, o = data(hidden), data(scaled), data(product), data(out)
+    one, two = data(left), data(right)
+    while True:
+        block = take_block(counter)
+        if block >= blocks.shape[0] - 1:
+            break
+        for i in range(blocks[block], blocks[block + 1]):
+            own = at(h, i * width)
+            for k in range(scores * width):
+                s[k] = zero
+            for k in range(scores):
+                _add_products(at(s, k * width), at(p, k * width), own, width)
+            for e in range(indptr[i], indptr[i + 1]):
+                j = np.intp(indices[e])
+                other, to = at(h, j * width), at(o, np.intp(pair[e]) * scores)
+                for k in range(scores):
+                    ends = one[i * scores + k] + two[j * scores + k]
+                    to[k] = _dot(at(s, k * width), other, width, ends)
+
+
+@jit()
+def _backward_kernel(
+    counter: np.ndarray,
+    blocks: np.ndarray,
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    pair: np.ndarray,
+    grad: np.ndarray,
+    hidden: np.ndarray,
+    product: np.ndarray,
+    to_hidden: np.ndarray,
+    to_ends: np.ndarray,
+    to_product: np.ndarray,
+) -> None:
+    """What the pairs of row ``i`` bring to the derivatives: added to ``to_hidden[i]``,
+    written to ``to_ends[i]``, and added up over a block in ``to_product[block]``.
+    """
+    scores, width = product.shape
+    size, zero = scores * width, hidden.dtype.type(0)
+    held = np.empty(size, hidden.dtype)
+    h, t, g, p = data(hidden), data(held), data(grad), data(product)
+    to, ends, weights = data(to_hidden), data(to_ends), data(to_product)
+    while True:
+        block = take_block(counter)
+        if block >= blocks.shape[0] - 1:
+            break
+        for i in range(blocks[block], blocks[block + 1]):
+            for k in range(size):
+                t[k] = zero
+            end = at(ends, i * scores)
+            for k in range(scores):
+                end[k] = zero
+            for e in range(indptr[i], indptr[i + 1]):
+                other = at(h, np.intp(indices[e]) * width)
+                own = at(g, np.intp(pair[e]) * scores)
+                for k in range(scores):
+                    end[k] += own[k]
+                    _add(at(t, k * width), other, own[k], width)
+            own, to_own = at(h, i * width), at(to, i * width)
+            to_weights = at(weights, block * size)
+            for k in range(scores):
+                mine = at(t, k * width)
+                _add_products(to_own, at(p, k * width), mine, width)
+                _add_products(at(to_weights, k * width), own, mine, width)
+
+
+def pair_scores(
+    pattern: HasTranspose,
+    pair: tuple[Tensor, Tensor],
+    hidden: Tensor,
+    product: Tensor,
+    left: Tensor,
+    right: Tensor,
+) -> Tensor:
+    r"""Weighted inner products of end points, and what each end point brings itself.
+
+    .. math::
+        s_{pk} = \sum_c w_{kc} h_{ic} h_{jc} + l_{ik} + r_{jk}
+
+    Differentiable once in all factors, on the CPU.
+
+    Args:
+        pattern: Where the pairs stand: one end point a row, the other a column.
+        pair: The pair of each entry, in the order of rows and in that of columns.
+        hidden: :math:`h`.
+        product: :math:`w`.
+        left: :math:`l`.
+        right: :math:`r`.
+
+    Shapes:
+        - **pair:** :math:`(M,)` each
+        - **hidden:** :math:`(N, d)`; **product:** :math:`(K, d)`
+        - **left, right:** :math:`(N, K)`
+        - **output:** :math:`(M, K)`
+    """
+    return _scores(hidden, product, left, right, list(pair), *walks(pattern))
+
+
+@torch.library.custom_op("gsparse::pair_scores", mutates_args=(), device_types="cpu")
+def _scores(
+    hidden: Tensor,
+    product: Tensor,
+    left: Tensor,
+    right: Tensor,
+    pair: list[Tensor],
+    walk: list[Tensor],
+    back: list[Tensor],
+) -> Tensor:
+    size, num_scores = pair[0].numel(), product.size(0)
+    out = hidden.new_empty(size, num_scores)
+    factors = (_array(it) for it in (hidden, product, left, right, out))
+    ends = (*arrays(walk)[:3], _array(pair[0]))
+    run_blocks(_forward_kernel, size * product.numel(), *ends, *factors)
+    return out
+
+
+@_scores.register_fake
+def _(
+    hidden: Tensor,
+    product: Tensor,
+    left: Tensor,
+    right: Tensor,
+    pair: list[Tensor],
+    walk: list[Tensor],
+    back: list[Tensor],
+) -> Tensor:
+    return hidden.new_empty(pair[0].shape[0], product.shape[0])
+
+
+@torch.library.custom_op("gsparse::pair_grads", mutates_args=(), device_types="cpu")
+def _grads(
+    grad: Tensor,
+    hidden: Tensor,
+    product: Tensor,
+    pair: list[Tensor],
+    walk: list[Tensor],
+    back: list[Tensor],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Derivatives by hidden, product, left and right."""
+    num_scores, work = product.size(0), grad.numel() * product.size(1)
+    to_hidden = torch.zeros_like(hidden, memory_format=torch.contiguous_format)
+    given = _array(grad), _array(hidden), _array(product), to_hidden.numpy()
+    to_ends, to_product = [], []
+    for way, order in zip((walk, back), pair, strict=True):
+        blocks, indptr, indices, _ = arrays(way)
+        ends = hidden.new_empty(hidden.size(0), num_scores)
+        parts = hidden.new_zeros(len(blocks) - 1, *product.shape)
+        where = blocks, indptr, indices, _array(order)
+        out = ends.numpy(), parts.numpy()
+        run_blocks(_backward_kernel, work, *where, *given, *out)
+        to_ends.append(ends)
+        to_product.append(parts)
+    left, right = to_ends
+    return to_hidden, to_product[0].sum(0), left, right
+
+
+@_grads.register_fake
+def _(
+    grad: Tensor,
+    hidden: Tensor,
+    product: Tensor,
+    pair: list[Tensor],
+    walk: list[Tensor],
+    back: list[Tensor],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ends = (hidden.shape[0], product.shape[0])
+    to_hidden, to_product = torch.empty_like(hidden), torch.empty_like(product)
+    return to_hidden, to_product, hidden.new_empty(ends), hidden.new_empty(ends)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().contiguous().numpy()
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    hidden, product, _, _, ctx.pair, ctx.walk, ctx.back = inputs
+    ctx.save_for_backward(hidden, product)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    found = _grads(grad, *ctx.saved_tensors, ctx.pair, ctx.walk, ctx.back)
+    return *found, [None, None], NO_WALK, NO_WALK
+
+
+_scores.register_autograd(_backward, setup_context=_save)
