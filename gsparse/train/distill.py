@@ -1,9 +1,16 @@
 """Distillation: a model learns to predict what another one predicts."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
+import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, kl_div
+
+from gsparse.train.losses import (
+    log_probabilities,
+    mean_cross_entropy,
+    mean_divergence,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +61,14 @@ class Distillation:
                 f"(got {list(self.scores.shape)}, expected {list(out.shape)})"
             )
         if self.hard:
-            return self.weight * cross_entropy(out, self.scores.argmax(1))
-        own = (out / self.temperature).log_softmax(1)
-        target = (self.scores / self.temperature).log_softmax(1)
-        term = kl_div(own, target, reduction="batchmean", log_target=True)
+            return self.weight * mean_cross_entropy(out, self._target)
+        term = mean_divergence(out / self.temperature, self._target)
         return self.weight * self.temperature**2 * term
+
+    @cached_property
+    def _target(self) -> Tensor:
+        """The teacher's class of each node or, a row a class, its log-probabilities."""
+        with torch.no_grad():
+            if self.hard:
+                return self.scores.argmax(1)
+            return log_probabilities(self.scores / self.temperature)

@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map
 from gsparse.kernels.dropout import dropout
 from gsparse.kernels.spmm import SparseMatrix, spmm
 from gsparse.kernels.spmm_op import CsrPattern
+from gsparse.kernels.tensor_cache import TensorCache
 
 # ruff: noqa: ANN401 (torch functions take and return anything)
 
@@ -112,10 +113,17 @@ def _copied(
     return _rebuild(x.matrix.pattern.to(values.device), values)
 
 
+_PRODUCTS: TensorCache[Tensor] = TensorCache(max_entries=2)
+
+
 def _linear(
     input: SparseFeatures, weight: Tensor, bias: Tensor | None = None
 ) -> Tensor:
-    out = spmm(input.matrix, weight.t())
+    if weight.requires_grad or input.matrix.values.requires_grad:
+        out = spmm(input.matrix, weight.t())
+    else:  # of a frozen layer, which is asked again and again
+        of = (input.matrix.values, weight)
+        out = _PRODUCTS.get(of, None, lambda: spmm(input.matrix, weight.t()))
     return out if bias is None else out + bias
 
 

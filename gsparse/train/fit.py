@@ -10,7 +10,6 @@ from statistics import median
 import torch
 from torch import Tensor
 from torch.nn import Module
-from torch.nn.functional import cross_entropy
 from torch_geometric.data import Data
 
 from gsparse.kernels.tensor_cache import TensorCache
@@ -18,6 +17,7 @@ from gsparse.prune import Pruner
 from gsparse.train.distill import Distillation
 from gsparse.train.features import sparse_features
 from gsparse.train.fit_config import FitConfig, make_optimizer
+from gsparse.train.losses import mean_cross_entropy
 from gsparse.train.receptive_field import check_field, receptive_field
 from gsparse.train.scores import check_metric, score
 
@@ -242,7 +242,7 @@ def _step(
     value, samples = 0.0, 1 if pruner is None else pruner.num_samples
     for _ in range(samples):
         out = model(data.x, data.edge_index, data.get("edge_weight"))
-        loss = cross_entropy(out[train], target)
+        loss = mean_cross_entropy(out[train], target)
         if distill is not None:
             loss = loss + distill.loss(out)
         if callable(getattr(model, "penalty", None)):
@@ -271,7 +271,7 @@ def _validate(
     out = _forward(model, data)
     history.eval_seconds.append(_now(data.y) - start)
     out, y = out[data.val_mask], data.y[data.val_mask]
-    return cross_entropy(out, y).item(), score(out, y, metric)
+    return mean_cross_entropy(out, y).item(), score(out, y, metric)
 
 
 def _forward(model: Module, data: Data) -> Tensor:
