@@ -139,13 +139,19 @@ def _(
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     slopes = output[2]
     ctx.mark_non_differentiable(slopes)
+    ctx.set_materialize_grads(False)  # no zeros for the slopes
     ctx.save_for_backward(slopes)
 
 
-def _backward(ctx: Any, drawn: Tensor, opened: Tensor, _: Any) -> tuple[Any, ...]:
+def _backward(
+    ctx: Any, drawn: Tensor | None, opened: Tensor | None, _: Any
+) -> tuple[Any, ...]:
     (slopes,) = ctx.saved_tensors
-    grad = slopes[:, :2] * drawn.unsqueeze(1)
-    grad[:, 0].addcmul_(slopes[:, 2], opened)
+    grad = torch.zeros_like(slopes[:, :2])
+    if drawn is not None:
+        torch.mul(slopes[:, :2], drawn.unsqueeze(1), out=grad)
+    if opened is not None:
+        grad[:, 0].addcmul_(slopes[:, 2], opened)
     return grad, None, None, None, None
 
 

@@ -136,6 +136,56 @@ def _inner_products(width: int) -> Any:
     return multiply
 
 
+def _both_derivatives(width: int) -> Any:
+    """Both of ``out[:width] = sum_e values[e] * grad[indices[e], :width]`` and
+    ``inner[e] = <row[:width], grad[indices[e], :width]>``, which is added to what is
+    there where ``more``.
+    """
+
+    @intrinsic
+    def walk(
+        typingctx: Any,
+        values: Any,
+        row: Any,
+        perm: Any,
+        indices: Any,
+        low: Any,
+        high: Any,
+        grad: Any,
+        stride: Any,
+        out: Any,
+        inner: Any,
+        more: Any,
+    ) -> Any:
+        size = types.intp
+        ends = indices, size, size, grad, size
+        signature = types.void(values, row, perm, *ends, out, inner, types.boolean)
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            values, row, perm, indices, low, high, grad, stride, out, inner, more = args
+            vector = ir.VectorType(values.type.pointee, width)
+            held = load(builder, row, 0, width)
+            total = cgutils.alloca_once_value(builder, ir.Constant(vector, None))
+            with cgutils.for_range_slice(builder, low, high, _ONE) as (slot, _):
+                place = _place(builder, perm, slot, signature.args[2])
+                other = _row(builder, grad, indices, slot, stride)
+                other = load(builder, other, 0, width)
+                factor = builder.load(builder.gep(values, [place]))
+                term = builder.fmul(splat(builder, factor, width), other, FUSE)
+                builder.store(builder.fadd(builder.load(total), term, FUSE), total)
+                product = reduce(builder, builder.fmul(held, other), width)
+                target = builder.gep(inner, [place])
+                zero = ir.Constant(product.type, 0.0)
+                before = builder.select(more, builder.load(target), zero)
+                builder.store(builder.fadd(before, product), target)
+            store(builder, builder.load(total), out, 0)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return walk
+
+
 _ONE = ir.IntType(64)(1)
 
 
@@ -161,7 +211,10 @@ _sum64, _sum32, _sum16, _sum8 = (_weighted_sum(w) for w in (64, 32, 16, 8))
 _sum4, _sum2, _sum1 = (_weighted_sum(w) for w in (4, 2, 1))
 _add64, _add32, _add16, _add8 = (_scattered_row(w) for w in (64, 32, 16, 8))
 _add4, _add2, _add1 = (_scattered_row(w) for w in (4, 2, 1))
-_dot16, _dot8, _dot4, _dot2, _dot1 = (_inner_products(w) for w in (16, 8, 4, 2, 1))
+_dot64, _dot32, _dot16, _dot8 = (_inner_products(w) for w in (64, 32, 16, 8))
+_dot4, _dot2, _dot1 = (_inner_products(w) for w in (4, 2, 1))
+_both32, _both16, _both8 = (_both_derivatives(w) for w in (32, 16, 8))
+_both4, _both2, _both1 = (_both_derivatives(w) for w in (4, 2, 1))
 
 
 def places(perm: Any) -> Any:
@@ -307,7 +360,13 @@ def sddmm_kernel(
             low, high = np.intp(indptr[i]), np.intp(indptr[i + 1])
             row = at(a, i * columns)
             c = 0
-            while c + 16 <= columns:
+            while c + 64 <= columns:
+                _dot64(at(row, c), j, low, high, at(b, c), columns, o, p, c > 0)
+                c += 64
+            if c + 32 <= columns:
+                _dot32(at(row, c), j, low, high, at(b, c), columns, o, p, c > 0)
+                c += 32
+            if c + 16 <= columns:
                 _dot16(at(row, c), j, low, high, at(b, c), columns, o, p, c > 0)
                 c += 16
             if c + 8 <= columns:
@@ -321,3 +380,59 @@ def sddmm_kernel(
                 c += 2
             if c < columns:
                 _dot1(at(row, c), j, low, high, at(b, c), columns, o, p, c > 0)
+
+
+@jit()
+def spmm_grads_kernel(
+    counter: np.ndarray,
+    blocks: np.ndarray,
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    perm: np.ndarray | None,
+    values: np.ndarray,
+    dense: np.ndarray,
+    grad: np.ndarray,
+    inner: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """``inner[perm[e]] = <dense[i], grad[indices[e]]>`` for every slot e of row i, and
+    ``out[i] = sum_e values[perm[e]] * grad[indices[e]]``: one walk for the derivatives
+    by both factors of a product.
+    """
+    columns = dense.shape[1]
+    v, x, g, j = data(values), data(dense), data(grad), data(indices)
+    o, n, p = data(out), data(inner), places(perm)
+    if columns == 0:
+        inner[:] = 0
+        return
+    while True:
+        block = take_block(counter)
+        if block >= blocks.shape[0] - 1:
+            break
+        for i in range(blocks[block], blocks[block + 1]):
+            a, b = np.intp(indptr[i]), np.intp(indptr[i + 1])
+            row, to = at(x, i * columns), at(o, i * columns)
+            c = 0
+            while c + 32 <= columns:
+                end, f, m = at(to, c), at(g, c), c > 0
+                _both32(v, at(row, c), p, j, a, b, f, columns, end, n, m)
+                c += 32
+            if c + 16 <= columns:
+                end, f, m = at(to, c), at(g, c), c > 0
+                _both16(v, at(row, c), p, j, a, b, f, columns, end, n, m)
+                c += 16
+            if c + 8 <= columns:
+                end, f, m = at(to, c), at(g, c), c > 0
+                _both8(v, at(row, c), p, j, a, b, f, columns, end, n, m)
+                c += 8
+            if c + 4 <= columns:
+                end, f, m = at(to, c), at(g, c), c > 0
+                _both4(v, at(row, c), p, j, a, b, f, columns, end, n, m)
+                c += 4
+            if c + 2 <= columns:
+                end, f, m = at(to, c), at(g, c), c > 0
+                _both2(v, at(row, c), p, j, a, b, f, columns, end, n, m)
+                c += 2
+            if c < columns:
+                end, f, m = at(to, c), at(g, c), c > 0
+                _both1(v, at(row, c), p, j, a, b, f, columns, end, n, m)

@@ -7,7 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gsparse.kernels.spmm_cpu import sddmm_kernel, spmm_kernel, spmm_narrow_kernel
+from gsparse.kernels.spmm_cpu import (
+    sddmm_kernel,
+    spmm_grads_kernel,
+    spmm_kernel,
+    spmm_narrow_kernel,
+)
 from gsparse.kernels.threads import run_blocks
 
 #: Rows are handed to threads in this many pieces of about equal work.
@@ -303,6 +308,49 @@ def _(left: Tensor, right: Tensor, walk: list[Tensor], back: list[Tensor]) -> Te
     return left.new_empty(walk[1].shape[0])
 
 
+@torch.library.custom_op("gsparse::spmm_grads", mutates_args=(), device_types="cpu")
+def _spmm_grads(
+    values: Tensor,
+    dense: Tensor,
+    grad: Tensor,
+    walk: list[Tensor],
+    back: list[Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Derivatives of a product by both factors, in one walk of ``back``."""
+    inner = torch.empty_like(values, memory_format=torch.contiguous_format)
+    out = torch.empty_like(dense, memory_format=torch.contiguous_format)
+    given = (_array(it) for it in (values, dense, grad))
+    found = inner.numpy(), out.numpy()
+    work = 2 * values.numel() * dense.size(1)
+    run_blocks(spmm_grads_kernel, work, *arrays(back), *given, *found)
+    return inner, out
+
+
+@_spmm_grads.register_fake
+def _(
+    values: Tensor,
+    dense: Tensor,
+    grad: Tensor,
+    walk: list[Tensor],
+    back: list[Tensor],
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(values), torch.empty_like(dense)
+
+
+def _save_three(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ANN401
+    *factors, ctx.walk, ctx.back = inputs
+    ctx.save_for_backward(*factors)
+
+
+def _spmm_grads_backward(ctx: Any, inner: Tensor, out: Tensor) -> tuple[Any, ...]:  # noqa: ANN401
+    values, dense, grad = ctx.saved_tensors
+    to_values = _sddmm(grad, out, ctx.walk, ctx.back)
+    to_dense = spmm_walks(inner, grad, ctx.back, ctx.walk)
+    to_grad = spmm_walks(inner, dense, ctx.walk, ctx.back)
+    to_grad = to_grad + spmm_walks(values, out, ctx.walk, ctx.back)
+    return to_values, to_dense, to_grad, NO_WALK, NO_WALK
+
+
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
     first, second, ctx.walk, ctx.back = inputs
     ctx.save_for_backward(first, second)
@@ -311,6 +359,8 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: A
 def _spmm_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # noqa: ANN401
     values, dense = ctx.saved_tensors
     needs_values, needs_dense, *_ = ctx.needs_input_grad
+    if needs_values and needs_dense and not _is_narrow(dense, ctx.back):
+        return *_spmm_grads(values, dense, grad, ctx.walk, ctx.back), NO_WALK, NO_WALK
     to_values = _sddmm(grad, dense, ctx.walk, ctx.back) if needs_values else None
     to_dense = spmm_walks(values, grad, ctx.back, ctx.walk) if needs_dense else None
     return to_values, to_dense, NO_WALK, NO_WALK
@@ -324,5 +374,6 @@ def _sddmm_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # noqa: ANN401
     return to_left, to_right, NO_WALK, NO_WALK
 
 
+_spmm_grads.register_autograd(_spmm_grads_backward, setup_context=_save_three)
 spmm_walks.register_autograd(_spmm_backward, setup_context=_save)
 _sddmm.register_autograd(_sddmm_backward, setup_context=_save)

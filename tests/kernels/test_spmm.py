@@ -94,10 +94,23 @@ def test_transpose_of_few_rows(columns, dtype, monkeypatch):
     torch.testing.assert_close(dense.grad, expected, atol=near, rtol=near)
 
 
-@pytest.mark.parametrize("seed", [15013, 90217])
-def test_result_does_not_depend_on_threads(seed):
-    """Enough work for several threads; equal to the last bit."""
-    _, pattern, values = random_matrix(900, 700, 0.1, seed)
+@pytest.mark.parametrize("columns", [0, 1, 2, 3, 7, 8, 15, 16, 31, 40, 127])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_both_derivatives_at_once(columns, dtype):
+    matrix, pattern, values = random_matrix(17, 11, 0.4, 93199, dtype)
+    values, grad = values.requires_grad_(), torch.randn(17, columns, dtype=dtype)
+    dense = torch.randn(11, columns, dtype=dtype, requires_grad=True)
+    spmm_values(pattern, values, dense).backward(grad)
+    near = {"atol": 1e-4, "rtol": 1e-4} if dtype == torch.float32 else {}
+    torch.testing.assert_close(dense.grad, matrix.t() @ grad, **near)
+    inner = (grad @ dense.detach().t())[matrix != 0]
+    torch.testing.assert_close(values.grad, inner, **near)
+
+
+@pytest.mark.parametrize(("seed", "share"), [(15013, 0.1), (90217, 0.05)])
+def test_result_does_not_depend_on_threads(seed, share):
+    """Enough work for several threads, by either way back; equal to the last bit."""
+    _, pattern, values = random_matrix(900, 700, share, seed)
     dense, grad = torch.randn(700, 40), torch.randn(900, 40)
     before, found = torch.get_num_threads(), []
     try:
