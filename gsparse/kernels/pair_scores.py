@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from torch import Tensor
 
 from gsparse.kernels.scalar import at, data
@@ -65,6 +67,64 @@ def _products(width: int) -> Any:
     return add
 
 
+def _gathered(scores: int, width: int) -> Any:
+    """``out[k, :width] = sum_e grad[pair[e], k] * hidden[indices[e], :width]`` and
+    ``ends[k] = sum_e grad[pair[e], k]`` over one row, in registers.
+    """
+
+    @intrinsic
+    def gather(
+        typingctx: Any,
+        grad: Any,
+        pair: Any,
+        indices: Any,
+        low: Any,
+        high: Any,
+        hidden: Any,
+        out: Any,
+        ends: Any,
+    ) -> Any:
+        size = types.intp
+        signature = types.void(grad, pair, indices, size, size, hidden, out, ends)
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            grad, pair, indices, low, high, hidden, out, ends = args
+            long, kind = ir.IntType(64), grad.type.pointee
+            vector = ir.VectorType(kind, width)
+            sums = [
+                (
+                    cgutils.alloca_once_value(builder, ir.Constant(vector, None)),
+                    cgutils.alloca_once_value(builder, ir.Constant(kind, 0.0)),
+                )
+                for _ in range(scores)
+            ]
+
+            def element(pointer: Any, slot: Any, scale: int) -> Any:
+                index = builder.load(builder.gep(pointer, [slot]))
+                if index.type.width < 64:
+                    index = builder.sext(index, long)
+                return builder.mul(index, long(scale))
+
+            with cgutils.for_range_slice(builder, low, high, long(1)) as (slot, _):
+                row = builder.gep(hidden, [element(indices, slot, width)])
+                row = load(builder, row, 0, width)
+                own = builder.gep(grad, [element(pair, slot, scores)])
+                for k, (total, end) in enumerate(sums):
+                    factor = builder.load(builder.gep(own, [long(k)]))
+                    term = builder.fmul(splat(builder, factor, width), row, FUSE)
+                    builder.store(builder.fadd(builder.load(total), term, FUSE), total)
+                    builder.store(builder.fadd(builder.load(end), factor), end)
+            for k, (total, end) in enumerate(sums):
+                store(builder, builder.load(total), out, k * width)
+                builder.store(builder.load(end), builder.gep(ends, [long(k)]))
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return gather
+
+
+_gather1, _gather2 = _gathered(1, 8), _gathered(2, 8)
 _add8, _add4, _dot8, _dot4 = _multiple(8), _multiple(4), _inner(8), _inner(4)
 _mul8, _mul4 = _products(8), _products(4)
 
@@ -172,22 +232,29 @@ def _backward_kernel(
     held = np.empty(size, hidden.dtype)
     h, t, g, p = data(hidden), data(held), data(grad), data(product)
     to, ends, weights = data(to_hidden), data(to_ends), data(to_product)
+    j, q = data(indices), data(pair)
     while True:
         block = take_block(counter)
         if block >= blocks.shape[0] - 1:
             break
         for i in range(blocks[block], blocks[block + 1]):
-            for k in range(size):
-                t[k] = zero
+            low, high = np.intp(indptr[i]), np.intp(indptr[i + 1])
             end = at(ends, i * scores)
-            for k in range(scores):
-                end[k] = zero
-            for e in range(indptr[i], indptr[i + 1]):
-                other = at(h, np.intp(indices[e]) * width)
-                own = at(g, np.intp(pair[e]) * scores)
+            if width == 8 and scores == 1:
+                _gather1(g, q, j, low, high, h, t, end)
+            elif width == 8 and scores == 2:
+                _gather2(g, q, j, low, high, h, t, end)
+            else:
+                for k in range(size):
+                    t[k] = zero
                 for k in range(scores):
-                    end[k] += own[k]
-                    _add(at(t, k * width), other, own[k], width)
+                    end[k] = zero
+                for e in range(low, high):
+                    other = at(h, np.intp(indices[e]) * width)
+                    own = at(g, np.intp(pair[e]) * scores)
+                    for k in range(scores):
+                        end[k] += own[k]
+                        _add(at(t, k * width), other, own[k], width)
             own, to_own = at(h, i * width), at(to, i * width)
             to_weights = at(weights, block * size)
             for k in range(scores):

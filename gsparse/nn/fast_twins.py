@@ -1,6 +1,7 @@
 """Swaps PyG's attention layers in a model for the fused ones."""
 
 from typing import TypeVar
+from weakref import WeakSet
 
 from torch.nn import Module
 from torch_geometric.nn import GATConv, GATv2Conv
@@ -19,6 +20,7 @@ _FAST: dict[type[Module], type[Module]] = {
     GATConv: FastGATConv,
     GATv2Conv: FastGATv2Conv,
 }
+_PREPARED: WeakSet[type[Module]] = WeakSet()
 
 
 def accelerate(model: M, attention: Attention = "fused") -> M:
@@ -67,6 +69,10 @@ def twin(layer: Module, kind: type[M], **settings: object) -> M:
     """A layer of another class that shares parameters, masks, hooks and settings."""
     if masked_names(layer):
         kind = masked_class(kind, masked_names(layer))  # type: ignore[assignment]
-    other = kind.__new__(kind)
-    other.__setstate__({**vars(layer), **settings})
+    other, state = kind.__new__(kind), {**vars(layer), **settings}
+    if kind in _PREPARED:
+        Module.__setstate__(other, state)
+    else:  # PyG compiles a class's propagation, once
+        other.__setstate__(state)
+        _PREPARED.add(kind)
     return other

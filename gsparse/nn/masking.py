@@ -4,6 +4,7 @@ import inspect
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 
 from torch import Tensor
@@ -89,14 +90,15 @@ def edge_weights(
         refuse_unsupported(layers)
     with _LOCK, ExitStack() as stack:
         for name, layer in layers.items():
-            forward = _forward_of(layer, attention, weighted=edge_weight is not None)
-            if forward is None:
-                continue
-            if edge_weight is not None:
+            forward: Forward | None
+            if edge_weight is None:
+                forward = _forward_of(layer, attention, weighted=False)
+            else:
                 shared = isinstance(edge_weight, Tensor)
                 weight: Any = edge_weight if shared else edge_weight[name]  # type: ignore[index]
                 forward = _weighed(layer, name, edge_index, weight, attention)
-            stack.enter_context(_replaced(layer, "forward", forward))
+            if forward is not None:
+                stack.enter_context(_replaced(layer, "forward", forward))
         stack.enter_context(sharing_normalised())
         yield
 
@@ -201,7 +203,7 @@ def _weighed(
 ) -> Forward:
     forward = _forward_of(layer, attention, weighted=True)
     assert forward is not None
-    names = list(inspect.signature(plain_class(layer).forward).parameters)[1:]
+    names = _arguments(plain_class(layer))  # type: ignore[arg-type]
 
     def weighed(*args: Any, **kwargs: Any) -> Any:
         kwargs |= dict(zip(names, args, strict=False))
@@ -228,6 +230,12 @@ def _weighed(
             return same(**kwargs, edge_weight=weight)  # type: ignore[misc]
 
     return weighed
+
+
+@cache
+def _arguments(kind: Any) -> list[str]:
+    """Names of what a kind of layer is called with."""
+    return list(inspect.signature(kind.forward).parameters)[1:]
 
 
 @contextmanager
