@@ -1,9 +1,10 @@
-"""Seconds of a training epoch: on the whole graph, on a part of it, with ProbMask.
+"""Seconds of a training epoch: on the whole graph, on a part of it, with masks.
 
 Run as ``python -m gsparse.bench.training_steps``. Contenders take turns of a few epochs
 in one process, so that a busy machine is unfair to all alike: the recipe as it is; the
-same on receptive fields (:class:`~gsparse.train.FitConfig`, ``hops``); and with
-:class:`~gsparse.prune.ProbMask` on the whole graph, which makes two passes an epoch.
+same on receptive fields (:class:`~gsparse.train.FitConfig`, ``hops``); with
+:class:`~gsparse.prune.ProbMask` on the whole graph, which makes two passes an epoch;
+and :func:`~gsparse.train.fit_mask` of a :class:`~gsparse.nn.KEdge` round the model.
 """
 
 import argparse
@@ -19,13 +20,16 @@ from gsparse.bench.experiment.config import REACH
 from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row
 from gsparse.data import load
+from gsparse.nn import KEdge
 from gsparse.prune import ProbMask
-from gsparse.train import FitConfig, History, Recipe, fit, recipe
+from gsparse.train import FitConfig, History, Recipe, fit, fit_mask, recipe
 from gsparse.train.fit import WARM_UP, prepare
+from gsparse.train.mask import MASK_FIT
 
 GRAPHS, MODELS = ("PubMed", "CiteSeer", "Cora"), ("gat", "gcn")
-CONTENDERS = ("whole", "part", "ProbMask")
-EPOCHS, ROUNDS, WEIGHT_SPARSITY = WARM_UP + 9, 5, 0.95
+CONTENDERS = ("whole", "part", "ProbMask", "KEdge")
+EPOCHS, ROUNDS = WARM_UP + 9, 5
+WEIGHT_SPARSITY, EDGE_SPARSITY = 0.95, 0.8
 
 
 def measure(
@@ -68,6 +72,16 @@ def _turn(contender: str, chosen: Recipe, data: Data) -> History:
     settings: FitConfig = replace(chosen.fit, epochs=EPOCHS, patience=EPOCHS)
     if contender == "part":
         settings = replace(settings, hops=REACH[chosen.model])
+    if contender == "KEdge":
+        mask = KEdge(
+            net,
+            data.num_features,
+            EDGE_SPARSITY,
+            edge_index=data.edge_index,
+            seed=0,
+        )
+        settings = replace(MASK_FIT, epochs=EPOCHS, patience=EPOCHS)
+        return fit_mask(mask, data, config=settings)
     pruner = None
     if contender == "ProbMask":
         pruner = ProbMask(net, WEIGHT_SPARSITY, num_steps=EPOCHS, seed=0)

@@ -135,8 +135,8 @@ class NeuralSparse(LearnedMask):
 
     def gates(self, x: Tensor, groups: EdgeGroups) -> list[PlainGate]:
         """What is drawn, and the share that edges are ranked by."""
-        other = groups._replace(row=groups.col, col=groups.row)
-        score = torch.stack([self.scorer(x, groups), self.scorer(x, other)]).squeeze(2)
+        both = [self.scorer(x, groups, flip) for flip in (False, True)]
+        score = torch.stack(both).squeeze(2)
         temperature = max(LAST, FIRST * DECAY ** float(self.num_steps))
         choice = Choice(score, groups, self.k, temperature)
         return [PlainGate(choice.share.logit(eps=1e-7), choice)]

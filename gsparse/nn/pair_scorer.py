@@ -126,11 +126,13 @@ class PairScorer(Module):
         init.normal_(self.ends, std=0.1)
         init.zeros_(self.bias)
 
-    def forward(self, x: Tensor, groups: EdgeGroups) -> Tensor:
+    def forward(self, x: Tensor, groups: EdgeGroups, flip: bool = False) -> Tensor:
+        """The numbers of every group; with ``flip`` of its edges the other way."""
         hidden = torch.tanh(self.lin(x))
         product = self.product / math.sqrt(hidden.size(1))
         own = hidden @ self.ends.flatten(0, 1).t()
         left, right = own.chunk(2, 1) if self.ends.size(0) == 2 else (own, own)
+        left, right = (right, left) if flip else (left, right)
         left = left + self.bias
         known = hidden.dtype in (torch.float32, torch.float64)
         if self.fused and known and hidden.device.type == "cpu":

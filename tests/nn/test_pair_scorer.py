@@ -35,6 +35,17 @@ def test_scores_follow_the_formula(symmetric, fused):
             assert found[pair, k].item() == pytest.approx(expected.item())
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_flipped_scores_are_those_of_flipped_edges(fused):
+    data = random_graph(num_nodes=15, p=0.3, seed=4001)
+    one, two = data.edge_index[:, data.edge_index[0] < data.edge_index[1]]
+    there = edge_groups(torch.stack([one, two]), 15, symmetric=False)
+    back = edge_groups(torch.stack([two, one]), 15, symmetric=False)
+    net, x = scorer(False, fused=fused), features(15)
+    torch.testing.assert_close(net(x, there, flip=True), net(x, back))
+    assert not torch.allclose(net(x, there), net(x, back))
+
+
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize(("num_scores", "width"), [(1, 8), (2, 8), (4, 3), (3, 1)])
 def test_derivatives_are_those_of_torch(symmetric, num_scores, width):
