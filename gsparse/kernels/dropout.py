@@ -9,6 +9,7 @@ from torch.nn import functional
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from gsparse.kernels.attention.reference import drop_threshold, mix_seed
+from gsparse.kernels.differentiable import differentiable
 from gsparse.kernels.scalar import data, random_bits
 from gsparse.kernels.threads import jit, run_blocks, take_block
 
@@ -88,8 +89,7 @@ def dropout_reference(x: Tensor, p: float, seed: int) -> Tensor:
     return torch.where(keep, x * scale, torch.zeros_like(x))
 
 
-@torch.library.custom_op("gsparse::dropout", mutates_args=(), device_types="cpu")
-def _dropout(x: Tensor, p: float, seed: Tensor) -> Tensor:
+def _dropped(x: Tensor, p: float, seed: Tensor) -> Tensor:
     x = x.detach().contiguous()
     out = torch.empty_like(x)
     key, key2 = mix_seed(int(seed))
@@ -108,8 +108,7 @@ def _dropout(x: Tensor, p: float, seed: Tensor) -> Tensor:
     return out
 
 
-@_dropout.register_fake
-def _(x: Tensor, p: float, seed: Tensor) -> Tensor:
+def _like(x: Tensor, p: float, seed: Tensor) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
@@ -122,4 +121,6 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN
     return _dropout(grad, ctx.p, *ctx.saved_tensors), None, None
 
 
-_dropout.register_autograd(_backward, setup_context=_save)
+_dropout = differentiable(
+    "gsparse::dropout", _dropped, fake=_like, save=_save, backward=_backward
+)

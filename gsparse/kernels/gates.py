@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gsparse.kernels.differentiable import differentiable, refuse_second_derivative
 from gsparse.kernels.scalar import data, exp, log
 from gsparse.kernels.threads import jit, run_blocks, take_block
 
@@ -107,8 +108,7 @@ def _draw_kernel(
             slope[3 * i + 2] = is_open * is_shut * bend
 
 
-@torch.library.custom_op("gsparse::draw_gates", mutates_args=(), device_types="cpu")
-def _draw(
+def _drawn(
     scores: Tensor, uniform: Tensor, low: float, high: float, sure: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     size = uniform.numel()
@@ -128,8 +128,7 @@ def _draw(
     return drawn, opened, slopes
 
 
-@_draw.register_fake
-def _(
+def _like(
     scores: Tensor, uniform: Tensor, low: float, high: float, sure: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     one = torch.empty_like(uniform)
@@ -146,6 +145,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 def _backward(
     ctx: Any, drawn: Tensor | None, opened: Tensor | None, _: Any
 ) -> tuple[Any, ...]:
+    refuse_second_derivative()
     (slopes,) = ctx.saved_tensors
     grad = torch.zeros_like(slopes[:, :2])
     if drawn is not None:
@@ -155,7 +155,9 @@ def _backward(
     return grad, None, None, None, None
 
 
-_draw.register_autograd(_backward, setup_context=_save)
+_draw = differentiable(
+    "gsparse::draw_gates", _drawn, fake=_like, save=_save, backward=_backward
+)
 
 
 def draw_gates(

@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gsparse.kernels.csr_pattern import NO_WALK, HasTranspose, arrays, walks
+from gsparse.kernels.differentiable import differentiable
 from gsparse.kernels.scalar import data
-from gsparse.kernels.spmm_op import NO_WALK, HasTranspose, arrays, spmm_walks, walks
+from gsparse.kernels.spmm_op import spmm_walks
 from gsparse.kernels.threads import jit, run_blocks, take_block
 
 # ruff: noqa: ANN401 (torch's contexts are untyped)
@@ -61,23 +63,20 @@ def scale_entries(
     return _scale(values, left, right, *walks(pattern))
 
 
-@torch.library.custom_op("gsparse::scale", mutates_args=(), device_types="cpu")
-def _scale(
+def _scaled(
     values: Tensor, left: Tensor, right: Tensor, walk: list[Tensor], back: list[Tensor]
 ) -> Tensor:
-    out = torch.empty_like(values, memory_format=torch.contiguous_format)
+    out = _like(values, left, right, walk, back)
     factors = (it.detach().contiguous().numpy() for it in (values, left, right))
-    blocks, indptr, indices, _ = arrays(walk)
-    ends = blocks, indptr, indices
+    ends = arrays(walk)[:3]
     run_blocks(_scale_kernel, values.numel(), *ends, *factors, out.numpy())
     return out
 
 
-@_scale.register_fake
-def _(
+def _like(
     values: Tensor, left: Tensor, right: Tensor, walk: list[Tensor], back: list[Tensor]
 ) -> Tensor:
-    return torch.empty_like(values, memory_format=torch.contiguous_format)
+    return torch.empty_like(values.detach(), memory_format=torch.contiguous_format)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -99,4 +98,6 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return *out, NO_WALK, NO_WALK
 
 
-_scale.register_autograd(_backward, setup_context=_save)
+_scale = differentiable(
+    "gsparse::scale", _scaled, fake=_like, save=_save, backward=_backward
+)

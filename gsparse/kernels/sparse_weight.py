@@ -11,8 +11,8 @@ from numba.core import cgutils
 from torch import Tensor
 from torch.nn.functional import linear
 
+from gsparse.kernels.csr_pattern import check_pattern
 from gsparse.kernels.scalar import at, data
-from gsparse.kernels.spmm_op import check_pattern
 from gsparse.kernels.threads import intrinsic, jit, run_blocks, take_block
 from gsparse.kernels.vector_code import FUSE, itemsize, load, splat, store
 

@@ -5,7 +5,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from gsparse.kernels.spmm_op import CsrPattern, spmm_values
+from gsparse.kernels.csr_pattern import CsrPattern
+from gsparse.kernels.spmm_op import spmm_values
 
 
 class SparseMatrix:

@@ -1,12 +1,13 @@
-"""Sparse times dense as torch custom ops: structure, registration, derivatives."""
+"""Sparse times dense as torch operators: shapes, calls of the kernels, derivatives."""
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gsparse.kernels.csr_pattern import NO_WALK, HasTranspose, arrays, walks
+from gsparse.kernels.differentiable import differentiable
 from gsparse.kernels.spmm_cpu import (
     sddmm_kernel,
     spmm_grads_kernel,
@@ -15,142 +16,11 @@ from gsparse.kernels.spmm_cpu import (
 )
 from gsparse.kernels.threads import run_blocks
 
-#: Rows are handed to threads in this many pieces of about equal work.
-NUM_BLOCKS = 64
+# ruff: noqa: ANN401 (torch's contexts are untyped)
+
 #: A product with a transpose is added up in so many parts where one stays in the cache
 #: and each row has entries enough, as with the features of many nodes.
 NUM_PARTS, MOST_PART_BYTES, LEAST_PER_ROW = 8, 2**20, 64
-
-#: No derivative for the tensors of a walk.
-NO_WALK: list[Tensor | None] = [None] * 4
-
-
-class HasTranspose(Protocol):
-    """What a product walks: rows, and the same entries by column.
-
-    :class:`CsrPattern` and :class:`~gsparse.kernels.Graph` have it.
-    """
-
-    @property
-    def indptr(self) -> Tensor: ...
-    @property
-    def indices(self) -> Tensor: ...
-    @property
-    def blocks(self) -> Tensor: ...
-    @property
-    def t_indptr(self) -> Tensor: ...
-    @property
-    def t_indices(self) -> Tensor: ...
-    @property
-    def t_perm(self) -> Tensor: ...
-    @property
-    def t_blocks(self) -> Tensor: ...
-
-
-@dataclass(frozen=True, eq=False)
-class CsrPattern:
-    r"""Where the entries of a sparse matrix stand, and the same by column.
-
-    Costs one sort, done once; products and their derivatives in both directions then
-    only read it.
-
-    Attributes:
-        indptr: Entries of row ``i`` are ``indptr[i]:indptr[i + 1]``.
-        indices: Column of each entry.
-        t_indptr: The same by column.
-        t_indices: Row of each entry in the order of columns.
-        t_perm: Place, in the order of rows, of each entry in the order of columns.
-        blocks: Row boundaries of pieces of about equal work.
-        t_blocks: Column boundaries of such pieces.
-        shape: Numbers of rows :math:`n` and columns :math:`f`.
-    """
-
-    indptr: Tensor
-    indices: Tensor
-    t_indptr: Tensor
-    t_indices: Tensor
-    t_perm: Tensor
-    blocks: Tensor
-    t_blocks: Tensor
-    shape: tuple[int, int]
-
-    @classmethod
-    def from_csr(cls, indptr: Tensor, indices: Tensor, num_cols: int) -> "CsrPattern":
-        """Sort the entries of a CSR matrix by column.
-
-        Args:
-            indptr: Row pointers.
-            indices: Column of each entry.
-            num_cols: Number of columns.
-
-        Raises:
-            ValueError: If the pointers do not fit the entries, or a column is out of
-                range.
-
-        Shapes:
-            - **indptr:** :math:`(n + 1,)`
-            - **indices:** :math:`(nnz,)`
-        """
-        check_pattern(indptr, indices, num_cols)
-        num_rows, size = indptr.numel() - 1, indices.numel()
-        device = indices.device
-        row = torch.arange(num_rows, device=device).repeat_interleave(indptr.diff())
-        column, t_perm = indices.sort(stable=True)
-        bounds = torch.arange(num_cols + 1, device=device, dtype=column.dtype)
-        t_indptr = torch.searchsorted(column, bounds)
-        small = max(size, num_rows, num_cols) < 2**31 - 1
-        dtype = torch.int32 if small else torch.int64
-        return cls(
-            indptr=indptr.to(dtype).contiguous(),
-            indices=indices.to(dtype).contiguous(),
-            t_indptr=t_indptr.to(dtype),
-            t_indices=row[t_perm].to(dtype),
-            t_perm=t_perm.to(dtype),
-            blocks=_blocks(indptr),
-            t_blocks=_blocks(t_indptr),
-            shape=(num_rows, num_cols),
-        )
-
-    @property
-    def nnz(self) -> int:
-        """Number of entries."""
-        return self.indices.numel()
-
-    def to(self, device: torch.device | str) -> "CsrPattern":
-        """The same pattern on another device; itself if it is there."""
-        if self.indices.device == torch.device(device):
-            return self
-        moved: dict[str, Any] = {
-            name: value.to(device) if isinstance(value, Tensor) else value
-            for name, value in vars(self).items()
-        }
-        return CsrPattern(**moved)
-
-
-def check_pattern(indptr: Tensor, indices: Tensor, num_cols: int) -> None:
-    """Refuse pointers and columns that are not of one CSR matrix."""
-    size = indices.numel()
-    first, last = int(indptr[0]), int(indptr[-1])
-    if first != 0 or last != size or bool((indptr.diff() < 0).any()):
-        raise ValueError(
-            f"'indptr' must rise from 0 to the number of entries, {size} "
-            f"(got {first} to {last})"
-        )
-    if size and (int(indices.min()) < 0 or int(indices.max()) >= num_cols):
-        raise ValueError(
-            f"'indices' must be in [0, {num_cols}) "
-            f"(got {int(indices.min())} to {int(indices.max())})"
-        )
-
-
-def _blocks(indptr: Tensor) -> Tensor:
-    """Cut the rows in pieces of about equal ``entries + rows``; int64 ``[B + 1]``."""
-    num_rows = indptr.numel() - 1
-    work = indptr.long() + torch.arange(num_rows + 1, device=indptr.device)
-    step = torch.arange(NUM_BLOCKS + 1, device=indptr.device)
-    cut = torch.searchsorted(work, work[-1] * step // NUM_BLOCKS)
-    cut[0], cut[-1] = 0, num_rows
-    return cut
 
 
 def spmm_values(pattern: HasTranspose, values: Tensor, dense: Tensor) -> Tensor:
@@ -238,26 +108,11 @@ def _check_factors(pattern: HasTranspose, values: Tensor, dense: Tensor) -> None
         )
 
 
-def walks(pattern: HasTranspose) -> tuple[list[Tensor], list[Tensor]]:
-    """Both directions as lists: pointers, ends, places of values, blocks."""
-    none = pattern.indices.new_empty(0)
-    forward = [pattern.indptr, pattern.indices, none, pattern.blocks]
-    backward = [pattern.t_indptr, pattern.t_indices, pattern.t_perm, pattern.t_blocks]
-    return forward, backward
-
-
-def arrays(walk: list[Tensor]) -> tuple[Any, ...]:
-    """Blocks, pointers, ends and, if they are not in order, places of values."""
-    indptr, indices, perm, blocks = (tensor.numpy() for tensor in walk)
-    return blocks, indptr, indices, perm if perm.shape == indices.shape else None
-
-
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
 
 
-@torch.library.custom_op("gsparse::spmm", mutates_args=(), device_types="cpu")
-def spmm_walks(
+def _product(
     values: Tensor, dense: Tensor, walk: list[Tensor], back: list[Tensor]
 ) -> Tensor:
     """Product along ``walk``; ``back`` is the other direction, for the derivative."""
@@ -278,6 +133,12 @@ def spmm_walks(
     return out
 
 
+def _product_like(
+    values: Tensor, dense: Tensor, walk: list[Tensor], back: list[Tensor]
+) -> Tensor:
+    return dense.new_empty(walk[0].shape[0] - 1, dense.shape[1])
+
+
 def _is_narrow(out: Tensor, walk: list[Tensor]) -> bool:
     """Whether a product with a transpose is faster added up in parts."""
     _, indices, perm, _ = walk
@@ -286,13 +147,7 @@ def _is_narrow(out: Tensor, walk: list[Tensor]) -> bool:
     return transposed and full and out.nbytes <= MOST_PART_BYTES
 
 
-@spmm_walks.register_fake
-def _(values: Tensor, dense: Tensor, walk: list[Tensor], back: list[Tensor]) -> Tensor:
-    return dense.new_empty(walk[0].shape[0] - 1, dense.shape[1])
-
-
-@torch.library.custom_op("gsparse::sddmm", mutates_args=(), device_types="cpu")
-def _sddmm(
+def _inner_products(
     left: Tensor, right: Tensor, walk: list[Tensor], back: list[Tensor]
 ) -> Tensor:
     """``<left[i], right[j]>`` of every entry ``(i, j)``, in the order of values."""
@@ -303,13 +158,13 @@ def _sddmm(
     return out
 
 
-@_sddmm.register_fake
-def _(left: Tensor, right: Tensor, walk: list[Tensor], back: list[Tensor]) -> Tensor:
+def _inner_products_like(
+    left: Tensor, right: Tensor, walk: list[Tensor], back: list[Tensor]
+) -> Tensor:
     return left.new_empty(walk[1].shape[0])
 
 
-@torch.library.custom_op("gsparse::spmm_grads", mutates_args=(), device_types="cpu")
-def _spmm_grads(
+def _both_derivatives(
     values: Tensor,
     dense: Tensor,
     grad: Tensor,
@@ -317,8 +172,7 @@ def _spmm_grads(
     back: list[Tensor],
 ) -> tuple[Tensor, Tensor]:
     """Derivatives of a product by both factors, in one walk of ``back``."""
-    inner = torch.empty_like(values, memory_format=torch.contiguous_format)
-    out = torch.empty_like(dense, memory_format=torch.contiguous_format)
+    inner, out = _both_like(values, dense, grad, walk, back)
     given = (_array(it) for it in (values, dense, grad))
     found = inner.numpy(), out.numpy()
     work = 2 * values.numel() * dense.size(1)
@@ -326,23 +180,43 @@ def _spmm_grads(
     return inner, out
 
 
-@_spmm_grads.register_fake
-def _(
+def _both_like(
     values: Tensor,
     dense: Tensor,
     grad: Tensor,
     walk: list[Tensor],
     back: list[Tensor],
 ) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(values), torch.empty_like(dense)
+    kept = torch.contiguous_format
+    like = (torch.empty_like(it, memory_format=kept) for it in (values, dense))
+    inner, out = like
+    return inner.detach(), out.detach()
 
 
-def _save_three(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ANN401
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     *factors, ctx.walk, ctx.back = inputs
     ctx.save_for_backward(*factors)
 
 
-def _spmm_grads_backward(ctx: Any, inner: Tensor, out: Tensor) -> tuple[Any, ...]:  # noqa: ANN401
+def _of_product(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    values, dense = ctx.saved_tensors
+    needs_values, needs_dense, *_ = ctx.needs_input_grad
+    if needs_values and needs_dense and not _is_narrow(dense, ctx.back):
+        return *_grads(values, dense, grad, ctx.walk, ctx.back), NO_WALK, NO_WALK
+    to_values = _sddmm(grad, dense, ctx.walk, ctx.back) if needs_values else None
+    to_dense = spmm_walks(values, grad, ctx.back, ctx.walk) if needs_dense else None
+    return to_values, to_dense, NO_WALK, NO_WALK
+
+
+def _of_inner_products(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    left, right = ctx.saved_tensors
+    needs_left, needs_right, *_ = ctx.needs_input_grad
+    to_left = spmm_walks(grad, right, ctx.walk, ctx.back) if needs_left else None
+    to_right = spmm_walks(grad, left, ctx.back, ctx.walk) if needs_right else None
+    return to_left, to_right, NO_WALK, NO_WALK
+
+
+def _of_both(ctx: Any, inner: Tensor, out: Tensor) -> tuple[Any, ...]:
     values, dense, grad = ctx.saved_tensors
     to_values = _sddmm(grad, out, ctx.walk, ctx.back)
     to_dense = spmm_walks(inner, grad, ctx.back, ctx.walk)
@@ -351,29 +225,20 @@ def _spmm_grads_backward(ctx: Any, inner: Tensor, out: Tensor) -> tuple[Any, ...
     return to_values, to_dense, to_grad, NO_WALK, NO_WALK
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
-    first, second, ctx.walk, ctx.back = inputs
-    ctx.save_for_backward(first, second)
-
-
-def _spmm_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # noqa: ANN401
-    values, dense = ctx.saved_tensors
-    needs_values, needs_dense, *_ = ctx.needs_input_grad
-    if needs_values and needs_dense and not _is_narrow(dense, ctx.back):
-        return *_spmm_grads(values, dense, grad, ctx.walk, ctx.back), NO_WALK, NO_WALK
-    to_values = _sddmm(grad, dense, ctx.walk, ctx.back) if needs_values else None
-    to_dense = spmm_walks(values, grad, ctx.back, ctx.walk) if needs_dense else None
-    return to_values, to_dense, NO_WALK, NO_WALK
-
-
-def _sddmm_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # noqa: ANN401
-    left, right = ctx.saved_tensors
-    needs_left, needs_right, *_ = ctx.needs_input_grad
-    to_left = spmm_walks(grad, right, ctx.walk, ctx.back) if needs_left else None
-    to_right = spmm_walks(grad, left, ctx.back, ctx.walk) if needs_right else None
-    return to_left, to_right, NO_WALK, NO_WALK
-
-
-_spmm_grads.register_autograd(_spmm_grads_backward, setup_context=_save_three)
-spmm_walks.register_autograd(_spmm_backward, setup_context=_save)
-_sddmm.register_autograd(_sddmm_backward, setup_context=_save)
+spmm_walks = differentiable(
+    "gsparse::spmm", _product, fake=_product_like, save=_save, backward=_of_product
+)
+_sddmm = differentiable(
+    "gsparse::sddmm",
+    _inner_products,
+    fake=_inner_products_like,
+    save=_save,
+    backward=_of_inner_products,
+)
+_grads = differentiable(
+    "gsparse::spmm_grads",
+    _both_derivatives,
+    fake=_both_like,
+    save=_save,
+    backward=_of_both,
+)

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn import Linear, Module, Parameter, init
 
 from gsparse.edges import Pairs, tie_breaker, undirected_pairs
+from gsparse.kernels.csr_pattern import CsrPattern
 from gsparse.kernels.pair_scores import pair_scores
-from gsparse.kernels.spmm_op import CsrPattern, sddmm
+from gsparse.kernels.spmm_op import sddmm
 
 
 class EdgeGroups(NamedTuple):

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils._pytree import tree_map
 
+from gsparse.kernels.csr_pattern import CsrPattern
 from gsparse.kernels.dropout import dropout
 from gsparse.kernels.spmm import SparseMatrix, spmm
-from gsparse.kernels.spmm_op import CsrPattern
 from gsparse.kernels.tensor_cache import TensorCache
 
 # ruff: noqa: ANN401 (torch functions take and return anything)

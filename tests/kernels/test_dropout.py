@@ -62,7 +62,7 @@ def test_gradient_passes_where_values_passed():
     assert x.grad.equal(out.detach())
     seed, y = torch.tensor(43201), torch.randn(4, 3).double().requires_grad_()
     assert gradcheck(lambda t: _dropout(t, 0.4, seed), y)
-    torch.library.opcheck(_dropout, (y, 0.4, seed))
+    torch.library.opcheck(_dropout.op, (y, 0.4, seed))
 
 
 def test_extremes_and_evaluation():

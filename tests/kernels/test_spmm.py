@@ -6,8 +6,9 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from gsparse.data import random_graph
 from gsparse.kernels import Graph, spmm_op
+from gsparse.kernels.csr_pattern import CsrPattern
 from gsparse.kernels.spmm import SparseMatrix, spmm
-from gsparse.kernels.spmm_op import CsrPattern, sddmm, spmm_reference, spmm_values
+from gsparse.kernels.spmm_op import sddmm, spmm_reference, spmm_values
 
 
 def random_matrix(rows, cols, share, seed, dtype=torch.float32):
@@ -168,11 +169,13 @@ def test_compiles():
 def test_ops_keep_torchs_rules():
     _, pattern, values = random_matrix(6, 4, 0.5, 12373)
     args = values.requires_grad_(), torch.randn(4, 3, requires_grad=True)
-    from gsparse.kernels.spmm_op import _sddmm, spmm_walks, walks
+    from gsparse.kernels.csr_pattern import walks
+    from gsparse.kernels.spmm_op import _grads, _sddmm, spmm_walks
 
-    torch.library.opcheck(spmm_walks, (*args, *walks(pattern)))
+    torch.library.opcheck(spmm_walks.op, (*args, *walks(pattern)))
     left = torch.randn(6, 3, requires_grad=True)
-    torch.library.opcheck(_sddmm, (left, args[1], *walks(pattern)))
+    torch.library.opcheck(_sddmm.op, (left, args[1], *walks(pattern)))
+    torch.library.opcheck(_grads.op, (*args, left.detach(), *walks(pattern)))
 
 
 class TestRefusals:

@@ -1,0 +1,155 @@
+"""Where the entries of a sparse matrix stand, by row and by column."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+#: Rows are handed to threads in this many pieces of about equal work.
+NUM_BLOCKS = 64
+
+#: No derivative for the tensors of a walk.
+NO_WALK: list[Tensor | None] = [None] * 4
+
+
+class HasTranspose(Protocol):
+    """What a product walks: rows, and the same entries by column.
+
+    :class:`CsrPattern` and :class:`~gsparse.kernels.Graph` have it.
+    """
+
+    @property
+    def indptr(self) -> Tensor: ...
+    @property
+    def indices(self) -> Tensor: ...
+    @property
+    def blocks(self) -> Tensor: ...
+    @property
+    def t_indptr(self) -> Tensor: ...
+    @property
+    def t_indices(self) -> Tensor: ...
+    @property
+    def t_perm(self) -> Tensor: ...
+    @property
+    def t_blocks(self) -> Tensor: ...
+
+
+@dataclass(frozen=True, eq=False)
+class CsrPattern:
+    r"""Where the entries of a sparse matrix stand, and the same by column.
+
+    Costs one sort, done once; products and their derivatives in both directions then
+    only read it.
+
+    Attributes:
+        indptr: Entries of row ``i`` are ``indptr[i]:indptr[i + 1]``.
+        indices: Column of each entry.
+        t_indptr: The same by column.
+        t_indices: Row of each entry in the order of columns.
+        t_perm: Place, in the order of rows, of each entry in the order of columns.
+        blocks: Row boundaries of pieces of about equal work.
+        t_blocks: Column boundaries of such pieces.
+        shape: Numbers of rows :math:`n` and columns :math:`f`.
+    """
+
+    indptr: Tensor
+    indices: Tensor
+    t_indptr: Tensor
+    t_indices: Tensor
+    t_perm: Tensor
+    blocks: Tensor
+    t_blocks: Tensor
+    shape: tuple[int, int]
+
+    @classmethod
+    def from_csr(cls, indptr: Tensor, indices: Tensor, num_cols: int) -> "CsrPattern":
+        """Sort the entries of a CSR matrix by column.
+
+        Args:
+            indptr: Row pointers.
+            indices: Column of each entry.
+            num_cols: Number of columns.
+
+        Raises:
+            ValueError: If the pointers do not fit the entries, or a column is out of
+                range.
+
+        Shapes:
+            - **indptr:** :math:`(n + 1,)`
+            - **indices:** :math:`(nnz,)`
+        """
+        check_pattern(indptr, indices, num_cols)
+        num_rows, size = indptr.numel() - 1, indices.numel()
+        device = indices.device
+        row = torch.arange(num_rows, device=device).repeat_interleave(indptr.diff())
+        column, t_perm = indices.sort(stable=True)
+        bounds = torch.arange(num_cols + 1, device=device, dtype=column.dtype)
+        t_indptr = torch.searchsorted(column, bounds)
+        small = max(size, num_rows, num_cols) < 2**31 - 1
+        dtype = torch.int32 if small else torch.int64
+        return cls(
+            indptr=indptr.to(dtype).contiguous(),
+            indices=indices.to(dtype).contiguous(),
+            t_indptr=t_indptr.to(dtype),
+            t_indices=row[t_perm].to(dtype),
+            t_perm=t_perm.to(dtype),
+            blocks=_blocks(indptr),
+            t_blocks=_blocks(t_indptr),
+            shape=(num_rows, num_cols),
+        )
+
+    @property
+    def nnz(self) -> int:
+        """Number of entries."""
+        return self.indices.numel()
+
+    def to(self, device: torch.device | str) -> "CsrPattern":
+        """The same pattern on another device; itself if it is there."""
+        if self.indices.device == torch.device(device):
+            return self
+        moved: dict[str, Any] = {
+            name: value.to(device) if isinstance(value, Tensor) else value
+            for name, value in vars(self).items()
+        }
+        return CsrPattern(**moved)
+
+
+def check_pattern(indptr: Tensor, indices: Tensor, num_cols: int) -> None:
+    """Refuse pointers and columns that are not of one CSR matrix."""
+    size = indices.numel()
+    first, last = int(indptr[0]), int(indptr[-1])
+    if first != 0 or last != size or bool((indptr.diff() < 0).any()):
+        raise ValueError(
+            f"'indptr' must rise from 0 to the number of entries, {size} "
+            f"(got {first} to {last})"
+        )
+    if size and (int(indices.min()) < 0 or int(indices.max()) >= num_cols):
+        raise ValueError(
+            f"'indices' must be in [0, {num_cols}) "
+            f"(got {int(indices.min())} to {int(indices.max())})"
+        )
+
+
+def _blocks(indptr: Tensor) -> Tensor:
+    """Cut the rows in pieces of about equal ``entries + rows``; int64 ``[B + 1]``."""
+    num_rows = indptr.numel() - 1
+    work = indptr.long() + torch.arange(num_rows + 1, device=indptr.device)
+    step = torch.arange(NUM_BLOCKS + 1, device=indptr.device)
+    cut = torch.searchsorted(work, work[-1] * step // NUM_BLOCKS)
+    cut[0], cut[-1] = 0, num_rows
+    return cut
+
+
+def walks(pattern: HasTranspose) -> tuple[list[Tensor], list[Tensor]]:
+    """Both directions as lists: pointers, ends, places of values, blocks."""
+    none = pattern.indices.new_empty(0)
+    forward = [pattern.indptr, pattern.indices, none, pattern.blocks]
+    backward = [pattern.t_indptr, pattern.t_indices, pattern.t_perm, pattern.t_blocks]
+    return forward, backward
+
+
+def arrays(walk: list[Tensor]) -> tuple[Any, ...]:
+    """Blocks, pointers, ends and, if they are not in order, places of values."""
+    indptr, indices, perm, blocks = (tensor.numpy() for tensor in walk)
+    return blocks, indptr, indices, perm if perm.shape == indices.shape else None
