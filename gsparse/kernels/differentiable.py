@@ -42,18 +42,32 @@ def differentiable(
     op.register_fake(fake)
     op.register_autograd(backward, setup_context=save)
 
+    def derive(ctx: Any, *grads: Any) -> Any:
+        found = backward(ctx, *grads)
+        return tuple(None if isinstance(it, list) else it for it in found)
+
     class Direct(Function):
-        forward = staticmethod(body)
-        setup_context = staticmethod(save)
+        @staticmethod
+        def forward(ctx: Any, *arguments: Any) -> Any:
+            output = body(*arguments)
+            save(ctx, arguments, output)
+            return output
 
         @staticmethod
         def backward(ctx: Any, *grads: Any) -> Any:
-            found = backward(ctx, *grads)
-            return tuple(None if isinstance(it, list) else it for it in found)
+            return derive(ctx, *grads)
+
+    class Transformed(Function):  # torch.func asks for this form, which takes longer
+        forward = staticmethod(body)
+        setup_context = staticmethod(save)
+        backward = staticmethod(derive)
 
     def call(*arguments: Any) -> Any:
-        run = op if _traced(arguments) else Direct.apply
-        return run(*arguments)
+        if _traced(arguments):
+            return op(*arguments)
+        core: Any = torch._C
+        transformed = core._are_functorch_transforms_active()
+        return (Transformed if transformed else Direct).apply(*arguments)
 
     call.op = op  # type: ignore[attr-defined]
     return call
