@@ -1,7 +1,7 @@
 """Where the entries of a sparse matrix stand, by row and by column."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -139,6 +139,24 @@ def _blocks(indptr: Tensor) -> Tensor:
     cut = torch.searchsorted(work, work[-1] * step // NUM_BLOCKS)
     cut[0], cut[-1] = 0, num_rows
     return cut
+
+
+class BothWalks(NamedTuple):
+    """A pattern again, from its two walks."""
+
+    indptr: Tensor
+    indices: Tensor
+    blocks: Tensor
+    t_indptr: Tensor
+    t_indices: Tensor
+    t_perm: Tensor
+    t_blocks: Tensor
+
+    @classmethod
+    def of(cls, walk: list[Tensor], back: list[Tensor]) -> "BothWalks":
+        """Of what :func:`walks` gives."""
+        indptr, indices, _, blocks = walk
+        return cls(indptr, indices, blocks, *back)
 
 
 def walks(pattern: HasTranspose) -> tuple[list[Tensor], list[Tensor]]:

@@ -73,6 +73,26 @@ def differentiable(
     return call
 
 
+def operator(
+    name: str, body: Callable[..., Any], *, fake: Callable[..., Any]
+) -> Callable[..., Any]:
+    """A custom operator of the CPU without a derivative, such as a derivative is.
+
+    Args:
+        name: With a namespace.
+        body: Runs the kernel; its annotations are the operator's schema.
+        fake: Makes outputs of the right shape.
+    """
+    op = torch.library.custom_op(name, body, mutates_args=(), device_types="cpu")
+    op.register_fake(fake)
+
+    def call(*arguments: Any) -> Any:
+        return (op if _traced(arguments) else body)(*arguments)
+
+    call.op = op  # type: ignore[attr-defined]
+    return call
+
+
 def _traced(arguments: tuple[Any, ...]) -> bool:
     """Whether someone wants to see the operator."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing():

@@ -9,7 +9,11 @@ import torch
 from torch import Tensor
 
 from gsparse.kernels.csr_pattern import NO_WALK, HasTranspose, arrays, walks
-from gsparse.kernels.differentiable import differentiable, refuse_second_derivative
+from gsparse.kernels.differentiable import (
+    differentiable,
+    operator,
+    refuse_second_derivative,
+)
 from gsparse.kernels.pair_scores_cpu import grads_kernel, scores_kernel
 from gsparse.kernels.threads import run_blocks
 
@@ -77,8 +81,7 @@ def _like(
     return hidden.new_empty(pair[0].shape[0], product.shape[0])
 
 
-@torch.library.custom_op("gsparse::pair_grads", mutates_args=(), device_types="cpu")
-def _grads(
+def _derived(
     grad: Tensor,
     hidden: Tensor,
     product: Tensor,
@@ -104,8 +107,7 @@ def _grads(
     return to_hidden, to_product[0].sum(0), left, right
 
 
-@_grads.register_fake
-def _(
+def _derived_like(
     grad: Tensor,
     hidden: Tensor,
     product: Tensor,
@@ -136,3 +138,4 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 _scores = differentiable(
     "gsparse::pair_scores", _scored, fake=_like, save=_save, backward=_backward
 )
+_grads = operator("gsparse::pair_grads", _derived, fake=_derived_like)

@@ -16,7 +16,7 @@ from gsparse.kernels.threads import jit, run_blocks, take_block
 
 
 @jit()
-def _scale_kernel(
+def scale_kernel(
     counter: np.ndarray,
     blocks: np.ndarray,
     indptr: np.ndarray,
@@ -26,6 +26,7 @@ def _scale_kernel(
     right: np.ndarray,
     out: np.ndarray,
 ) -> None:
+    """``out[e] = values[e] * left[i] * right[indices[e]]`` for every entry of row i."""
     v, r, j, o = data(values), data(right), data(indices), data(out)
     while True:
         block = take_block(counter)
@@ -69,7 +70,7 @@ def _scaled(
     out = _like(values, left, right, walk, back)
     factors = (it.detach().contiguous().numpy() for it in (values, left, right))
     ends = arrays(walk)[:3]
-    run_blocks(_scale_kernel, values.numel(), *ends, *factors, out.numpy())
+    run_blocks(scale_kernel, values.numel(), *ends, *factors, out.numpy())
     return out
 
 

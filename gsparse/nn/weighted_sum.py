@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gsparse.kernels import Graph, graph_of
-from gsparse.kernels.scale_op import scale_entries
+from gsparse.kernels.normalise_op import normalised_values
 from gsparse.kernels.spmm_op import spmm_values
 from gsparse.kernels.tensor_cache import TensorCache
 
@@ -134,9 +134,7 @@ def _normalised(
     values = weight.index_select(
         0, _PLACES.get((graph.edge_id,), None, partial(_places, graph))
     )
-    degree = spmm_values(graph, values, values.new_ones(num_nodes, 1)).squeeze(1)
-    scale = torch.where(degree > 0, degree, 1).rsqrt() * (degree > 0)
-    return graph, scale_entries(graph, values, scale, scale)
+    return graph, normalised_values(graph, values)
 
 
 def _sum(x: Tensor, edge_index: Tensor, weight: Tensor, num_targets: int) -> Tensor:

@@ -94,4 +94,10 @@ def test_op_keeps_torchs_rules_and_compiles():
     args = scores.clone().requires_grad_(), uniform, LOW, HIGH, MOST_SURE
     torch.library.opcheck(torch.ops.gsparse.draw_gates, args)
     compiled = torch.compile(draw_gates, backend="aot_eager", dynamic=True)
-    torch.testing.assert_close(compiled(*args), draw_gates(*args))
+    found, wanted = compiled(*args), draw_gates(*args)
+    torch.testing.assert_close(found, wanted)
+    found, wanted = (
+        torch.autograd.grad(it[0].sum() + it[1].sum(), args[0])[0]
+        for it in (found, wanted)
+    )
+    torch.testing.assert_close(found, wanted)

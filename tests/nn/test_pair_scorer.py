@@ -93,4 +93,10 @@ def test_op_keeps_torchs_rules_and_compiles():
     groups, x = edge_groups(data.edge_index, 9, True), features(9, torch.float32)
     net = scorer(True, dtype=torch.float32)
     compiled = torch.compile(net, backend="aot_eager", dynamic=True)
-    torch.testing.assert_close(compiled(x, groups), net(x, groups))
+    found = []
+    for function in (compiled, net):
+        given = x.clone().requires_grad_()
+        out = function(given, groups)
+        out.square().sum().backward()
+        found.append((out, given.grad))
+    torch.testing.assert_close(*found)

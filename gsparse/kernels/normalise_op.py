@@ -1,0 +1,186 @@
+"""Symmetric normalisation of weighted edges as a torch operator."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gsparse.kernels.csr_pattern import (
+    NO_WALK,
+    BothWalks,
+    HasTranspose,
+    arrays,
+    walks,
+)
+from gsparse.kernels.differentiable import differentiable, operator
+from gsparse.kernels.scalar import data
+from gsparse.kernels.scale_op import scale_entries, scale_kernel
+from gsparse.kernels.spmm_op import spmm_values
+from gsparse.kernels.threads import jit, run_blocks, take_block
+
+# ruff: noqa: ANN401 (torch's contexts are untyped)
+
+
+@jit(fastmath={"contract", "reassoc", "nsz"})
+def _roots_kernel(
+    counter: np.ndarray,
+    blocks: np.ndarray,
+    indptr: np.ndarray,
+    values: np.ndarray,
+    scale: np.ndarray,
+) -> None:
+    r""":math:`d_i^{-1/2}` of the sums of rows; 0 for those that are not positive."""
+    v, one, zero = data(values), values.dtype.type(1), values.dtype.type(0)
+    while True:
+        block = take_block(counter)
+        if block >= blocks.shape[0] - 1:
+            break
+        for i in range(blocks[block], blocks[block + 1]):
+            total = zero
+            for e in range(indptr[i], indptr[i + 1]):
+                total += v[e]
+            scale[i] = one / np.sqrt(total) if total > zero else zero
+
+
+@jit(fastmath={"contract", "reassoc", "nsz"})
+def _pulls_kernel(
+    counter: np.ndarray,
+    blocks: np.ndarray,
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    perm: np.ndarray | None,
+    grad: np.ndarray,
+    values: np.ndarray,
+    scale: np.ndarray,
+    pulls: np.ndarray,
+) -> None:
+    """``pulls[i] += sum_e grad[e] values[e] scale[j]``: how the output pulls at the
+    scale of a row, or of a column where places are permuted.
+    """
+    g, v, s, j = data(grad), data(values), data(scale), data(indices)
+    zero = values.dtype.type(0)
+    while True:
+        block = take_block(counter)
+        if block >= blocks.shape[0] - 1:
+            break
+        for i in range(blocks[block], blocks[block + 1]):
+            total = zero
+            for e in range(indptr[i], indptr[i + 1]):
+                place = np.intp(e if perm is None else perm[e])
+                total += g[place] * v[place] * s[np.intp(j[e])]
+            pulls[i] += total
+
+
+@jit()
+def _weights_kernel(
+    counter: np.ndarray,
+    blocks: np.ndarray,
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    grad: np.ndarray,
+    scale: np.ndarray,
+    pulls: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """``out[e] = grad[e] scale[i] scale[j] - pulls[i] scale[i] ** 3 / 2``."""
+    g, s, j, o = data(grad), data(scale), data(indices), data(out)
+    half = grad.dtype.type(0.5)
+    while True:
+        block = take_block(counter)
+        if block >= blocks.shape[0] - 1:
+            break
+        for i in range(blocks[block], blocks[block + 1]):
+            mine = scale[i]
+            shift = half * pulls[i] * mine * mine * mine
+            for e in range(indptr[i], indptr[i + 1]):
+                o[e] = g[e] * (mine * s[np.intp(j[e])]) - shift
+
+
+def normalised_values(pattern: HasTranspose, values: Tensor) -> Tensor:
+    r"""Entries of :math:`D^{-1/2} A D^{-1/2}`, where :math:`D` has the sums of rows.
+
+    A node whose weights sum to 0 gets zeros. Differentiable any number of times; the
+    first derivative walks the edges three times and stores two numbers a node.
+
+    Args:
+        pattern: Where the entries stand; rows are the targets.
+        values: The weights :math:`A`, not negative, in the order of the rows.
+
+    Shapes:
+        - **values**, **output:** :math:`(nnz,)`
+    """
+    known = values.dtype in (torch.float32, torch.float64)
+    if values.device.type != "cpu" or not known:
+        return normalised_reference(pattern, values)
+    return _normalise(values, *walks(pattern))[0]
+
+
+def normalised_reference(pattern: HasTranspose, values: Tensor) -> Tensor:
+    """The same in operations that have derivatives of any order."""
+    num_nodes = pattern.t_indptr.numel() - 1
+    degree = spmm_values(pattern, values, values.new_ones(num_nodes, 1)).squeeze(1)
+    scale = torch.where(degree > 0, degree, 1).rsqrt() * (degree > 0)
+    return scale_entries(pattern, values, scale, scale)
+
+
+def _normalised(
+    values: Tensor, walk: list[Tensor], back: list[Tensor]
+) -> tuple[Tensor, Tensor]:
+    out, scale = _like(values, walk, back)
+    weights = values.detach().contiguous().numpy()
+    blocks, indptr, indices, _ = arrays(walk)
+    roots = scale.numpy()
+    run_blocks(_roots_kernel, weights.size, blocks, indptr, weights, roots)
+    ends = blocks, indptr, indices
+    run_blocks(scale_kernel, weights.size, *ends, weights, roots, roots, out.numpy())
+    return out, scale
+
+
+def _like(
+    values: Tensor, walk: list[Tensor], back: list[Tensor]
+) -> tuple[Tensor, Tensor]:
+    out = values.new_empty(values.shape[0])
+    return out, values.new_empty(walk[0].shape[0] - 1)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    values, ctx.walk, ctx.back = inputs
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(values, output[1])
+
+
+def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
+    values, scale = ctx.saved_tensors
+    if torch.is_grad_enabled():  # a derivative of this one will be asked for
+        out = normalised_reference(BothWalks.of(ctx.walk, ctx.back), values)
+        (found,) = torch.autograd.grad(out, values, grad, create_graph=True)
+    else:
+        found = _grads(grad, values, scale, ctx.walk, ctx.back)
+    return found, NO_WALK, NO_WALK
+
+
+def _derived(
+    grad: Tensor, values: Tensor, scale: Tensor, walk: list[Tensor], back: list[Tensor]
+) -> Tensor:
+    """The derivative by the values."""
+    given = [it.detach().contiguous().numpy() for it in (grad, values, scale)]
+    pulls, out = torch.zeros_like(scale), scale.new_empty(values.shape)
+    for way in (walk, back):
+        run_blocks(_pulls_kernel, values.numel(), *arrays(way), *given, pulls.numpy())
+    ends, made = arrays(walk)[:3], (pulls.numpy(), out.numpy())
+    run_blocks(_weights_kernel, values.numel(), *ends, given[0], given[2], *made)
+    return out
+
+
+def _derived_like(
+    grad: Tensor, values: Tensor, scale: Tensor, walk: list[Tensor], back: list[Tensor]
+) -> Tensor:
+    return grad.new_empty(values.shape)
+
+
+_normalise = differentiable(
+    "gsparse::normalise", _normalised, fake=_like, save=_save, backward=_backward
+)
+
+_grads = operator("gsparse::normalise_grads", _derived, fake=_derived_like)
