@@ -44,22 +44,22 @@ def _roots_kernel(
 
 
 @jit(fastmath={"contract", "reassoc", "nsz"})
-def _pulls_kernel(
+def _row_pulls_kernel(
     counter: np.ndarray,
     blocks: np.ndarray,
     indptr: np.ndarray,
     indices: np.ndarray,
-    perm: np.ndarray | None,
     grad: np.ndarray,
     values: np.ndarray,
     scale: np.ndarray,
+    products: np.ndarray,
     pulls: np.ndarray,
 ) -> None:
-    """``pulls[i] += sum_e grad[e] values[e] scale[j]``: how the output pulls at the
-    scale of a row, or of a column where places are permuted.
+    """``products = grad * values``, and ``pulls[i] = sum_e products[e] scale[j]``: how
+    the output pulls at the scale of a row.
     """
-    g, v, s, j = data(grad), data(values), data(scale), data(indices)
-    zero = values.dtype.type(0)
+    g, v, p = data(grad), data(values), data(products)
+    s, j, zero = data(scale), data(indices), values.dtype.type(0)
     while True:
         block = take_block(counter)
         if block >= blocks.shape[0] - 1:
@@ -67,8 +67,34 @@ def _pulls_kernel(
         for i in range(blocks[block], blocks[block + 1]):
             total = zero
             for e in range(indptr[i], indptr[i + 1]):
-                place = np.intp(e if perm is None else perm[e])
-                total += g[place] * v[place] * s[np.intp(j[e])]
+                product = g[e] * v[e]
+                p[e] = product
+                total += product * s[np.intp(j[e])]
+            pulls[i] = total
+
+
+@jit(fastmath={"contract", "reassoc", "nsz"})
+def _column_pulls_kernel(
+    counter: np.ndarray,
+    blocks: np.ndarray,
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    perm: np.ndarray,
+    products: np.ndarray,
+    scale: np.ndarray,
+    pulls: np.ndarray,
+) -> None:
+    """The same, added, of a column; places are permuted."""
+    p, s, j, q = data(products), data(scale), data(indices), data(perm)
+    zero = products.dtype.type(0)
+    while True:
+        block = take_block(counter)
+        if block >= blocks.shape[0] - 1:
+            break
+        for i in range(blocks[block], blocks[block + 1]):
+            total = zero
+            for e in range(indptr[i], indptr[i + 1]):
+                total += p[np.intp(q[e])] * s[np.intp(j[e])]
             pulls[i] += total
 
 
@@ -164,13 +190,13 @@ def _derived(
     grad: Tensor, values: Tensor, scale: Tensor, walk: list[Tensor], back: list[Tensor]
 ) -> Tensor:
     """The derivative by the values."""
-    given = [it.detach().contiguous().numpy() for it in (grad, values, scale)]
-    pulls, out = torch.zeros_like(scale), scale.new_empty(values.shape)
-    for way in (walk, back):
-        run_blocks(_pulls_kernel, values.numel(), *arrays(way), *given, pulls.numpy())
-    ends, made = arrays(walk)[:3], (pulls.numpy(), out.numpy())
-    run_blocks(_weights_kernel, values.numel(), *ends, given[0], given[2], *made)
-    return out
+    g, v, s = (it.detach().contiguous().numpy() for it in (grad, values, scale))
+    found, size = scale.new_empty(values.shape), values.numel()
+    pulls, out, ends = torch.empty_like(scale).numpy(), found.numpy(), arrays(walk)[:3]
+    run_blocks(_row_pulls_kernel, size, *ends, g, v, s, out, pulls)
+    run_blocks(_column_pulls_kernel, size, *arrays(back), out, s, pulls)
+    run_blocks(_weights_kernel, size, *ends, g, s, pulls, out)
+    return found
 
 
 def _derived_like(
