@@ -10,6 +10,7 @@ from gsparse.kernels.tensor_cache import TensorCache
 from gsparse.nn.fast_gat_conv import Attention, check_attention
 from gsparse.nn.masking import convolutions, edge_weights, refuse_unsupported
 from gsparse.nn.pair_scorer import EdgeGroups, edge_groups
+from gsparse.nn.weighted_sum import sharing_normalised
 
 # ruff: noqa: ANN401 (what else the wrapped model takes is its own)
 
@@ -71,7 +72,8 @@ class DropEdge(Module):
             )
             drawn = torch.rand(groups.num_groups, device=edge_index.device)
             weight = groups.spread((drawn >= self.p).to(torch.get_default_dtype()))
-        with edge_weights(self.model, edge_index, weight, self.attention):
+        masked = edge_weights(self.model, edge_index, weight, self.attention)
+        with masked, sharing_normalised():
             return self.model(x, edge_index, *args, **kwargs)
 
     def extra_repr(self) -> str:

@@ -21,6 +21,7 @@ from gsparse.nn.masking import (
 )
 from gsparse.nn.pair_scorer import EdgeGroups, edge_groups
 from gsparse.nn.rectified import Rectified
+from gsparse.nn.weighted_sum import sharing_normalised
 
 # ruff: noqa: ANN401 (what else the wrapped model takes is its own)
 
@@ -181,7 +182,8 @@ class LearnedMask(Module):
         if self.training:
             self._opened = []
         weight = self._weights(x, groups)
-        with edge_weights(self.model, edge_index, weight, self.attention):
+        masked = edge_weights(self.model, edge_index, weight, self.attention)
+        with masked, sharing_normalised():
             return self.model(x, edge_index, *args, **kwargs)
 
     def _weights(

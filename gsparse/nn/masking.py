@@ -27,11 +27,7 @@ from gsparse.nn.fast_gat_conv import Attention, FastGATConv, FastGATv2Conv
 from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
 from gsparse.nn.fast_twins import fast_twin, twin
 from gsparse.nn.masked_parameters import plain_class
-from gsparse.nn.weighted_sum import (
-    AGGREGATIONS,
-    aggregate_weighted,
-    sharing_normalised,
-)
+from gsparse.nn.weighted_sum import AGGREGATIONS, aggregate_weighted
 from gsparse.nn.weighted_transformer import WeightedTransformerConv
 
 # ruff: noqa: ANN401 (a convolution's arguments are its own)
@@ -99,7 +95,6 @@ def edge_weights(
                 forward = _weighed(layer, name, edge_index, weight, attention)
             if forward is not None:
                 stack.enter_context(_replaced(layer, "forward", forward))
-        stack.enter_context(sharing_normalised())
         yield
 
 

@@ -114,7 +114,11 @@ _SHARED = _Shared()
 
 @contextmanager
 def sharing_normalised() -> Iterator[None]:
-    """Within, normalised weights are computed once for all layers; one model call."""
+    """Within, normalised weights are computed once for all layers.
+
+    Put it round one call of a model: a second backward pass would meet the graph of the
+    first, and weights that are changed in place would not be seen.
+    """
     before, _SHARED.found = _SHARED.found, {}
     try:
         yield

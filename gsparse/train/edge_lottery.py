@@ -20,6 +20,7 @@ from gsparse.edges import (
 )
 from gsparse.edges.select import keep_largest
 from gsparse.nn import edge_weights
+from gsparse.nn.weighted_sum import sharing_normalised
 from gsparse.train.fit import fit
 from gsparse.train.fit_config import FitConfig
 
@@ -114,7 +115,7 @@ class _Masked(Module):
         # Negative weights have no degree; the paper's masks stay near 1.
         weight = self.weight.clamp(min=0) * self.alive
         entries = spread(self.pairs, weight, fill=1.0)
-        with edge_weights(self.model, edge_index, entries):
+        with edge_weights(self.model, edge_index, entries), sharing_normalised():
             return self.model(x, edge_index, *args)
 
     def penalty(self) -> Tensor:
