@@ -10,6 +10,7 @@ from gsparse.kernels.scalar import at, data
 from gsparse.kernels.spmm_rows import (
     both_derivatives,
     inner_products,
+    overlapped_sum,
     scattered_row,
     weighted_sum,
 )
@@ -19,6 +20,7 @@ from gsparse.kernels.threads import jit, take_block
 
 _sum64, _sum32, _sum16, _sum8 = (weighted_sum(w) for w in (64, 32, 16, 8))
 _sum4, _sum2, _sum1 = (weighted_sum(w) for w in (4, 2, 1))
+_two32, _two16, _two8, _two4, _two2 = (overlapped_sum(w) for w in (32, 16, 8, 4, 2))
 _add64, _add32, _add16, _add8 = (scattered_row(w) for w in (64, 32, 16, 8))
 _add4, _add2, _add1 = (scattered_row(w) for w in (4, 2, 1))
 _dot64, _dot32, _dot16, _dot8 = (inner_products(w) for w in (64, 32, 16, 8))
@@ -73,23 +75,29 @@ def spmm_kernel(
             while c + 64 <= columns:
                 _sum64(v, p, j, low, high, at(x, c), stride, at(to, c))
                 c += 64
-            if c + 32 <= columns:
-                _sum32(v, p, j, low, high, at(x, c), stride, at(to, c))
-                c += 32
-            if c + 16 <= columns:
-                _sum16(v, p, j, low, high, at(x, c), stride, at(to, c))
-                c += 16
-            if c + 8 <= columns:
-                _sum8(v, p, j, low, high, at(x, c), stride, at(to, c))
-                c += 8
-            if c + 4 <= columns:
-                _sum4(v, p, j, low, high, at(x, c), stride, at(to, c))
-                c += 4
-            if c + 2 <= columns:
-                _sum2(v, p, j, low, high, at(x, c), stride, at(to, c))
-                c += 2
-            if c < columns:
-                _sum1(v, p, j, low, high, at(x, c), stride, at(to, c))
+            rest, row, end = columns - c, at(x, c), at(to, c)
+            if rest > 32:
+                _two32(v, p, j, low, high, row, stride, end, rest - 32)
+            elif rest == 32:
+                _sum32(v, p, j, low, high, row, stride, end)
+            elif rest > 16:
+                _two16(v, p, j, low, high, row, stride, end, rest - 16)
+            elif rest == 16:
+                _sum16(v, p, j, low, high, row, stride, end)
+            elif rest > 8:
+                _two8(v, p, j, low, high, row, stride, end, rest - 8)
+            elif rest == 8:
+                _sum8(v, p, j, low, high, row, stride, end)
+            elif rest > 4:
+                _two4(v, p, j, low, high, row, stride, end, rest - 4)
+            elif rest == 4:
+                _sum4(v, p, j, low, high, row, stride, end)
+            elif rest == 3:
+                _two2(v, p, j, low, high, row, stride, end, 1)
+            elif rest == 2:
+                _sum2(v, p, j, low, high, row, stride, end)
+            elif rest == 1:
+                _sum1(v, p, j, low, high, row, stride, end)
 
 
 @jit()

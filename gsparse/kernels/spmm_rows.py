@@ -55,6 +55,52 @@ def weighted_sum(width: int) -> Any:
     return accumulate
 
 
+def overlapped_sum(width: int) -> Any:
+    """:func:`weighted_sum` of ``width + shift`` columns, the shift at most the width:
+    two vectors that overlap, so that one walk is enough for any number.
+    """
+
+    @intrinsic
+    def accumulate(
+        typingctx: Any,
+        values: Any,
+        perm: Any,
+        indices: Any,
+        low: Any,
+        high: Any,
+        dense: Any,
+        stride: Any,
+        out: Any,
+        shift: Any,
+    ) -> Any:
+        size = types.intp
+        ends = indices, size, size, dense, size
+        signature = types.void(values, perm, *ends, out, size)
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            values, perm, indices, low, high, dense, stride, out, shift = args
+            zeros = ir.Constant(ir.VectorType(values.type.pointee, width), None)
+            totals = [cgutils.alloca_once_value(builder, zeros) for _ in range(2)]
+            with cgutils.for_range_slice(builder, low, high, _ONE) as (slot, _):
+                place = _place(builder, perm, slot, signature.args[1])
+                factor = builder.load(builder.gep(values, [place]))
+                factor = splat(builder, factor, width)
+                row = _row(builder, dense, indices, slot, stride)
+                for total, start in zip(
+                    totals, (row, builder.gep(row, [shift])), strict=True
+                ):
+                    term = builder.fmul(factor, load(builder, start, 0, width), FUSE)
+                    builder.store(builder.fadd(builder.load(total), term, FUSE), total)
+            first, second = (builder.load(total) for total in totals)
+            store(builder, first, out, 0)
+            store(builder, second, builder.gep(out, [shift]), 0)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return accumulate
+
+
 def scattered_row(width: int) -> Any:
     """``out[indices[e], :width] += values[e] * row[:width]`` over one row.
 
