@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gsparse.kernels.differentiable import differentiable, refuse_second_derivative
 from gsparse.kernels.scalar import data, exp, log
-from gsparse.kernels.threads import jit, run_blocks, take_block
+from gsparse.kernels.threads import array, jit, run_blocks, take_block
 
 # ruff: noqa: ANN401 (torch's contexts are untyped, and numbers within kernels)
 
@@ -118,7 +118,7 @@ def _drawn(
     run_blocks(
         _draw_kernel,
         size * COST,
-        scores.detach().contiguous().numpy(),
+        array(scores),
         uniform.numpy(),
         *(np.float32(number) for number in numbers),
         drawn.numpy(),
@@ -126,13 +126,6 @@ def _drawn(
         slopes.numpy(),
     )
     return drawn, opened, slopes
-
-
-def _like(
-    scores: Tensor, uniform: Tensor, low: float, high: float, sure: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    one = torch.empty_like(uniform)
-    return one, torch.empty_like(uniform), uniform.new_empty(uniform.shape[0], 3)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -156,7 +149,15 @@ def _backward(
 
 
 _draw = differentiable(
-    "gsparse::draw_gates", _drawn, fake=_like, save=_save, backward=_backward
+    "gsparse::draw_gates",
+    _drawn,
+    fake=lambda scores, uniform, *rest: (
+        torch.empty_like(uniform),
+        torch.empty_like(uniform),
+        uniform.new_empty(uniform.shape[0], 3),
+    ),
+    save=_save,
+    backward=_backward,
 )
 
 

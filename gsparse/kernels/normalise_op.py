@@ -15,9 +15,7 @@ from gsparse.kernels.csr_pattern import (
 )
 from gsparse.kernels.differentiable import differentiable, operator
 from gsparse.kernels.scalar import data
-from gsparse.kernels.scale_op import scale_entries, scale_kernel
-from gsparse.kernels.spmm_op import spmm_values
-from gsparse.kernels.threads import jit, run_blocks, take_block
+from gsparse.kernels.threads import array, jit, run_blocks, take_block
 
 # ruff: noqa: ANN401 (torch's contexts are untyped)
 
@@ -41,6 +39,28 @@ def _roots_kernel(
             for e in range(indptr[i], indptr[i + 1]):
                 total += v[e]
             scale[i] = one / np.sqrt(total) if total > zero else zero
+
+
+@jit()
+def _scale_kernel(
+    counter: np.ndarray,
+    blocks: np.ndarray,
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    values: np.ndarray,
+    scale: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """``out[e] = scale[i] * values[e] * scale[j]``."""
+    v, s, j, o = data(values), data(scale), data(indices), data(out)
+    while True:
+        block = take_block(counter)
+        if block >= blocks.shape[0] - 1:
+            break
+        for i in range(blocks[block], blocks[block + 1]):
+            mine = scale[i]
+            for e in range(indptr[i], indptr[i + 1]):
+                o[e] = v[e] * (mine * s[np.intp(j[e])])
 
 
 @jit(fastmath={"contract", "reassoc", "nsz"})
@@ -143,31 +163,26 @@ def normalised_values(pattern: HasTranspose, values: Tensor) -> Tensor:
 
 
 def normalised_reference(pattern: HasTranspose, values: Tensor) -> Tensor:
-    """The same in operations that have derivatives of any order."""
-    num_nodes = pattern.t_indptr.numel() - 1
-    degree = spmm_values(pattern, values, values.new_ones(num_nodes, 1)).squeeze(1)
+    """The same in plain torch, which has derivatives of any order."""
+    num_nodes = pattern.indptr.numel() - 1
+    nodes = torch.arange(num_nodes, device=values.device)
+    row = nodes.repeat_interleave(pattern.indptr.diff().long())
+    degree = values.new_zeros(num_nodes).index_add(0, row, values)
     scale = torch.where(degree > 0, degree, 1).rsqrt() * (degree > 0)
-    return scale_entries(pattern, values, scale, scale)
+    return values * scale[row] * scale[pattern.indices.long()]
 
 
 def _normalised(
     values: Tensor, walk: list[Tensor], back: list[Tensor]
 ) -> tuple[Tensor, Tensor]:
-    out, scale = _like(values, walk, back)
-    weights = values.detach().contiguous().numpy()
+    out = values.new_empty(values.shape)
+    scale = values.new_empty(walk[0].numel() - 1)
+    weights, roots = array(values), scale.numpy()
     blocks, indptr, indices, _ = arrays(walk)
-    roots = scale.numpy()
     run_blocks(_roots_kernel, weights.size, blocks, indptr, weights, roots)
     ends = blocks, indptr, indices
-    run_blocks(scale_kernel, weights.size, *ends, weights, roots, roots, out.numpy())
+    run_blocks(_scale_kernel, weights.size, *ends, weights, roots, out.numpy())
     return out, scale
-
-
-def _like(
-    values: Tensor, walk: list[Tensor], back: list[Tensor]
-) -> tuple[Tensor, Tensor]:
-    out = values.new_empty(values.shape[0])
-    return out, values.new_empty(walk[0].shape[0] - 1)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -190,7 +205,7 @@ def _derived(
     grad: Tensor, values: Tensor, scale: Tensor, walk: list[Tensor], back: list[Tensor]
 ) -> Tensor:
     """The derivative by the values."""
-    g, v, s = (it.detach().contiguous().numpy() for it in (grad, values, scale))
+    g, v, s = map(array, (grad, values, scale))
     found, size = scale.new_empty(values.shape), values.numel()
     pulls, out, ends = torch.empty_like(scale).numpy(), found.numpy(), arrays(walk)[:3]
     run_blocks(_row_pulls_kernel, size, *ends, g, v, s, out, pulls)
@@ -199,14 +214,18 @@ def _derived(
     return found
 
 
-def _derived_like(
-    grad: Tensor, values: Tensor, scale: Tensor, walk: list[Tensor], back: list[Tensor]
-) -> Tensor:
-    return grad.new_empty(values.shape)
-
-
 _normalise = differentiable(
-    "gsparse::normalise", _normalised, fake=_like, save=_save, backward=_backward
+    "gsparse::normalise",
+    _normalised,
+    fake=lambda values, walk, back: (
+        values.new_empty(values.shape),
+        values.new_empty(walk[0].shape[0] - 1),
+    ),
+    save=_save,
+    backward=_backward,
 )
-
-_grads = operator("gsparse::normalise_grads", _derived, fake=_derived_like)
+_grads = operator(
+    "gsparse::normalise_grads",
+    _derived,
+    fake=lambda grad, values, *rest: grad.new_empty(values.shape),
+)

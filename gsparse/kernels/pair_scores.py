@@ -4,7 +4,6 @@ for its derivatives.
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +14,7 @@ from gsparse.kernels.differentiable import (
     refuse_second_derivative,
 )
 from gsparse.kernels.pair_scores_cpu import grads_kernel, scores_kernel
-from gsparse.kernels.threads import run_blocks
+from gsparse.kernels.threads import array, run_blocks
 
 # ruff: noqa: ANN401 (torch's contexts are untyped)
 
@@ -63,22 +62,10 @@ def _scored(
 ) -> Tensor:
     size, num_scores = pair[0].numel(), product.size(0)
     out = hidden.new_empty(size, num_scores)
-    factors = (_array(it) for it in (hidden, product, left, right, out))
-    ends = (*arrays(walk)[:3], _array(pair[0]))
+    factors = (array(it) for it in (hidden, product, left, right, out))
+    ends = (*arrays(walk)[:3], array(pair[0]))
     run_blocks(scores_kernel, size * product.numel(), *ends, *factors)
     return out
-
-
-def _like(
-    hidden: Tensor,
-    product: Tensor,
-    left: Tensor,
-    right: Tensor,
-    pair: list[Tensor],
-    walk: list[Tensor],
-    back: list[Tensor],
-) -> Tensor:
-    return hidden.new_empty(pair[0].shape[0], product.shape[0])
 
 
 def _derived(
@@ -92,36 +79,19 @@ def _derived(
     """Derivatives by hidden, product, left and right."""
     num_scores, work = product.size(0), grad.numel() * product.size(1)
     to_hidden = torch.zeros_like(hidden, memory_format=torch.contiguous_format)
-    given = _array(grad), _array(hidden), _array(product), to_hidden.numpy()
+    given = array(grad), array(hidden), array(product), to_hidden.numpy()
     to_ends, to_product = [], []
     for way, order in zip((walk, back), pair, strict=True):
         blocks, indptr, indices, _ = arrays(way)
         ends = hidden.new_empty(hidden.size(0), num_scores)
         parts = hidden.new_zeros(len(blocks) - 1, *product.shape)
-        where = blocks, indptr, indices, _array(order)
+        where = blocks, indptr, indices, array(order)
         out = ends.numpy(), parts.numpy()
         run_blocks(grads_kernel, work, *where, *given, *out)
         to_ends.append(ends)
         to_product.append(parts)
     left, right = to_ends
     return to_hidden, to_product[0].sum(0), left, right
-
-
-def _derived_like(
-    grad: Tensor,
-    hidden: Tensor,
-    product: Tensor,
-    pair: list[Tensor],
-    walk: list[Tensor],
-    back: list[Tensor],
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    ends = (hidden.shape[0], product.shape[0])
-    to_hidden, to_product = torch.empty_like(hidden), torch.empty_like(product)
-    return to_hidden, to_product, hidden.new_empty(ends), hidden.new_empty(ends)
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().contiguous().numpy()
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -136,6 +106,21 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 
 
 _scores = differentiable(
-    "gsparse::pair_scores", _scored, fake=_like, save=_save, backward=_backward
+    "gsparse::pair_scores",
+    _scored,
+    fake=lambda hidden, product, left, right, pair, walk, back: hidden.new_empty(
+        pair[0].shape[0], product.shape[0]
+    ),
+    save=_save,
+    backward=_backward,
 )
-_grads = operator("gsparse::pair_grads", _derived, fake=_derived_like)
+_grads = operator(
+    "gsparse::pair_grads",
+    _derived,
+    fake=lambda grad, hidden, product, *rest: (
+        hidden.new_empty(hidden.shape),
+        product.new_empty(product.shape),
+        hidden.new_empty(hidden.shape[0], product.shape[0]),
+        hidden.new_empty(hidden.shape[0], product.shape[0]),
+    ),
+)

@@ -14,24 +14,6 @@ from gsparse.kernels.vector_code import FUSE, load, reduce, splat, store
 # ruff: noqa: ANN401 (numba's typing and code-generation hooks are untyped)
 
 
-def _multiple(width: int) -> Any:
-    """``out[:width] += factor * row[:width]``, of pointers."""
-
-    @intrinsic
-    def add(typingctx: Any, out: Any, row: Any, factor: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            out, row, factor = args
-            lanes = splat(builder, factor, width)
-            term = builder.fmul(lanes, load(builder, row, 0, width), FUSE)
-            before = load(builder, out, 0, width)
-            store(builder, builder.fadd(before, term, FUSE), out, 0)
-            return context.get_dummy_value()
-
-        return types.void(out, row, out.dtype), codegen
-
-    return add
-
-
 def _inner(width: int) -> Any:
     """``<one[:width], two[:width]>``, of pointers."""
 
@@ -64,7 +46,10 @@ def _products(width: int) -> Any:
 
 def _gathered(scores: int, width: int) -> Any:
     """``out[k, :width] = sum_e grad[pair[e], k] * hidden[indices[e], :width]`` and
-    ``ends[k] = sum_e grad[pair[e], k]`` over one row, in registers.
+    ``ends[k] = sum_e grad[pair[e], k]`` over one row, for so many scores in registers.
+
+    Rows of ``grad`` have ``all_scores`` numbers, those of ``hidden`` and ``out``
+    ``columns``.
     """
 
     @intrinsic
@@ -78,12 +63,16 @@ def _gathered(scores: int, width: int) -> Any:
         hidden: Any,
         out: Any,
         ends: Any,
+        all_scores: Any,
+        columns: Any,
     ) -> Any:
         size = types.intp
-        signature = types.void(grad, pair, indices, size, size, hidden, out, ends)
+        where = pair, indices, size, size
+        signature = types.void(grad, *where, hidden, out, ends, size, size)
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            grad, pair, indices, low, high, hidden, out, ends = args
+            grad, pair, indices, low, high, hidden, out, ends, *strides = args
+            all_scores, columns = strides
             long, kind = ir.IntType(64), grad.type.pointee
             vector = ir.VectorType(kind, width)
             sums = [
@@ -94,23 +83,24 @@ def _gathered(scores: int, width: int) -> Any:
                 for _ in range(scores)
             ]
 
-            def element(pointer: Any, slot: Any, scale: int) -> Any:
+            def element(pointer: Any, slot: Any, stride: Any) -> Any:
                 index = builder.load(builder.gep(pointer, [slot]))
                 if index.type.width < 64:
                     index = builder.sext(index, long)
-                return builder.mul(index, long(scale))
+                return builder.mul(index, stride)
 
             with cgutils.for_range_slice(builder, low, high, long(1)) as (slot, _):
-                row = builder.gep(hidden, [element(indices, slot, width)])
+                row = builder.gep(hidden, [element(indices, slot, columns)])
                 row = load(builder, row, 0, width)
-                own = builder.gep(grad, [element(pair, slot, scores)])
+                own = builder.gep(grad, [element(pair, slot, all_scores)])
                 for k, (total, end) in enumerate(sums):
                     factor = builder.load(builder.gep(own, [long(k)]))
                     term = builder.fmul(splat(builder, factor, width), row, FUSE)
                     builder.store(builder.fadd(builder.load(total), term, FUSE), total)
                     builder.store(builder.fadd(builder.load(end), factor), end)
             for k, (total, end) in enumerate(sums):
-                store(builder, builder.load(total), out, k * width)
+                row = builder.gep(out, [builder.mul(columns, long(k))])
+                store(builder, builder.load(total), row, 0)
                 builder.store(builder.load(end), builder.gep(ends, [long(k)]))
             return context.get_dummy_value()
 
@@ -119,9 +109,9 @@ def _gathered(scores: int, width: int) -> Any:
     return gather
 
 
-_gather1, _gather2 = _gathered(1, 8), _gathered(2, 8)
-_add8, _add4, _dot8, _dot4 = _multiple(8), _multiple(4), _inner(8), _inner(4)
-_mul8, _mul4 = _products(8), _products(4)
+_one8, _one4, _one1 = (_gathered(1, w) for w in (8, 4, 1))
+_two8, _two4, _two1 = (_gathered(2, w) for w in (8, 4, 1))
+_dot8, _dot4, _mul8, _mul4 = _inner(8), _inner(4), _products(8), _products(4)
 
 
 @jit(forceinline=True)
@@ -135,20 +125,6 @@ def _add_products(out: Any, one: Any, two: Any, width: int) -> None:
         c += 4
     while c < width:
         out[c] += one[c] * two[c]
-        c += 1
-
-
-@jit(forceinline=True)
-def _add(out: Any, row: Any, factor: Any, width: int) -> None:
-    c = 0
-    while c + 8 <= width:
-        _add8(at(out, c), at(row, c), factor)
-        c += 8
-    if c + 4 <= width:
-        _add4(at(out, c), at(row, c), factor)
-        c += 4
-    while c < width:
-        out[c] += factor * row[c]
         c += 1
 
 
@@ -223,7 +199,7 @@ def grads_kernel(
     written to ``to_ends[i]``, and added up over a block in ``to_product[block]``.
     """
     scores, width = product.shape
-    size, zero = scores * width, hidden.dtype.type(0)
+    size = scores * width
     held = np.empty(size, hidden.dtype)
     h, t, g, p = data(hidden), data(held), data(grad), data(product)
     to, ends, weights = data(to_hidden), data(to_ends), data(to_product)
@@ -235,21 +211,24 @@ def grads_kernel(
         for i in range(blocks[block], blocks[block + 1]):
             low, high = np.intp(indptr[i]), np.intp(indptr[i + 1])
             end = at(ends, i * scores)
-            if width == 8 and scores == 1:
-                _gather1(g, q, j, low, high, h, t, end)
-            elif width == 8 and scores == 2:
-                _gather2(g, q, j, low, high, h, t, end)
-            else:
-                for k in range(size):
-                    t[k] = zero
-                for k in range(scores):
-                    end[k] = zero
-                for e in range(low, high):
-                    other = at(h, np.intp(indices[e]) * width)
-                    own = at(g, np.intp(pair[e]) * scores)
-                    for k in range(scores):
-                        end[k] += own[k]
-                        _add(at(t, k * width), other, own[k], width)
+            for k in range(0, scores, 2):
+                of, f, c = at(g, k), at(end, k), 0
+                two = k + 1 < scores
+                while c < width:
+                    x, out, left = at(h, c), at(t, k * width + c), width - c
+                    if left >= 8 and two:
+                        _two8(of, q, j, low, high, x, out, f, scores, width)
+                    elif left >= 8:
+                        _one8(of, q, j, low, high, x, out, f, scores, width)
+                    elif left >= 4 and two:
+                        _two4(of, q, j, low, high, x, out, f, scores, width)
+                    elif left >= 4:
+                        _one4(of, q, j, low, high, x, out, f, scores, width)
+                    elif two:
+                        _two1(of, q, j, low, high, x, out, f, scores, width)
+                    else:
+                        _one1(of, q, j, low, high, x, out, f, scores, width)
+                    c += 8 if left >= 8 else (4 if left >= 4 else 1)
             own, to_own = at(h, i * width), at(to, i * width)
             to_weights = at(weights, block * size)
             for k in range(scores):

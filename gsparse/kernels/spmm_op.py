@@ -14,7 +14,7 @@ from gsparse.kernels.spmm_cpu import (
     spmm_kernel,
     spmm_narrow_kernel,
 )
-from gsparse.kernels.threads import run_blocks
+from gsparse.kernels.threads import array, run_blocks
 
 # ruff: noqa: ANN401 (torch's contexts are untyped)
 
@@ -108,10 +108,6 @@ def _check_factors(pattern: HasTranspose, values: Tensor, dense: Tensor) -> None
         )
 
 
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().contiguous().numpy()
-
-
 def _product(
     values: Tensor, dense: Tensor, walk: list[Tensor], back: list[Tensor]
 ) -> Tensor:
@@ -121,7 +117,7 @@ def _product(
         dense = dense.contiguous()
     out = dense.new_empty(walk[0].numel() - 1, dense.size(1))
     work = values.numel() * dense.size(1)
-    factors = _array(values), dense.numpy(), dense.stride(0)
+    factors = array(values), dense.numpy(), dense.stride(0)
     if _is_narrow(out, walk):
         parts = out.new_empty(NUM_PARTS, *out.shape)
         blocks, indptr, indices, _ = arrays(back)
@@ -131,12 +127,6 @@ def _product(
         return parts.sum(0)
     run_blocks(spmm_kernel, work, *arrays(walk), *factors, out.numpy())
     return out
-
-
-def _product_like(
-    values: Tensor, dense: Tensor, walk: list[Tensor], back: list[Tensor]
-) -> Tensor:
-    return dense.new_empty(walk[0].shape[0] - 1, dense.shape[1])
 
 
 def _is_narrow(out: Tensor, walk: list[Tensor]) -> bool:
@@ -153,15 +143,9 @@ def _inner_products(
     """``<left[i], right[j]>`` of every entry ``(i, j)``, in the order of values."""
     out = left.new_empty(walk[1].numel())
     work = out.numel() * left.size(1)
-    factors = _array(left), _array(right), out.numpy()
+    factors = array(left), array(right), out.numpy()
     run_blocks(sddmm_kernel, work, *arrays(walk), *factors)
     return out
-
-
-def _inner_products_like(
-    left: Tensor, right: Tensor, walk: list[Tensor], back: list[Tensor]
-) -> Tensor:
-    return left.new_empty(walk[1].shape[0])
 
 
 def _both_derivatives(
@@ -172,25 +156,16 @@ def _both_derivatives(
     back: list[Tensor],
 ) -> tuple[Tensor, Tensor]:
     """Derivatives of a product by both factors, in one walk of ``back``."""
-    inner, out = _both_like(values, dense, grad, walk, back)
-    given = (_array(it) for it in (values, dense, grad))
+    inner, out = _empty_like(values, dense)
+    given = (array(it) for it in (values, dense, grad))
     found = inner.numpy(), out.numpy()
     work = 2 * values.numel() * dense.size(1)
     run_blocks(spmm_grads_kernel, work, *arrays(back), *given, *found)
     return inner, out
 
 
-def _both_like(
-    values: Tensor,
-    dense: Tensor,
-    grad: Tensor,
-    walk: list[Tensor],
-    back: list[Tensor],
-) -> tuple[Tensor, Tensor]:
-    kept = torch.contiguous_format
-    like = (torch.empty_like(it, memory_format=kept) for it in (values, dense))
-    inner, out = like
-    return inner.detach(), out.detach()
+def _empty_like(values: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
+    return values.new_empty(values.shape), dense.new_empty(dense.shape)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -226,19 +201,25 @@ def _of_both(ctx: Any, inner: Tensor, out: Tensor) -> tuple[Any, ...]:
 
 
 spmm_walks = differentiable(
-    "gsparse::spmm", _product, fake=_product_like, save=_save, backward=_of_product
+    "gsparse::spmm",
+    _product,
+    fake=lambda values, dense, walk, back: dense.new_empty(
+        walk[0].shape[0] - 1, dense.shape[1]
+    ),
+    save=_save,
+    backward=_of_product,
 )
 _sddmm = differentiable(
     "gsparse::sddmm",
     _inner_products,
-    fake=_inner_products_like,
+    fake=lambda left, right, walk, back: left.new_empty(walk[1].shape[0]),
     save=_save,
     backward=_of_inner_products,
 )
 _grads = differentiable(
     "gsparse::spmm_grads",
     _both_derivatives,
-    fake=_both_like,
+    fake=lambda values, dense, *rest: _empty_like(values, dense),
     save=_save,
     backward=_of_both,
 )

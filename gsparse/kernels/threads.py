@@ -50,6 +50,11 @@ def jit(**options: object) -> Callable[[F], F]:
     return decorate
 
 
+def array(tensor: torch.Tensor) -> np.ndarray:
+    """What a kernel takes for a tensor: its numbers in order, without its history."""
+    return tensor.detach().contiguous().numpy()
+
+
 @intrinsic
 def take_block(typingctx: Any, counter: Any) -> Any:  # noqa: ANN401
     """Atomically return ``counter[0]`` and add one to it (int64 array)."""

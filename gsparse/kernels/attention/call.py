@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from gsparse.kernels.attention.reference import drop_threshold, mix_seed
+from gsparse.kernels.threads import array
 
 #: With at least this many ``E * H * C`` products a kernel is compiled for the shape
 #: (some seconds, kept on disk); smaller inputs use the kernel for any shape, which
@@ -15,7 +16,7 @@ SPECIALISE_WORK = 300_000
 
 def arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
     """What numba takes for tensors."""
-    return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)
+    return tuple(map(array, tensors))
 
 
 def shape_key(x: Tensor, num_edges: int) -> tuple[int, int]:
