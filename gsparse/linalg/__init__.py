@@ -1,5 +1,6 @@
 """Laplacian systems, and the effective resistances that follow from them."""
 
+from gsparse.linalg.cholesky import approximate_cholesky
 from gsparse.linalg.exact import exact_resistance, predict_exact
 from gsparse.linalg.forest import spanning_forest
 from gsparse.linalg.jl import JLEstimate, jl_resistance
@@ -20,6 +21,7 @@ __all__ = [
     "ResistanceResult",
     "Solution",
     "TreeEstimate",
+    "approximate_cholesky",
     "effective_resistance",
     "exact_resistance",
     "jacobi",
