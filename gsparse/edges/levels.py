@@ -1,11 +1,14 @@
 """Which attributes of a graph have one value per entry of ``edge_index``."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex, Index
+from torch_geometric.data import HeteroData
+from torch_geometric.data.data import BaseData
 from torch_geometric.data.storage import BaseStorage
 
 EDGE_KEYS = ("edge_index", "edge_weight", "edge_attr", "edge_type", "e_id")
@@ -99,9 +102,15 @@ def value_length(store: BaseStorage, key: str) -> int | None:
     return len(value) if hasattr(value, "__len__") else None
 
 
+def slices_of(data: BaseData) -> dict[Any, Any] | None:
+    """Return the slices of a batch as PyG stores them; None if there are none."""
+    store = data._global_store if isinstance(data, HeteroData) else data._store
+    return vars(store).get("_slice_dict")
+
+
 def collation_slices(store: BaseStorage) -> dict[str, Tensor]:
     """Return where each graph of a batch began and ended when it was collated."""
-    found = getattr(store._parent(), "_slice_dict", None) or {}
+    found = slices_of(store._parent()) or {}
     if store._key is not None:
         found = found.get(store._key, {})
     return {k: v for k, v in found.items() if isinstance(v, Tensor) and v.dim() == 1}

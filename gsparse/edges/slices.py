@@ -9,7 +9,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.data.storage import BaseStorage
 
 from gsparse.edges.batches import EdgeGraphs, node_graphs
-from gsparse.edges.levels import edge_level_keys, plain, value_length
+from gsparse.edges.levels import edge_level_keys, plain, slices_of, value_length
 
 
 def set_num_nodes(out: Data, num_nodes: int) -> None:
@@ -34,7 +34,7 @@ def rebuild_slices(
             None if no edges were cut.
     """
     graphs = graphs or {}
-    if not hasattr(out, "_slice_dict"):
+    if slices_of(out) is None:
         return
     slices, incs = _copies(out._slice_dict), _copies(out._inc_dict)
     of_nodes = [node_graphs(out, s) for s in out.node_stores if _has_graphs(s)]
@@ -71,6 +71,13 @@ def _slice_nodes(
 ) -> None:
     """Slices of node-level tensors that have none or whose length has changed."""
     graphs = node_graphs(out, store)
+    of_others = [
+        key
+        for key, old in slices.items()
+        if isinstance(old, Tensor) and len(old) != len(graphs.size) + 1
+    ]
+    for key in of_others:  # a batch of batches has one slice for each of them
+        del slices[key]
     for key, value in store.items():
         if not isinstance(value, Tensor) or _is_made_by_batch(key):
             continue
