@@ -117,11 +117,11 @@ def _cut_collated(store: BaseStorage, kept: Tensor, graphs: EdgeGraphs) -> None:
     """Cut lists with one edge-level list per graph, and the ``ptr`` of edge values."""
     edge_keys = set(edge_level_keys(store))
     sizes, left = graphs.size.tolist(), graphs.graph[kept]
-    places = graphs.local()[kept].split(graphs.count(left).tolist())
+    places = graphs.local()[kept].split(graphs.tally(left).tolist())
     for key, value in list(store.items()):
         followed = key.removesuffix("_ptr")
         if followed != key and followed in edge_keys:
-            store[key] = torch.cat([left.new_zeros(1), graphs.count(left).cumsum(0)])
+            store[key] = torch.cat([left.new_zeros(1), graphs.tally(left).cumsum(0)])
         elif is_excluded(key) or not isinstance(value, list):
             continue
         elif len(value) == graphs.num_graphs and key not in edge_keys:

@@ -53,7 +53,7 @@ class EdgeGraphs(NamedTuple):
         """Number of entries in the graphs before each graph, ``[G]``."""
         return self.size.cumsum(0) - self.size
 
-    def count(self, graph: Tensor) -> Tensor:
+    def tally(self, graph: Tensor) -> Tensor:
         """Return how many of these entries each graph has, ``[G]``."""
         return torch.bincount(graph, minlength=self.num_graphs)
 

@@ -81,7 +81,7 @@ def _slice_nodes(
     for key, value in store.items():
         if not isinstance(value, Tensor) or _is_made_by_batch(key):
             continue
-        length, old = value_length(store, key), slices.get(key)
+        length, old = value_length(store, key) or 0, slices.get(key)
         if key in slices and not (isinstance(old, Tensor) and old.dim() == 1):
             continue  # sparse matrices and the like
         if old is not None and int(old[-1]) == length:
@@ -106,7 +106,7 @@ def _slice_edges(
     """Slices of edge-level tensors, with what is subtracted from each graph."""
     edge_keys = edge_level_keys(old)
     row = plain(store["edge_index"])[0]
-    ptr, zero = _ptr(graphs.count(graphs.row.graph[row])), _zero(graphs.size)
+    ptr, zero = _ptr(graphs.tally(graphs.row.graph[row])), _zero(graphs.size)
     shift = graphs.row.first.cpu()
     if store._key is not None:
         shift = torch.stack([shift, graphs.col.first.cpu()], dim=1).unsqueeze(2)

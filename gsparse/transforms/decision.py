@@ -69,5 +69,7 @@ class named:  # noqa: N801 (reads as a function)
         pass
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if type(error) in (ValueError, TypeError):
-            raise type(error)(f"{self.part}: {error}") from error
+        if type(error) is ValueError:
+            raise ValueError(f"{self.part}: {error}") from error
+        if type(error) is TypeError:
+            raise TypeError(f"{self.part}: {error}") from error
