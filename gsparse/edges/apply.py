@@ -1,15 +1,30 @@
 """Cut a graph: the one place where edge-aligned tensors are sliced."""
 
 import copy
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.data.storage import BaseStorage
+from torch_geometric.utils import is_undirected
 
-EDGE_KEYS = ("edge_index", "edge_weight", "edge_attr", "edge_type", "e_id")
-NODE_KEYS = ("x", "y", "pos", "batch", "ptr", "n_id", "kept_features")
+from gsparse.edges.batches import EdgeGraphs, edge_graphs
+from gsparse.edges.levels import (
+    edge_level_keys,
+    is_excluded,
+    plain,
+    require_edge_index,
+    require_single_form,
+)
+from gsparse.edges.slices import rebuild_slices, set_num_nodes
+
+# ruff: noqa: ANN401 (an attribute of a graph is a tensor, an array or a list)
+
+
+_LISTS = (list, tuple, np.ndarray)
 
 
 def apply_edge_mask(
@@ -20,7 +35,20 @@ def apply_edge_mask(
     All nodes stay. ``edge_weight``, ``edge_attr``, ``edge_type``, ``e_id`` and
     every other tensor or list that PyG takes for edge-level follow. ``edge_label*``,
     ``y`` and ``*_mask`` are supervision and stay as they are, whatever their length.
-    The original positions are in ``e_id``.
+
+    ``e_id`` holds the positions of the kept entries in ``data``, or, if ``data`` has
+    an ``e_id`` already, their values of it. An ``e_id`` that cannot belong to the
+    edges is replaced: one of another length, or one that gives both directions of an
+    edge the same number, which is how ``ToUndirected()`` leaves it.
+
+    The graphs of a :class:`~torch_geometric.data.Batch` are told by its ``batch`` or
+    ``ptr``, and everything that was added after collation stays. If the entries do not
+    lie graph after graph, as after ``AddSelfLoops()``, the kept ones do, in their old
+    order within each graph. ``to_data_list()`` of the result returns every graph with
+    all of its node-level and edge-level tensors. A new ``e_id`` counts within the
+    whole batch; in the graphs of ``to_data_list()`` it counts within the graph if the
+    entries lay graph after graph, and else within the batch. A batch whose nodes do
+    not lie graph after graph is cut too, but cannot be taken apart again.
 
     Args:
         data: A graph with an ``edge_index``.
@@ -31,70 +59,105 @@ def apply_edge_mask(
         - **keep**, **edge_weight:** :math:`(E,)`
 
     Raises:
-        TypeError: If the graph is stored as ``adj_t``.
-        ValueError: If ``keep`` does not fit the edges.
+        TypeError: If the graph is stored as ``adj_t``, alone or beside ``edge_index``,
+            or is not a :class:`~torch_geometric.data.Data`.
+        ValueError: If ``keep`` or an edge attribute does not fit the edges, or an edge
+            joins two graphs of a batch.
     """
-    num_nodes = data.num_nodes
+    if not isinstance(data, Data):
+        raise TypeError(f"'data' must be a Data or a Batch (got {_name(data)})")
+    graphs = None
+    require_edge_index(data._store)
+    if isinstance(data, Batch):
+        graphs = edge_graphs(data, data._store)
     out = copy.copy(data)
-    cut_store(out._store, keep, edge_weight)
-    out.num_nodes = num_nodes
+    cut_store(out._store, keep, edge_weight, graphs)
+    set_num_nodes(out, data.num_nodes)
+    if graphs is not None:
+        rebuild_slices(data, out, {None: graphs})
     return out
 
 
 def cut_store(
-    store: BaseStorage, keep: Tensor, edge_weight: Tensor | None = None
+    store: BaseStorage,
+    keep: Tensor,
+    edge_weight: Tensor | None = None,
+    graphs: EdgeGraphs | None = None,
 ) -> None:
-    """Replace the edge-level values of a store that was copied beforehand."""
+    """Replace the edge-level values of a store that was copied beforehand.
+
+    Args:
+        store: A store with an ``edge_index``.
+        keep: True for the entries that survive.
+        edge_weight: New weight of every entry, before the cut.
+        graphs: The graph of every entry, if the store belongs to a batch.
+    """
     edge_index = require_edge_index(store)
+    require_single_form(store)
     if keep.dtype != torch.bool or keep.shape != edge_index.shape[1:]:
         raise ValueError(
             f"'keep' must be a bool tensor of shape [{edge_index.size(1)}] "
             f"(got {keep.dtype}, {list(keep.shape)})"
         )
-    edge_keys = [key for key in store.to_dict() if is_edge_level(store, key)]
+    kept = keep.nonzero().view(-1)
+    if graphs is not None:
+        kept = graphs.in_order(kept)
+        _cut_collated(store, kept, graphs)
+    edge_keys = edge_level_keys(store)
     for key in edge_keys:
         dim = store._parent().__cat_dim__(key, store[key], store)
-        store[key] = _slice(store[key], keep, dim)
+        store[key] = _slice(store[key], kept, dim)
     if edge_weight is not None:
-        store.edge_weight = edge_weight[keep]
+        store.edge_weight = edge_weight[kept]
     if "e_id" not in edge_keys:
-        store.e_id = keep.nonzero().view(-1)
+        store.e_id = kept
 
 
-def require_edge_index(store: BaseStorage) -> Tensor:
-    """The ``edge_index`` of a store, or a refusal that says what to do."""
-    if "edge_index" not in store or store["edge_index"] is None:
-        if "adj_t" in store or "adj" in store:
-            raise TypeError(
-                "graphs stored as 'adj_t' are not supported; build 'edge_index' "
-                "first, or apply ToSparseTensor() after the sparsifier"
-            )
-        raise ValueError(f"'data' must have an 'edge_index' (got {store.keys()})")
-    return store["edge_index"]
+def _cut_collated(store: BaseStorage, kept: Tensor, graphs: EdgeGraphs) -> None:
+    """Cut lists with one edge-level list per graph, and the ``ptr`` of edge values."""
+    edge_keys = set(edge_level_keys(store))
+    sizes, left = graphs.size.tolist(), graphs.graph[kept]
+    places = graphs.local()[kept].split(graphs.tally(left).tolist())
+    for key, value in list(store.items()):
+        followed = key.removesuffix("_ptr")
+        if followed != key and followed in edge_keys:
+            store[key] = torch.cat([left.new_zeros(1), graphs.tally(left).cumsum(0)])
+        elif is_excluded(key) or not isinstance(value, list):
+            continue
+        elif len(value) == graphs.num_graphs and key not in edge_keys:
+            parts = zip(value, sizes, strict=True)
+            if all(isinstance(v, _LISTS) and len(v) == n for v, n in parts):
+                both = zip(value, places, strict=True)
+                store[key] = [_slice(part, place, 0) for part, place in both]
 
 
-def is_edge_level(store: BaseStorage, key: str) -> bool:
-    """Does this attribute have one value per entry of ``edge_index``?
-
-    PyG decides by length, and where there are as many nodes as entries by whether
-    the name contains ``edge``; supervision is excluded by name here.
-    """
-    if key in EDGE_KEYS:
-        return store[key] is not None
-    if key in NODE_KEYS or key.startswith("edge_label") or key.endswith("_mask"):
-        return False
-    return store.is_edge_attr(key)
-
-
-def _slice(value: Tensor | list, keep: Tensor, dim: int) -> Tensor | list:
+def _slice(value: Any, kept: Tensor, dim: int) -> Any:
     if isinstance(value, EdgeIndex):
-        return EdgeIndex(
-            value.as_subclass(Tensor)[:, keep],
-            sparse_size=value.sparse_size(),
-            sort_order=value.sort_order,
-            is_undirected=value.is_undirected,
-        )
+        return _slice_edge_index(value, kept)
     if isinstance(value, Tensor):
-        kept = keep.nonzero().view(-1).to(value.device)
-        return value.index_select(dim, kept)
-    return [item for item, kept in zip(value, keep.tolist(), strict=True) if kept]
+        return value.index_select(dim, kept.to(value.device))
+    if isinstance(value, np.ndarray):
+        return value.take(kept.cpu().numpy(), axis=dim)
+    return type(value)(value[i] for i in kept.tolist())
+
+
+def _slice_edge_index(value: EdgeIndex, kept: Tensor) -> EdgeIndex:
+    left = plain(value)[:, kept]
+    size = value.sparse_size()
+    both = bool(value.is_undirected) and is_undirected(left, num_nodes=size[0])
+    ascending = bool((kept[1:] > kept[:-1]).all())
+    out = EdgeIndex(
+        left,
+        sparse_size=size,
+        sort_order=value.sort_order if ascending else None,
+        is_undirected=both,
+    )
+    # Sizes of the graphs of a batch, which they take when they are taken apart.
+    if value._cat_metadata is not None:
+        flags = [flag and both for flag in value._cat_metadata.is_undirected]
+        out._cat_metadata = value._cat_metadata._replace(is_undirected=flags)
+    return out
+
+
+def _name(data: object) -> str:
+    return type(data).__name__

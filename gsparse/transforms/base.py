@@ -10,6 +10,7 @@ from torch_geometric.transforms import BaseTransform
 
 from gsparse.edges import (
     Pairs,
+    SplitBatch,
     apply_edge_mask,
     check_edge_weight,
     check_sparsity,
@@ -17,9 +18,16 @@ from gsparse.edges import (
     keep_top,
     pair_weight,
     require_edge_index,
+    require_single_form,
     spread,
     tie_breaker,
     undirected_pairs,
+)
+from gsparse.transforms.decision import (
+    Decision,
+    each_graph,
+    join_decisions,
+    require_graph,
 )
 from gsparse.transforms.hetero import sparsify_hetero
 
@@ -40,10 +48,13 @@ class EdgeSparsifier(BaseTransform):
 
     ``score(data)`` is what costs time; ``cut(data, score)`` selects at the budget of
     this transform, so a curve over ten sparsities needs one scoring. A transform works
-    on :class:`~torch_geometric.data.Data`, on a
-    :class:`~torch_geometric.data.Batch` (budget per graph) and on
+    on :class:`~torch_geometric.data.Data`, on
     :class:`~torch_geometric.data.HeteroData` (budget per edge type; ``rev_`` types
-    follow their forward type).
+    follow their forward type) and on a :class:`~torch_geometric.data.Batch` of either
+    (budget per graph: each is cut as if it were alone). What the result holds is
+    described at :func:`~gsparse.edges.apply_edge_mask`. A
+    :class:`~torch_geometric.data.Data` with a vector ``batch`` that is no
+    :class:`~torch_geometric.data.Batch` is one graph with one budget.
 
     Args:
         sparsity: Fraction of the undirected edges to remove, in [0, 1).
@@ -71,33 +82,59 @@ class EdgeSparsifier(BaseTransform):
         return Selection(keep_top(score, self.sparsity, tie_breaker(pairs)))
 
     def score(self, data: Data) -> Tensor:
-        """Importance of each entry of ``edge_index``, ``[E]``; self-loops get 0."""
-        pairs, weight = self._read(data)
-        return spread(pairs, self.score_pairs(data, pairs, weight))
+        """Importance of each entry of ``edge_index``, ``[E]``; self-loops get 0.
+
+        The graphs of a :class:`~torch_geometric.data.Batch` are scored one by one.
+        """
+        require_graph(self, data, Data)
+        if not isinstance(data, Batch):
+            return self._score(data)
+        batch = SplitBatch(data)
+        return batch.join([*each_graph(self._score, batch.graphs)])
 
     def cut(self, data: Data, score: Tensor) -> Data:
-        """Select by scores that :meth:`score` returned, and cut the graph."""
-        pairs, weight = self._read(data)
-        return self._cut(data, gather_pairs(pairs, score), pairs, weight)
+        """Select by scores that :meth:`score` returned, and cut the graph.
+
+        Each graph of a :class:`~torch_geometric.data.Batch` has a budget of its own.
+        """
+        require_graph(self, data, Data)
+        if not isinstance(data, Batch):
+            return apply_edge_mask(data, *self._select(data, score))
+        batch = SplitBatch(data)
+        scores = batch.split(check_score(score, data.edge_index.size(1)))
+        found = each_graph(self._select, batch.graphs, scores)
+        return apply_edge_mask(data, *join_decisions(batch, [*found]))
 
     @torch.no_grad()
     def forward(self, data: Data | HeteroData | Batch) -> Data | HeteroData | Batch:
-        if isinstance(data, Batch):
-            return Batch.from_data_list([self.forward(d) for d in data.to_data_list()])
+        require_graph(self, data, Data | HeteroData)
         if isinstance(data, HeteroData):
-            return sparsify_hetero(self._forward, data)
-        return self._forward(data)
+            return sparsify_hetero(self._decide, data)
+        if not isinstance(data, Batch):
+            return apply_edge_mask(data, *self._decide(data))
+        batch = SplitBatch(data)
+        found = each_graph(self._decide, batch.graphs)
+        return apply_edge_mask(data, *join_decisions(batch, [*found]))
 
-    def _forward(self, data: Data) -> Data:
+    def _score(self, data: Data) -> Tensor:
+        pairs, weight = self._read(data)
+        return spread(pairs, self.score_pairs(data, pairs, weight))
+
+    def _select(self, data: Data, score: Tensor) -> Decision:
+        pairs, weight = self._read(data)
+        return self._keep(data, gather_pairs(pairs, score), pairs, weight)
+
+    def _decide(self, data: Data) -> Decision:
         pairs, weight = self._read(data)
         if self.sparsity == 0:  # nothing to choose: spare the scoring
             score = torch.ones_like(pairs.row, dtype=torch.float64)
         else:
             score = self.score_pairs(data, pairs, weight)
-        return self._cut(data, score, pairs, weight)
+        return self._keep(data, score, pairs, weight)
 
     def _read(self, data: Data) -> tuple[Pairs, Tensor | None]:
         edge_index = require_edge_index(data._store)
+        require_single_form(data._store)
         edge_weight = data.get("edge_weight")
         check_edge_weight(edge_weight, edge_index.size(1))
         pairs = undirected_pairs(edge_index, data.num_nodes)
@@ -106,19 +143,27 @@ class EdgeSparsifier(BaseTransform):
         name = self.__class__.__name__
         return pairs, pair_weight(edge_index, edge_weight, pairs, name=name)
 
-    def _cut(
+    def _keep(
         self, data: Data, score: Tensor, pairs: Pairs, weight: Tensor | None
-    ) -> Data:
+    ) -> Decision:
         keep, factor = self.select(score, pairs, weight)
         entry_keep = spread(pairs, keep, fill=True)
         if factor is None:
-            return apply_edge_mask(data, entry_keep)
+            return Decision(entry_keep)
         old = data.get("edge_weight")
         new = spread(pairs, factor, fill=1.0)
         dtype = torch.get_default_dtype() if old is None else old.dtype
-        return apply_edge_mask(
-            data, entry_keep, (new if old is None else new * old).to(dtype)
+        return Decision(entry_keep, (new if old is None else new * old).to(dtype))
+
+
+def check_score(score: Tensor, num_edges: int) -> Tensor:
+    """Refuse scores that are not one number per entry."""
+    if score.shape != (num_edges,):
+        raise ValueError(
+            f"'score' must have shape [{num_edges}] (got {list(score.shape)}); are the "
+            "scores of this graph?"
         )
+    return score
 
 
 def as_function(

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.data.storage import BaseStorage
 
+from gsparse.edges import num_graphs, rebuild_slices, set_num_nodes
 from gsparse.kernels.spmm import SparseMatrix
 
 WIDTH = 64
@@ -67,7 +68,8 @@ def cut_features(data: Data, keep: Tensor) -> Data:
     """The graph with only these columns of ``x``; the input is untouched.
 
     The storage of the features stays what it was. Their original positions are in
-    ``kept_features``.
+    ``kept_features``; a :class:`~torch_geometric.data.Batch` has them once for every
+    graph, one after the other, so that each graph of ``to_data_list()`` has them.
 
     Args:
         data: A graph with ``x``.
@@ -78,7 +80,9 @@ def cut_features(data: Data, keep: Tensor) -> Data:
     """
     out = copy.copy(data)
     cut_feature_store(out._store, keep)
-    out.num_nodes = data.num_nodes
+    set_num_nodes(out, data.num_nodes)
+    if isinstance(data, Batch):
+        rebuild_slices(data, out)
     return out
 
 
@@ -90,10 +94,16 @@ def cut_feature_store(store: BaseStorage, keep: Tensor) -> None:
             f"'keep' must be a bool tensor of shape [{x.size(1)}] "
             f"(got {keep.dtype}, {list(keep.shape)}); are the scores of this graph?"
         )
-    kept = keep.nonzero().view(-1)
-    before = store.get("kept_features")
+    kept, before = keep.nonzero().view(-1), store.get("kept_features")
+    repeats = 1
+    if isinstance(store._parent(), Batch):
+        repeats = num_graphs(store._parent())
+    if before is None:
+        kept = kept.repeat(repeats)
+    else:
+        kept = before.view(repeats, -1)[:, kept].flatten()
     store.x = _columns(x, keep)
-    store.kept_features = kept if before is None else before[kept]
+    store.kept_features = kept
 
 
 def _columns(x: Tensor, keep: Tensor) -> Tensor:

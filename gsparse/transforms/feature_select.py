@@ -16,6 +16,7 @@ from gsparse.edges import (
     check_edge_weight,
     check_sparsity,
     keep_largest,
+    rebuild_slices,
     require_edge_index,
 )
 from gsparse.kernels.spmm import SparseMatrix, spmm
@@ -24,6 +25,7 @@ from gsparse.transforms.columns import (
     cut_feature_store,
     cut_features,
 )
+from gsparse.transforms.decision import require_graph
 
 FeatureScore = Literal["variance", "frequency", "propagated"]
 
@@ -126,7 +128,8 @@ class FeatureSelect(BaseTransform):
     training graph of an inductive split and use ``cut`` with the same scores on the
     other: two graphs with scores of their own keep different columns.
 
-    On a :class:`~torch_geometric.data.Batch` all graphs keep the same features; on
+    On a :class:`~torch_geometric.data.Batch` all graphs keep the same features, and
+    ``kept_features`` holds their columns once for every graph; on
     :class:`~torch_geometric.data.HeteroData` each type of nodes with ``x`` has a budget
     of its own.
 
@@ -167,6 +170,7 @@ class FeatureSelect(BaseTransform):
     @torch.no_grad()
     def score(self, data: Data) -> Tensor:
         """Importance of each feature, ``[F]``; larger is kept."""
+        require_graph(self, data, Data)
         x = _features(data)
         if self.by == "propagated":
             edge_index = require_edge_index(data._store)
@@ -176,17 +180,15 @@ class FeatureSelect(BaseTransform):
     @torch.no_grad()
     def cut(self, data: Data, score: Tensor) -> Data:
         """Select by scores that :meth:`score` returned, and cut the columns."""
+        require_graph(self, data, Data)
         return cut_features(data, keep_features(score, self.sparsity))
 
     @torch.no_grad()
     def forward(self, data: Data | HeteroData | Batch) -> Data | HeteroData | Batch:
+        require_graph(self, data, Data | HeteroData)
         if isinstance(data, HeteroData):
             return self._each_type(data)
-        score = self.score(data)
-        if isinstance(data, Batch):
-            graphs = data.to_data_list()
-            return Batch.from_data_list([self.cut(it, score) for it in graphs])
-        return self.cut(data, score)
+        return self.cut(data, self.score(data))
 
     def _each_type(self, data: HeteroData) -> HeteroData:
         if self.by == "propagated":
@@ -199,6 +201,8 @@ class FeatureSelect(BaseTransform):
             if "x" in data[kind]:
                 score = self.score(Data(x=data[kind].x))
                 cut_feature_store(out[kind], keep_features(score, self.sparsity))
+        if isinstance(data, Batch):
+            rebuild_slices(data, out)
         return out
 
     def __repr__(self) -> str:

@@ -2,38 +2,74 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data, HeteroData
+from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.typing import EdgeType
 
-from gsparse.edges import cut_store, require_edge_index
+from gsparse.edges import (
+    SplitBatch,
+    cut_store,
+    edge_graphs,
+    rebuild_slices,
+    require_edge_index,
+    require_single_form,
+)
+from gsparse.transforms.decision import Decision, each_graph, join_decisions, named
 
 
-def sparsify_hetero(transform: Callable[[Data], Data], data: HeteroData) -> HeteroData:
-    """Apply a transform to every edge type, each with a budget of its own.
+def sparsify_hetero(decide: Callable[[Data], Decision], data: HeteroData) -> HeteroData:
+    """Apply a sparsifier to every edge type, each with a budget of its own.
 
     A relation between two node types becomes one undirected graph over both; a
     relation within one type is taken as it stands, and as an undirected graph where
     its reverse is a relation of its own. ``rev_`` relations hold the reversed entries
-    of what their forward relation keeps.
+    of what their forward relation keeps. In a batch each graph is cut as if it were
+    alone.
 
     Args:
-        transform: Function of a homogeneous graph that sets ``e_id``.
-        data: The heterogeneous graph; it is not changed.
+        decide: Decision of the sparsifier about a homogeneous graph.
+        data: The heterogeneous graph, or a batch of them; it is not changed.
+
+    Raises:
+        ValueError: If the sparsifier refuses a relation; the message names it.
     """
+    for edge_type in data.edge_types:
+        with named(f"relation {edge_type}"):
+            require_edge_index(data[edge_type])
+            require_single_form(data[edge_type])
     out = copy.copy(data)
-    for edge_type in data.edge_types:
-        if _forward_type(data, edge_type) is None:
-            keep, weight = _decide(transform, data, edge_type)
-            cut_store(out[edge_type], keep, weight)
-    for edge_type in data.edge_types:
-        forward = _forward_type(data, edge_type)
-        if forward is not None:
-            keep, weight = _follow(data, out, forward, edge_type)
-            cut_store(out[edge_type], keep, weight)
+    if not isinstance(data, Batch):
+        for edge_type, decision in _decide_all(decide, data).items():
+            cut_store(out[edge_type], *decision)
+        return out
+    batch = SplitBatch(data)
+    decide_all = partial(_decide_all, decide)
+    found = [*each_graph(decide_all, batch.graphs)]
+    graphs = {kind: edge_graphs(data, data[kind]) for kind in data.edge_types}
+    for kind in data.edge_types:
+        keep, weight = join_decisions(batch, [it[kind] for it in found], kind)
+        cut_store(out[kind], keep, weight, graphs[kind])
+    rebuild_slices(data, out, graphs)
     return out
+
+
+def _decide_all(
+    decide: Callable[[Data], Decision], data: HeteroData
+) -> dict[EdgeType, Decision]:
+    """The decision about every relation; reverse relations come last."""
+    forward = {kind: _forward_type(data, kind) for kind in data.edge_types}
+    found: dict[EdgeType, Decision] = {}
+    for kind in sorted(forward, key=lambda kind: forward[kind] is not None):
+        ahead = forward[kind]
+        with named(f"relation {kind}"):
+            if ahead is None:
+                found[kind] = _decide(decide, data, kind)
+            else:
+                found[kind] = _follow(data, found[ahead], ahead, kind)
+    return found
 
 
 def _forward_type(data: HeteroData, edge_type: EdgeType) -> EdgeType | None:
@@ -46,8 +82,8 @@ def _forward_type(data: HeteroData, edge_type: EdgeType) -> EdgeType | None:
 
 
 def _decide(
-    transform: Callable[[Data], Data], data: HeteroData, edge_type: EdgeType
-) -> tuple[Tensor, Tensor | None]:
+    decide: Callable[[Data], Decision], data: HeteroData, edge_type: EdgeType
+) -> Decision:
     src, relation, dst = edge_type
     store = data[edge_type]
     edge_index = require_edge_index(store)
@@ -67,24 +103,17 @@ def _decide(
         graph.edge_weight = weight
     for key, value in _node_features(data, src, dst).items():
         graph[key] = value
-    cut = transform(graph)
-    kept = cut.e_id
-    new = cut.get("edge_weight")
-    keep = torch.zeros(num_edges, dtype=torch.bool, device=edge_index.device)
-    keep[kept[kept < num_edges]] = True
-    if new is None:
-        return keep, None
-    out = new.new_zeros(num_edges)
-    out[kept[kept < num_edges]] = new[kept < num_edges]
-    return keep, out
+    keep, new = decide(graph)
+    return Decision(keep[:num_edges], None if new is None else new[:num_edges])
 
 
 def _follow(
-    data: HeteroData, out: HeteroData, forward: EdgeType, reverse: EdgeType
-) -> tuple[Tensor, Tensor | None]:
+    data: HeteroData, decision: Decision, forward: EdgeType, reverse: EdgeType
+) -> Decision:
     """Keep the entries of a reverse relation whose forward entry survived."""
     num_dst = data[forward[2]].num_nodes
-    old, new = data[forward].edge_index, out[forward].edge_index
+    old = data[forward].edge_index
+    new = old[:, decision.keep]
     key = new[0] * num_dst + new[1]
     back = data[reverse].edge_index
     back_key = back[1] * num_dst + back[0]
@@ -94,15 +123,18 @@ def _follow(
             "rename it if it is a relation of its own"
         )
     keep = torch.isin(back_key, key)
-    if "edge_weight" not in out[forward]:
-        return keep, None
-    weight = out[forward].edge_weight
+    weight = decision.edge_weight
+    if weight is None:
+        weight = data[forward].get("edge_weight")
+    if weight is None:
+        return Decision(keep)
+    weight = weight[decision.keep]
     order = key.argsort(stable=True)
     place = torch.searchsorted(key[order], back_key).clamp(max=max(key.numel() - 1, 0))
     spread = weight.new_zeros(back_key.shape)
     if key.numel():
         spread[keep] = weight[order][place[keep]]
-    return keep, spread
+    return Decision(keep, spread)
 
 
 def _node_features(data: HeteroData, src: str, dst: str) -> dict[str, Tensor]:
