@@ -191,7 +191,8 @@ def pair_weight(
         raise ValueError(
             f"{name} needs an undirected graph, but the {what} ({u}, {v}) and "
             f"({v}, {u}) differ, as in {int(bad.sum())} of {pairs.num_pairs} pairs; "
-            "apply torch_geometric.transforms.ToUndirected() first"
+            "apply torch_geometric.transforms.ToUndirected() first (on the command "
+            "line: --symmetrize)"
         )
     if edge_weight is None and (forward == 1).all():
         return None
