@@ -127,7 +127,9 @@ def _compressed(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     layout = _text(arrays.get("format", np.array(b"csr")))
     if layout not in ("csr", "csc"):
-        raise ValueError(f"matrix in {path} must be csr, csc or coo (got {layout})")
+        raise ValueError(
+            f"matrix in {path} must be csr, csc or coo (got {layout!r:.40})"
+        )
     indptr = _integers(arrays["indptr"], "indptr", path)
     indices = _integers(arrays["indices"], "indices", path)
     lengths = np.diff(indptr) if indptr.ndim == 1 else np.array([-1])
@@ -172,9 +174,9 @@ def _tensor(array: NDArray[Any], key: str, path: Path) -> Tensor:
 
 
 def _array(tensor: Tensor, key: str) -> NDArray[Any]:
-    plain = tensor.detach().as_subclass(Tensor)
     try:
-        return plain.cpu().resolve_conj().resolve_neg().numpy()
+        plain = tensor.detach().cpu().as_subclass(Tensor)
+        return plain.resolve_conj().resolve_neg().numpy()
     except (TypeError, RuntimeError, NotImplementedError):
         kind = tensor.dtype if tensor.layout == torch.strided else tensor.layout
         raise ValueError(

@@ -69,7 +69,9 @@ def read_text(path: Path, *, packed: bool) -> bytes:
                 raise ValueError(f"{path} must be {encoding} text ({error})") from None
             break
     if b"\0" in content:
-        raise ValueError(f"{path} must be text (it holds a zero byte)")
+        raise ValueError(
+            f"{path} must be text, UTF-8 or with a byte-order mark (got a zero byte)"
+        )
     if b"\r" in content:
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return content

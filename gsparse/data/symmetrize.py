@@ -60,7 +60,8 @@ def symmetrize(data: Data) -> Data:
 
 def _total(pair: Tensor, weight: Tensor | None, num_pairs: int) -> Tensor:
     weight = None if weight is None else weight.double()
-    return torch.bincount(pair, weight, minlength=num_pairs)
+    total = torch.bincount(pair, weight, minlength=num_pairs)
+    return total.double()  # of no pairs it would be a count, with weights too
 
 
 def _extend(data: Data, key: str, alone: Tensor) -> Tensor | list[object]:

@@ -45,9 +45,9 @@ def write_pt(data: Data, path: Path) -> None:
     """
     values = {}
     for key, value in data.to_dict().items():
-        # A subclass such as EdgeIndex would not be read again.
-        plain = isinstance(value, Tensor) and not isinstance(value, torch.nn.Parameter)
-        values[key] = value.as_subclass(Tensor) if plain else value
+        is_other = isinstance(value, Tensor) and type(value) not in _PLAIN
+        # A subclass such as EdgeIndex needs code of its own to be read again.
+        values[key] = value.as_subclass(Tensor) if is_other else value
         if not _is_plain(values[key]):
             raise ValueError(
                 f"{key!r} must be a tensor, a number, a text or a list of them to be "

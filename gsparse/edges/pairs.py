@@ -202,4 +202,5 @@ def pair_weight(
 def _total(pairs: Pairs, side: Tensor, edge_weight: Tensor | None) -> Tensor:
     """Sum over the entries of one direction: counts, or weights in float64."""
     weight = None if edge_weight is None else edge_weight.detach().double()[side]
-    return torch.bincount(pairs.pair[side], weight, minlength=pairs.num_pairs)
+    total = torch.bincount(pairs.pair[side], weight, minlength=pairs.num_pairs)
+    return total if weight is None else total.double()  # no entries give counts
