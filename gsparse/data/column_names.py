@@ -8,7 +8,6 @@ SOURCES = {"source", "src", "from", "u", "start", "citing", "row", "i"}
 TARGETS = {"target", "tgt", "to", "v", "end", "cited", "col", "j"}
 TARGETS |= {"dst", "dest", "destination", "column"}
 WEIGHTS = {"weight", "weights", "w", "edgeweight"}
-_INDEX = {"", "unnamed0", "index"}
 
 
 class Columns(NamedTuple):
@@ -73,7 +72,8 @@ def _by_name(fields: Sequence[str], where: object) -> Columns:
     targets = [i for i, name in enumerate(names) if name in TARGETS]
     known = {*weights, *sources, *targets}
     rest = [i for i, name in enumerate(names) if i not in known]
-    rest = [i for i in rest if i > 0 or names[i] not in _INDEX]
+    if rest[:1] == [0] and _is_index(fields[0]):
+        rest = rest[1:]
     if len(rest) == 2 and not sources and not targets:
         sources, targets = rest[:1], rest[1:]
     elif len(rest) == 1 and len(sources) + len(targets) == 1:
@@ -85,6 +85,11 @@ def _by_name(fields: Sequence[str], where: object) -> Columns:
         )
     weight = weights[0] if weights else None
     return Columns(sources[0], targets[0], weight, len(fields), header=True)
+
+
+def _is_index(name: str) -> bool:
+    """Is this how pandas and R name the numbers of the rows?"""
+    return name == "" or name.lower() == "index" or name.startswith("Unnamed:")
 
 
 def _plain(name: str) -> str:

@@ -22,7 +22,7 @@ from gsparse.data.node_labels import Labels, number_ids, number_labels, parse_id
 
 _HEAD = re.compile(rb"(?:[ \t]*(?:[#%][^\n]*)?\n)*")
 _NUM_NODES = re.compile(rb"^#.*nodes:\s*(\d+)", re.IGNORECASE | re.MULTILINE)
-_ODD_INTEGER = re.compile(rb"(?:^|[\s,;])(?:[+-]|0[0-9])", re.MULTILINE)
+_ODD_INTEGER = re.compile(rb"(?:^|[\s,;])(?:\+|-?0[0-9]|-0\b)", re.MULTILINE)
 
 
 class Table(NamedTuple):
@@ -112,17 +112,16 @@ def _read_body(body: bytes, suffix: str, where: object, relabel: bool) -> Table:
     """Read the lines from the first one that is neither blank nor a comment."""
     line = body[: body.index(b"\n")].decode("utf-8", "replace")
     delimiter = find_delimiter(line, suffix, where, relabel=relabel)
-    fields = split_lines([line], delimiter, where, comments=not relabel)[0]
+    rows = split_lines([line], delimiter, where, comments=not relabel)
+    fields = rows[0] if rows else []
     while fields and not fields[-1]:  # a trailing delimiter names no column
         fields.pop()
     known = are_known_names(fields)
-    if relabel and not known and are_names(fields) and len(fields) == 2:
-        # The first line is a name or an edge: names, if all others are numbers.
-        columns = find_columns(fields, where, header=True)
-        table = _read_numbers(body, delimiter, columns)
-        if table is not None and not _ODD_INTEGER.search(body):
-            return _numbered(table)
     header = known or (not relabel and are_names(fields))
+    if relabel and not known and are_names(fields) and len(fields) == 2:
+        # The first line is an edge, or names, if all others are numbers.
+        columns = find_columns(fields, where, header=True)
+        header = _read_numbers(body, delimiter, columns) is not None
     columns = find_columns(fields, where, header=header)
     table = _read_numbers(body, delimiter, columns)
     if table is None or (relabel and _ODD_INTEGER.search(body)):

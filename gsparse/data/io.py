@@ -8,7 +8,7 @@ from pathlib import Path
 from torch_geometric.data import Data
 
 from gsparse.data.array_files import read_npz, write_npz
-from gsparse.data.check_graph import check_graph
+from gsparse.data.check_graph import check_graph, make_data
 from gsparse.data.edge_lists import read_edge_list, write_edge_list
 from gsparse.data.file_bytes import check_readable, read_text
 from gsparse.data.matrix_market import (
@@ -98,10 +98,12 @@ def writing(data: Data, path: Path) -> Iterator[None]:
     """Write a graph that takes its place only if nothing is raised in the block."""
     suffix = graph_suffix(path)
     check_target(path)
+    plain = check_graph(make_data(data.to_dict(), "the graph"), "the graph")
     with replacing(path) as temporary:
-        _write(
-            check_graph(Data.from_dict(data.to_dict()), "the graph"), temporary, suffix
-        )
+        try:
+            _write(plain, temporary, suffix)
+        except OSError as error:
+            raise OSError(f"cannot write {path} ({error.strerror})") from error
         yield
 
 

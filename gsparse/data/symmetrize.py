@@ -48,9 +48,9 @@ def symmetrize(data: Data) -> Data:
         ahead, back = (float(total[bad][0]) for total in totals)
         raise ValueError(
             f"edges listed in both directions must have equal weights (got {ahead:g} "
-            f"for ({u}, {v}) and {back:g} for ({v}, {u}), and {int(bad.sum())} such "
-            "pairs); add them with torch_geometric.utils.to_undirected, or treat the "
-            "graph as directed"
+            f"for ({u}, {v}) and {back:g} for ({v}, {u}), and such in {int(bad.sum())} "
+            f"of {pairs.num_pairs} pairs); add them with "
+            "torch_geometric.utils.to_undirected, or treat the graph as directed"
         )
     alone = ((pairs.pair >= 0) & ~twice[pairs.pair]).nonzero().view(-1)
     for key in filter(partial(is_edge_level, data._store), data.to_dict()):

@@ -27,9 +27,7 @@ def read_pt(path: Path) -> Data:
         ValueError: If the file is broken, or holds code or anything else.
     """
     content = _load(path)
-    if isinstance(content, Data):
-        content = content.to_dict()
-    elif not (isinstance(content, dict) and "edge_index" in content):
+    if not (isinstance(content, dict) and "edge_index" in content):
         raise ValueError(
             f"{path} must hold a Data or a dictionary with 'edge_index' "
             f"(got {type(content).__name__})"
@@ -61,7 +59,8 @@ def _load(path: Path) -> object:
     try:
         with torch.serialization.safe_globals(_SAFE), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other protocols of pickle
-            return torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            return content.to_dict() if isinstance(content, Data) else content
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL (\S+)", str(error))
         what = f"it names {found[1]}" if found else "it is broken or of an old format"

@@ -106,12 +106,12 @@ def check(data):
     for key in ("x", "train_mask", "val_mask", "test_mask"):
         if isinstance(data.get(key), torch.Tensor):
             assert data[key].size(0) == num_nodes
-    if data.get("node_label") is not None and data.num_nodes:
-        assert data.num_edges == 0 or len(data.node_label) > 0
+    if data.get("node_label") is not None:
+        assert len(data.node_label) == num_nodes
 
 
 def read_mutant(source, folder, rng):
-    """Read one mutant; True if it was refused."""
+    """Read one mutant; why it was refused, or None."""
     content = source.read_bytes()
     packed = source.suffix in (".gz", ".npz", ".pt")
     if packed and rng.random() < 0.7:
@@ -124,10 +124,9 @@ def read_mutant(source, folder, rng):
     try:
         data = read_graph(path, relabel=relabel, symmetrize=symmetrize)
     except ValueError as error:
-        assert len(str(error).splitlines()) == 1
-        return True
+        return str(error)
     check(data)
-    return False
+    return None
 
 
 NAMES = [*(f"graph{suffix}" for suffix in FORMATS), "csr.npz", "csc.npz", "coo.npz"]
@@ -142,5 +141,6 @@ def sources(tmp_path_factory):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_damaged_file_is_a_graph_or_refused(sources, tmp_path, name):
     rng = np.random.default_rng(23159)
-    refused = [read_mutant(sources[name], tmp_path, rng) for _ in range(120)]
+    refused = [read_mutant(sources[name], tmp_path, rng) for _ in range(40)]
     assert any(refused)
+    assert not [text for text in refused if text and len(text.splitlines()) != 1]
