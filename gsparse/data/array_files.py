@@ -175,7 +175,7 @@ def _tensor(array: NDArray[Any], key: str, path: Path) -> Tensor:
 
 def _array(tensor: Tensor, key: str) -> NDArray[Any]:
     try:
-        plain = tensor.detach().cpu().as_subclass(Tensor)
+        plain = tensor.detach().cpu()
         return plain.resolve_conj().resolve_neg().numpy()
     except (TypeError, RuntimeError, NotImplementedError):
         kind = tensor.dtype if tensor.layout == torch.strided else tensor.layout

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
 from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
 from torch_geometric.data.storage import GlobalStorage
@@ -16,7 +17,7 @@ from gsparse.data.check_graph import make_data
 
 _SAFE: list[Any] = [GlobalStorage, DataEdgeAttr, DataTensorAttr]
 _PLAIN = {type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device}
-_PLAIN |= {Tensor, torch.nn.Parameter, torch.Size}
+_PLAIN |= {Tensor, torch.nn.Parameter, EdgeIndex, torch.Size}
 _NESTED = {list, tuple, set}
 
 
@@ -41,12 +42,9 @@ def write_pt(data: Data, path: Path) -> None:
     Raises:
         ValueError: If an attribute could not be read again.
     """
-    values = {}
-    for key, value in data.to_dict().items():
-        is_other = isinstance(value, Tensor) and type(value) not in _PLAIN
-        # A subclass such as EdgeIndex needs code of its own to be read again.
-        values[key] = value.as_subclass(Tensor) if is_other else value
-        if not _is_plain(values[key]):
+    values = data.to_dict()
+    for key, value in values.items():
+        if not _is_plain(value):
             raise ValueError(
                 f"{key!r} must be a tensor, a number, a text or a list of them to be "
                 f"written to .pt (got {type(value).__name__})"

@@ -69,7 +69,6 @@ def broken_matrix(**changes):
         ({"edge_index": [[0], [1]], "num_nodes": -1}, "a whole number from 0 on"),
         ({"edge_index": [[0], [1]], "num_nodes": [2, 2]}, "a whole number from 0 on"),
         ({"edge_index": [[0], [1]], "x": np.ones((1, 3))}, r"below num_nodes=1"),
-        ({"edge_index": [[0], [1]], "num_edges": 1}, "must hold attributes of a graph"),
         ({"edge_index": [[0], [1]], "_mapping": 1}, r"must name .* \(got '_mapping'\)"),
     ],
 )
@@ -106,7 +105,7 @@ def test_damage_that_only_unpacking_finds(tmp_path):
     middle = len(content) // 2
     content[middle : middle + 40] = b"\xff" * 40
     (tmp_path / "g.npz").write_bytes(content)
-    with pytest.raises(ValueError, match="is truncated or not a .npz file"):
+    with pytest.raises(ValueError, match=r"is truncated or not a .npz file"):
         read_graph(tmp_path / "g.npz")
 
 
@@ -153,12 +152,12 @@ def test_texts_are_kept_and_others_named(tmp_path, caplog):
     assert read_graph(tmp_path / "g.pt").size_of == {"a": 1}
 
 
-def test_an_edge_index_of_pyg_is_written_as_a_tensor(tmp_path):
+def test_an_edge_index_of_pyg_is_written(tmp_path):
     data = Data(edge_index=EdgeIndex(EDGES), num_nodes=2)
     for suffix in (".npz", ".pt", ".txt", ".mtx"):
         write_graph(data, tmp_path / f"g{suffix}")
         back = read_graph(tmp_path / f"g{suffix}").edge_index
-        assert type(back) is torch.Tensor
+        assert (type(back) is EdgeIndex) == (suffix == ".pt")
         assert back.tolist() == EDGES.tolist()
 
 

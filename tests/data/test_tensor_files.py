@@ -39,7 +39,6 @@ EDGES = torch.tensor([[0, 1, 2], [1, 2, 0]])
         ({"edge_index": EDGES, "edge_weight": torch.ones(3, 1)}, "one real number for"),
         ({"edge_index": EDGES, "edge_weight": 1j * torch.ones(3)}, "one real number"),
         ({"edge_index": EDGES, 7: torch.ones(3)}, r"must name attributes .* \(got 7\)"),
-        ({"edge_index": EDGES, "num_edges": 3}, "must hold attributes of a graph"),
     ],
 )
 def test_refusals(tmp_path, content, message):
