@@ -16,7 +16,7 @@ class Columns(NamedTuple):
     source: int
     target: int
     weight: int | None
-    count: int
+    width: int
     header: bool
 
 

@@ -147,7 +147,7 @@ def _read_numbers(body: bytes, delimiter: str | None, columns: Columns) -> Table
     roles = {columns.source: "source", columns.target: "target"}
     if columns.weight is not None:
         roles[columns.weight] = "weight"
-    if len(roles) != columns.count:
+    if len(roles) != columns.width:
         return None
     dtype = [(roles[i], "f8" if roles[i] == "weight" else "i8") for i in sorted(roles)]
     try:
@@ -178,9 +178,9 @@ def _read_texts(
     comments = not (relabel or columns.header)
     rows = split_lines(lines, delimiter, where, comments=comments)
     for row in rows:
-        if len(row) < columns.count or any(row[columns.count :]):
+        if len(row) < columns.width or any(row[columns.width :]):
             raise ValueError(
-                f"{where} must have {columns.count} columns in every line "
+                f"{where} must have {columns.width} columns in every line "
                 f"(got {len(row)} in {row!r:.60})"
             )
     names = rows.pop(0) if columns.header else []

@@ -75,8 +75,8 @@ def number_labels(texts: Sequence[str], where: object) -> tuple[Labels, Tensor]:
                 f"breaks (got {label!r})"
             )
     if all(map(_is_int64, distinct)):
-        labels: Labels = torch.tensor(sorted(map(int, distinct)), dtype=torch.long)
-        order = [str(label) for label in labels.tolist()]
+        order = sorted(distinct, key=int)
+        labels: Labels = torch.tensor([int(text) for text in order], dtype=torch.long)
     else:
         labels = order = sorted(distinct)
     place = {label: i for i, label in enumerate(order)}

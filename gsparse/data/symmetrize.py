@@ -42,7 +42,7 @@ def symmetrize(data: Data) -> Data:
     times = [_total(pairs.pair[side], None, pairs.num_pairs) for side in sides]
     totals = [_total(pairs.pair[s], weight[s], pairs.num_pairs) for s in sides]
     twice = (times[0] > 0) & (times[1] > 0)
-    bad = twice & ~torch.isclose(*totals, rtol=1e-5, atol=0)
+    bad = twice & ~torch.isclose(totals[0], totals[1], rtol=1e-5, atol=0)
     if bad.any():
         u, v = (int(end[bad][0]) for end in (pairs.row, pairs.col))
         ahead, back = (float(total[bad][0]) for total in totals)

@@ -81,7 +81,7 @@ def test_a_list_of_single_edges_needs_its_reverses(tmp_path):
     source.write_text("0 1\n1 2\n2 0\n2 3\n")
     with pytest.raises(ValueError, match="say --symmetrize if it names each edge once"):
         sparsify_file(source, target, "DSpar", sparsity=0.5)
-    with pytest.raises(ValueError, match="--symmetrize makes .* got --directed too"):
+    with pytest.raises(ValueError, match="got --directed too"):
         sparsify_file(
             source, target, "RandomEdge", sparsity=0, symmetrize=True, undirected=False
         )
