@@ -140,6 +140,62 @@ def test_sparsify(tmp_path, capsys):
     assert json.loads(out)["num_pairs_after"] == 14
 
 
+def test_sparsify_directed_and_named(tmp_path, capsys):
+    source, target = tmp_path / "in.csv", tmp_path / "out.mtx"
+    source.write_text("target,source\nann,bob\nbob,ann\nann,cem\n")
+    more = [source, target, "--method", "RandomEdge", "--sparsity", 0, "--relabel"]
+    code, out, _err = run(capsys, "sparsify", *more, "--directed")
+    assert code == 0
+    assert out.startswith("3 -> 3 directed edges in")
+    code, out, _err = run(capsys, "sparsify", *more, "--symmetrize")
+    assert code == 0
+    assert out.startswith("2 -> 2 undirected edges in")
+    names = ["in.csv", "out.mtx", "out.nodes.csv"]
+    assert sorted(os.listdir(tmp_path)) == names
+    assert max(map(len, run(capsys, "sparsify", "--help")[1].splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "text"),
+    [
+        ("in.txt", b"inf 1\n1 inf\n", "must be whole numbers from 0 on (got 'inf')"),
+        ("in.txt", b"5000000000 12\n12 5000000000\n", "(--relabel)"),
+        ("in.txt", b"# nodes: 999999999999\n0 1\n1 0\n", "nodes (got 999,999,999,999)"),
+        ("in.txt", b"0 1\n1 2\n", "say --symmetrize"),
+        ("in.txt", b"0 1 1\n1 0 2\n", "--symmetrize"),
+        ("in.csv", b"a,b\nb,a\n", "(--relabel)"),
+        ("in.npz", b"PK\x03\x04", "is truncated"),
+        ("in.pt", b"", "is truncated"),
+        ("in.mtx", b"%%MatrixMarket matrix coordinate real general\n1 2 0\n", "square"),
+        ("in.txt.gz", b"0 1\n", "not compressed by gzip"),
+        ("in.txt", None, "must be a file (got a folder)"),
+    ],
+)
+def test_a_bad_file_is_one_line_and_code_two(tmp_path, capsys, name, content, text):
+    if content is None:
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).write_bytes(content)
+    more = ["--method", "DSpar", "--sparsity", 0.5]
+    code, out, err = run(
+        capsys, "sparsify", tmp_path / name, tmp_path / "out.txt", *more
+    )
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert err.startswith("error: ")
+    assert text in err
+    assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("error", [MemoryError("too large"), PermissionError("no")])
+def test_memory_and_permission_are_one_line_too(tmp_path, capsys, monkeypatch, error):
+    def fail(*_args, **_options):
+        raise error
+
+    monkeypatch.setattr("gsparse.bench.cut_file.read_graph", fail)
+    args = ["a.txt", tmp_path / "b.txt", "--method", "RandomEdge", "--sparsity", 0.5]
+    assert run(capsys, "sparsify", *args) == (2, "", f"error: {error}\n")
+
+
 def test_prune(tmp_path, capsys):
     more = ["--model", "gcn", "--structure", "rows", "--bits", 8, "--compact"]
     more += ["--epochs", 2, "--out", tmp_path]

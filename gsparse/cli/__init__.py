@@ -17,7 +17,14 @@ except ModuleNotFoundError:
     typer = None  # type: ignore[assignment]
 
 MISSING = "the gsparse command needs its extra: pip install 'gsparse-gnn[cli]'"
-EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError)
+EXPECTED = (
+    ValueError,
+    TypeError,
+    OSError,
+    ImportError,
+    RuntimeError,
+    MemoryError,
+)
 
 
 def main(args: list[str] | None = None) -> None:

@@ -12,10 +12,15 @@ from gsparse.cli.output import print_value
 
 def sparsify(
     source: Annotated[
-        Path, typer.Argument(metavar="IN", help=".pt, .npz, .txt, .csv or .tsv.")
+        Path,
+        typer.Argument(
+            metavar="IN",
+            help="Graph: .pt, .npz, .mtx, .txt, .csv or .tsv; text also with .gz.",
+        ),
     ],
     target: Annotated[
-        Path, typer.Argument(metavar="OUT", help="Its suffix decides the format.")
+        Path,
+        typer.Argument(metavar="OUT", help="Cut graph; its suffix decides the format."),
     ],
     method: Annotated[str, typer.Option(help="See `gsparse methods`.")],
     sparsity: Annotated[
@@ -27,6 +32,20 @@ def sparsify(
     undirected: Annotated[
         bool, typer.Option("--undirected/--directed", help="What the graph is.")
     ] = True,
+    symmetrize: Annotated[
+        bool,
+        typer.Option(
+            "--symmetrize", help="Add the reverse of edges that IN lists once."
+        ),
+    ] = False,
+    relabel: Annotated[
+        bool,
+        typer.Option(
+            "--relabel",
+            help="Take nodes of any name and number them from 0; the names go to "
+            "OUT.nodes.csv, without the suffix of OUT.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the random draws.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -40,10 +59,13 @@ def sparsify(
         sparsity=sparsity,
         epsilon=epsilon,
         undirected=undirected,
+        relabel=relabel,
+        symmetrize=symmetrize,
         seed=seed,
     )
-    before, after = record["num_pairs_before"], record["num_pairs_after"]
-    text = f"{before:,} -> {after:,} undirected edges in {record['seconds']:.2f} s"
+    counted, kind = ("pairs", "undirected") if undirected else ("edges", "directed")
+    before, after = (record[f"num_{counted}_{when}"] for when in ("before", "after"))
+    text = f"{before:,} -> {after:,} {kind} edges in {record['seconds']:.2f} s"
     print_value(record, f"{text}: {target}", as_json)
 
 

@@ -12,7 +12,7 @@ from torch_geometric.data.data import BaseData
 from torch_geometric.data.storage import BaseStorage
 
 EDGE_KEYS = ("edge_index", "edge_weight", "edge_attr", "edge_type", "e_id")
-NODE_KEYS = ("x", "y", "pos", "batch", "ptr", "n_id", "kept_features")
+NODE_KEYS = ("x", "y", "pos", "batch", "ptr", "n_id", "node_label", "kept_features")
 
 
 def require_edge_index(store: BaseStorage) -> Tensor:

@@ -191,7 +191,8 @@ def pair_weight(
         raise ValueError(
             f"{name} needs an undirected graph, but the {what} ({u}, {v}) and "
             f"({v}, {u}) differ, as in {int(bad.sum())} of {pairs.num_pairs} pairs; "
-            "apply torch_geometric.transforms.ToUndirected() first"
+            "apply torch_geometric.transforms.ToUndirected() first (on the command "
+            "line: --symmetrize)"
         )
     if edge_weight is None and (forward == 1).all():
         return None
@@ -201,4 +202,5 @@ def pair_weight(
 def _total(pairs: Pairs, side: Tensor, edge_weight: Tensor | None) -> Tensor:
     """Sum over the entries of one direction: counts, or weights in float64."""
     weight = None if edge_weight is None else edge_weight.detach().double()[side]
-    return torch.bincount(pairs.pair[side], weight, minlength=pairs.num_pairs)
+    total = torch.bincount(pairs.pair[side], weight, minlength=pairs.num_pairs)
+    return total if weight is None else total.double()  # no entries give counts

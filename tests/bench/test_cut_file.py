@@ -48,6 +48,55 @@ def test_a_directed_graph_needs_its_word_and_its_method(tmp_path):
     assert read_graph(target).num_edges == 2
 
 
+def test_names_are_numbered_and_written_beside_the_output(tmp_path):
+    source, target = tmp_path / "in.csv", tmp_path / "cut.csv.gz"
+    names = ["Ann", "Bob, B", "Cem", "Dee"]
+    edges = [(0, 1), (1, 2), (2, 3), (3, 0)]  # as many as there are nodes
+    source.write_text("".join(f'"{names[u]}","{names[v]}"\n' for u, v in edges))
+    options = {"sparsity": 0.5, "relabel": True, "symmetrize": True}
+    record = sparsify_file(source, target, "RandomEdge", **options)
+    assert record["labels"] == str(tmp_path / "cut.nodes.csv")
+    text = 'node,label\n0,Ann\n1,"Bob, B"\n2,Cem\n3,Dee\n'
+    assert (tmp_path / "cut.nodes.csv").read_text() == text
+    kept = read_graph(target).edge_index.t().tolist()
+    assert len(kept) == 4
+    assert {tuple(sorted(edge)) for edge in kept} < {tuple(sorted(e)) for e in edges}
+
+
+def test_graph_and_names_are_written_both_or_neither(tmp_path):
+    source, target = tmp_path / "in.csv", tmp_path / "cut.csv"
+    source.write_text("a,b\nb,c\n")
+    (tmp_path / "cut.nodes.csv").mkdir()
+    options = {"sparsity": 0.5, "relabel": True, "symmetrize": True}
+    with pytest.raises(ValueError, match=r"cut.nodes.csv must be a file"):
+        sparsify_file(source, target, "RandomEdge", **options)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "cut.nodes.csv",
+        "in.csv",
+    ]
+
+
+def test_a_list_of_single_edges_needs_its_reverses(tmp_path):
+    source, target = tmp_path / "in.txt", tmp_path / "out.txt"
+    source.write_text("0 1\n1 2\n2 0\n2 3\n")
+    with pytest.raises(ValueError, match="say --symmetrize if it names each edge once"):
+        sparsify_file(source, target, "DSpar", sparsity=0.5)
+    with pytest.raises(ValueError, match="got --directed too"):
+        sparsify_file(
+            source, target, "RandomEdge", sparsity=0, symmetrize=True, undirected=False
+        )
+    record = sparsify_file(source, target, "DSpar", sparsity=0.5, symmetrize=True)
+    assert (record["num_pairs_before"], record["num_pairs_after"]) == (4, 2)
+    assert (record["num_edges_before"], record["num_edges_after"]) == (8, 4)
+
+
+def test_directed_edges_are_counted_one_by_one(tmp_path):
+    source, target = tmp_path / "in.txt", tmp_path / "out.txt"
+    source.write_text("0 1\n1 0\n1 2\n2 2\n")
+    record = sparsify_file(source, target, "RandomEdge", sparsity=0, undirected=False)
+    assert (record["num_pairs_before"], record["num_edges_before"]) == (2, 3)
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -57,6 +106,8 @@ def test_a_directed_graph_needs_its_word_and_its_method(tmp_path):
         ({"epsilon": 0.5}, "exactly one of 'sparsity' and 'epsilon'"),
         ({"method": "RandomEdge", "epsilon": 0.5}, "RandomEdge does not take epsilon"),
         ({"target": "out.xls"}, "must end in"),
+        ({"target": "in.pt"}, "the output must be another file"),
+        ({"relabel": True}, "must not be relabelled: its ids are positions"),
         ({"source": "absent.pt"}, "no such file"),
         ({"source": "short.pt"}, "truncated|broken"),
         ({"source": "nan.pt"}, "finite|nan"),
@@ -79,10 +130,11 @@ def test_a_refusal_leaves_the_output_alone(source, tmp_path, changes, text):
         start = {"edge_index": SOURCE.edge_index, "num_nodes": torch.tensor(40)}
         torch.save(start | tensors, tmp_path / name)
     target = tmp_path / changes.pop("target", "out.pt")
-    target.write_text("as it was")
+    before = target.read_bytes() if target.exists() else b"as it was"
+    target.write_bytes(before)
     name = changes.pop("source", "in.pt")
     given = {"method": "EffectiveResistance", "sparsity": 0.5} | changes
     with pytest.raises((ValueError, TypeError, FileNotFoundError), match=text):
         sparsify_file(tmp_path / name, target, **given)
-    assert target.read_text() == "as it was"
+    assert target.read_bytes() == before
     assert not list(tmp_path.glob(".out*"))

@@ -1,0 +1,91 @@
+"""Lines of a list of edges: comments, the delimiter, fields."""
+
+import csv
+import re
+
+_QUOTED = re.compile(r'"[^"]*"')
+_COMMENT = re.compile(rb"^[ \t]*([#%]+[^\s#%][^\n]*)", re.MULTILINE)
+_OWN = {".csv": ",", ".tsv": "\t"}
+
+
+def find_delimiter(
+    line: str, suffix: str, where: object, *, relabel: bool
+) -> str | None:
+    """Find the delimiter of the first line; None for white space.
+
+    It is the one that the suffix says where that occurs, or else a comma, a semicolon
+    or a tab.
+
+    Args:
+        line: The first line.
+        suffix: ``.txt``, ``.csv`` or ``.tsv``.
+        where: The file, for the message.
+        relabel: Whether ids may be text, so that spaces may be part of them.
+
+    Raises:
+        ValueError: If it is not certain which one is meant.
+    """
+    text = _QUOTED.sub("", line)
+    own = _OWN.get(suffix)
+    found = [mark for mark in ",;" if mark in text]
+    if own == "\t" and own in text:
+        return own
+    if len(found) == 2:
+        raise ValueError(
+            f"{where} must have one delimiter (got commas and semicolons in "
+            f"{line!r:.60})"
+        )
+    if not found and own and "\t" in text:
+        found = ["\t"]
+    spaces = any(len(field.split()) > 1 for field in re.split("[,;]", text))
+    expected = bool(found) == bool(own)  # spaces in .txt, marks in .csv and .tsv
+    if relabel and spaces and not expected:
+        raise ValueError(
+            f"{where} must have one delimiter between names (got {line!r:.60}); "
+            "end its name in .csv and quote names with commas or spaces"
+        )
+    return found[0] if found else None
+
+
+def split_lines(
+    lines: list[str], delimiter: str | None, where: object, *, comments: bool
+) -> list[list[str]]:
+    """Split every line into fields; blank lines and comments are left out.
+
+    Args:
+        lines: Text without line ends.
+        delimiter: One character; None for white space.
+        where: The file, for the message.
+        comments: Whether ``#`` ends a line anywhere.
+
+    Raises:
+        ValueError: If a quotation does not end.
+    """
+    kept = [line for line in lines if line.strip() and line.lstrip()[0] not in "#%"]
+    if comments:
+        kept = [line.partition("#")[0] if '"' not in line else line for line in kept]
+    if delimiter is None:
+        if not any('"' in line for line in kept):
+            return [line.split() for line in kept]
+        kept, delimiter = [" ".join(line.split()) for line in kept], " "
+    ends = [f"{line}\n" for line in kept]
+    reader = csv.reader(ends, delimiter=delimiter, strict=True, skipinitialspace=True)
+    try:
+        return [[field.strip(" \t") for field in row] for row in reader]
+    except csv.Error as error:
+        raise ValueError(f"{where} must be a table ({error})") from None
+
+
+def check_comments(content: bytes, where: object) -> None:
+    """Refuse a line that may be a comment or an edge of a node such as ``#a``.
+
+    Raises:
+        ValueError: If a line starts with ``#`` or ``%`` and no space after it.
+    """
+    found = _COMMENT.search(content)
+    if found:
+        line = found[1].decode("utf-8", "replace")
+        raise ValueError(
+            f"{where} must have a space after the mark of a comment, and quotes around "
+            f"a node that starts with # or % (got {line!r:.60})"
+        )

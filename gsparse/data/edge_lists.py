@@ -1,0 +1,229 @@
+"""Lists of edges as text: one edge a line, two nodes and perhaps a weight."""
+
+import io
+import re
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch_geometric.data import Data
+
+from gsparse.data.column_names import (
+    Columns,
+    are_known_names,
+    are_names,
+    find_columns,
+)
+from gsparse.data.edge_lines import check_comments, find_delimiter, split_lines
+from gsparse.data.node_labels import Labels, number_ids, number_labels, parse_ids
+
+_HEAD = re.compile(rb"(?:[ \t]*(?:[#%][^\n]*)?\n)*")
+_NUM_NODES = re.compile(rb"^#.*nodes:\s*(\d+)", re.IGNORECASE | re.MULTILINE)
+_ODD_INTEGER = re.compile(rb"(?:^|[\s,;])(?:\+|-?0[0-9]|-0\b)", re.MULTILINE)
+
+
+class Table(NamedTuple):
+    """Ids ``[2, E]``, weights ``[E]`` in float64, and labels of numbered nodes."""
+
+    ids: Tensor
+    weight: NDArray[np.float64] | None = None
+    labels: Labels | None = None
+
+
+def read_edge_list(
+    content: bytes, suffix: str, where: object, *, relabel: bool = False
+) -> Data:
+    """Read a list of edges.
+
+    Args:
+        content: UTF-8 text, lines ended by a line feed.
+        suffix: ``.txt``, ``.csv`` or ``.tsv``.
+        where: The file, for messages.
+        relabel: Whether nodes may have any ids. They are numbered in ascending order,
+            and their ids kept in ``node_label``.
+
+    Raises:
+        ValueError: If a line is not an edge, or the meaning of a column is not certain.
+    """
+    if relabel:
+        check_comments(content, where)
+    body = content if content.endswith(b"\n") else content + b"\n"
+    head = _HEAD.match(body)
+    body = body[head.end() if head else 0 :]
+    if body:
+        ids, weight, labels = _read_body(body, suffix, where, relabel)
+    else:
+        ids, weight, labels = torch.empty(2, 0, dtype=torch.long), None, None
+    data = Data(edge_index=ids)
+    if weight is not None:
+        data.edge_weight = torch.from_numpy(weight).float()
+    if labels is not None:
+        data.node_label = labels
+        data.num_nodes = len(labels)
+        return data
+    stated = max(
+        (_count(found[1]) for found in _NUM_NODES.finditer(content)), default=0
+    )
+    if not ids.numel() or stated > ids.max():
+        data.num_nodes = stated
+    return data
+
+
+def read_columns(body: bytes, count: int, where: object) -> tuple[Tensor, Tensor]:
+    """Read two, or three, columns of numbers that are divided by spaces.
+
+    Returns:
+        Ids ``[2, E]``, and weights ``[E]``, which are empty if there are two columns.
+    """
+    columns = Columns(0, 1, 2 if count == 3 else None, count, header=False)
+    table = _read_numbers(body, None, columns)
+    if table is None:
+        table = _read_texts(body, None, columns, where, relabel=False)
+    weight = np.empty(0) if table.weight is None else table.weight
+    return table.ids, torch.from_numpy(weight).float()
+
+
+def write_edge_list(data: Data, suffix: str) -> str:
+    """Write ``edge_index`` and ``edge_weight``, one edge a line.
+
+    The number of nodes stands in a comment at the top. A ``.csv`` has it only where
+    the largest id does not tell it, so that other programs read most files as they
+    stand.
+    """
+    delimiter = {".csv": ",", ".tsv": "\t"}.get(suffix, " ")
+    columns = [column.tolist() for column in data.edge_index]
+    used = max((max(column, default=-1) for column in columns), default=-1) + 1
+    if data.get("edge_weight") is not None:
+        columns.append([repr(weight) for weight in data.edge_weight.tolist()])
+    lines = (delimiter.join(map(str, row)) for row in zip(*columns, strict=True))
+    stated = suffix != ".csv" or data.num_nodes != used
+    head = f"# nodes: {data.num_nodes}\n" if stated else ""
+    return head + "".join(f"{line}\n" for line in lines)
+
+
+def _count(digits: bytes) -> int:
+    return int(digits) if len(digits) < 19 else 10**18
+
+
+def _read_body(body: bytes, suffix: str, where: object, relabel: bool) -> Table:
+    """Read the lines from the first one that is neither blank nor a comment."""
+    line = body[: body.index(b"\n")].decode("utf-8", "replace")
+    delimiter = find_delimiter(line, suffix, where, relabel=relabel)
+    rows = split_lines([line], delimiter, where, comments=not relabel)
+    fields = rows[0] if rows else []
+    while fields and not fields[-1]:  # a trailing delimiter names no column
+        fields.pop()
+    known = are_known_names(fields)
+    header = known or (not relabel and are_names(fields))
+    if relabel and not known and are_names(fields) and len(fields) == 2:
+        # The first line is an edge, or names, if all others are numbers.
+        columns = find_columns(fields, where, header=True)
+        header = _read_numbers(body, delimiter, columns) is not None
+    columns = find_columns(fields, where, header=header)
+    table = _read_numbers(body, delimiter, columns)
+    if table is None or (relabel and _ODD_INTEGER.search(body)):
+        table = _read_texts(body, delimiter, columns, where, relabel)
+        if not (known or table.ids.numel()):
+            parse_ids(fields[:2], where)  # one line of text: no names, and no ids
+    elif relabel:
+        table = _numbered(table)
+    elif table.ids.numel() and table.ids.min() < 0:
+        parse_ids([str(int(table.ids.min()))], where)
+    if not header and table.weight is not None:
+        _check_no_time(fields[2], table.weight, where)
+    return table
+
+
+def _numbered(table: Table) -> Table:
+    labels, ids = number_ids(table.ids)
+    return Table(ids, table.weight, labels)
+
+
+def _read_numbers(body: bytes, delimiter: str | None, columns: Columns) -> Table | None:
+    """Read a table of numbers at once; None where it is anything else."""
+    roles = {columns.source: "source", columns.target: "target"}
+    if columns.weight is not None:
+        roles[columns.weight] = "weight"
+    if len(roles) != columns.width:
+        return None
+    dtype = [(roles[i], "f8" if roles[i] == "weight" else "i8") for i in sorted(roles)]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # no data; integers written as fractions
+            table: NDArray[Any] = np.loadtxt(
+                io.BytesIO(body),
+                dtype,
+                delimiter=delimiter,
+                skiprows=int(columns.header),
+                ndmin=1,
+            )
+    except (ValueError, OverflowError, Warning):
+        return None
+    ids = torch.from_numpy(np.stack([table["source"], table["target"]]))
+    weight = None if columns.weight is None else table["weight"].copy()
+    return Table(ids, weight)
+
+
+def _read_texts(
+    body: bytes, delimiter: str | None, columns: Columns, where: object, relabel: bool
+) -> Table:
+    """Read a table line by line, and say which field is wrong."""
+    try:
+        lines = body.decode("utf-8", "strict" if relabel else "replace").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where} must be UTF-8 text ({error})") from None
+    comments = not (relabel or columns.header)
+    rows = split_lines(lines, delimiter, where, comments=comments)
+    for row in rows:
+        if len(row) < columns.width or any(row[columns.width :]):
+            raise ValueError(
+                f"{where} must have {columns.width} columns in every line "
+                f"(got {len(row)} in {row!r:.60})"
+            )
+    names = rows.pop(0) if columns.header else []
+    texts = [row[i] for i in (columns.source, columns.target) for row in rows]
+    weight = None
+    if columns.weight is not None:
+        weight = _parse_weights([row[columns.weight] for row in rows], where)
+    if not relabel:
+        return Table(parse_ids(texts, where).view(2, -1), weight)
+    if names and {names[columns.source], names[columns.target]} & set(texts):
+        raise ValueError(
+            f"{where} must name its columns in the first line by words that are not "
+            f"nodes (got {names[columns.source]!r}, {names[columns.target]!r})"
+        )
+    labels, ids = number_labels(texts, where)
+    return Table(ids.view(2, -1), weight, labels)
+
+
+def _parse_weights(texts: list[str], where: object) -> NDArray[np.float64]:
+    weights = np.empty(len(texts))
+    for i, text in enumerate(texts):
+        try:
+            weights[i] = float("" if "_" in text else text)
+        except ValueError:
+            raise ValueError(
+                f"{where} must hold numbers in the column of weights (got {text!r})"
+            ) from None
+    return weights
+
+
+def _check_no_time(first: str, weight: NDArray[np.float64], where: object) -> None:
+    """Refuse a third column without a name that is more likely a time.
+
+    These are integers that all exceed 10**8 (seconds since 1973), or that never
+    decrease and end beyond 10**6 (seconds since the first edge).
+    """
+    if not first.isdigit() or not np.isfinite(weight).all() or not weight.size:
+        return
+    whole = bool((weight == np.floor(weight)).all())
+    rises = weight[-1] >= 1e6 and bool((np.diff(weight) >= 0).all())
+    if whole and (weight.min() >= 1e8 or (rises and weight.size > 1)):
+        raise ValueError(
+            f"{where} must say whether its third column is a weight or a time (got "
+            f"{weight[0]:.0f} to {weight[-1]:.0f}): name the columns in the first "
+            "line, such as source, target, weight"
+        )

@@ -1,0 +1,126 @@
+"""Node ids of any kind, numbered from 0."""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+Labels = Tensor | list[str]
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
+_DIGITS = re.compile(r"[+-]?[0-9]+")
+_FRACTION = re.compile(r"[+-]?[0-9]*\.?[0-9]*([eE][+-]?[0-9]{1,3})?(?<=[0-9.])")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_HAS_POSITIONS = ("num_nodes", "x", "y", "train_mask", "val_mask", "test_mask")
+
+
+def parse_ids(texts: Sequence[str], where: object) -> Tensor:
+    """Read whole numbers from 0 to 2**63 - 1, also written as ``3.0`` or ``3e0``.
+
+    Raises:
+        ValueError: If a text is anything else.
+    """
+    ids = torch.empty(len(texts), dtype=torch.long)
+    numbers = ids.numpy()
+    for i, text in enumerate(texts):
+        number = _whole_number(text)
+        if number is None:
+            raise ValueError(
+                f"nodes in {where} must be whole numbers from 0 on (got {text!r:.60}); "
+                "relabel=True (--relabel) numbers nodes of any name"
+            )
+        numbers[i] = number
+    return ids
+
+
+def _whole_number(text: str) -> int | None:
+    """The number, or None; fractions are exact up to 2**53 only."""
+    if _DIGITS.fullmatch(text):
+        number = int(text) if len(text) < 40 else -1
+        return number if 0 <= number < 2**63 else None
+    if not _FRACTION.fullmatch(text):
+        return None
+    real = float(text)
+    return int(real) if 0 <= real <= 2**53 and real.is_integer() else None
+
+
+def number_ids(ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distinct integers in ascending order, and the place of every id."""
+    labels, place = ids.long().unique(return_inverse=True)
+    return labels, place.view_as(ids)
+
+
+def number_labels(texts: Sequence[str], where: object) -> tuple[Labels, Tensor]:
+    """Number the distinct labels from 0 in ascending order.
+
+    Labels that are all 64-bit integers, written without leading zeros, are put in
+    the order of numbers, others in the order of their characters.
+
+    Returns:
+        The labels in order, integers as a tensor, and the number of every text.
+
+    Raises:
+        ValueError: If a label is empty or holds a control character.
+    """
+    distinct = set(texts)
+    for label in distinct:
+        if not label or _CONTROL.search(label):
+            raise ValueError(
+                f"{where} must name two nodes in every line, without tabs and line "
+                f"breaks (got {label!r})"
+            )
+    if all(map(_is_int64, distinct)):
+        order = sorted(distinct, key=int)
+        labels: Labels = torch.tensor([int(text) for text in order], dtype=torch.long)
+    else:
+        labels = order = sorted(distinct)
+    place = {label: i for i, label in enumerate(order)}
+    return labels, torch.tensor([place[text] for text in texts], dtype=torch.long)
+
+
+def _is_int64(text: str) -> bool:
+    if text == "-0" or not _INTEGER.fullmatch(text):
+        return False
+    return len(text) < 21 and -(2**63) <= int(text) < 2**63
+
+
+def relabel_ids(data: Data, where: object) -> Data:
+    """Number the integer ids of a graph from 0 in ascending order.
+
+    Only nodes that have an edge are numbered; their ids are in ``node_label``.
+
+    Raises:
+        ValueError: If the graph says how many nodes it has: its ids are positions.
+    """
+    stated = [key for key in _HAS_POSITIONS if data._store.get(key) is not None]
+    if stated:
+        raise ValueError(
+            f"{where} must not be relabelled: its ids are positions, since it has "
+            f"{stated[0]!r}"
+        )
+    data.node_label, data.edge_index = number_ids(data.edge_index)
+    data.num_nodes = data.node_label.numel()
+    return data
+
+
+def label_table(labels: Labels) -> str:
+    """The labels as CSV with the columns ``node`` and ``label``."""
+    values = labels.tolist() if isinstance(labels, Tensor) else labels
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("node", "label"))
+    writer.writerows(enumerate(values))
+    return out.getvalue()
+
+
+def label_path(path: Path) -> Path:
+    """Where the labels of a graph file go: ``cut.nodes.csv`` beside ``cut.txt.gz``."""
+    name = path.name
+    if name.lower().endswith(".gz"):
+        name = name[:-3]
+    return path.with_name(f"{Path(name).stem}.nodes.csv")
