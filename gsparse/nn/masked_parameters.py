@@ -28,11 +28,19 @@ class WeightMask(Module):
     """What multiplies the parameter instead, or makes of it what the layer reads, while
     it is set; never saved."""
 
+    pruner: Any
+    """The pruner that moves the mask, if one does; never saved."""
+
     def __init__(self, parameter: Tensor) -> None:
         super().__init__()
         keep = torch.ones_like(parameter, dtype=torch.bool, requires_grad=False)
         self.register_buffer("keep", keep)
-        self.soft = None
+        self.soft = self.pruner = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a pruner has not reached its sparsity yet; not so in copies."""
+        return self.pruner is not None and not self.pruner.done
 
     def forward(self, parameter: Tensor) -> Tensor:
         """The parameter with zeros for what is not there, also where it is NaN."""
@@ -43,7 +51,8 @@ class WeightMask(Module):
         return torch.where(self.keep, parameter, 0.0)
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"soft": None}  # part of a graph: not to be copied
+        # Parts of a graph and of a training run: not to be copied.
+        return vars(self) | {"soft": None, "pruner": None}
 
 
 def mask_parameter(owner: Module, name: str) -> WeightMask:
