@@ -39,7 +39,8 @@ class Pruner(ABC):
         exclude: As for :func:`~gsparse.prune.find_targets`.
 
     Raises:
-        ValueError: If the sparsity is out of range or nothing is left to prune.
+        ValueError: If the sparsity is out of range, nothing is left to prune, or the
+            model is on the meta device.
     """
 
     revision = 1  # raised when a change alters results, so that old rows show as stale
@@ -58,7 +59,19 @@ class Pruner(ABC):
         self.sparsity = sparsity
         self.num_steps = 0
         self.masks = WeightMasks(model, targets, exclude)
+        self._check_values()
         self._hold_masks()
+
+    def _check_values(self) -> None:
+        """Refuse weights that are shapes only."""
+        for name, parameter in self.masks.parameters().items():
+            if parameter.is_meta:
+                self.masks.undo()
+                raise ValueError(
+                    f"{name!r} must have values before it is pruned (got the meta "
+                    "device); load a checkpoint, or to_empty() and reset_parameters(), "
+                    "first"
+                )
 
     def _hold_masks(self) -> None:
         """Tell every mask whose it is."""
