@@ -65,8 +65,10 @@ def ky_fan_norm(
     graph = graph_of(edge_index, num_nodes)
     values = weight.index_select(0, graph.edge_id.long())
     with torch.no_grad():
-        left, right = _singular_vectors(graph, values, min(k, num_nodes), num_steps)
-        slope = sddmm(graph, left, right)
+        # Factorisations are not there for 16 bits.
+        wide = values.to(torch.promote_types(values.dtype, torch.float32))
+        left, right = _singular_vectors(graph, wide, min(k, num_nodes), num_steps)
+        slope = sddmm(graph, left, right).to(values.dtype)
     return (values * slope).sum()
 
 

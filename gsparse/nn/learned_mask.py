@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 from gsparse.edges import apply_edge_mask, check_sparsity, keep_top
 from gsparse.kernels.tensor_cache import TensorCache
 from gsparse.nn.fast_gat_conv import Attention, check_attention
+from gsparse.nn.full_precision import full_precision
 from gsparse.nn.masking import (
     EdgeWeigher,
     convolutions,
@@ -190,7 +191,9 @@ class LearnedMask(Module):
         self, x: Tensor, groups: EdgeGroups
     ) -> Tensor | Mapping[str, Tensor | EdgeWeigher]:
         """What the convolutions weigh their edges by."""
-        masks = [groups.spread(self._value(g, groups)) for g in self.gates(x, groups)]
+        with full_precision(x) as x:
+            gates = self.gates(x, groups)
+            masks = [groups.spread(self._value(gate, groups)) for gate in gates]
         if self.scope == "shared":
             return masks[0]
         return dict(zip(self.names, masks, strict=True))
@@ -249,7 +252,8 @@ class LearnedMask(Module):
     @torch.no_grad()
     def _of(self, data: Data) -> tuple[EdgeGroups, Sequence[Gate]]:
         groups = self._edge_groups(data.edge_index, data.num_nodes)
-        return groups, self.gates(data.x, groups)
+        with full_precision(data.x) as x:
+            return groups, self.gates(x, groups)
 
     def _edge_groups(self, edge_index: Tensor, num_nodes: int) -> EdgeGroups:
         return self._groups.get(

@@ -1,17 +1,25 @@
 """A layer that reads some of its parameters through masks."""
 
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Module, ModuleDict
+from torch.nn import Embedding, EmbeddingBag, Module, ModuleDict, Parameter, RNNBase
+from torch.optim.swa_utils import AveragedModel
+
+from gsparse.nn.masked_value import MaskedValue, guard, refusal
 
 # ruff: noqa: ANN401 (what a layer's own methods take)
 
 #: Name of the child that holds the masks; its buffers are part of checkpoints.
 CHILD = "weight_masks"
+
+#: Attributes of a layer in the middle of a call, which copies do not have.
+_RUNNING, _RAW = "_runs_now", "_reads_raw"
 
 _CLASSES: dict[tuple[type[Module], tuple[str, ...]], type[Module]] = {}
 
@@ -28,11 +36,19 @@ class WeightMask(Module):
     """What multiplies the parameter instead, or makes of it what the layer reads, while
     it is set; never saved."""
 
+    pruner: Any
+    """The pruner that moves the mask, if one does; never saved."""
+
     def __init__(self, parameter: Tensor) -> None:
         super().__init__()
         keep = torch.ones_like(parameter, dtype=torch.bool, requires_grad=False)
         self.register_buffer("keep", keep)
-        self.soft = None
+        self.soft = self.pruner = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a pruner has not reached its sparsity yet; not so in copies."""
+        return self.pruner is not None and not self.pruner.done
 
     def forward(self, parameter: Tensor) -> Tensor:
         """The parameter with zeros for what is not there, also where it is NaN."""
@@ -42,8 +58,24 @@ class WeightMask(Module):
             return parameter * self.soft
         return torch.where(self.keep, parameter, 0.0)
 
+    def _check_average(self, frame: FrameType | None) -> None:
+        """Refuse to be averaged: ``AveragedModel`` has no other way to ask."""
+        while frame is not None and frame.f_code is not AveragedModel.__init__.__code__:
+            frame = frame.f_back
+        if frame is None or not frame.f_locals["use_buffers"]:
+            return
+        plain = frame.f_locals["avg_fn"] is frame.f_locals["multi_avg_fn"] is None
+        if plain or self.unfinished:
+            raise ValueError(
+                "'use_buffers' of AveragedModel must be False for a model with masks "
+                "of weights (got True): the average of two masks is none; with False "
+                "every update copies the masks and all other buffers"
+            )
+
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"soft": None}  # part of a graph: not to be copied
+        self._check_average(sys._getframe())
+        # Parts of a graph and of a training run: not to be copied.
+        return vars(self) | {"soft": None, "pruner": None}
 
 
 def mask_parameter(owner: Module, name: str) -> WeightMask:
@@ -52,7 +84,8 @@ def mask_parameter(owner: Module, name: str) -> WeightMask:
     The parameter itself stays where it was, a leaf with its full values: optimisers,
     ``named_parameters`` and checkpoints see it under its name; its mask is saved beside
     it. The class of the owner becomes a subclass of what it was, so that every way of
-    reading the parameter goes through the mask.
+    reading the parameter goes through the mask. Code outside of the owner reads a
+    :class:`~gsparse.nn.masked_value.MaskedValue`, which refuses writes.
 
     Raises:
         ValueError: If the owner has no such parameter, or it has a mask already.
@@ -73,7 +106,7 @@ def mask_parameter(owner: Module, name: str) -> WeightMask:
         owner.add_module(CHILD, ModuleDict())
     mask = WeightMask(parameter)
     _masks(owner)[name] = mask
-    owner.__class__ = masked_class(plain_class(owner), (*names, name))
+    _set_masked(owner, (*names, name))
     return mask
 
 
@@ -81,11 +114,42 @@ def unmask_parameter(owner: Module, name: str) -> None:
     """Take the mask of a parameter away; its full values are read again."""
     left = [other for other in masked_names(owner) if other != name]
     del _masks(owner)[name]
-    if left:
-        owner.__class__ = masked_class(plain_class(owner), left)
-    else:
+    if not left:
         del owner._modules[CHILD]
-        owner.__class__ = plain_class(owner)
+    _set_masked(owner, left)
+
+
+def _set_masked(owner: Module, names: Sequence[str]) -> None:
+    """Give a layer the class and the parameters of one with these masked names."""
+    kind = plain_class(owner)
+    owner.__class__ = masked_class(kind, names) if names else kind
+    parameters = dict(owner._parameters)
+    kept = _KeptParameters(parameters, f"{kind.__name__}.", names)
+    vars(owner)["_parameters"] = kept if names else parameters
+    if isinstance(owner, RNNBase):  # holds its weights in a list, too
+        vars(owner).pop("_flat_weights", None)
+        owner._init_flat_weights()
+
+
+class _KeptParameters(dict[str, Parameter | None]):
+    """Parameters of a layer; those with masks cannot be deleted."""
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Parameter | None],
+        prefix: str,
+        names: Sequence[str],
+    ) -> None:
+        super().__init__(parameters)
+        self.masked = {name: prefix + name for name in names}
+
+    def __delitem__(self, name: str) -> None:
+        if name in self.masked:
+            raise RuntimeError(refusal(self.masked[name], "del"))
+        super().__delitem__(name)
+
+    def __reduce__(self) -> Any:
+        return _KeptParameters, (dict(self), "", ()), {"masked": self.masked}
 
 
 def plain_class(layer: Module) -> type[Module]:
@@ -102,12 +166,18 @@ def masked_class(kind: type[Module], names: Iterable[str]) -> type[Module]:
     """The subclass of ``kind`` that reads these parameters through masks."""
     key = (kind, tuple(sorted(names)))
     if key not in _CLASSES:
-        body: dict[str, Any] = {name: property(_reader(name)) for name in key[1]}
+        body: dict[str, Any] = {
+            name: property(_reader(kind, name), _setter(name)) for name in key[1]
+        }
         body |= {"_plain_class": kind, "_masked_names": key[1], "__module__": __name__}
         for method in ("_save_to_state_dict", "reset_parameters"):
             if hasattr(kind, method):
                 body[method] = _unmasked(getattr(kind, method))
+        if issubclass(kind, RNNBase):
+            body |= _RNN_BODY
         body["__reduce_ex__"] = _reduce
+        body["__call__"] = _marked_as_running(kind.__call__)
+        body["register_parameter"] = _refuse_masked(kind.register_parameter)
         _CLASSES[key] = type(f"Masked{kind.__name__}", (kind,), body)
     return _CLASSES[key]
 
@@ -116,14 +186,102 @@ def _masks(layer: Module) -> ModuleDict:
     return layer._modules[CHILD]  # type: ignore[return-value]
 
 
-def _reader(name: str) -> Callable[[Module], Tensor]:
+def _reader(kind: type[Module], name: str) -> Callable[[Module], Tensor]:
+    owner_and_name = f"{kind.__name__}.{name}"
+    embeds = issubclass(kind, Embedding | EmbeddingBag)
+
     def read(self: Module) -> Tensor:
-        parameter = self._parameters[name]
-        if self.__dict__.get("_reads_raw", False):
+        try:
+            parameter = self._parameters[name]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__} has no {name!r}") from None
+        if self.__dict__.get(_RAW, False):
             return parameter  # type: ignore[return-value]
-        return _masks(self)[name](parameter)
+        value = _masks(self)[name](parameter)
+        if embeds and self.sparse and value.requires_grad:
+            value.register_hook(_refuse_sparse)
+        if (
+            self.__dict__.get(_RUNNING, False)
+            or type(parameter) is not Parameter  # of a functional call
+            or torch.compiler.is_compiling()
+            or torch.jit.is_tracing()
+            or _is_library_forward(sys._getframe(1))
+        ):
+            return value
+        return guard(value, owner_and_name, parameter.requires_grad)
 
     return read
+
+
+def _refuse_sparse(grad: Tensor) -> None:
+    """Hook on what an embedding reads: a mask has no derivative for such gradients."""
+    if grad.is_sparse:
+        raise ValueError(
+            "gradients of a masked embedding must be dense (got sparse ones); set "
+            "sparse=False, or call the pruner's undo() or make_permanent() first"
+        )
+
+
+def _is_library_forward(frame: FrameType) -> bool:
+    """Whether a layer around the owner reads, as attention reads its projections: for
+    speed, and since torch takes its fused path for plain tensors only.
+    """
+    return frame.f_code.co_name == "forward" and frame.f_globals.get(
+        "__name__", ""
+    ).startswith(("torch.nn.modules.", "torch_geometric.nn.", "gsparse.nn."))
+
+
+def _setter(name: str) -> Callable[[Module, Tensor], None]:
+    def write(self: Module, value: Tensor) -> None:
+        """Called for replicas only: elsewhere a parameter of that name is there."""
+        self._parameters[name] = value  # type: ignore[assignment]
+
+    return write
+
+
+def _marked_as_running(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The call of a layer, in which its own reads need no guard against writes."""
+
+    def run(self: Module, *args: Any, **kwargs: Any) -> Any:
+        state = self.__dict__
+        hooks = state["_forward_pre_hooks"] or state["_forward_hooks"]
+        if hooks or _RUNNING in state or torch.compiler.is_compiling():
+            return call(self, *args, **kwargs)
+        state[_RUNNING] = True
+        try:
+            return call(self, *args, **kwargs)
+        finally:
+            del state[_RUNNING]
+
+    return run
+
+
+def _refuse_masked(register: Callable[..., None]) -> Callable[..., None]:
+    """``register_parameter``, but for what was read through a mask."""
+
+    def run(self: Module, name: str, param: Tensor | None) -> None:
+        if isinstance(param, MaskedValue):
+            action = f"register_parameter of {name!r}"
+            raise RuntimeError(refusal(param.owner_and_name, action))
+        register(self, name, param)
+
+    return run
+
+
+def _nothing(self: Module) -> None:
+    """Stands in for what keeps the list of an RNN's weights."""
+
+
+#: An RNN's own list of weights would hold values of the last read.
+_RNN_BODY: dict[str, Any] = {
+    "_flat_weights": property(
+        lambda self: [getattr(self, name, None) for name in self._flat_weights_names],
+        lambda self, value: None,
+    ),
+    "_init_flat_weights": _nothing,
+    "_update_flat_weights": _nothing,
+    "flatten_parameters": _nothing,
+}
 
 
 def _unmasked(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -138,17 +296,18 @@ def _unmasked(method: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def _raw(layer: Module) -> Iterator[None]:
-    layer.__dict__["_reads_raw"] = True
+    layer.__dict__[_RAW] = True
     try:
         yield
     finally:
-        del layer.__dict__["_reads_raw"]
+        del layer.__dict__[_RAW]
 
 
 def _reduce(self: Module, protocol: Any) -> Any:
     """Pickle and copy by the plain class, which can be found by its name."""
     found: Any = super(type(self), self).__reduce_ex__(protocol)
-    return _rebuild, (plain_class(self), masked_names(self)), *found[2:]
+    state = {k: v for k, v in found[2].items() if k not in (_RUNNING, _RAW)}
+    return _rebuild, (plain_class(self), masked_names(self)), state, *found[3:]
 
 
 def _rebuild(kind: type[Module], names: tuple[str, ...]) -> Module:

@@ -16,6 +16,7 @@ from gsparse.edges import draw_seed
 from gsparse.kernels.tensor_cache import TensorCache
 from gsparse.nn.evaluating import evaluating
 from gsparse.nn.fast_gat_conv import Attention
+from gsparse.nn.full_precision import full_precision
 from gsparse.nn.ky_fan import ky_fan_norm
 from gsparse.nn.learned_mask import OPEN, Gate, LearnedMask, PlainGate, Scope
 from gsparse.nn.masking import EdgeWeigher, convolutions, edge_weights
@@ -212,8 +213,9 @@ class PTDNet(LearnedMask):
                         f"layer {name!r} is called twice in one pass and has one mask; "
                         "use scope='shared'"
                     )
-                found[name] = gate(scorer(x, groups).squeeze(1))
-                return groups.spread(self._value(found[name], groups))
+                with full_precision(x) as x:
+                    found[name] = gate(scorer(x, groups).squeeze(1))
+                    return groups.spread(self._value(found[name], groups))
 
             return weigh
 

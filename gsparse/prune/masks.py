@@ -11,6 +11,7 @@ from gsparse.nn.masked_parameters import (
     CHILD,
     WeightMask,
     mask_parameter,
+    masked_names,
     unmask_parameter,
 )
 from gsparse.prune.targets import Selector, Target, find_targets
@@ -141,11 +142,18 @@ class WeightMasks:
                 f"{name!r} has no mask; those with one: {list(self.targets)}"
             )
         target = self.targets[name]
-        if CHILD not in target.owner._modules:
+        if target.attribute not in masked_names(target.owner):
             raise RuntimeError(
                 "the masks are gone: undo() or make_permanent() was called"
             )
         return target.owner._modules[CHILD][target.attribute]  # type: ignore[index]
+
+    @property
+    def gone(self) -> bool:
+        """Whether :meth:`undo` or :meth:`make_permanent` took the masks away."""
+        return not all(
+            it.attribute in masked_names(it.owner) for it in self.targets.values()
+        )
 
     def parameters(self) -> dict[str, Tensor]:
         """The parameters with their full values: leaves, as the optimiser has them."""
@@ -183,7 +191,7 @@ class WeightMasks:
     def undo(self) -> None:
         """Take the masks away; every weight has the value it had behind its mask."""
         for target in self.targets.values():
-            if CHILD in target.owner._modules:
+            if target.attribute in masked_names(target.owner):
                 unmask_parameter(target.owner, target.attribute)
 
     def make_permanent(self) -> None:

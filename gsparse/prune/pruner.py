@@ -39,7 +39,8 @@ class Pruner(ABC):
         exclude: As for :func:`~gsparse.prune.find_targets`.
 
     Raises:
-        ValueError: If the sparsity is out of range or nothing is left to prune.
+        ValueError: If the sparsity is out of range, nothing is left to prune, or the
+            model is on the meta device.
     """
 
     revision = 1  # raised when a change alters results, so that old rows show as stale
@@ -58,6 +59,24 @@ class Pruner(ABC):
         self.sparsity = sparsity
         self.num_steps = 0
         self.masks = WeightMasks(model, targets, exclude)
+        self._check_values()
+        self._hold_masks()
+
+    def _check_values(self) -> None:
+        """Refuse weights that are shapes only."""
+        for name, parameter in self.masks.parameters().items():
+            if parameter.is_meta:
+                self.masks.undo()
+                raise ValueError(
+                    f"{name!r} must have values before it is pruned (got the meta "
+                    "device); load a checkpoint, or to_empty() and reset_parameters(), "
+                    "first"
+                )
+
+    def _hold_masks(self) -> None:
+        """Tell every mask whose it is."""
+        for name in self.masks.targets:
+            self.masks.module(name).pruner = self
 
     @property
     def model(self) -> Module:
@@ -90,8 +109,23 @@ class Pruner(ABC):
         self.masks.undo()
 
     def make_permanent(self) -> None:
-        """Write the zeros into the weights; the layers are plain again."""
+        """Write the zeros into the weights; the layers are plain again.
+
+        Raises:
+            RuntimeError: If the pruner has not reached its sparsity yet.
+        """
+        self._check_done()
         self.masks.make_permanent()
+
+    def _check_done(self) -> None:
+        """Refuse to end where the wanted sparsity is not reached."""
+        if not self.done and not self.masks.gone:
+            raise RuntimeError(
+                f"{self!r} must be done before make_permanent() (got "
+                f"{self.report().sparsity:.2%} of the weights removed after "
+                f"{self.num_steps} steps); call finalize() first to go to the wanted "
+                "sparsity now, or undo() to take the masks away"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """What goes on with a run, beside the model's own ``state_dict``: tensors and
@@ -102,6 +136,12 @@ class Pruner(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where :meth:`state_dict` was taken."""
         self.num_steps = int(state["num_steps"])
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy holds the masks of its own model."""
+        vars(self).update(state)
+        if not self.masks.gone:
+            self._hold_masks()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(sparsity={self.sparsity})"

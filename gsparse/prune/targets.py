@@ -51,8 +51,8 @@ def find_targets(
         Each parameter once.
 
     Raises:
-        ValueError: If nothing is left, a parameter has no shape yet, or is used by two
-            modules.
+        ValueError: If nothing is left, or a parameter has no shape yet, is used by two
+            modules, or is written by its layer (``max_norm`` of embeddings).
 
     Example:
         >>> from torch_geometric.nn import GAT
@@ -134,6 +134,12 @@ def _check(found: list[Target], every: list[Target]) -> None:
         if not it.parameter.is_floating_point():
             raise ValueError(
                 f"{it.name!r} must be of floats (got {it.parameter.dtype})"
+            )
+        if getattr(it.owner, "max_norm", None) is not None:
+            raise ValueError(
+                f"{it.name!r} must not be written in a forward pass, where masks would "
+                f"lose that (got max_norm={it.owner.max_norm}); leave it out by "
+                "'exclude', or bound the norms in the loss"
             )
         if len(users[id(it.parameter)]) > 1:
             raise ValueError(

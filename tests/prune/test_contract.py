@@ -445,3 +445,48 @@ def test_choosing_one_by_one_takes_no_structure():
         prune.OptimalBrainSurgeon(
             GCN(5, 4, 2, 2), 0.5, lambda: None, sequential=True, structure=Rows()
         )
+
+
+MOVING = {
+    name: INSTANCES[name]
+    for name in ("GradualThreshold", "AutoPrune", "ProbMask", "ADMM")
+} | {
+    "Magnitude with a schedule": lambda m, **o: prune.Magnitude(
+        m, SPARSITY, prune.Cubic(0, 10), **o
+    ),
+    "WoodFisher with a schedule": lambda m, **o: prune.WoodFisher(
+        m, SPARSITY, losses_of(m), schedule=prune.Cubic(0, 10), **o
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_what_has_not_reached_its_sparsity_says_so_and_is_not_made_permanent(
+    name, model
+):
+    pruner = MOVING[name](model)
+    layer = model.convs[0].lin
+    for steps in (0, 1):
+        train(model, pruner, adam(model), steps)
+        removed = f"{pruner.report().sparsity:.2%}"
+        with pytest.raises(
+            RuntimeError, match=rf"\(got {removed} of .* after {steps} steps\); call fi"
+        ):
+            pruner.make_permanent()
+        assert layer.weight_masks["weight"].unfinished
+        with pytest.raises(ValueError, match=r"'convs\.0\.lin\.weight' must be final"):
+            prune.to_sparse(model, 0.0)
+    twin = copy.deepcopy(pruner)
+    pruner.finalize()
+    assert not layer.weight_masks["weight"].unfinished
+    assert twin.model.convs[0].lin.weight_masks["weight"].unfinished
+    assert not copy.deepcopy(twin.model).convs[0].lin.weight_masks["weight"].unfinished
+    pruner.make_permanent()
+    assert type(layer).__name__ == "Linear"
+    twin.undo()
+
+
+def test_a_pruner_that_prunes_at_once_is_finished(model):
+    pruner = prune.Magnitude(model, SPARSITY)
+    assert not model.convs[0].lin.weight_masks["weight"].unfinished
+    pruner.make_permanent()

@@ -84,3 +84,8 @@ def test_integers_are_refused():
     model.weight = nn.Parameter(torch.zeros(4, 4, dtype=torch.long), False)
     with pytest.raises(ValueError, match=r"floats \(got torch\.int64\)"):
         find_targets(model)
+
+
+def test_embeddings_that_write_their_weight_are_refused():
+    with pytest.raises(ValueError, match=r"a forward pass, .* \(got max_norm=0\.5\)"):
+        find_targets(nn.Embedding(4, 3, max_norm=0.5), "weight")

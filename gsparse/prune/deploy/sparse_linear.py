@@ -197,7 +197,8 @@ def check_final(model: Module) -> None:
     """Refuse a model that a pruner is in the middle of training."""
     for name, module in model.named_modules():
         for masked in masked_names(module):
-            if module._modules[CHILD][masked].soft is not None:
+            mask = module._modules[CHILD][masked]
+            if mask.soft is not None or mask.unfinished:
                 raise ValueError(
                     f"the mask of {f'{name}.{masked}'.lstrip('.')!r} must be final "
                     "(got one in training); call the pruner's finalize() first"

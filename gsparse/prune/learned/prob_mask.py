@@ -265,6 +265,7 @@ class ProbMask(Pruner):
 
     def make_permanent(self) -> None:
         """Write the zeros into the weights; the layers are plain again."""
+        self._check_done()
         self._end()
         super().make_permanent()
 
@@ -305,7 +306,7 @@ class ProbMask(Pruner):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy has a model of its own, and draws the masks of that one."""
-        vars(self).update(state)
+        super().__setstate__(state)
         self.generator = torch.Generator(self.s.device)
         self.generator.set_state(state["generator"])
         if not self.ended:
