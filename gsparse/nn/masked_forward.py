@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Module
+from torch_geometric import EdgeIndex
 from torch_geometric.nn import (
     APPNP,
     GATConv,
@@ -112,16 +113,15 @@ def _summed_forward(layer: MessagePassing) -> Forward:
     name: Any = aggregation_name(layer.aggr_module)
 
     def forward(*, x: Any, edge_weight: Tensor, size: Any = None, **kwargs: Any) -> Any:
-        alone = isinstance(x, Tensor) and size is None
-        if kind is FastSAGEConv and alone and name == "mean" and not layer.project:
+        mean = kind is FastSAGEConv and layer.aggr == "mean" and not layer.project
+        if mean and isinstance(x, Tensor) and size is None:
             return fast.forward(x, edge_weight=edge_weight, **kwargs)
 
         def propagate(ends: Tensor, x: Any, size: Any = None, **given: Any) -> Tensor:
             rows = _num_targets(layer, ends, x, size)
-            source = x[0] if layer.flow == "source_to_target" else x[1]
             if layer.flow == "target_to_source":
                 ends = ends.flip(0)
-            return aggregate_weighted(source, ends, edge_weight, rows, name)
+            return aggregate_weighted(x[0], ends, edge_weight, rows, name)
 
         with replaced(layer, "propagate", propagate):
             return base.forward(layer, x=x, size=size, **kwargs)
@@ -137,26 +137,47 @@ def _num_targets(layer: MessagePassing, ends: Tensor, x: Any, size: Any) -> int:
             layer._set_size(sizes, side, x[side])
     target = 1 if layer.flow == "source_to_target" else 0
     found = sizes[target]
-    return sizes[1 - target] if found is None else found  # type: ignore[return-value]
+    return sizes[1 - target] if found is None else found
 
 
 def _uncached_forward(layer: MessagePassing) -> Forward:
     """The layer's own forward; a cache would freeze the first weights it saw."""
     kind = GCNConv if plain_class(layer) is FastGCNConv else plain_class(layer)
 
-    def forward(*args: Any, **kwargs: Any) -> Any:
+    def forward(*, edge_index: Tensor, edge_weight: Tensor, **kwargs: Any) -> Any:
+        edge_weight = edge_weight.to(kwargs["x"].dtype)
+        if getattr(layer, "normalize", True) and not adds_self_loops(layer):
+            edge_weight = _without_undefined(layer, edge_index, edge_weight)
         kept = {key: vars(layer)[key] for key in _CACHES if key in vars(layer)}
         cached, layer.cached = layer.cached, False
         for key in kept:
             object.__setattr__(layer, key, None)
         try:
-            return kind.forward(layer, *args, **kwargs)
+            return kind.forward(
+                layer, edge_index=edge_index, edge_weight=edge_weight, **kwargs
+            )
         finally:
             layer.cached = cached
             for key, value in kept.items():
                 object.__setattr__(layer, key, value)
 
     return forward
+
+
+def _without_undefined(
+    layer: MessagePassing, edge_index: Tensor, weight: Tensor
+) -> Tensor:
+    """Weights without a derivative where a node has degree 0.
+
+    PyG's :math:`d^{-1/2}` has none there, and its backward pass makes NaN of it.
+    """
+    if not weight.requires_grad:
+        return weight
+    target = edge_index[1 if layer.flow == "source_to_target" else 0]
+    target = target.as_subclass(Tensor).long()
+    degree = weight.new_zeros(int(edge_index.max()) + 1 if target.numel() else 0)
+    degree = degree.index_add(0, target, weight.detach())
+    return torch.where(degree[target] == 0, weight.detach(), weight)
 
 
 def general_forward(layer: MessagePassing, attention: Attention) -> Forward:
@@ -179,9 +200,8 @@ def general_forward(layer: MessagePassing, attention: Attention) -> Forward:
         call = (SAGEConv if kind is FastSAGEConv else kind).forward.__get__(layer)
 
     def forward(*, edge_index: Tensor, mask: Tensor, **kwargs: Any) -> Any:
-        size = getattr(edge_index, "sparse_size", tuple)()
-        if kind in SUMMED and kwargs.get("size") is None and size:
-            kwargs["size"] = size  # of an EdgeIndex
+        if kind in SUMMED and isinstance(edge_index, EdgeIndex):
+            kwargs["size"] = edge_index.sparse_size()
         edge_index = edge_index.as_subclass(Tensor).long()
         own_aggregate, dim = type(runner).aggregate, runner.node_dim
 
@@ -203,7 +223,7 @@ def general_forward(layer: MessagePassing, attention: Attention) -> Forward:
                 carried=kind not in SUMMED,
             )
 
-        with replaced(runner, "aggregate", aggregate), _plain_propagate(runner):
+        with replaced(runner, "aggregate", aggregate), _own_propagate(runner):
             return call(edge_index=edge_index, **kwargs)
 
     return forward
@@ -217,17 +237,16 @@ def _message_weights(
         return mask
     if isinstance(layer, NORMALISED):
         num_nodes = x.size(layer.node_dim)
-        return add_remaining_self_loops(edge_index, mask, 1.0, num_nodes)[1]  # type: ignore[return-value]
+        return add_remaining_self_loops(edge_index, mask, 1.0, num_nodes)[1]
     kept = mask[edge_index[0] != edge_index[1]]
     return torch.cat([kept, kept.new_ones(num - kept.numel())])
 
 
 @contextmanager
-def _plain_propagate(layer: MessagePassing) -> Iterator[None]:
-    """PyG's ``propagate`` with all its options, unless the class has one of its own.
+def _own_propagate(layer: MessagePassing) -> Iterator[None]:
+    """PyG's ``propagate``, bound to this layer: a twin would run that of another.
 
-    The compiled one knows no explanations and no decomposition, and a twin would run
-    that of the layer it was made from.
+    The compiled one knows no explanations and no decomposition.
     """
     if plain_class(layer).__module__.split(".")[0] not in (
         "torch_geometric",
@@ -235,7 +254,9 @@ def _plain_propagate(layer: MessagePassing) -> Iterator[None]:
     ):
         yield
         return
-    with replaced(layer, "propagate", MethodType(MessagePassing.propagate, layer)):
+    whole = layer.explain is True or layer.decomposed_layers != 1
+    propagate = MessagePassing.propagate if whole else type(layer).propagate
+    with replaced(layer, "propagate", MethodType(propagate, layer)):
         yield
 
 

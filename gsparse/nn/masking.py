@@ -60,7 +60,6 @@ def edge_weights(
       beside the layer's own weights.
 
     With any ``aggr`` the weight counts in the number of neighbours of a mean. A maximum
-    With any ``aggr`` the weight counts in the number of neighbours of a mean. A maximum
     takes :math:`m_e + \log w` of the messages :math:`m_e`, a minimum
     :math:`m_e - \log w`; both are continuous in :math:`w`.
 

@@ -26,8 +26,8 @@ def aggregation_name(module: Module | None) -> str | None:
 
 def takes_weights(module: Module | None) -> bool:
     """Return whether an aggregation, or every one of several, takes weights."""
-    if type(module) is MultiAggregation:
-        return all(map(takes_weights, module.aggrs))
+    if isinstance(module, MultiAggregation):
+        return all(takes_weights(part) for part in module.aggrs.children())
     return aggregation_name(module) is not None
 
 
@@ -73,10 +73,10 @@ def aggregate_messages(
         >>> aggregate_messages(MinAggregation(), message, index, weight, 3).flatten()
         tensor([4., 6., 0.])
     """
-    if type(module) is MultiAggregation:
+    if isinstance(module, MultiAggregation):
         found = [
             aggregate_messages(m, message, index, weight, num_targets, dim, carried)
-            for m in module.aggrs
+            for m in module.aggrs.children()
         ]
         return module.combine(found)
     shape = [1] * message.dim()
@@ -92,7 +92,7 @@ def aggregate_messages(
         level = torch.where(factor > 0, factor, 1).log()
         high = (sign * message + level).masked_fill(factor == 0, -torch.inf)
         out = zeros.scatter_reduce(dim, place, high, "amax", include_self=False)
-        return sign * out.masked_fill(out == -torch.inf, 0.0)
+        return (sign * out).masked_fill(out == -torch.inf, 0.0)
     if carried:  # no value where the edge is absent, but the derivative stays
         message = torch.where(factor == 0, message - message.detach(), message)
     else:
