@@ -118,7 +118,7 @@ class FastGATConv(FastAttention, GATConv):
         ptr: OptTensor,
         dim_size: Optional[int],  # noqa: UP045 (PyG reads annotations, not unions)
     ) -> Tensor:
-        if EDGE_WEIGHT.get() is None:
+        if EDGE_WEIGHT.get() is None or index.numel() == 0:
             return super().edge_update(
                 alpha_j, alpha_i, edge_attr, index, ptr, dim_size
             )
@@ -204,7 +204,7 @@ class FastGATv2Conv(FastAttention, GATv2Conv):
         ptr: OptTensor,
         dim_size: Optional[int],  # noqa: UP045 (PyG reads annotations, not unions)
     ) -> Tensor:
-        if EDGE_WEIGHT.get() is None:
+        if EDGE_WEIGHT.get() is None or index.numel() == 0:
             return super().edge_update(x_j, x_i, edge_attr, index, ptr, dim_size)
         hidden = x_i + x_j
         if edge_attr is not None:

@@ -9,37 +9,32 @@ from typing import Any
 
 from torch import Tensor
 from torch.nn import Module
-from torch_geometric.nn import (
-    APPNP,
-    GATConv,
-    GATv2Conv,
-    GCN2Conv,
-    GCNConv,
-    GINConv,
-    GraphConv,
-    SAGEConv,
-    SGConv,
-    TransformerConv,
-)
+from torch_geometric.nn import GCNConv, TransformerConv
 from torch_geometric.nn.conv import MessagePassing
+from torch_geometric.utils import is_torch_sparse_tensor
 
-from gsparse.nn.fast_gat_conv import Attention, FastGATConv, FastGATv2Conv
-from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
-from gsparse.nn.fast_twins import fast_twin, twin
+from gsparse.nn.edge_alignment import align_weights
+from gsparse.nn.fast_gat_conv import Attention
+from gsparse.nn.fast_gcn_conv import FastSAGEConv
+from gsparse.nn.masked_forward import (
+    ATTENTION,
+    NORMALISED,
+    SUMMED,
+    Forward,
+    adds_self_loops,
+    forward_of,
+    general_forward,
+    plain_call,
+    replaced,
+    without_absent_loops,
+)
 from gsparse.nn.masked_parameters import plain_class
-from gsparse.nn.weighted_sum import AGGREGATIONS, aggregate_weighted
-from gsparse.nn.weighted_transformer import WeightedTransformerConv
+from gsparse.nn.weighted_aggregation import takes_weights
 
 # ruff: noqa: ANN401 (a convolution's arguments are its own)
 
-Forward = Callable[..., Any]
 #: Weights of the edges of a convolution, from the features it is given.
 EdgeWeigher = Callable[[Tensor], Tensor]
-
-_ATTENTION = (GATConv, GATv2Conv, FastGATConv, FastGATv2Conv, TransformerConv)
-_NORMALISED = (GCNConv, FastGCNConv, GCN2Conv, SGConv, APPNP)
-_SUMMED = (SAGEConv, FastSAGEConv, GINConv, GraphConv)
-_CACHES = ("_cached_edge_index", "_cached_adj_t", "_cached_x")
 
 _LOCK = threading.RLock()
 
@@ -53,14 +48,24 @@ def edge_weights(
 ) -> Iterator[None]:
     r"""Within this context every convolution of a model weighs its edges.
 
-    A weight of 0 means what removing the edge means, for every supported layer:
+    A weight of 0 means what removing the edge means and weights of 1 change nothing,
+    for every supported layer and all of its options:
 
     - ``GATConv``, ``GATv2Conv``, ``TransformerConv``: :math:`\log w` is added to the
       scores before the softmax; the self-loops that a layer adds have weight 1.
     - ``GCNConv``, ``GCN2Conv``, ``SGConv``, ``APPNP``: the weight counts in the message
-      and in the degree.
-    - ``SAGEConv``, ``GINConv``, ``GraphConv``: the weight counts in the message, and in
-      the number of neighbours of a mean; a maximum takes :math:`x_j + \log w`.
+      and in the degree. A self-loop of weight 0 is replaced by the one that the layer
+      adds.
+    - ``SAGEConv``, ``GINConv``, ``GraphConv``: the weight is a factor of the message,
+      beside the layer's own weights.
+
+    With any ``aggr`` the weight counts in the number of neighbours of a mean. A maximum
+    takes :math:`m_e + \log w` of the messages :math:`m_e`, a minimum
+    :math:`m_e - \log w`; both are continuous in :math:`w`.
+
+    A model may reorder or reverse the edges before its layers see them: the weights
+    follow (see :func:`~gsparse.nn.edge_alignment.align_weights`). Layers with
+    ``cached=True`` neither use nor fill their cache.
 
     The model itself is not changed: its layers' ``forward`` is replaced while the
     context lasts, parameters and hooks stay. Threads take turns.
@@ -79,22 +84,26 @@ def edge_weights(
         - **edge_weight:** :math:`(E,)`
 
     Raises:
-        TypeError: If the model contains a convolution that takes no weights.
+        TypeError: If the model contains a convolution that takes no weights, or takes
+            none with its ``aggr``.
+        ValueError: If there is not one weight per entry, or, when the model is called,
+            if a layer is given other edges.
     """
     layers = convolutions(model)
     if edge_weight is not None:
         refuse_unsupported(layers)
+        _check_edges(edge_index, "edge_weights")
     with _LOCK, ExitStack() as stack:
         for name, layer in layers.items():
             forward: Forward | None
             if edge_weight is None:
-                forward = _forward_of(layer, attention, weighted=False)
+                forward = forward_of(layer, attention, weighted=False)
             else:
                 shared = isinstance(edge_weight, Tensor)
                 weight: Any = edge_weight if shared else edge_weight[name]  # type: ignore[index]
                 forward = _weighed(layer, name, edge_index, weight, attention)
             if forward is not None:
-                stack.enter_context(_replaced(layer, "forward", forward))
+                stack.enter_context(replaced(layer, "forward", forward))
         yield
 
 
@@ -113,80 +122,33 @@ def refuse_unsupported(layers: dict[str, MessagePassing]) -> None:
     Raises:
         TypeError: If there is one.
     """
-    known = (*_ATTENTION, *_NORMALISED, *_SUMMED)
+    known = (*ATTENTION, *NORMALISED, *SUMMED)
     for name, layer in layers.items():
         kind = plain_class(layer)
-        if kind not in known and not isinstance(layer, GCNConv):
+        label = f"layer {name!r} ({kind.__name__})"
+        if kind not in known and not _is_weighted_gcn(layer):
             raise TypeError(
-                f"layer {name!r} ({kind.__name__}) takes no edge weights; "
+                f"{label} takes no edge weights; "
                 f"supported are {', '.join(cls.__name__ for cls in known)}"
             )
-        if kind in _SUMMED and layer.aggr not in AGGREGATIONS:
+        if not takes_weights(layer.aggr_module):
             raise TypeError(
-                f"layer {name!r} ({kind.__name__}) takes edge weights with aggr "
-                f"{', '.join(AGGREGATIONS)} only (got {layer.aggr!r})"
+                f"{label} takes edge weights with aggr sum, mean, max, min or a list "
+                f"of them only (got {layer.aggr!r})"
             )
+        weighed = "message" if kind is TransformerConv else "edge_update"
+        for step in (weighed,) if kind in ATTENTION else ():
+            if step in vars(layer):
+                raise TypeError(
+                    f"{label} takes edge weights in {step!r}, which was replaced; "
+                    "remove the replacement"
+                )
 
 
-def _forward_of(
-    layer: MessagePassing, attention: Attention, *, weighted: bool
-) -> Forward | None:
-    """A layer's forward that takes ``edge_weight``; None to leave it as it is."""
-    kind = plain_class(layer)
-    if kind in (GATConv, GATv2Conv):
-        layer = fast_twin(layer, attention)
-        return plain_class(layer).forward.__get__(layer)
-    if kind in _ATTENTION and kind is not TransformerConv:
-        return kind.forward.__get__(layer)
-    if not weighted:
-        return None
-    if kind is TransformerConv:
-        layer = twin(layer, WeightedTransformerConv)
-        return WeightedTransformerConv.forward.__get__(layer)
-    if kind in (GCNConv, FastGCNConv):
-        layer = twin(layer, FastGCNConv, weights_change=True)
-        return FastGCNConv.forward.__get__(layer)
-    if kind is FastSAGEConv and layer.aggr == "mean" and not layer.project:
-        layer = twin(layer, FastSAGEConv, weights_change=True)
-        return FastSAGEConv.forward.__get__(layer)
-    return _summed_forward(layer) if kind in _SUMMED else _uncached_forward(layer)
-
-
-def _summed_forward(layer: MessagePassing) -> Forward:
-    """The layer's own forward, in which messages are collected with weights."""
-    kind = plain_class(layer)
-    base = SAGEConv if kind is FastSAGEConv else kind
-
-    def forward(*args: Any, edge_weight: Tensor, **kwargs: Any) -> Tensor:
-        def propagate(ends: Tensor, x: Any, size: Any = None, **given: Any) -> Tensor:
-            source, target = x if isinstance(x, tuple) else (x, x)
-            rows = size[1] if target is None else target.size(0)
-            if layer.flow == "target_to_source":
-                ends = ends.flip(0)
-            return aggregate_weighted(source, ends, edge_weight, rows, layer.aggr)
-
-        with _replaced(layer, "propagate", propagate):
-            return base.forward(layer, *args, **kwargs)
-
-    return forward
-
-
-def _uncached_forward(layer: MessagePassing) -> Forward:
-    """The layer's own forward; a cache would freeze the first weights it saw."""
-
-    def forward(*args: Any, **kwargs: Any) -> Tensor:
-        kept = {key: vars(layer)[key] for key in _CACHES if key in vars(layer)}
-        cached, layer.cached = layer.cached, False
-        for key in kept:
-            object.__setattr__(layer, key, None)
-        try:
-            return plain_class(layer).forward(layer, *args, **kwargs)
-        finally:
-            layer.cached = cached
-            for key, value in kept.items():
-                object.__setattr__(layer, key, value)
-
-    return forward
+def _is_weighted_gcn(layer: MessagePassing) -> bool:
+    """Whether a layer is a GCNConv of the user's own that takes weights."""
+    named = "edge_weight" in _arguments(plain_class(layer))  # type: ignore[arg-type]
+    return isinstance(layer, GCNConv) and named
 
 
 def _weighed(
@@ -196,51 +158,95 @@ def _weighed(
     edge_weight: Tensor | EdgeWeigher,
     attention: Attention,
 ) -> Forward:
-    forward = _forward_of(layer, attention, weighted=True)
-    assert forward is not None
-    names = _arguments(plain_class(layer))  # type: ignore[arg-type]
+    """A forward that is called as the layer is and weighs the edges."""
+    kind = plain_class(layer)
+    names = _arguments(kind)  # type: ignore[arg-type]
+    run, version = _runner(layer, attention), _version(edge_index)
+    if isinstance(edge_weight, Tensor):
+        _check_weight(edge_weight, edge_index)
 
     def weighed(*args: Any, **kwargs: Any) -> Any:
         kwargs |= dict(zip(names, args, strict=False))
-        given = kwargs["edge_index"]
-        if not isinstance(given, Tensor) or given.shape != edge_index.shape:
-            shape = list(getattr(given, "shape", []))
+        given, x = kwargs.pop("edge_index"), kwargs["x"]
+        _check_edges(given, f"layer {name!r}")
+        if given is edge_index and _version(edge_index) != version:
             raise ValueError(
-                f"layer {name!r} was called with another graph than the model "
-                f"(edge_index {shape}, expected {list(edge_index.shape)}); edges must "
-                "not be added or dropped between the model's input and its layers"
+                f"layer {name!r} was called with an edge_index that was changed in "
+                "place; the weights are those of the edges that it had"
             )
         weight = edge_weight
         if not isinstance(weight, Tensor):
-            x = kwargs["x"]
             weight = weight(x[0] if isinstance(x, tuple | list) else x)
+            _check_weight(weight, edge_index)
+        weight = align_weights(weight, given, edge_index, name)
         own = kwargs.pop("edge_weight", None)
+        if own is not None and "edge_weight" not in names:
+            raise TypeError(f"layer {name!r} ({kind.__name__}) takes no 'edge_weight'")
         if own is not None:
-            return forward(**kwargs, edge_weight=weight * own)
-        if not getattr(layer, "improved", False):
-            return forward(**kwargs, edge_weight=weight)
-        # PyG's improved self-loops have weight 2 only where weights are given.
-        with _replaced(layer, "improved", False):
-            same = _forward_of(layer, attention, weighted=True)
-            return same(**kwargs, edge_weight=weight)  # type: ignore[misc]
+            _check_weight(own, given)
+        if isinstance(layer, NORMALISED) and adds_self_loops(layer):
+            given, weight, own = without_absent_loops(given, weight, own)
+        return run(given, weight, own, kwargs)
 
     return weighed
+
+
+def _runner(layer: MessagePassing, attention: Attention) -> Callable[..., Any]:
+    """Run a layer with a mask, beside the weights that it may have of its own."""
+    kind = plain_class(layer)
+    plain, general = (
+        forward_of(layer, attention, weighted=True),
+        general_forward(layer, attention),
+    )
+
+    def run(
+        edge_index: Tensor, mask: Tensor, own: Tensor | None, kwargs: dict[str, Any]
+    ) -> Any:
+        both = mask if own is None else mask * own
+        kwargs["edge_index"] = edge_index
+        if plain_call(layer, own, kwargs["x"]):
+            return plain(**kwargs, edge_weight=both)  # type: ignore[misc]
+        if kind is FastSAGEConv:
+            mask = both
+        elif kind not in SUMMED:
+            kwargs["edge_weight"] = both
+        elif own is not None:
+            kwargs["edge_weight"] = own
+        return general(mask=mask, **kwargs)
+
+    def without_improvement(*args: Any) -> Any:
+        # PyG's improved self-loops have weight 2 only where weights are given.
+        if args[2] is not None:
+            return run(*args)
+        with replaced(layer, "improved", False):
+            return _runner(layer, attention)(*args)
+
+    return without_improvement if getattr(layer, "improved", False) else run
+
+
+def _check_edges(edge_index: Any, where: str) -> None:
+    """Refuse edges to which weights cannot be aligned."""
+    if not isinstance(edge_index, Tensor) or is_torch_sparse_tensor(edge_index):
+        raise TypeError(
+            f"{where} needs 'edge_index' as a [2, E] tensor to weigh its edges "
+            f"(got {type(edge_index).__name__})"
+        )
+
+
+def _check_weight(weight: Tensor, edge_index: Tensor) -> None:
+    if weight.shape != edge_index.shape[1:]:
+        raise ValueError(
+            f"'edge_weight' must have shape [{edge_index.size(1)}], one weight per "
+            f"entry (got {list(weight.shape)})"
+        )
+
+
+def _version(edge_index: Tensor) -> int | None:
+    """How often a tensor was changed in place; None where that is not counted."""
+    return None if edge_index.is_inference() else edge_index._version
 
 
 @cache
 def _arguments(kind: Any) -> list[str]:
     """Names of what a kind of layer is called with."""
     return list(inspect.signature(kind.forward).parameters)[1:]
-
-
-@contextmanager
-def _replaced(layer: Module, name: str, value: Any) -> Iterator[None]:
-    before = vars(layer).get(name)
-    object.__setattr__(layer, name, value)
-    try:
-        yield
-    finally:
-        if before is None:
-            object.__delattr__(layer, name)
-        else:
-            object.__setattr__(layer, name, before)

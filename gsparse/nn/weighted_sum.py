@@ -154,7 +154,7 @@ def _largest(x: Tensor, edge_index: Tensor, weight: Tensor, num_targets: int) ->
     level = torch.log(torch.where(here, weight, 1))
     message = x[edge_index[0]] + level.unsqueeze(-1)
     message = message.masked_fill(~here.unsqueeze(-1), -torch.inf)
-    place = edge_index[1].unsqueeze(-1).expand_as(message)
+    place = edge_index[1].long().unsqueeze(-1).expand_as(message)
     out = x.new_full((num_targets, x.size(1)), -torch.inf)
     out = out.scatter_reduce(0, place, message, "amax", include_self=False)
     return out.masked_fill(out == -torch.inf, 0.0)

@@ -48,9 +48,14 @@ class WeightedTransformerConv(TransformerConv):
         ptr: OptTensor,
         size_i: Optional[int],  # noqa: UP045 (PyG reads annotations, not unions)
     ) -> Tensor:
-        if self.lin_edge is not None and edge_attr is not None:
-            edge = self.lin_edge(edge_attr).view(-1, self.heads, self.out_channels)
-            key_j, value_j = key_j + edge, value_j + edge
+        if self.lin_edge is not None:
+            if edge_attr is None:
+                raise ValueError("'edge_attr' must be given to a layer with 'edge_dim'")
+            edge_attr = self.lin_edge(edge_attr)
+            edge_attr = edge_attr.view(-1, self.heads, self.out_channels)
+            key_j = key_j + edge_attr
+        if edge_attr is not None:
+            value_j = value_j + edge_attr
         score = (query_i * key_j).sum(dim=-1) / math.sqrt(self.out_channels)
         size = int(index.max()) + 1 if size_i is None else size_i
         weight = _WEIGHT.get()

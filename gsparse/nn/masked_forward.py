@@ -1,0 +1,306 @@
+"""How each convolution runs with a weight per edge."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch_geometric import EdgeIndex
+from torch_geometric.nn import (
+    APPNP,
+    GATConv,
+    GATv2Conv,
+    GCN2Conv,
+    GCNConv,
+    GINConv,
+    GraphConv,
+    SAGEConv,
+    SGConv,
+    TransformerConv,
+)
+from torch_geometric.nn.conv import MessagePassing
+from torch_geometric.utils import add_remaining_self_loops
+
+from gsparse.kernels.tensor_cache import TensorCache
+from gsparse.nn.fast_gat_conv import Attention, FastGATConv, FastGATv2Conv
+from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
+from gsparse.nn.fast_twins import fast_twin, twin
+from gsparse.nn.masked_parameters import plain_class
+from gsparse.nn.weighted_aggregation import aggregate_messages, aggregation_name
+from gsparse.nn.weighted_sum import AGGREGATIONS, aggregate_weighted
+from gsparse.nn.weighted_transformer import WeightedTransformerConv
+
+# ruff: noqa: ANN401 (a convolution's arguments are its own)
+
+Forward = Callable[..., Any]
+
+ATTENTION = (GATConv, GATv2Conv, FastGATConv, FastGATv2Conv, TransformerConv)
+NORMALISED = (GCNConv, FastGCNConv, GCN2Conv, SGConv, APPNP)
+SUMMED = (SAGEConv, FastSAGEConv, GINConv, GraphConv)
+_CACHES = ("_cached_edge_index", "_cached_adj_t", "_cached_x")
+_STEPS = ("propagate", "message", "aggregate", "update", "edge_update")
+
+_LOOPS: TensorCache[Tensor] = TensorCache(max_entries=16)
+
+
+def forward_of(
+    layer: MessagePassing, attention: Attention, *, weighted: bool
+) -> Forward | None:
+    """Return the forward that serves a :func:`plain_call` with ``edge_weight``.
+
+    Without weights it is the fused one of an attention layer, and None for any other.
+    """
+    kind = plain_class(layer)
+    if not weighted and any(step in vars(layer) for step in _STEPS):
+        return None  # of the user's own
+    if kind in (GATConv, GATv2Conv):
+        layer = fast_twin(layer, attention)
+        return plain_class(layer).forward.__get__(layer)
+    if kind in ATTENTION and kind is not TransformerConv:
+        return kind.forward.__get__(layer)
+    if not weighted:
+        return None
+    if kind is TransformerConv:
+        layer = twin(layer, WeightedTransformerConv)
+        return WeightedTransformerConv.forward.__get__(layer)
+    if kind in (GCNConv, FastGCNConv):
+        layer = twin(layer, FastGCNConv, weights_change=True)
+        return FastGCNConv.forward.__get__(layer)
+    return _summed_forward(layer) if kind in SUMMED else _uncached_forward(layer)
+
+
+def plain_call(layer: MessagePassing, own: Tensor | None, x: Any) -> bool:
+    """Return whether nothing in a call needs PyG's own message passing.
+
+    Otherwise :func:`general_forward` serves it: for other aggregations, more
+    dimensions, hooks, explanations, and steps that were replaced.
+    """
+    kind, name = plain_class(layer), aggregation_name(layer.aggr_module)
+    if _touched(layer) or kind not in (*ATTENTION, *NORMALISED, *SUMMED):
+        return False
+    pair = x if isinstance(x, tuple | list) else (x,)
+    flat = all(t.dim() == 2 for t in pair if t is not None)
+    flat = flat and layer.node_dim in (-2, 0)
+    if kind in SUMMED:
+        return flat and name in AGGREGATIONS and (own is None or name == "sum")
+    return name == "sum" and (flat or not isinstance(layer, GCNConv))
+
+
+def _touched(layer: MessagePassing) -> bool:
+    """Whether someone watches or changes the steps of message passing."""
+    return (
+        layer.explain is True
+        or layer.decomposed_layers != 1
+        or any(step in vars(layer) for step in _STEPS)
+        or any(
+            getattr(layer, f"_{step}_forward{kind}_hooks")
+            for step in (*_STEPS, "message_and_aggregate")
+            if step != "update"
+            for kind in ("", "_pre")
+        )
+    )
+
+
+def _summed_forward(layer: MessagePassing) -> Forward:
+    """The layer's own forward, in which messages are collected with weights."""
+    kind = plain_class(layer)
+    if kind is FastSAGEConv:
+        fast = twin(layer, FastSAGEConv, weights_change=True)
+    base = SAGEConv if kind is FastSAGEConv else kind
+    name: Any = aggregation_name(layer.aggr_module)
+
+    def forward(*, x: Any, edge_weight: Tensor, size: Any = None, **kwargs: Any) -> Any:
+        mean = kind is FastSAGEConv and layer.aggr == "mean" and not layer.project
+        if mean and isinstance(x, Tensor) and size is None:
+            return fast.forward(x, edge_weight=edge_weight, **kwargs)
+
+        def propagate(ends: Tensor, x: Any, size: Any = None, **given: Any) -> Tensor:
+            rows = _num_targets(layer, ends, x, size)
+            if layer.flow == "target_to_source":
+                ends = ends.flip(0)
+            return aggregate_weighted(x[0], ends, edge_weight, rows, name)
+
+        with replaced(layer, "propagate", propagate):
+            return base.forward(layer, x=x, size=size, **kwargs)
+
+    return forward
+
+
+def _num_targets(layer: MessagePassing, ends: Tensor, x: Any, size: Any) -> int:
+    """Rows of the output, by the rule of PyG's ``propagate``."""
+    sizes = layer._check_input(ends, size)
+    for side in (0, 1):
+        if x[side] is not None:
+            layer._set_size(sizes, side, x[side])
+    target = 1 if layer.flow == "source_to_target" else 0
+    found = sizes[target]
+    return sizes[1 - target] if found is None else found
+
+
+def _uncached_forward(layer: MessagePassing) -> Forward:
+    """The layer's own forward; a cache would freeze the first weights it saw."""
+    kind = GCNConv if plain_class(layer) is FastGCNConv else plain_class(layer)
+
+    def forward(*, edge_index: Tensor, edge_weight: Tensor, **kwargs: Any) -> Any:
+        edge_weight = edge_weight.to(kwargs["x"].dtype)
+        if getattr(layer, "normalize", True) and not adds_self_loops(layer):
+            edge_weight = _without_undefined(layer, edge_index, edge_weight)
+        kept = {key: vars(layer)[key] for key in _CACHES if key in vars(layer)}
+        cached, layer.cached = layer.cached, False
+        for key in kept:
+            object.__setattr__(layer, key, None)
+        try:
+            return kind.forward(
+                layer, edge_index=edge_index, edge_weight=edge_weight, **kwargs
+            )
+        finally:
+            layer.cached = cached
+            for key, value in kept.items():
+                object.__setattr__(layer, key, value)
+
+    return forward
+
+
+def _without_undefined(
+    layer: MessagePassing, edge_index: Tensor, weight: Tensor
+) -> Tensor:
+    """Weights without a derivative where a node has degree 0.
+
+    PyG's :math:`d^{-1/2}` has none there, and its backward pass makes NaN of it.
+    """
+    if not weight.requires_grad:
+        return weight
+    target = edge_index[1 if layer.flow == "source_to_target" else 0]
+    target = target.as_subclass(Tensor).long()
+    degree = weight.new_zeros(int(edge_index.max()) + 1 if target.numel() else 0)
+    degree = degree.index_add(0, target, weight.detach())
+    return torch.where(degree[target] == 0, weight.detach(), weight)
+
+
+def general_forward(layer: MessagePassing, attention: Attention) -> Forward:
+    """Return PyG's own forward, in which messages are aggregated with weights.
+
+    It takes the weights of the mask as ``mask``, and as ``edge_weight`` those that the
+    layer itself takes.
+    """
+    kind = plain_class(layer)
+    runner, call = layer, _uncached_forward(layer)
+    if kind in ATTENTION:
+        if kind is TransformerConv:
+            runner = twin(layer, WeightedTransformerConv)
+        elif kind in (GATConv, GATv2Conv):
+            runner = fast_twin(layer, "reference")
+        else:
+            runner = twin(layer, kind, attention="reference")
+        call = plain_class(runner).forward.__get__(runner)
+    elif kind in SUMMED:
+        call = (SAGEConv if kind is FastSAGEConv else kind).forward.__get__(layer)
+
+    def forward(*, edge_index: Tensor, mask: Tensor, **kwargs: Any) -> Any:
+        if kind in SUMMED and isinstance(edge_index, EdgeIndex):
+            kwargs["size"] = edge_index.sparse_size()
+        edge_index = edge_index.as_subclass(Tensor).long()
+        own_aggregate, dim = type(runner).aggregate, runner.node_dim
+
+        def aggregate(inputs: Tensor, index: Tensor, **others: Any) -> Tensor:
+            weight = _message_weights(
+                layer, edge_index, mask, inputs.size(dim), kwargs["x"]
+            )
+            if own_aggregate is not MessagePassing.aggregate:
+                there = (weight != 0).nonzero().view(-1)
+                inputs = inputs.index_select(dim, there)
+                return own_aggregate(runner, inputs, index[there], **others)
+            return aggregate_messages(
+                runner.aggr_module,
+                inputs,
+                index,
+                weight,
+                others["dim_size"],
+                dim,
+                carried=kind not in SUMMED,
+            )
+
+        with replaced(runner, "aggregate", aggregate), _own_propagate(runner):
+            return call(edge_index=edge_index, **kwargs)
+
+    return forward
+
+
+def _message_weights(
+    layer: MessagePassing, edge_index: Tensor, mask: Tensor, num: int, x: Any
+) -> Tensor:
+    """The mask of all messages, those of self-loops that the layer added too."""
+    if not adds_self_loops(layer):
+        return mask
+    if isinstance(layer, NORMALISED):
+        num_nodes = x.size(layer.node_dim)
+        return add_remaining_self_loops(edge_index, mask, 1.0, num_nodes)[1]
+    kept = mask[edge_index[0] != edge_index[1]]
+    return torch.cat([kept, kept.new_ones(num - kept.numel())])
+
+
+@contextmanager
+def _own_propagate(layer: MessagePassing) -> Iterator[None]:
+    """PyG's ``propagate``, bound to this layer: a twin would run that of another.
+
+    The compiled one knows no explanations and no decomposition.
+    """
+    if plain_class(layer).__module__.split(".")[0] not in (
+        "torch_geometric",
+        "gsparse",
+    ):
+        yield
+        return
+    whole = layer.explain is True or layer.decomposed_layers != 1
+    propagate = MessagePassing.propagate if whole else type(layer).propagate
+    with replaced(layer, "propagate", MethodType(propagate, layer)):
+        yield
+
+
+def adds_self_loops(layer: Module) -> bool:
+    """Return whether a layer gives self-loops to the nodes."""
+    return bool(getattr(layer, "add_self_loops", False)) and bool(
+        getattr(layer, "normalize", True)
+    )
+
+
+def without_absent_loops(
+    edge_index: Tensor, weight: Tensor, own: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Leave out self-loops of weight 0, so that the layer adds its own in their place.
+
+    A self-loop that is there keeps its weight in a layer of the GCN family, even 0.
+    """
+    loops = _LOOPS.get((edge_index,), None, lambda: _loops(edge_index))
+    if loops.numel() == 0:
+        return edge_index, weight, own
+    absent = weight.index_select(0, loops) == 0
+    if not absent.any():
+        return edge_index, weight, own
+    there = torch.ones_like(weight, dtype=torch.bool)
+    there[loops[absent]] = False
+    edge_index = edge_index.as_subclass(Tensor)[:, there]
+    return edge_index, weight[there], None if own is None else own[there]
+
+
+def _loops(edge_index: Tensor) -> Tensor:
+    """Positions of the self-loops."""
+    source, target = edge_index.as_subclass(Tensor)
+    return (source == target).nonzero().view(-1)
+
+
+@contextmanager
+def replaced(layer: Module, name: str, value: Any) -> Iterator[None]:
+    """Within this context an attribute of a layer is another."""
+    before = vars(layer).get(name)
+    object.__setattr__(layer, name, value)
+    try:
+        yield
+    finally:
+        if before is None:
+            object.__delattr__(layer, name)
+        else:
+            object.__setattr__(layer, name, before)
