@@ -64,3 +64,13 @@ def test_groups_are_added_until_nothing_moves():
     assert (number, len(changes)) == (3, 2)
     with pytest.raises(ValueError, match="'most' must be at least 2"):
         choose_num_groups(lambda m: torch.ones(1), most=1)
+
+
+@pytest.mark.parametrize(("last", "number"), [(0.3, 3), (0.5, 4)])
+def test_groups_settle_at_a_share_of_the_largest_change(last, number):
+    """Changes of 8 and ``last``, with 0.05 * 8 between the two values of it."""
+    values = {1: [10.0, 2.5, 1.0, 0.9], 2: [10.0, 10.5, 1.0, 0.9]}
+    values[3] = values[4] = [10.0, 10.5, 1.0, 0.9 + last]
+    found, changes = choose_num_groups(lambda m: torch.tensor(values[m]), most=4)
+    assert changes[:2] == pytest.approx([8.0, last])
+    assert found == number
