@@ -10,7 +10,7 @@ from torch_geometric.nn.models import GAT, GCN, GIN, GraphSAGE
 from torch_geometric.utils import to_undirected
 
 from gsparse.edges import budget
-from gsparse.nn import KEdge
+from gsparse.nn import HardConcrete, KEdge
 from gsparse.nn.feature_mask import FeatureMask, gate_features
 from gsparse.nn.learned_mask import hold_density
 from gsparse.prune import Magnitude
@@ -154,6 +154,37 @@ def test_a_fixed_penalty_closes_gates():
         kept.append(mask.sparsify(data).num_features)
     assert kept == [NUM_FEATURES, 0] or kept[0] > kept[1]
     assert kept[0] == NUM_FEATURES
+
+
+def test_gates_are_those_of_ten_times_the_parameter():
+    mask = wrap()
+    with torch.no_grad():
+        mask.log_odds.copy_(torch.linspace(-0.4, 0.4, NUM_FEATURES))
+    expected = HardConcrete(10 * mask.log_odds.detach()).expected_l0
+    torch.testing.assert_close(mask.feature_probability(), expected)
+
+
+def test_the_penalty_is_its_factor_times_the_mean_probability_of_an_open_gate():
+    data, mask = graph(), wrap(penalty=0.3)
+    mask(data.x, data.edge_index)
+    expected = 0.3 * mask.feature_probability().mean()
+    torch.testing.assert_close(mask.penalty().detach(), expected)
+
+
+def test_with_a_penalty_the_features_go_for_which_0_is_the_likeliest():
+    """Of P(z = 0), P(z = 1) and the rest; some stay for each of the other two."""
+    data, mask = graph(), wrap(penalty=0.3)
+    with torch.no_grad():
+        mask.log_odds.copy_(torch.linspace(-0.4, 0.4, NUM_FEATURES))
+    gates = HardConcrete(10 * mask.log_odds.detach())
+    triples = [
+        (float(zero), float(one), float(1 - zero - one))
+        for zero, one in zip(gates.prob_zero, gates.prob_one, strict=True)
+    ]
+    expected = [j for j, (a, b, c) in enumerate(triples) if a < max(b, c)]
+    assert mask.sparsify(data).kept_features.tolist() == expected
+    assert any(b < a < c for a, b, c in triples)
+    assert 0 < len(expected) < NUM_FEATURES
 
 
 def test_the_penalty_belongs_to_one_step():
