@@ -59,6 +59,19 @@ def test_predicted_error_is_the_measured_one():
         assert measured == pytest.approx(estimate.error, rel=0.15)
 
 
+def test_few_columns_say_how_far_off_they_are():
+    """Over 60 seeds of 8 columns, where 2 / k and 2 / (k + 2) are 25 % apart."""
+    row, col, n = pairs_of(random_graph(num_nodes=60, p=0.15, seed=58380))
+    expected = dense_resistance(row, col, None, n)
+    runs = [
+        jl_resistance(row, col, None, n, num_columns=8, seed=seed, **TIGHT)
+        for seed in range(91_200, 91_260)
+    ]
+    predicted = torch.tensor([run.error**2 for run in runs]).mean()
+    measured = torch.stack([(run.resistance / expected - 1).square() for run in runs])
+    assert measured.mean().item() == pytest.approx(predicted.item(), rel=0.1)
+
+
 @pytest.mark.parametrize("tolerance", [0.05, 0.01])
 def test_tolerance_is_met(tolerance):
     row, col, n = pairs_of(random_graph(num_nodes=300, p=0.08, seed=11519))
