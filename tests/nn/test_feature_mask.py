@@ -12,7 +12,6 @@ from torch_geometric.utils import to_undirected
 from gsparse.edges import budget
 from gsparse.nn import HardConcrete, KEdge
 from gsparse.nn.feature_mask import FeatureMask, gate_features
-from gsparse.nn.learned_mask import hold_density
 from gsparse.prune import Magnitude
 from gsparse.train import FitConfig, fit, sparse_features
 from gsparse.transforms import RandomEdge
@@ -281,15 +280,3 @@ def test_bad_settings_are_refused():
         wrap()(torch.ones(3, 4), torch.zeros(2, 0, dtype=torch.long))
     with pytest.raises(ValueError, match=r"'in_channels' = 20 columns \(got \[3, 4\]"):
         wrap().sparsify(Data(x=torch.ones(3, 4)))
-
-
-def test_the_multiplier_grows_while_too_many_gates_are_open():
-    """By hand: the target after one step of 200 is 1 - 0.6 / 200 = 0.997."""
-    multiplier, num_steps = torch.tensor(0.5), torch.tensor(0.0)
-    value = hold_density(torch.tensor(1.0), 0.6, multiplier, num_steps)
-    assert value.item() == pytest.approx(0.5 * 0.003 + 25 * 0.003**2, rel=1e-3)
-    assert multiplier.item() == pytest.approx(0.5 + 0.02 * 0.003, rel=1e-6)
-    num_steps.fill_(999)
-    before = multiplier.item()
-    hold_density(torch.tensor(0.3), 0.6, multiplier, num_steps)  # 0.4 is wanted
-    assert multiplier.item() == pytest.approx(before - 0.02 * 0.1, rel=1e-5)

@@ -79,6 +79,13 @@ class TestContract:
         assert score[keep].min() >= score[~keep].max()
         assert score[keep].min() > score.min()
 
+    def test_a_rank_is_the_log_odds_of_an_open_gate(self, mask):
+        """Of a choice of k neighbours: of being drawn, in one draw."""
+        gate = mask.gates(DATA.x, mask._edge_groups(DATA.edge_index, 40))[0]
+        neural = isinstance(mask, nn.NeuralSparse)
+        share = gate.variable.share if neural else gate.variable.expected_l0
+        torch.testing.assert_close(gate.rank, share.logit(), rtol=1e-4, atol=1e-4)
+
     def test_the_order_of_the_edges_has_no_meaning(self, mask):
         shuffled = DATA.clone()
         order = torch.randperm(DATA.num_edges)
