@@ -4,10 +4,11 @@ import sys
 
 import pytest
 import torch
+from torch_geometric.data import Data
 
 from gsparse.data import karate
 from gsparse.explain import choose_num_groups
-from gsparse.explain.groups import cluster, score_change
+from gsparse.explain.groups import cluster, group_numbers, score_change
 from gsparse.explain.propagate import propagated
 from gsparse.nn import FastGCNConv
 
@@ -41,6 +42,18 @@ def test_propagation_is_that_of_the_layer():
         expected = conv(x, data.edge_index, weight)
     torch.testing.assert_close(propagated(x, data.edge_index, weight), expected)
     assert propagated(x, None) is x
+
+
+def test_groups_are_numbered_without_gaps_among_the_nodes_that_count():
+    data = Data(x=torch.zeros(6, 1))
+    groups = torch.tensor([40, 7, 7, -3, 12, 40])
+    nodes = torch.tensor([True, True, True, True, False, True])
+    found = group_numbers(groups, data, None, seed=1, propagate=False)
+    assert found.tolist() == [2, 0, 0, -1, 1, 2]
+    found = group_numbers(groups, data, nodes, seed=1, propagate=False)
+    assert found.tolist() == [1, 0, 0, -1, -1, 1]
+    found = group_numbers("each", data, nodes, seed=1, propagate=False)
+    assert found.tolist() == [0, 1, 2, 3, -1, 4]
 
 
 def test_without_scikit_learn_there_is_advice(monkeypatch):
