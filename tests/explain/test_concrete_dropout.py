@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from gsparse.data import complete, karate
+from gsparse.data import cycle, karate
 from gsparse.explain import BayesianGCN, BayesianMLP, ConcreteDropout
 from gsparse.explain.concrete_dropout import (
     BayesianLinear,
@@ -100,7 +100,7 @@ def test_rows_have_their_own_gates_unless_they_are_shared():
 @pytest.mark.parametrize("kind", [BayesianMLP, BayesianGCN])
 def test_in_training_one_draw_serves_all_nodes_of_a_graph_but_not_all_rows(kind):
     """Where all nodes look alike, only gates of their own tell them apart."""
-    data = complete(12)
+    data = cycle(12)
     torch.manual_seed(71211)
     model = kind(6, 8, 2, num_train=12, input_dropout=True)
     out = model(torch.ones(12, 6), data.edge_index)
