@@ -94,6 +94,16 @@ def test_foster_before_clipping(p, max_degree, weighted):
     assert 0 <= estimate.clipped < 0.01
 
 
+def test_foster_counts_the_components():
+    """30 cliques of 5 nodes: w R sums to 150 - 30."""
+    first, second = torch.combinations(torch.arange(5)).t()
+    shift = 5 * torch.arange(30).repeat_interleave(10)
+    row, col = first.repeat(30) + shift, second.repeat(30) + shift
+    settings = {"num_columns": 64, "max_degree": 0, "seed": 29852}
+    estimate = jl_resistance(row, col, None, 150, **settings)
+    assert estimate.foster == pytest.approx(1, abs=0.05)
+
+
 def test_never_below_the_grounded_value_nor_above_one_over_w():
     row, col, n = pairs_of(cycle(90))
     w = random_weight(len(row), 92317)
