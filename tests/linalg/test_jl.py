@@ -94,6 +94,15 @@ def test_foster_before_clipping(p, max_degree, weighted):
     assert 0 <= estimate.clipped < 0.01
 
 
+def test_columns_grow_with_the_square_of_the_error_to_be_lost():
+    """16 * 2.4 ** 2 = 92.2 columns, and so 96, for an error 2.4 times smaller."""
+    row, col, n = pairs_of(random_graph(num_nodes=300, p=0.08, seed=11520))
+    settings = {"max_degree": 0, "seed": 50952, "solver": PCG(rtol=1e-5)}
+    first = jl_resistance(row, col, None, n, num_columns=16, **settings)
+    found = jl_resistance(row, col, None, n, tolerance=first.error / 2.4, **settings)
+    assert (first.num_columns, found.num_columns) == (16, 96)
+
+
 def test_foster_counts_the_components():
     """30 cliques of 5 nodes: w R sums to 150 - 30."""
     first, second = torch.combinations(torch.arange(5)).t()
