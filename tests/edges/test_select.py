@@ -63,6 +63,12 @@ def test_uniforms_are_uniform():
     assert not pair_uniform(pairs, seed=66029, stream=1).equal(u)
 
 
+def test_no_two_pairs_share_their_number():
+    """Not even those whose end points have the same sum."""
+    u = pair_uniform(some_pairs(p=0.9, num_nodes=60), seed=66031)
+    assert u.unique().numel() == u.numel()
+
+
 def test_counters_continue_a_stream():
     cpu = torch.device("cpu")
     whole = counter_uniform(31, 0, 10, cpu)
@@ -133,6 +139,17 @@ def test_sure_pairs_are_kept_as_they_are():
         assert (factor[sure] == 1).all()
     keep, _ = priority_sample(score, 0.8, pairs, seed=5, sure=sure)
     assert keep.sum() == pairs.num_pairs - round(0.8 * pairs.num_pairs)
+
+
+@pytest.mark.parametrize("num_sure", [0, 9])
+def test_draws_are_of_the_pairs_that_are_not_sure(num_sure):
+    """So their factors times their scores sum to their scores, whatever is drawn."""
+    pairs = some_pairs()
+    score = pair_uniform(pairs, seed=90002)
+    sure = torch.arange(pairs.num_pairs) < num_sure
+    _, factor = sample_with_replacement(score, 40, seed=5, sure=sure)
+    found = (factor * score)[~sure].sum()
+    torch.testing.assert_close(found, score[~sure].sum())
 
 
 def test_more_sure_pairs_than_the_budget_is_refused():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from gsparse.data import karate
+from gsparse.data import cycle, karate
 from gsparse.explain import BayesianGCN, BayesianMLP, ConcreteDropout
 from gsparse.explain.concrete_dropout import (
     BayesianLinear,
@@ -44,20 +44,21 @@ def test_gates_have_a_gradient_in_p():
 
 def test_the_distance_is_that_of_its_definition():
     p, scale = 0.2, 3.0
-    weight, bias = torch.tensor([[1.0, 2.0], [0.0, -1.0]]), torch.tensor([0.5, 0.0])
+    weight = torch.tensor([[1.0, 2.0], [0.0, -1.0], [0.0, 0.0]])  # of two inputs
+    bias = torch.tensor([0.5, 0.0, 0.0])
     entropy = -p * math.log(p) - (1 - p) * math.log(1 - p)
     expected = (6 / 0.8 + 0.25) / 18 - 2 * entropy
     logit = torch.logit(torch.tensor(p))
     found = kl_divergence(logit, weight, bias, scale)
     assert float(found) == pytest.approx(expected, rel=1e-5)
-    layer = BayesianLinear(2, 2, p=p)
+    layer = BayesianLinear(2, 3, p=p)
     with torch.no_grad():
         layer.weight.copy_(weight)
         layer.bias.copy_(bias)
     assert float(layer.kl_divergence(scale).detach()) == pytest.approx(
         expected, rel=1e-5
     )
-    plain = BayesianLinear(2, 2, p=None)
+    plain = BayesianLinear(2, 3, p=None)
     plain.load_state_dict({"weight": weight, "bias": bias})
     assert float(plain.kl_divergence(scale).detach()) == pytest.approx(
         6.25 / 18, rel=1e-5
@@ -94,6 +95,17 @@ def test_rows_have_their_own_gates_unless_they_are_shared():
     assert shared[0].unique().numel() > 2  # a gate of its own for each unit
     quiet = ConcreteDropout(40, 0.5).eval()
     assert torch.equal(quiet(x), x)
+
+
+@pytest.mark.parametrize("kind", [BayesianMLP, BayesianGCN])
+def test_in_training_one_draw_serves_all_nodes_of_a_graph_but_not_all_rows(kind):
+    """Where all nodes look alike, only gates of their own tell them apart."""
+    data = cycle(12)
+    torch.manual_seed(71211)
+    model = kind(6, 8, 2, num_train=12, input_dropout=True)
+    out = model(torch.ones(12, 6), data.edge_index)
+    alike = bool(((out - out[0]).abs() < 1e-5).all())
+    assert alike == (kind is BayesianGCN)
 
 
 @pytest.mark.parametrize("kind", [BayesianMLP, BayesianGCN])

@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 from gsparse.bench.papers.interactions import planted_graph
 from gsparse.data import karate
 from gsparse.explain import BayesianGCN, BayesianMLP, interactions, saliency
+from gsparse.explain.expected_hessian import expected_hessian
 from gsparse.nn import accelerate
 from gsparse.train import FitConfig, fit
 from gsparse.train.models import GAT, GCN, MLP
@@ -97,6 +98,45 @@ def test_groups_find_what_changes_its_sign():
     assert each == pytest.approx(float(truth))
 
 
+def test_a_group_counts_by_its_share_of_the_nodes():
+    """By hand: h_12 = 2 x_1, in groups of 1, 2 and 5 nodes where x_1 averages to
+    -3, 1 and 2."""
+    first = torch.tensor([-3.0, 0.0, 2.0, 4.0, 1.0, 1.0, 3.0, 1.0]).double()
+    data = Data(x=torch.stack([first, torch.linspace(-1, 1, 8).double()], 1))
+    group = torch.tensor([0, 1, 1, 2, 2, 2, 2, 2])
+
+    def function(a, b):
+        return a**2 * b
+
+    found = scores(function, group, data).mean
+    assert found.tolist() == pytest.approx([(1 * 6 + 2 * 2 + 5 * 4) / 8])
+    some = torch.arange(8) != 3  # the third group has four nodes, 1.5 on average
+    expected = [(1 * 6 + 2 * 2 + 4 * 3) / 7]
+    for groups, nodes in ((group, some), (torch.where(some, group, -1), None)):
+        found = scores(function, groups, data, nodes=nodes).mean
+        assert found.tolist() == pytest.approx(expected)
+
+
+def test_the_score_of_one_network_is_a_weighted_sum_of_absolute_values():
+    """With two readouts, whose absolute values are averaged."""
+    generator = torch.Generator().manual_seed(52723)
+    hessians = torch.randn(3, 2, 4, 4, generator=generator)
+    shares = torch.tensor([0.2, 0.7, 0.1])
+    expected = [
+        [
+            sum(
+                float(shares[m]) * abs(float(hessians[m, r, i, j])) / 2
+                for m in range(3)
+                for r in range(2)
+            )
+            for j in range(4)
+        ]
+        for i in range(4)
+    ]
+    found = expected_hessian(iter(hessians), shares)
+    torch.testing.assert_close(found, torch.tensor(expected))
+
+
 def test_finer_groups_never_score_lower():
     data = sample(52715, n=48, f=4)
     torch.manual_seed(81023)
@@ -180,6 +220,34 @@ def test_saliency_is_the_mean_absolute_gradient():
     found = saliency(Function(lambda a, b, c: a * b + 2 * c), data)
     expected = [data.x[:, 1].abs().mean(), data.x[:, 0].abs().mean(), 2.0]
     assert found.tolist() == pytest.approx([float(value) for value in expected])
+
+
+def test_saliency_is_averaged_over_outputs_and_draws():
+    data = sample(52724)
+
+    def three(a, b, c):
+        return torch.stack([3 * a + b, 0 * a, 0 * c], 1)
+
+    # Less their mean the outputs have slopes 2, -1, -1 and a third of that.
+    found = saliency(Function(three), data)
+    assert found.tolist() == pytest.approx([4 / 3, 4 / 9, 0.0])
+    assert saliency(Function(three), data, output=0).tolist() == [3.0, 1.0, 0.0]
+    models = [Function(lambda a, b, c, s=s: s * a + b + 0 * c) for s in (1, -5)]
+    assert saliency(models, data).tolist() == pytest.approx([3.0, 1.0, 0.0])
+
+
+def test_saliency_counts_every_node_as_an_input_and_the_chosen_as_outputs():
+    """Of 4 nodes the first 2 are looked at; each passes its feature to the third."""
+
+    class Sums(Module):
+        def forward(self, x, edge_index):
+            return torch.zeros_like(x).index_add(0, edge_index[1], x[edge_index[0]])
+
+    x = torch.ones(4, 1, dtype=torch.float64)
+    data = Data(x=x, edge_index=torch.tensor([[0, 1, 2, 3], [2, 2, 0, 3]]))
+    nodes = torch.tensor([True, True, False, False])
+    assert saliency(Sums(), data).tolist() == [1.0]
+    assert saliency(Sums(), data, nodes=nodes).tolist() == [0.25]
 
 
 def test_candidates_by_saliency_find_a_product_of_symmetric_features():

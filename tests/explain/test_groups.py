@@ -4,10 +4,11 @@ import sys
 
 import pytest
 import torch
+from torch_geometric.data import Data
 
 from gsparse.data import karate
 from gsparse.explain import choose_num_groups
-from gsparse.explain.groups import cluster, score_change
+from gsparse.explain.groups import cluster, group_numbers, score_change
 from gsparse.explain.propagate import propagated
 from gsparse.nn import FastGCNConv
 
@@ -43,6 +44,18 @@ def test_propagation_is_that_of_the_layer():
     assert propagated(x, None) is x
 
 
+def test_groups_are_numbered_without_gaps_among_the_nodes_that_count():
+    data = Data(x=torch.zeros(6, 1))
+    groups = torch.tensor([40, 7, 7, -3, 12, 40])
+    nodes = torch.tensor([True, True, True, True, False, True])
+    found = group_numbers(groups, data, None, seed=1, propagate=False)
+    assert found.tolist() == [2, 0, 0, -1, 1, 2]
+    found = group_numbers(groups, data, nodes, seed=1, propagate=False)
+    assert found.tolist() == [1, 0, 0, -1, -1, 1]
+    found = group_numbers("each", data, nodes, seed=1, propagate=False)
+    assert found.tolist() == [0, 1, 2, 3, -1, 4]
+
+
 def test_without_scikit_learn_there_is_advice(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
     with pytest.raises(ImportError, match=r"pip install 'gsparse-gnn\[cli\]'"):
@@ -64,3 +77,13 @@ def test_groups_are_added_until_nothing_moves():
     assert (number, len(changes)) == (3, 2)
     with pytest.raises(ValueError, match="'most' must be at least 2"):
         choose_num_groups(lambda m: torch.ones(1), most=1)
+
+
+@pytest.mark.parametrize(("last", "number"), [(0.3, 3), (0.5, 4)])
+def test_groups_settle_at_a_share_of_the_largest_change(last, number):
+    """Changes of 8 and ``last``, with 0.05 * 8 between the two values of it."""
+    values = {1: [10.0, 2.5, 1.0, 0.9], 2: [10.0, 10.5, 1.0, 0.9]}
+    values[3] = values[4] = [10.0, 10.5, 1.0, 0.9 + last]
+    found, changes = choose_num_groups(lambda m: torch.tensor(values[m]), most=4)
+    assert changes[:2] == pytest.approx([8.0, last])
+    assert found == number

@@ -73,6 +73,30 @@ def test_targets_are_permuted_within_the_masks():
     assert not torch.equal(permuted_targets(data, seed=77, number=1).y, other.y)
 
 
+def test_each_run_has_a_permutation_and_a_seed_of_its_own():
+    data, seen = sample(torch.Generator().manual_seed(39123), 1.0), []
+
+    def watch(data, seed):
+        seen.append((data.y.clone(), seed))
+        return refit(data, seed)
+
+    null = permutation_null(watch, data, num=4, seed=610)
+    assert [seed for _, seed in seen] == [610, 611, 612, 613]
+    for k, (y, _) in enumerate(seen):
+        assert y.equal(permuted_targets(data, 610, k).y)
+    assert len({tuple(y.tolist()) for y, _ in seen}) == 4
+    expected = [refit(Data(x=data.x, y=y), 0).mean for y, _ in seen]
+    torch.testing.assert_close(null, torch.stack(expected))
+
+
+def test_p_values_by_hand():
+    """An equal score of the null counts as one as large."""
+    null = torch.tensor([[1.0, 5.0], [2.0, 0.0], [3.0, 0.0]])
+    observed = torch.tensor([2.0, 4.0])
+    assert p_values(observed, null).tolist() == [3 / 4, 2 / 4]
+    assert p_values(observed, null, family_wise=True).tolist() == [1.0, 2 / 4]
+
+
 def test_family_wise_values_are_never_smaller():
     generator = torch.Generator().manual_seed(39121)
     null, observed = torch.rand(50, 6, generator=generator), torch.linspace(0, 1.1, 6)

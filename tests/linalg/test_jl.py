@@ -59,6 +59,19 @@ def test_predicted_error_is_the_measured_one():
         assert measured == pytest.approx(estimate.error, rel=0.15)
 
 
+def test_few_columns_say_how_far_off_they_are():
+    """Over 60 seeds of 8 columns, where 2 / k and 2 / (k + 2) are 25 % apart."""
+    row, col, n = pairs_of(random_graph(num_nodes=60, p=0.15, seed=58380))
+    expected = dense_resistance(row, col, None, n)
+    runs = [
+        jl_resistance(row, col, None, n, num_columns=8, seed=seed, **TIGHT)
+        for seed in range(91_200, 91_260)
+    ]
+    predicted = torch.tensor([run.error**2 for run in runs]).mean()
+    measured = torch.stack([(run.resistance / expected - 1).square() for run in runs])
+    assert measured.mean().item() == pytest.approx(predicted.item(), rel=0.1)
+
+
 @pytest.mark.parametrize("tolerance", [0.05, 0.01])
 def test_tolerance_is_met(tolerance):
     row, col, n = pairs_of(random_graph(num_nodes=300, p=0.08, seed=11519))
@@ -79,6 +92,25 @@ def test_foster_before_clipping(p, max_degree, weighted):
     estimate = jl_resistance(row, col, weight, n, **settings)
     assert estimate.foster == pytest.approx(1, abs=0.02)
     assert 0 <= estimate.clipped < 0.01
+
+
+def test_columns_grow_with_the_square_of_the_error_to_be_lost():
+    """16 * 2.4 ** 2 = 92.2 columns, and so 96, for an error 2.4 times smaller."""
+    row, col, n = pairs_of(random_graph(num_nodes=300, p=0.08, seed=11520))
+    settings = {"max_degree": 0, "seed": 50952, "solver": PCG(rtol=1e-5)}
+    first = jl_resistance(row, col, None, n, num_columns=16, **settings)
+    found = jl_resistance(row, col, None, n, tolerance=first.error / 2.4, **settings)
+    assert (first.num_columns, found.num_columns) == (16, 96)
+
+
+def test_foster_counts_the_components():
+    """30 cliques of 5 nodes: w R sums to 150 - 30."""
+    first, second = torch.combinations(torch.arange(5)).t()
+    shift = 5 * torch.arange(30).repeat_interleave(10)
+    row, col = first.repeat(30) + shift, second.repeat(30) + shift
+    settings = {"num_columns": 64, "max_degree": 0, "seed": 29852}
+    estimate = jl_resistance(row, col, None, 150, **settings)
+    assert estimate.foster == pytest.approx(1, abs=0.05)
 
 
 def test_never_below_the_grounded_value_nor_above_one_over_w():

@@ -225,6 +225,23 @@ def test_result_says_how_it_was_found(caplog):
     assert sampled.seconds is None
 
 
+def test_the_error_of_trees_is_the_measured_one():
+    data = random_graph(num_nodes=60, p=0.3, seed=31183)
+    row, col, _, n = undirected_pairs(data.edge_index, data.num_nodes)
+    exact = pair_resistance(row, col, None, n, method="exact").resistance
+    found = pair_resistance(row, col, None, n, method="tree", seed=50588)
+    measured = (found.resistance / exact - 1).square().mean().sqrt().item()
+    assert measured == pytest.approx(found.error, rel=0.3)
+
+
+def test_trees_are_drawn_for_the_variance_of_a_mean_leverage():
+    """The mean leverage of 40 pairs of 8 nodes is 1 / 5: 4 / T is the variance."""
+    row = torch.zeros(40, dtype=torch.long)
+    assert resistance._num_trees((row, row, None, 8), tolerance=0.1) == 400
+    assert resistance._num_trees((row, row, None, 8), tolerance=0.05) == 1600
+    assert resistance._num_trees((row, row, None, 39), tolerance=0.5) == 64
+
+
 def test_auto_samples_what_is_too_dense_to_invert():
     """40,000 nodes of degree 40 would leave a dense block far beyond the limit."""
     n = 40_000

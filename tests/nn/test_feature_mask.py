@@ -10,9 +10,8 @@ from torch_geometric.nn.models import GAT, GCN, GIN, GraphSAGE
 from torch_geometric.utils import to_undirected
 
 from gsparse.edges import budget
-from gsparse.nn import KEdge
+from gsparse.nn import HardConcrete, KEdge
 from gsparse.nn.feature_mask import FeatureMask, gate_features
-from gsparse.nn.learned_mask import hold_density
 from gsparse.prune import Magnitude
 from gsparse.train import FitConfig, fit, sparse_features
 from gsparse.transforms import RandomEdge
@@ -156,6 +155,37 @@ def test_a_fixed_penalty_closes_gates():
     assert kept[0] == NUM_FEATURES
 
 
+def test_gates_are_those_of_ten_times_the_parameter():
+    mask = wrap()
+    with torch.no_grad():
+        mask.log_odds.copy_(torch.linspace(-0.4, 0.4, NUM_FEATURES))
+    expected = HardConcrete(10 * mask.log_odds.detach()).expected_l0
+    torch.testing.assert_close(mask.feature_probability(), expected)
+
+
+def test_the_penalty_is_its_factor_times_the_mean_probability_of_an_open_gate():
+    data, mask = graph(), wrap(penalty=0.3)
+    mask(data.x, data.edge_index)
+    expected = 0.3 * mask.feature_probability().mean()
+    torch.testing.assert_close(mask.penalty().detach(), expected)
+
+
+def test_with_a_penalty_the_features_go_for_which_0_is_the_likeliest():
+    """Of P(z = 0), P(z = 1) and the rest; some stay for each of the other two."""
+    data, mask = graph(), wrap(penalty=0.3)
+    with torch.no_grad():
+        mask.log_odds.copy_(torch.linspace(-0.4, 0.4, NUM_FEATURES))
+    gates = HardConcrete(10 * mask.log_odds.detach())
+    triples = [
+        (float(zero), float(one), float(1 - zero - one))
+        for zero, one in zip(gates.prob_zero, gates.prob_one, strict=True)
+    ]
+    expected = [j for j, (a, b, c) in enumerate(triples) if a < max(b, c)]
+    assert mask.sparsify(data).kept_features.tolist() == expected
+    assert any(b < a < c for a, b, c in triples)
+    assert 0 < len(expected) < NUM_FEATURES
+
+
 def test_the_penalty_belongs_to_one_step():
     data, mask = graph(), wrap()
     mask(data.x, data.edge_index)
@@ -250,15 +280,3 @@ def test_bad_settings_are_refused():
         wrap()(torch.ones(3, 4), torch.zeros(2, 0, dtype=torch.long))
     with pytest.raises(ValueError, match=r"'in_channels' = 20 columns \(got \[3, 4\]"):
         wrap().sparsify(Data(x=torch.ones(3, 4)))
-
-
-def test_the_multiplier_grows_while_too_many_gates_are_open():
-    """By hand: the target after one step of 200 is 1 - 0.6 / 200 = 0.997."""
-    multiplier, num_steps = torch.tensor(0.5), torch.tensor(0.0)
-    value = hold_density(torch.tensor(1.0), 0.6, multiplier, num_steps)
-    assert value.item() == pytest.approx(0.5 * 0.003 + 25 * 0.003**2, rel=1e-3)
-    assert multiplier.item() == pytest.approx(0.5 + 0.02 * 0.003, rel=1e-6)
-    num_steps.fill_(999)
-    before = multiplier.item()
-    hold_density(torch.tensor(0.3), 0.6, multiplier, num_steps)  # 0.4 is wanted
-    assert multiplier.item() == pytest.approx(before - 0.02 * 0.1, rel=1e-5)

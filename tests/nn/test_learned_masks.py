@@ -13,8 +13,9 @@ from torch_geometric.utils import add_self_loops
 
 from gsparse import nn
 from gsparse.data import random_graph
-from gsparse.edges import budget
-from gsparse.nn.learned_mask import LearnedMask
+from gsparse.edges import budget, undirected_pairs
+from gsparse.nn import HardConcrete
+from gsparse.nn.learned_mask import LearnedMask, PlainGate, hold_density
 
 DATA = random_graph(num_nodes=40, p=0.3, seed=88211)
 INSTANCES = {
@@ -65,6 +66,26 @@ class TestContract:
         assert cut.num_nodes == DATA.num_nodes
         assert cut.edge_index.equal(DATA.edge_index[:, cut.e_id])
 
+    def test_the_edges_that_are_likeliest_to_be_open_stay(self, mask):
+        """Of a choice of k neighbours: those of largest share, for one draw."""
+        groups = mask._edge_groups(DATA.edge_index, 40)
+        gate = mask.gates(DATA.x, groups)[0]
+        if isinstance(mask, nn.NeuralSparse):
+            score = groups.spread(gate.variable.share)
+        else:
+            score = mask.edge_probability(DATA)
+        keep = torch.zeros(DATA.num_edges, dtype=torch.bool)
+        keep[mask.sparsify(DATA).e_id] = True
+        assert score[keep].min() >= score[~keep].max()
+        assert score[keep].min() > score.min()
+
+    def test_a_rank_is_the_log_odds_of_an_open_gate(self, mask):
+        """Of a choice of k neighbours: of being drawn, in one draw."""
+        gate = mask.gates(DATA.x, mask._edge_groups(DATA.edge_index, 40))[0]
+        neural = isinstance(mask, nn.NeuralSparse)
+        share = gate.variable.share if neural else gate.variable.expected_l0
+        torch.testing.assert_close(gate.rank, share.logit(), rtol=1e-4, atol=1e-4)
+
     def test_the_order_of_the_edges_has_no_meaning(self, mask):
         shuffled = DATA.clone()
         order = torch.randperm(DATA.num_edges)
@@ -112,3 +133,86 @@ class TestContract:
             assert ((drawn >= 0) & (drawn <= 1)).all()
             opened = gate.variable.expected_l0
             assert ((opened >= 0) & (opened <= 1)).all()
+
+
+class Odds(LearnedMask):
+    """Hard concrete gates of given logits, at the default temperature of 2 / 3."""
+
+    def __init__(self, model, logits, **options):
+        super().__init__(model, **options)
+        self.logits = torch.nn.Parameter(logits)
+
+    def gates(self, x, groups):
+        logits = self.logits.view(len(self.names), -1)
+        return [PlainGate(row, HardConcrete(row)) for row in logits]
+
+
+def odds(**options):
+    logits = torch.linspace(-6, 6, DATA.num_edges // 2)
+    torch.manual_seed(3)
+    return Odds(GCN(8, 8, 2, out_channels=3), logits, **options)
+
+
+def test_with_a_penalty_the_gates_go_for_which_0_is_the_likeliest():
+    """Of P(z = 0), P(z = 1) and the rest, with ties between them left out."""
+    mask = odds(penalty=0.1)
+    pairs = undirected_pairs(DATA.edge_index, 40)
+    zero, one = (
+        getattr(HardConcrete(mask.logits), name).tolist()
+        for name in ("prob_zero", "prob_one")
+    )
+    expected = {
+        number
+        for number, (a, b) in enumerate(zip(zero, one, strict=True))
+        if a < max(b, 1 - a - b)
+    }
+    kept = set(pairs.pair[mask.sparsify(DATA).e_id].tolist())
+    assert kept == expected
+    assert 0 < len(kept) < pairs.num_pairs
+    # Some stay for what is between 0 and 1, and some for 1, though less is between.
+    assert any(b < a < 1 - a - b for a, b in zip(zero, one, strict=True))
+
+
+def test_a_gate_stays_whose_1_is_likelier_than_its_0_and_anything_between():
+    """Cold gates have little between 0 and 1."""
+
+    class Cold(Odds):
+        def gates(self, x, groups):
+            return [PlainGate(self.logits, HardConcrete(self.logits, 0.02))]
+
+    mask = Cold(GCN(8, 8, 2), torch.full((DATA.num_edges // 2,), 0.05), penalty=1.0)
+    gate = HardConcrete(mask.logits[0].detach(), 0.02)
+    assert gate.prob_one > gate.prob_zero > 1 - gate.prob_zero - gate.prob_one
+    assert mask.sparsify(DATA).num_edges == DATA.num_edges
+    with torch.no_grad():
+        mask.logits.neg_()
+    assert mask.sparsify(DATA).num_edges == 0
+
+
+@pytest.mark.parametrize("scope", ["shared", "layer"])
+def test_the_penalty_is_its_factor_times_the_mean_probability_of_an_open_gate(scope):
+    """The mean over the masks, where each layer has one."""
+    mask = odds(penalty=0.3)
+    if scope == "layer":
+        size = DATA.num_edges // 2
+        logits = torch.cat([torch.full((size,), 1.5), torch.full((size,), -2.0)])
+        mask = Odds(GCN(8, 8, 2), logits, penalty=0.3, scope="layer")
+    mask(DATA.x, DATA.edge_index)
+    expected = 0.3 * HardConcrete(mask.logits).expected_l0.mean()
+    torch.testing.assert_close(mask.penalty(), expected)
+
+
+def test_the_density_is_held_by_an_augmented_lagrangian():
+    """By hand; the target falls from 1 within 200 steps and then rests."""
+    sparsity, steps = 0.6, torch.tensor(0.0, dtype=torch.float64)
+    held = torch.tensor(0.25, dtype=torch.float64)
+    multiplier = 0.25
+    for step, density in [(0, 0.9), (99, 0.5), (199, 0.6), (450, 0.3)]:
+        steps.fill_(step)
+        gap = density - (1 - sparsity * min((step + 1) / 200, 1))
+        expected = multiplier * gap + 50 * gap**2 / 2
+        value = hold_density(steps.new_tensor(density), sparsity, held, steps)
+        assert value.item() == pytest.approx(expected, abs=1e-7)
+        multiplier += 0.02 * gap
+        assert held.item() == pytest.approx(multiplier, abs=1e-7)
+        assert steps.item() == step + 1

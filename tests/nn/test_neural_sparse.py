@@ -30,6 +30,25 @@ def test_probabilities_of_a_node_add_up_to_one():
     )
 
 
+def test_an_edge_is_ranked_by_the_larger_of_its_two_shares():
+    """In plain Python: a softmax over the neighbours of either end."""
+    data = random_graph(12, 0.5, seed=911)
+    groups = edge_groups(data.edge_index, 12, symmetric=True)
+    generator = torch.Generator().manual_seed(20939)
+    score = torch.randn(2, groups.num_groups, generator=generator).double()
+    ends = list(zip(groups.row.tolist(), groups.col.tolist(), strict=True))
+    total = [0.0] * 12
+    for (u, v), first, second in zip(ends, *score.exp().tolist(), strict=True):
+        total[u] += first
+        total[v] += second
+    expected = [
+        max(first / total[u], second / total[v])
+        for (u, v), first, second in zip(ends, *score.exp().tolist(), strict=True)
+    ]
+    found = Choice(score, groups, 3, 0.5).share
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+
+
 def test_draws_come_as_often_as_they_should():
     """A cold choice is a draw: an edge is there if one of its ends drew it."""
     data = random_graph(12, 0.5, seed=911)

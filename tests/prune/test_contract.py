@@ -360,6 +360,52 @@ def test_groups_follow_a_schedule_and_are_nested(name, model):
         assert pruner.done == (step >= 8)
 
 
+def choices_of(pruner, scores):
+    """Scores of the weights that stay and of those that go, for each ranking."""
+    names = list(pruner.masks.targets)
+    if getattr(pruner, "by_row", False):
+        rows = [(scores[n][i], pruner.masks[n][i]) for n in names for i in range(10)]
+    elif pruner.scope == "global":
+        joined = torch.cat([scores[name].flatten() for name in names])
+        rows = [(joined, torch.cat([pruner.masks[n].flatten() for n in names]))]
+    else:
+        rows = [(scores[name], pruner.masks[name]) for name in names]
+    return [(score[keep], score[~keep]) for score, keep in rows]
+
+
+@pytest.mark.parametrize("scope", ["global", "local", None])
+@pytest.mark.parametrize("name", STRUCTURED)
+def test_no_weight_that_goes_scores_above_one_that_stays(name, scope, model):
+    options = {} if scope is None else {"scope": scope}
+    if name == "SynFlow":
+        options["num_rounds"] = 1
+    pruner = INSTANCES[name](model, schedule=prune.Linear(0, 1), **options)
+    scores = pruner.scores()
+    pruner.finalize()
+    assert pruner.report().num_kept == budget(180, SPARSITY)
+    for stay, go in choices_of(pruner, scores):
+        assert not len(stay) or not len(go) or stay.min() >= go.max()
+
+
+@pytest.mark.parametrize("name", STRUCTURED)
+def test_no_group_that_goes_scores_above_one_that_stays(name, model):
+    """But for the last group of a parameter, which stays whatever its score."""
+    options = {"schedule": prune.Linear(0, 1), "scope": "global"}
+    if name == "SynFlow":
+        options["num_rounds"] = 1
+    pruner = INSTANCES[name](model, structure=Rows(), **options)
+    scores = pruner.group_scores(pruner.groups)
+    pruner.finalize()
+    present = group_sums(masks_by_name(pruner), pruner.groups) > 0
+    free = present.clone()
+    for group in pruner.groups.values():
+        own = group.unique()
+        free[own] &= present[own].sum() > 1
+    assert free.any()
+    assert not present.all()
+    assert scores[free].min() >= scores[~present].max()
+
+
 def test_a_group_counts_as_its_pruner_says():
     """Sums before the absolute value for gradient flow; a mean of squares for size."""
     torch.manual_seed(52361)

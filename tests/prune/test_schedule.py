@@ -21,6 +21,23 @@ def test_starts_ends_and_never_falls(kind, every):
     assert all((i - 5) % every == 0 for i in moved)
 
 
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize(
+    ("kind", "between"),
+    [
+        (Linear, lambda t: 0.2 + (0.95 - 0.2) * t),
+        (Cubic, lambda t: 0.95 + (0.2 - 0.95) * (1 - t) ** 3),
+        (Exponential, lambda t: 1 - 0.8 * (0.05 / 0.8) ** t),
+    ],
+)
+def test_ramps_follow_their_formulas(kind, between, every):
+    """Of the share of the way between start and end, in steps of ``every``."""
+    schedule = kind(start=5, end=26, every=every, initial=0.2)
+    for step in range(5, 26):
+        moves = (step - 5) // every
+        assert schedule(step, 0.95) == pytest.approx(between(moves * every / 21))
+
+
 def test_cubic_takes_less_each_time():
     found = [Cubic(0, 10)(step, 0.9) for step in range(11)]
     gains = [b - a for a, b in itertools.pairwise(found)]

@@ -6,6 +6,7 @@ from torch_geometric.nn.models import GCN
 
 from gsparse.edges import budget
 from gsparse.prune import Magnitude, keep_best, layer_budgets
+from gsparse.prune.select import _rounded
 
 
 def scores(seed=70223):
@@ -32,6 +33,24 @@ def test_global_is_one_threshold():
 def test_local_gives_each_layer_the_same():
     for name, keep in keep_best(scores(), 0.8, "local").items():
         assert int(keep.sum()) == budget(scores()[name].numel(), 0.8)
+
+
+@pytest.mark.parametrize("scope", ["local", "erk"])
+def test_each_layer_keeps_its_best(scope):
+    found, all_scores = keep_best(scores(), 0.6, scope), scores()
+    shapes = {name: score.shape for name, score in all_scores.items()}
+    counts = layer_budgets(shapes, 0.6, scope)
+    for name, score in all_scores.items():
+        best = score.flatten().topk(counts[name]).indices
+        assert set(found[name].flatten().nonzero().view(-1).tolist()) == set(
+            best.tolist()
+        )
+
+
+def test_the_largest_remainders_are_rounded_up():
+    """The whole parts sum to 7; two more go to 0.95 and 0.7."""
+    wanted = {"a": 4.7, "b": 2.35, "c": 1.95}
+    assert _rounded(wanted, 9) == {"a": 5, "b": 2, "c": 2}
 
 
 def test_erk_densities_follow_the_formula():

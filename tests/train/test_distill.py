@@ -18,9 +18,9 @@ def test_the_term_is_the_divergence_times_the_squared_temperature():
 
 def test_hard_targets_are_classes():
     teacher, student = torch.randn(7, 3), torch.randn(7, 3)
-    term = Distillation(teacher, hard=True).loss(student)
+    term = Distillation(teacher, weight=0.3, hard=True).loss(student)
     own = student.log_softmax(1)
-    expected = -own[torch.arange(7), teacher.argmax(1)].mean()
+    expected = -0.3 * own[torch.arange(7), teacher.argmax(1)].mean()
     torch.testing.assert_close(term, expected)
 
 

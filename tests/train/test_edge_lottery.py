@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gsparse.data import planted_partition, split
-from gsparse.edges import budget
+from gsparse.edges import budget, undirected_pairs
 from gsparse.train import GCN, EdgeLottery, FitConfig
 
 FEW = FitConfig(lr=0.05, weight_decay=0.0, epochs=30)
@@ -67,6 +67,36 @@ def test_the_lowest_weights_go(monkeypatch):
     kept = ticket.edge_index[:, ticket.edge_index[0] < ticket.edge_index[1]]
     expected = code[len(code) - kept.size(1) :]
     assert torch.equal((kept[0] * 200 + kept[1]).sort().values, expected)
+
+
+def test_a_weight_counts_by_its_absolute_value(monkeypatch):
+    data = graph()
+
+    def rank(masked, *args, **kwargs):
+        with torch.no_grad():
+            masked.weight.copy_(-torch.arange(masked.weight.numel()))
+
+    monkeypatch.setattr("gsparse.train.edge_lottery.fit", rank)
+    ticket = EdgeLottery(0.3, rate=0.9, config=FEW)(model_of(data), data)
+    pairs = undirected_pairs(data.edge_index, 200)
+    kept = pairs.pair[ticket.e_id].unique()
+    assert kept.tolist() == list(range(pairs.num_pairs - len(kept), pairs.num_pairs))
+
+
+def test_the_penalty_is_the_strength_times_the_absolute_weights_left(monkeypatch):
+    data, seen = graph(), []
+
+    def watch(masked, *args, **kwargs):
+        with torch.no_grad():
+            masked.weight.copy_(torch.linspace(-2, 1, masked.weight.numel()))
+        left = masked.weight[masked.alive].abs().sum()
+        seen.append((masked.penalty().item(), 0.25 * left.item()))
+
+    monkeypatch.setattr("gsparse.train.edge_lottery.fit", watch)
+    EdgeLottery(0.5, rate=0.2, strength=0.25, config=FEW)(model_of(data), data)
+    assert len(seen) > 1
+    for found, expected in seen:
+        assert found == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(

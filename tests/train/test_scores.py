@@ -37,6 +37,8 @@ def test_score_of_class_scores():
     probability = out.softmax(1)[:, 1]
     expected = sklearn_metrics.roc_auc_score(y, probability)
     assert score(out, y, "roc_auc") == pytest.approx(expected)
+    shifted = out + torch.tensor([[9.0], [0.0], [4.0], [-3.0]])  # the same softmax
+    assert score(shifted, y, "roc_auc") == pytest.approx(expected)
 
 
 def test_refusals():

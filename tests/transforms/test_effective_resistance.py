@@ -2,6 +2,7 @@
 
 from math import log
 
+import networkx
 import pytest
 import torch
 
@@ -124,6 +125,20 @@ def test_connected_keeps_the_components():
     for seed in range(20):
         cut = EffectiveResistance(sparsity=0.6, connected=True, seed=seed)(data)
         assert num_zero_eigenvalues(cut) == before
+
+
+def test_connected_keeps_the_forest_of_largest_score():
+    data = random_graph(num_nodes=30, p=0.3, seed=15402, weighted=True)
+    sampler = EffectiveResistance(sparsity=0.6, method="exact", connected=True, seed=4)
+    score = sampler.score(data)
+    graph = networkx.Graph()
+    for (u, v), value in zip(data.edge_index.t().tolist(), score.tolist(), strict=True):
+        graph.add_edge(u, v, weight=value)
+    forest = set(map(frozenset, networkx.maximum_spanning_edges(graph, data=False)))
+    for seed in range(5):
+        sampler.seed = seed
+        kept = sampler.cut(data, score).edge_index.t().tolist()
+        assert forest <= set(map(frozenset, kept))
 
 
 def num_zero_eigenvalues(data):

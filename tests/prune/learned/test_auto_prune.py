@@ -105,6 +105,28 @@ def test_one_step_by_hand(regrow):
     assert torch.equal(pruner.masks["weight"], pruner.m["weight"] > 0)
 
 
+def test_three_steps_by_hand():
+    """The scale is that of all gradients so far; the average forgets in 4 steps."""
+    layer = Linear(4, 1, bias=False)
+    weight = layer._parameters["weight"]
+    with torch.no_grad():
+        weight.copy_(torch.tensor([[0.5, -0.4, 0.3, -0.2]]))
+    pruner = AutoPrune(layer, penalty=0.6, lr=0.8, end=100, average=4)
+    m, often, squares = torch.ones(1, 4), torch.ones(1, 4), []
+    for size in (1.0, 5.0, 0.2):
+        gradient = torch.tensor([[1.0, -0.3, 0.1, 0.7]]) * size
+        layer.weight.backward(gradient)
+        pruner.step()
+        squares.append(float(gradient.square().mean()))
+        scale = (sum(squares) / len(squares)) ** 0.5
+        m = m - 0.8 / scale * (gradient * weight.sign() + 0.6) * m.sigmoid()
+        m = m.clamp(-1, 1).detach()
+        often = 0.75 * often + 0.25 * (m > 0)
+        torch.testing.assert_close(pruner.m["weight"], m)
+        torch.testing.assert_close(pruner.occupancy["weight"], often)
+    assert 0 < int((m > 0).sum()) < 4
+
+
 def test_gradients_of_several_passes_add_up():
     def stepped(passes):
         layer = Linear(20, 4, bias=False)
@@ -278,6 +300,44 @@ def test_steering_turns_the_right_way():
     assert now > mean > 1
     mean, now = steered(1.0, active=0.05, wanted=0.1)
     assert now < mean < 1
+
+
+def test_a_larger_mean_of_mu_is_the_ratio_to_a_small_power():
+    ratio = 0.4 / 0.1
+    mean, now = steered(0.7, active=0.4, wanted=0.1)
+    assert mean == pytest.approx(0.7 * ratio**0.05)
+    assert now == pytest.approx(0.7 * ratio**0.05 * ratio**2)
+
+
+def test_the_wanted_share_falls_geometrically_in_the_first_half(monkeypatch):
+    asked = []
+
+    def watched(mu, active, wanted):
+        asked.append(wanted)
+        return steered(mu, active, wanted)
+
+    monkeypatch.setattr("gsparse.prune.learned.auto_prune.steered", watched)
+    model = small()
+    train(model, AutoPrune(model, 0.9, end=20), 19)
+    assert asked == pytest.approx([0.1 ** min(k / 10, 1) for k in range(1, 20)])
+
+
+def test_with_a_penalty_what_is_active_more_than_half_of_the_time_stays():
+    layer = Linear(4, 1, bias=False)
+    pruner = AutoPrune(layer, penalty=0.1, end=50)
+    pruner.occupancy["weight"].copy_(torch.tensor([[0.2, 0.51, 0.49, 0.9]]))
+    pruner.finalize()
+    assert pruner.masks["weight"].tolist() == [[False, True, False, True]]
+
+
+def test_among_rows_of_equal_occupancy_those_of_largest_mean_size_stay():
+    """Rows of 20 and of 12 weights: sums would prefer the longer ones."""
+    model = small()
+    pruner = AutoPrune(model, 0.5, end=50, unit="row")
+    pruner.finalize()
+    size = [w.abs().mean(1) for w in pruner.masks.parameters().values()]
+    size, keep = torch.cat(size), torch.cat([m.any(1) for m in masks(pruner).values()])
+    assert size[keep].min() > size[~keep].max()
 
 
 def test_without_a_step_it_is_magnitude():

@@ -511,6 +511,25 @@ def test_refuses_a_model_that_was_moved():
         model(torch.ones(3, 8, device="meta"))
 
 
+def test_three_steps_by_hand():
+    """Adam with one second moment, that of all gradients, and a cosine rate.
+
+    The budget has not begun to fall, and no probability comes near 0.
+    """
+    gradients = [[0.3, 0.1, 1.0, 2.0], [0.2, 0.5, 0.1, 1.0], [0.7, 0.2, 0.4, 0.3]]
+    pruner = ProbMask(nn.Linear(4, 1, bias=False), 0.5, num_steps=100, lr=0.01)
+    s, mean, square = [1.0] * 4, [0.0] * 4, 0.0
+    for t, gradient in enumerate(gradients, 1):
+        pruner.s.grad = pruner.s.new_tensor(gradient)
+        pruner.step()
+        mean = [0.9 * m + 0.1 * g for m, g in zip(mean, gradient, strict=True)]
+        square = 0.999 * square + 0.001 * sum(g * g for g in gradient) / 4
+        rate = 0.01 / 2 * (1 + math.cos(math.pi * (t - 1) / 100))
+        size = (square / (1 - 0.999**t)) ** 0.5
+        s = [p - rate * m / (1 - 0.9**t) / size for p, m in zip(s, mean, strict=True)]
+        assert pruner.s.tolist() == pytest.approx(s, rel=1e-7)
+
+
 def test_probabilities_move_in_proportion_to_their_gradients():
     """Unlike Adam's, under which a weight without a gradient would outlive others."""
     pruner = ProbMask(nn.Linear(4, 1, bias=False), sparsity=0.5, num_steps=100, lr=0.1)

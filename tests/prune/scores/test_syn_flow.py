@@ -9,7 +9,8 @@ from torch_geometric.nn import GAT, GCN, GIN, BatchNorm
 
 from gsparse.data import random_graph
 from gsparse.nn import accelerate
-from gsparse.prune import Magnitude, Rounds
+from gsparse.prune import Linear as Ramp
+from gsparse.prune import Magnitude, Rounds, keep_best
 from gsparse.prune.scores.syn_flow import SynFlow, syn_flow_scores
 from gsparse.train import sparse_features
 
@@ -121,6 +122,43 @@ def test_one_round_collapses_where_many_do_not():
     model = mlp(60, 100, 100, 100, 3)
     pruner = SynFlow(model, 0.98, (ones,), num_rounds=100, targets="weight")
     assert sum(score.sum() for score in pruner.scores().values()) > 0
+
+
+def test_each_round_leaves_the_same_share_of_what_is_left(monkeypatch):
+    """0.04 of the weights in 4 rounds: each leaves 0.04 ** (1 / 4) of them."""
+    asked = []
+
+    def watched(scores, sparsity, scope):
+        asked.append(1 - sparsity)
+        return keep_best(scores, sparsity, scope)
+
+    monkeypatch.setattr("gsparse.prune.pruner.keep_best", watched)
+    x, model = torch.ones(5, 7).double(), mlp(7, 12, 5, 3)
+    SynFlow(model, 0.96, (x,), num_rounds=4, targets="weight").undo()
+    assert asked == pytest.approx([0.04 ** (k / 4) for k in (1, 2, 3, 4)])
+    del asked[:]
+    ramp = Ramp(0, 2)
+    pruner = SynFlow(
+        model, 0.6, (x,), num_rounds=2, schedule=ramp, targets="weight", scope="local"
+    )
+    pruner.step()
+    pruner.step()  # from 0.7 to 0.4
+    assert asked == pytest.approx([0.7**0.5, 0.7, (0.7 * 0.4) ** 0.5, 0.4])
+
+
+def test_biases_and_the_means_of_batch_norms_carry_no_flow():
+    torch.manual_seed(29873)
+    found = []
+    for value in (0.0, 3.0):
+        torch.manual_seed(29873)
+        model = GCN(IN, 9, 2, out_channels=4, norm=BatchNorm(9))
+        with torch.no_grad():
+            model.norms[0].module.running_mean.fill_(value)
+            for name, p in model.named_parameters():
+                if name.endswith("bias"):
+                    p.fill_(value)
+        found.append(syn_flow_scores(model, EXAMPLE, weights_of(model)))
+    torch.testing.assert_close(found[0], found[1])
 
 
 def test_weights_signs_and_modes_are_as_before():

@@ -139,6 +139,13 @@ def test_refusals(model):
     Magnitude(model, 0.5)  # no mask was left behind
 
 
+def test_the_row_with_the_better_next_weight_keeps_one_more():
+    """Four of three rows of two: one each, and the best of 8, 1 and 5."""
+    score = torch.tensor([[7.0, 1.0], [9.0, 8.0], [6.0, 5.0]])
+    expected = [[True, False], [True, True], [True, False]]
+    assert keep_by_row(score, 4).tolist() == expected
+
+
 def test_the_function_by_hand():
     weight = torch.tensor([[1.0, -2.0], [3.0, 0.0]])
     found = wanda_scores({"w": weight}, {"w": torch.tensor([[2.0, 5.0]])})

@@ -15,11 +15,13 @@ from gsparse.prune.surgeons.combinatorial import (
     CombinatorialBrainSurgeon,
     brain_surgeon_update,
 )
+from gsparse.prune.surgeons.fisher import Fisher
 from gsparse.prune.surgeons.ranked import (
     OptimalBrainDamage,
     OptimalBrainSurgeon,
     WoodFisher,
 )
+from gsparse.prune.surgeons.swap_search import random_magnitude_partition
 from gsparse.prune.surgeons.take_fisher import empirical_fisher, full_weights
 
 PRUNERS = [
@@ -29,6 +31,47 @@ PRUNERS = [
     WoodFisher,
 ]
 ANSWERING = [CombinatorialBrainSurgeon, OptimalBrainSurgeon, WoodFisher]
+
+
+def test_the_search_starts_from_the_largest_magnitudes(monkeypatch):
+    """What it is handed is kept as it is here."""
+
+    def untouched(weights, fisher, start, *, judge):
+        return start
+
+    monkeypatch.setattr("gsparse.prune.surgeons.combinatorial.swap_search", untouched)
+    torch.manual_seed(39158)
+    layer, x = torch.nn.Linear(10, 1, bias=False), torch.randn(6, 10)
+    size = layer.weight.detach().abs()[0]
+    pruner = CombinatorialBrainSurgeon(layer, 0.6, lambda: layer(x)[:, 0])
+    kept = pruner.masks["weight"][0].nonzero().view(-1).tolist()
+    assert kept == sorted(size.topk(4).indices.tolist())
+
+
+def test_of_several_starts_the_one_of_least_loss_is_taken(monkeypatch):
+    """By the quadratic model, with the weights that go set to 0."""
+    module = "gsparse.prune.surgeons.combinatorial"
+    torch.manual_seed(39159)
+    layer, x = torch.nn.Linear(16, 1, bias=False), torch.randn(6, 16)
+    weights, fisher = layer.weight.detach()[0].clone(), Fisher(x)
+    largest = weights.abs().topk(6).indices
+    starts = [torch.zeros(16, dtype=torch.bool).index_fill(0, largest, True)]
+
+    def drawn(*args):
+        starts.append(random_magnitude_partition(*args))
+        return starts[-1]
+
+    monkeypatch.setattr(f"{module}.random_magnitude_partition", drawn)
+    monkeypatch.setattr(
+        f"{module}.swap_search", lambda weights, fisher, start, *, judge: start
+    )
+    pruner = CombinatorialBrainSurgeon(
+        layer, 0.625, lambda: layer(x)[:, 0], num_starts=5, seed=617
+    )
+    losses = [masked_loss(weights, fisher, start) for start in starts]
+    assert len(set(losses)) == 5
+    best = min(zip(losses, starts, strict=True), key=lambda it: it[0])[1]
+    assert pruner.masks["weight"][0].equal(best)
 
 
 class Setting:

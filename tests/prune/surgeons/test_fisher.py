@@ -253,3 +253,14 @@ class TestRefusals:
         masks = WeightMasks(model)
         with pytest.raises(ValueError, match=r"'0.weight'.*frozen.*'exclude'"):
             empirical_fisher(masks, lambda: model(x)[:, 0])
+
+
+def test_true_fisher_looks_at_each_node_once_if_there_are_enough():
+    """Features of one node each tell from whose loss a gradient is."""
+    model, x = torch.nn.Linear(6, 2, bias=False), torch.eye(6)
+    for num_samples, expected in ((6, 6), (4, 4), (60, 6)):
+        masks = WeightMasks(model, targets="weight")
+        fisher = true_fisher(masks, lambda: model(x), num_samples, seed=31728)
+        masks.undo()
+        node = fisher.gradients.view(num_samples, 2, 6).abs().sum(1).argmax(1)
+        assert node.unique().numel() == expected

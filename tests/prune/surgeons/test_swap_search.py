@@ -283,3 +283,13 @@ class TestPartition:
         again = draws(64489)
         assert first.equal(again[0])
         assert second.equal(again[1])
+
+
+def test_the_dearest_weight_that_goes_meets_the_cheapest_that_stays():
+    """One pass of pairs of equal rank, where each weight costs its square: 9 is
+    swapped with 1, and 4 not with 8."""
+    fisher = Fisher(torch.eye(4))
+    weights, keep = torch.tensor([3.0, 2.0, 1.0, 8**0.5]), torch.arange(4) >= 2
+    options = {"window": 0, "max_passes": 1}
+    found = swap_search(weights, fisher, keep, **options)
+    assert found.tolist() == [True, False, False, True]
