@@ -9,7 +9,12 @@ from gsparse.edges.apply import (
     is_edge_level,
     require_edge_index,
 )
-from gsparse.edges.check import check_edge_index, check_edge_weight, check_sparsity
+from gsparse.edges.check import (
+    check_data,
+    check_edge_index,
+    check_edge_weight,
+    check_sparsity,
+)
 from gsparse.edges.hashing import (
     counter_uniform,
     draw_seed,
@@ -30,6 +35,7 @@ __all__ = [
     "Pairs",
     "apply_edge_mask",
     "budget",
+    "check_data",
     "check_edge_index",
     "check_edge_weight",
     "check_sparsity",

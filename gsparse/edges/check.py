@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
 
 def check_edge_index(edge_index: Tensor, num_nodes: int | None = None) -> int:
@@ -46,6 +47,23 @@ def check_edge_index(edge_index: Tensor, num_nodes: int | None = None) -> int:
             f"'edge_index' must hold ids below num_nodes={num_nodes} (got {highest})"
         )
     return highest + 1 if num_nodes is None else num_nodes
+
+
+def check_data(data: object, name: str) -> None:
+    """Refuse what is not a graph, such as a bare tensor.
+
+    Args:
+        data: What was given.
+        name: Of the method that it was given to.
+
+    Raises:
+        TypeError: If it is no :class:`~torch_geometric.data.Data`.
+    """
+    if not isinstance(data, Data):
+        raise TypeError(
+            f"{name} takes a graph, a Data of PyG (got {type(data).__name__}); give it "
+            "Data(edge_index=..., num_nodes=...)"
+        )
 
 
 def check_edge_weight(edge_weight: Tensor | None, num_edges: int) -> None:

@@ -10,7 +10,12 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from gsparse.edges import apply_edge_mask, check_sparsity, keep_top
+from gsparse.edges import (
+    apply_edge_mask,
+    check_sparsity,
+    keep_top,
+    require_edge_index,
+)
 from gsparse.kernels.tensor_cache import TensorCache
 from gsparse.nn.density import RAMP, check_ramp, hold_density, warn_on_the_way
 from gsparse.nn.fast_gat_conv import Attention, check_attention
@@ -267,6 +272,7 @@ class LearnedMask(Wrapper):
 
     def _check_data(self, data: Data) -> None:
         super()._check_data(data)
+        require_edge_index(data._store)
         self._check_features(data.x)
 
     def _checked(self, groups: EdgeGroups) -> EdgeGroups:

@@ -8,7 +8,6 @@ from torch.nn import Module
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.data.data import BaseData
 
-from gsparse.edges import require_edge_index
 from gsparse.nn.calling import call_form
 
 # ruff: noqa: ANN401 (what the wrapped model takes is its own)
@@ -61,11 +60,10 @@ class Wrapper(Module):
         """Refuse what is not a homogeneous graph with features."""
         if not isinstance(data, Data):
             raise TypeError(
-                f"'data' must be one homogeneous graph, a Data with 'x' and "
-                f"'edge_index' (got {type(data).__name__})"
+                f"{type(self).__name__} cuts one homogeneous graph, a Data with 'x' "
+                f"and 'edge_index' (got {type(data).__name__})"
                 + (f"; {HETERO}" if isinstance(data, HeteroData) else "")
             )
-        require_edge_index(data._store)
         if data.x is None:
             raise ValueError(f"'data' must have 'x' (got {sorted(data.keys())})")
 

@@ -11,6 +11,7 @@ from torch_geometric.transforms import BaseTransform
 from gsparse.edges import (
     Pairs,
     apply_edge_mask,
+    check_data,
     check_edge_weight,
     check_sparsity,
     gather_pairs,
@@ -97,6 +98,7 @@ class EdgeSparsifier(BaseTransform):
         return self._cut(data, score, pairs, weight)
 
     def _read(self, data: Data) -> tuple[Pairs, Tensor | None]:
+        check_data(data, self.__class__.__name__)
         edge_index = require_edge_index(data._store)
         edge_weight = data.get("edge_weight")
         check_edge_weight(edge_weight, edge_index.size(1))

@@ -12,6 +12,7 @@ from torch_geometric.utils import coalesce
 
 from gsparse.edges import (
     budget,
+    check_data,
     check_edge_index,
     check_edge_weight,
     check_sparsity,
@@ -167,6 +168,7 @@ class FeatureSelect(BaseTransform):
     @torch.no_grad()
     def score(self, data: Data) -> Tensor:
         """Importance of each feature, ``[F]``; larger is kept."""
+        check_data(data, self.__class__.__name__)
         x = _features(data)
         if self.by == "propagated":
             edge_index = require_edge_index(data._store)
