@@ -10,7 +10,6 @@ from torch_geometric.nn import GATConv, GATv2Conv
 
 from gsparse.edges import apply_edge_mask, draw_seed
 from gsparse.kernels.tensor_cache import TensorCache
-from gsparse.nn.calling import call_form
 from gsparse.nn.fast_gat_conv import Attention, check_attention
 from gsparse.nn.masking import edge_weights
 from gsparse.nn.stale_caches import caches_aside
@@ -137,7 +136,7 @@ class FastGAT(Wrapper):
         given = _joined(given, self._named(args, kwargs, edge_index.size(1)))
         refuse_wrong_lengths(given, edge_index.size(1))
         edge_weight, batch = given.pop("edge_weight"), given.pop("batch")
-        num_nodes, form = count_nodes(x), call_form(self.model)
+        num_nodes, form = count_nodes(x), self._form()
         if batch is not None and "batch" in form.names:
             given["batch"] = batch
         if form.weight in form.required and form.weight is not None:
@@ -174,7 +173,7 @@ class FastGAT(Wrapper):
         self, args: tuple[Any, ...], kwargs: dict[str, Any], num_edges: int
     ) -> dict[str, Any]:
         """What the model is given beside the graph, weights as ``edge_weight``."""
-        form = call_form(self.model)
+        form = self._form()
         given = _joined(form.name(args), kwargs)
         other = form.weight
         if other not in (None, "edge_weight"):

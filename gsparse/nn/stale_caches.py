@@ -18,7 +18,7 @@ def caches(model: Module) -> list[tuple[Module, str]]:
     return [
         (layer, key)
         for layer in model.modules()
-        if isinstance(getattr(layer, "cached", None), bool)
+        if isinstance(vars(layer).get("cached"), bool)
         for key in vars(layer)
         if key.startswith("_cached_")
     ]
@@ -80,6 +80,9 @@ def caches_aside(model: Module) -> Iterator[None]:
     for layer, key in caches(model):
         held.append((layer, key, getattr(layer, key)))
         setattr(layer, key, None)
+    if not held:
+        yield
+        return
     layers = {id(layer): layer for layer, _, _ in held if layer.cached}
     for layer in layers.values():
         layer.cached = False  # type: ignore[assignment]

@@ -8,7 +8,7 @@ from torch.nn import Module
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.data.data import BaseData
 
-from gsparse.nn.calling import call_form
+from gsparse.nn.calling import CallForm, call_form
 
 # ruff: noqa: ANN401 (what the wrapped model takes is its own)
 
@@ -31,6 +31,13 @@ class Wrapper(Module):
     """
 
     model: Module
+    _read: tuple[Module, CallForm] | None = None
+
+    def _form(self) -> CallForm:
+        """What the model takes; its signature is read once."""
+        if self._read is None or self._read[0] is not self.model:
+            self._read = self.model, call_form(self.model)
+        return self._read[1]
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any
@@ -39,8 +46,9 @@ class Wrapper(Module):
             key.removeprefix(prefix) for key in state_dict if key.startswith(prefix)
         }
         if _is_of_the_model(self, given):
-            for key in given:
-                state_dict[f"{prefix}model.{key}"] = state_dict.pop(f"{prefix}{key}")
+            moved = {key: state_dict.pop(f"{prefix}{key}") for key in given}
+            for key, value in moved.items():  # a new name may be an old one
+                state_dict[f"{prefix}model.{key}"] = value
             for key, value in self.state_dict().items():
                 if not key.startswith("model."):
                     state_dict[f"{prefix}{key}"] = value
@@ -72,7 +80,7 @@ class Wrapper(Module):
     ) -> None:
         """Refuse what the model is given for the edges, unless it fits them."""
         if any(value is not None for value in args):
-            names = call_form(self.model).positional[2:]
+            names = self._form().positional[2:]
             kwargs = kwargs | dict(zip(names, args, strict=False))
         refuse_wrong_lengths(kwargs, num_edges)
 
