@@ -412,8 +412,9 @@ def test_layers_that_keep_their_graph_do_as_those_that_do_not(data, with_another
         with torch.no_grad():
             net(data.x, cut.edge_index)  # of somebody who used it before
         other = cut if with_another else None
-        fit(net, data, config=replace(SHORT, epochs=10), eval_data=other)
+        history = fit(net, data, config=replace(SHORT, epochs=10), eval_data=other)
         found.append([class_scores(net, it) for it in (data, cut, data)])
+        found[-1].append(torch.tensor([history.val_loss, history.val_score]))
         found[-1].append(net.first.lin.weight.detach())
         with torch.no_grad():
             found[-1].append(net(data.x, cut.edge_index))  # nothing was left behind
