@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import Module
+from torch_geometric.data import Data
 
 from gsparse.explain.bayesian import BayesianGCN, BayesianMLP
 from gsparse.explain.two_layer import Inputs, group_means
+from gsparse.nn.calling import call_arguments
 
 _FLAT = ("Relu", "Hardtanh", "Threshold", "Prelu", "Rrelu", "Hardsigmoid")
 _CURVED = ("Exp", "Softmax", "LogSoftmax", "Sigmoid", "Tanh", "Gelu", "Softplus", "Elu")
@@ -111,7 +113,8 @@ def call(model: Module, inputs: Inputs) -> Tensor:
     elif edge_weight is None:
         out = model(x, edge_index)
     else:
-        out = model(x, edge_index, edge_weight)
+        data = Data(x=x, edge_index=edge_index, edge_weight=edge_weight)
+        out = call_arguments(model, data).call(model)
     return out.unsqueeze(1) if out.dim() == 1 else out
 
 

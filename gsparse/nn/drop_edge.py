@@ -10,12 +10,14 @@ from gsparse.kernels.tensor_cache import TensorCache
 from gsparse.nn.fast_gat_conv import Attention, check_attention
 from gsparse.nn.masking import convolutions, edge_weights, refuse_unsupported
 from gsparse.nn.pair_scorer import EdgeGroups, edge_groups
+from gsparse.nn.stale_caches import caches_aside
 from gsparse.nn.weighted_sum import sharing_normalised
+from gsparse.nn.wrapper import Wrapper, count_nodes
 
 # ruff: noqa: ANN401 (what else the wrapped model takes is its own)
 
 
-class DropEdge(Module):
+class DropEdge(Wrapper):
     r"""Wraps a GNN and leaves a random part of the edges out of every training step,
     from the `"DropEdge: Towards Deep Graph Convolutional Networks on Node
     Classification" <https://arxiv.org/abs/1907.10903>`_ paper.
@@ -23,7 +25,9 @@ class DropEdge(Module):
     A regulariser, not a sparsifier: in evaluation all edges are there, so it saves
     nothing and has no ``sparsify``. Degrees and softmaxes are those of the edges that
     are left, and both directions of an edge share their fate. Draws from torch's
-    generator. Costs one random number an edge and step.
+    generator. A checkpoint of the plain model loads into the wrapper; the way back is
+    ``plain.load_state_dict(wrapper.model.state_dict())``. Layers with ``cached=True``
+    normalise anew in every call. Costs one random number an edge and step.
 
     Args:
         model: Any module called as ``model(x, edge_index, ...)`` whose convolutions
@@ -62,18 +66,24 @@ class DropEdge(Module):
         Shapes:
             - **x:** :math:`(N, F)`
             - **edge_index:** :math:`(2, E)`
+
+        Raises:
+            TypeError: If this is not one homogeneous graph.
+            ValueError: If values of edges do not fit ``edge_index``.
         """
-        weight = None
+        self._check_graph(x, edge_index)
+        self._check_lengths(args, kwargs, edge_index.size(1))
+        weight, num_nodes = None, count_nodes(x)
         if self.training and self.p > 0:
             groups = self._groups.get(
                 (edge_index,),
-                x.size(0),
-                lambda: edge_groups(edge_index, x.size(0), symmetric=True),
+                num_nodes,
+                lambda: edge_groups(edge_index, num_nodes, symmetric=True),
             )
             drawn = torch.rand(groups.num_groups, device=edge_index.device)
             weight = groups.spread((drawn >= self.p).to(torch.get_default_dtype()))
         masked = edge_weights(self.model, edge_index, weight, self.attention)
-        with masked, sharing_normalised():
+        with masked, caches_aside(self.model), sharing_normalised():
             return self.model(x, edge_index, *args, **kwargs)
 
     def extra_repr(self) -> str:

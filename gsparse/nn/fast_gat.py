@@ -2,22 +2,25 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import Module
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GATConv, GATv2Conv
 
-from gsparse.edges import draw_seed
+from gsparse.edges import apply_edge_mask, draw_seed
 from gsparse.kernels.tensor_cache import TensorCache
 from gsparse.nn.fast_gat_conv import Attention, check_attention
 from gsparse.nn.masking import edge_weights
+from gsparse.nn.stale_caches import caches_aside
+from gsparse.nn.wrapper import Wrapper, count_nodes, refuse_wrong_lengths
 from gsparse.transforms import EffectiveResistance
 from gsparse.transforms.effective_resistance import Method
 
 # ruff: noqa: ANN401 (what else the wrapped model takes is its own)
 
 
-class FastGAT(Module):
+class FastGAT(Wrapper):
     r"""Wraps a GAT so that it runs on a sparsified graph, from the `"Fast Graph
     Attention Networks Using Effective Resistance Based Graph Sparsification"
     <https://arxiv.org/abs/2006.08796>`_ paper.
@@ -27,7 +30,9 @@ class FastGAT(Module):
     surviving edges only, with the fused kernels. The output equals that of the model
     on ``self.sparsify(data)``. Training, evaluation and checkpoints work as before:
     a checkpoint of the plain model loads into the wrapper, and ``.model`` is that
-    model, unchanged.
+    model, unchanged; the way back is
+    ``plain.load_state_dict(wrapper.model.state_dict())``. Layers with ``cached=True``
+    normalise anew in every call.
 
     With ``reweight=True`` the new weights :math:`w'` enter the attention as
     :math:`\alpha_{ij} \propto w'_{ij} \exp(s_{ij})`. The default ignores them, which
@@ -90,14 +95,16 @@ class FastGAT(Module):
             sparsity, epsilon, method, reweight, connected, draw_seed(seed)
         )
         self._cuts: TensorCache[Data] = TensorCache(max_entries=8)
-        self._register_load_state_dict_pre_hook(_accept_plain_checkpoint)
+        # Which graph each node is in, of the batches that were sparsified.
+        self._batches: TensorCache[dict[str, Tensor]] = TensorCache(max_entries=1024)
 
     def forward(
         self,
         x: Tensor,
         edge_index: Tensor,
+        *args: Any,
         edge_weight: Tensor | None = None,
-        edge_attr: Tensor | None = None,
+        batch: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
         """Run the model on the sparsified graph.
@@ -105,46 +112,140 @@ class FastGAT(Module):
         Args:
             x: Node features.
             edge_index: The full graph, both directions of every edge.
-            edge_weight: Its weights, also used by the attention.
-            edge_attr: Edge features; those of the surviving edges are handed on.
-            **kwargs: Handed to the model.
+            *args: What the model takes third and later, by position. A model that takes
+                no more than two has ``edge_weight`` here.
+            edge_weight: Weights of the edges, used by the attention.
+            batch: Graph of each node; every graph then has a budget of its own. Handed
+                to a model that takes it. Not needed for a batch that was given to
+                :meth:`sparsify`, while its ``edge_index`` lives unchanged.
+            **kwargs: Handed to the model. Of ``edge_attr``, ``edge_type`` and other
+                tensors with a row for each edge, those of the surviving edges.
 
         Shapes:
             - **x:** :math:`(N, F)`
             - **edge_index:** :math:`(2, E)`
             - **edge_weight:** :math:`(E,)`
+            - **batch:** :math:`(N,)`
+
+        Raises:
+            TypeError: If this is not one homogeneous graph.
+            ValueError: If a value of edges does not fit ``edge_index``.
         """
+        self._check_graph(x, edge_index)
+        given = {"edge_weight": edge_weight, "batch": batch}
+        given = _joined(given, self._named(args, kwargs, edge_index.size(1)))
+        refuse_wrong_lengths(given, edge_index.size(1))
+        edge_weight, batch = given.pop("edge_weight"), given.pop("batch")
+        num_nodes, form = count_nodes(x), self._form()
+        if batch is not None and "batch" in form.names:
+            given["batch"] = batch
+        if form.weight in form.required and form.weight is not None:
+            given.setdefault(form.weight, None)  # those given reach the layers directly
+        if batch is None and len(self._batches):
+            batch = self._batches.get((edge_index,), None, dict).get("batch")
         cut = self._cuts.get(
-            (edge_index, edge_weight),
-            x.size(0),
-            lambda: self._cut(edge_index, edge_weight, x.size(0)),
+            (edge_index, edge_weight, batch),
+            num_nodes,
+            lambda: self._cut(edge_index, edge_weight, num_nodes, batch),
         )
-        if edge_attr is not None:
-            kwargs["edge_attr"] = edge_attr[cut.e_id]
+        given = _of_the_cut(given, cut.e_id, edge_index.size(1), num_nodes)
         weight = cut.get("edge_weight")
         weight = None if weight is None else weight.to(x.dtype)
-        with edge_weights(self.model, cut.edge_index, weight, self.attention):
-            return self.model(x, cut.edge_index, **kwargs)
+        with (
+            edge_weights(self.model, cut.edge_index, weight, self.attention),
+            caches_aside(self.model),
+        ):
+            return self.model(x, cut.edge_index, **given)
 
     def sparsify(self, data: Data) -> Data:
-        """The graph that the model runs on when it is given ``data``."""
+        """The graph that the model runs on when it is given ``data``.
+
+        A :class:`~torch_geometric.data.Batch` has a budget for each of its graphs. This
+        is remembered of its ``edge_index`` while that lives unchanged, and holds for
+        calls without ``batch`` too; copies of the wrapper do not remember it.
+        """
+        if isinstance(data, Batch):
+            known = self._batches.get((data.edge_index,), None, dict)
+            known["batch"] = data.batch
         return self.sparsifier(data)
 
+    def _named(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], num_edges: int
+    ) -> dict[str, Any]:
+        """What the model is given beside the graph, weights as ``edge_weight``."""
+        form = self._form()
+        given = _joined(form.name(args), kwargs)
+        other = form.weight
+        if other not in (None, "edge_weight"):
+            value = given.get(other)
+            if isinstance(value, Tensor) and value.shape == (num_edges,):
+                given["edge_weight"] = given.pop(other)
+        return given
+
     def _cut(
-        self, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int
+        self,
+        edge_index: Tensor,
+        edge_weight: Tensor | None,
+        num_nodes: int,
+        batch: Tensor | None,
     ) -> Data:
         data = Data(edge_index=edge_index, num_nodes=num_nodes)
         if edge_weight is not None:
             data.edge_weight = edge_weight
-        return self.sparsify(data)
+        return self.sparsify(data) if batch is None else self._cut_each(data, batch)
+
+    def _cut_each(self, data: Data, batch: Tensor) -> Data:
+        """Cut each graph of a batch at its own budget."""
+        row, col = data.edge_index
+        if batch.shape != (data.num_nodes,) or not torch.equal(batch[row], batch[col]):
+            raise ValueError(
+                f"'batch' must hold the graph of each of the {data.num_nodes} nodes, "
+                f"and no edge may join two graphs (got {list(batch.shape)})"
+            )
+        keep = torch.zeros_like(row, dtype=torch.bool)
+        weight: Tensor | None = None
+        for number in batch.unique():
+            inside, places = batch == number, (batch[row] == number).nonzero().view(-1)
+            local = inside.cumsum(0) - 1
+            part = Data(num_nodes=int(inside.sum()))
+            part.edge_index = local[data.edge_index[:, places]]
+            if "edge_weight" in data:
+                part.edge_weight = data.edge_weight[places]
+            cut = self.sparsifier(part)
+            keep[places[cut.e_id]] = True
+            if "edge_weight" in cut:
+                if weight is None:
+                    weight = cut.edge_weight.new_zeros(row.numel())
+                weight[places[cut.e_id]] = cut.edge_weight
+        return apply_edge_mask(data, keep, weight)
 
     def extra_repr(self) -> str:
         return f"sparsifier={self.sparsifier}"
 
 
-def _accept_plain_checkpoint(state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Let the wrapped model's own checkpoint load into the wrapper."""
-    for key in list(state):
-        inner = key.removeprefix(prefix)
-        if key.startswith(prefix) and not inner.startswith("model."):
-            state[f"{prefix}model.{inner}"] = state.pop(key)
+def _joined(some: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """Arguments given by position and by name; refuses one that is given twice."""
+    twice = [key for key in others if some.get(key) is not None]
+    if twice:
+        raise TypeError(f"FastGAT was given {twice[0]!r} twice")
+    return some | others
+
+
+def _of_the_cut(
+    given: dict[str, Any], e_id: Tensor, num_edges: int, num_nodes: int
+) -> dict[str, Any]:
+    """Arguments of the model, those with a row for each edge cut to what survives.
+
+    As PyG does it, length decides, and the name where there are as many nodes.
+    """
+
+    def is_edge_level(name: str, value: Any) -> bool:
+        if not isinstance(value, Tensor) or value.shape[:1] != (num_edges,):
+            return False
+        named = "edge" in name and not name.startswith("edge_label")
+        return named or (num_edges != num_nodes and name not in ("x", "batch"))
+
+    return {
+        name: value[e_id] if is_edge_level(name, value) else value
+        for name, value in given.items()
+    }

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from gsparse.edges import draw_seed, undirected_pairs
+from gsparse.nn.density import RAMP
 from gsparse.nn.fast_gat_conv import Attention
 from gsparse.nn.learned_mask import OPEN, LearnedMask, Scope
 from gsparse.nn.pair_scorer import EdgeGroups, PairScorer
@@ -42,6 +43,7 @@ class KEdge(LearnedMask):
     Differs from the paper: its parameter network is not public, so the one here is
     ours; so are the Lagrangian, the exact budget and the terms of single edges.
 
+    A batch of graphs is one graph to the mask, with one budget over all its edges.
     Costs one inner product an edge and shape parameter on top of the model, and no
     tensor of edges times channels beyond what its layers need.
 
@@ -59,6 +61,8 @@ class KEdge(LearnedMask):
         edge_index: A graph whose every edge gets a term of its own, to be learned
             beside that of its end points; the mask then serves this graph only.
             ``None`` for a mask computed from features, which serves any graph.
+        ramp: Training steps in which the target of the density falls to
+            ``1 - sparsity``.
 
     Raises:
         ValueError: Unless exactly one of ``sparsity`` and ``penalty`` is given; another
@@ -91,8 +95,10 @@ class KEdge(LearnedMask):
         seed: int | None = None,
         attention: Attention = "fused",
         edge_index: Tensor | None = None,
+        ramp: int = RAMP,
     ) -> None:
-        super().__init__(model, sparsity, penalty, scope, symmetric, attention)
+        super().__init__(model, sparsity, penalty, scope, symmetric, attention, ramp)
+        self.in_channels = in_channels
         num_scores = 2 * len(self.names)
         with torch.random.fork_rng([]):
             torch.manual_seed(draw_seed(seed) % 2**63)

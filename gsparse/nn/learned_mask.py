@@ -10,8 +10,14 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from gsparse.edges import apply_edge_mask, check_sparsity, keep_top
+from gsparse.edges import (
+    apply_edge_mask,
+    check_sparsity,
+    keep_top,
+    require_edge_index,
+)
 from gsparse.kernels.tensor_cache import TensorCache
+from gsparse.nn.density import RAMP, check_ramp, hold_density, warn_on_the_way
 from gsparse.nn.fast_gat_conv import Attention, check_attention
 from gsparse.nn.full_precision import full_precision
 from gsparse.nn.masking import (
@@ -23,6 +29,7 @@ from gsparse.nn.masking import (
 from gsparse.nn.pair_scorer import EdgeGroups, edge_groups
 from gsparse.nn.rectified import Rectified
 from gsparse.nn.weighted_sum import sharing_normalised
+from gsparse.nn.wrapper import Wrapper, check_width, count_nodes
 
 # ruff: noqa: ANN401 (what else the wrapped model takes is its own)
 
@@ -30,34 +37,6 @@ Scope = Literal["shared", "layer"]
 
 #: Log-odds of an open gate before anything is learned: nearly all are open.
 OPEN = 2.0
-#: Of the augmented Lagrangian. The square brings the density near its target, the
-#: multiplier removes what is left; the target is reached in so many steps, since a
-#: gate that is closed in a rush learns no more.
-STIFFNESS, DUAL_RATE, RAMP = 50.0, 0.02, 200
-
-
-def hold_density(
-    density: Tensor, sparsity: float, multiplier: Tensor, num_steps: Tensor
-) -> Tensor:
-    r"""The augmented Lagrangian of one step,
-    :math:`\lambda g + 25 g^2`, where :math:`g` is the gap between the density and its
-    target.
-
-    Args:
-        density: Mean probability of an open gate.
-        sparsity: The target falls from 1 to ``1 - sparsity`` within 200 steps.
-        multiplier: :math:`\lambda`; moved in place, by a fiftieth of the gap.
-        num_steps: Steps so far; one more afterwards.
-
-    Shapes:
-        - **all:** :math:`()`
-    """
-    num_steps += 1
-    done = (num_steps / RAMP).clamp(max=1)
-    gap = density - (1 - sparsity * done)
-    value = multiplier.clone() * gap + STIFFNESS * gap.square() / 2
-    multiplier += DUAL_RATE * gap.detach()
-    return value
 
 
 class Drawn(Protocol):
@@ -97,7 +76,7 @@ class PlainGate(NamedTuple):
         return self.variable.rsample(), self.variable.expected_l0
 
 
-class LearnedMask(Module):
+class LearnedMask(Wrapper):
     r"""A GNN whose edges are multiplied by gates that are learned with it.
 
     A subclass computes the gates, in front of the model or within it, from what its
@@ -107,7 +86,10 @@ class LearnedMask(Module):
     is 0 or 1, and the output equals that of the model on ``self.sparsify(data)``.
 
     A wrapped model whose parameters are all frozen rests in evaluation mode, without
-    dropout, while the gates are trained.
+    dropout, while the gates are trained. A checkpoint of the plain model loads into the
+    mask, whose gates then stay as they are; the way back is
+    ``plain.load_state_dict(mask.model.state_dict())``. A batch of graphs is one graph
+    to the mask, with one budget over all its edges.
 
     Args:
         model: Any module called as ``model(x, edge_index, ...)`` whose convolutions
@@ -117,6 +99,8 @@ class LearnedMask(Module):
         scope: ``"shared"`` is one mask for all layers, ``"layer"`` one for each.
         symmetric: Whether both directions of an edge share one gate.
         attention: ``"reference"`` where second derivatives are needed.
+        ramp: Training steps in which the target of the density falls to
+            ``1 - sparsity``. A mask that is evaluated earlier warns once.
 
     Raises:
         ValueError: Unless exactly one of ``sparsity`` and ``penalty`` is given.
@@ -127,6 +111,8 @@ class LearnedMask(Module):
 
     multiplier: Tensor
     num_steps: Tensor
+    in_channels: int | None = None
+    """Number of features that the gates are computed from, if they are."""
 
     def __init__(
         self,
@@ -136,6 +122,7 @@ class LearnedMask(Module):
         scope: Scope = "shared",
         symmetric: bool = True,
         attention: Attention = "fused",
+        ramp: int = RAMP,
     ) -> None:
         super().__init__()
         check_attention(attention)
@@ -156,6 +143,8 @@ class LearnedMask(Module):
         self.model = model
         self.sparsity, self.factor = sparsity, penalty or 0.0
         self.scope, self.symmetric, self.attention = scope, symmetric, attention
+        check_ramp(ramp)
+        self.ramp = ramp
         self.names = list(layers) if scope == "layer" else [""]
         self.register_buffer("multiplier", torch.zeros(()))
         self.register_buffer("num_steps", torch.zeros(()))
@@ -178,8 +167,16 @@ class LearnedMask(Module):
         Shapes:
             - **x:** :math:`(N, F)`
             - **edge_index:** :math:`(2, E)`
+
+        Raises:
+            TypeError: If this is not one homogeneous graph.
+            ValueError: If there are not ``in_channels`` features, or values of edges
+                do not fit ``edge_index``.
         """
-        groups = self._edge_groups(edge_index, x.size(0))
+        self._check_graph(x, edge_index)
+        self._check_lengths(args, kwargs, edge_index.size(1))
+        self._check_features(x)
+        groups = self._edge_groups(edge_index, count_nodes(x))
         if self.training:
             self._opened = []
         weight = self._weights(x, groups)
@@ -210,7 +207,7 @@ class LearnedMask(Module):
         """What is added to the loss of the last training step; 0 if there was none.
 
         With ``sparsity`` each call also moves the multiplier of the constraint, and
-        its target, which falls from 1 within the first 200 steps.
+        its target, which falls from 1 within the first ``ramp`` steps.
         """
         opened, self._opened = self._opened, []
         if not opened:
@@ -218,7 +215,13 @@ class LearnedMask(Module):
         density = torch.stack(opened).mean()
         if self.sparsity is None:
             return density * self.factor
-        return hold_density(density, self.sparsity, self.multiplier, self.num_steps)
+        return hold_density(
+            density,
+            self.sparsity,
+            self.multiplier,
+            self.num_steps,
+            self.ramp,
+        )
 
     def train(self, mode: bool = True) -> "LearnedMask":
         """As for any module; a frozen model stays in evaluation mode."""
@@ -241,6 +244,10 @@ class LearnedMask(Module):
     def sparsify(self, data: Data) -> Data | list[Data]:
         """The graph that the model runs on in evaluation; one for each layer under
         ``scope="layer"``. All nodes and self-loops stay.
+
+        Raises:
+            TypeError: If ``data`` is not one homogeneous graph.
+            ValueError: If it does not have ``in_channels`` features.
         """
         groups, gates = self._of(data)
         cuts = [
@@ -251,6 +258,7 @@ class LearnedMask(Module):
 
     @torch.no_grad()
     def _of(self, data: Data) -> tuple[EdgeGroups, Sequence[Gate]]:
+        self._check_data(data)
         groups = self._edge_groups(data.edge_index, data.num_nodes)
         with full_precision(data.x) as x:
             return groups, self.gates(x, groups)
@@ -262,6 +270,15 @@ class LearnedMask(Module):
             lambda: self._checked(edge_groups(edge_index, num_nodes, self.symmetric)),
         )
 
+    def _check_features(self, x: Tensor) -> None:
+        if self.in_channels is not None:
+            check_width(x, self.in_channels)
+
+    def _check_data(self, data: Data) -> None:
+        super()._check_data(data)
+        require_edge_index(data._store)
+        self._check_features(data.x)
+
     def _checked(self, groups: EdgeGroups) -> EdgeGroups:
         """Refuse a graph that the gates are not for; any is fine here."""
         return groups
@@ -269,6 +286,7 @@ class LearnedMask(Module):
     def _keep(self, gate: Gate, groups: EdgeGroups) -> Tensor:
         """Which edges stay, as a bool for each group."""
         if self.sparsity is not None:
+            warn_on_the_way(self, lambda: gate.variable.expected_l0.detach().mean())
             return keep_top(gate.rank.detach(), self.sparsity, groups.tie)
         assert isinstance(gate.variable, Rectified)  # others take no penalty
         zero, one = gate.variable.prob_zero, gate.variable.prob_one

@@ -80,7 +80,8 @@ class NeuralSparse(LearnedMask):
 
     Differs from the paper: an edge stays in both directions if either end wants it, so
     an undirected graph stays one; the budget is exact. Learns from the loss of the
-    model only, so few labels teach it little.
+    model only, so few labels teach it little. A batch of graphs is one graph to the
+    mask, with one budget over all its edges.
     Costs ``k`` passes over the edges a training step.
 
     Args:
@@ -120,6 +121,7 @@ class NeuralSparse(LearnedMask):
         attention: Attention = "fused",
     ) -> None:
         super().__init__(model, sparsity, attention=attention)
+        self.in_channels, self.ramp = in_channels, 0  # there is no target that falls
         if k < 1:
             raise ValueError(f"'k' must be at least 1 (got {k})")
         self.k = k

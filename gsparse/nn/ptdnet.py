@@ -1,5 +1,6 @@
 """PTDNet: every layer drops the edges that its own input makes look like noise."""
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from torch_geometric.nn.conv import MessagePassing
 
 from gsparse.edges import draw_seed
 from gsparse.kernels.tensor_cache import TensorCache
+from gsparse.nn.calling import call_arguments
+from gsparse.nn.density import RAMP
 from gsparse.nn.evaluating import evaluating
 from gsparse.nn.fast_gat_conv import Attention
 from gsparse.nn.full_precision import full_precision
@@ -88,8 +91,9 @@ class PTDNet(LearnedMask):
     one layer drops is still stored for another, and :meth:`sparsify` returns one graph
     a layer. With ``"shared"`` the gates come from the input features and serve all
     layers: the edges are gone from the storage. For the graphs of ``"layer"``
-    :meth:`sparsify` runs the model as ``model(x, edge_index)``, with ``edge_weight``
-    third if the data has one; ``torch.sparse_csr`` features are made dense for that.
+    :meth:`sparsify` runs the model, with what :func:`gsparse.train.fit` calls it with;
+    ``torch.sparse_csr`` features are made dense for that. A batch of graphs is one
+    graph to the mask, with one budget over all its edges.
 
     **When not to use it.** Where one sparse graph is wanted and a trained model is at
     hand, :class:`~gsparse.nn.KEdge` can learn terms of single edges, and costs less.
@@ -119,6 +123,8 @@ class PTDNet(LearnedMask):
         attention: ``"reference"`` where second derivatives are needed.
         low_rank: Factor :math:`\beta` of the low-rank term; 0 leaves it out.
         k: How many singular values it has.
+        ramp: Training steps in which the target of the density falls to
+            ``1 - sparsity``.
 
     Shapes:
         As :class:`~gsparse.nn.KEdge`: ``model(x, edge_index)`` takes :math:`(N, F)` and
@@ -155,8 +161,13 @@ class PTDNet(LearnedMask):
         attention: Attention = "fused",
         low_rank: float = 0.01,
         k: int = 1,
+        ramp: int = RAMP,
     ) -> None:
-        super().__init__(model, sparsity, penalty, scope, attention=attention)
+        super().__init__(
+            model, sparsity, penalty, scope, attention=attention, ramp=ramp
+        )
+        if scope == "shared":
+            self.in_channels = in_channels
         if not 0 <= low_rank < math.inf:
             raise ValueError(f"'low_rank' must not be negative (got {low_rank})")
         if k < 1:
@@ -235,18 +246,19 @@ class PTDNet(LearnedMask):
     def _of(self, data: Data) -> tuple[EdgeGroups, Sequence[Gate]]:
         if self.scope == "shared":
             return super()._of(data)
+        self._check_data(data)
         groups = self._edge_groups(data.edge_index, data.num_nodes)
         found: dict[str, Gate] = {}
         weighers = self._weighers(groups, found)
-        # Layers that add up rows of x can do so only where it is dense.
-        x = data.x if data.x.layout == torch.strided else data.x.to_dense()
-        weight = data.get("edge_weight")
-        more = () if weight is None else (weight,)
+        dense = copy.copy(data)
+        if data.x.layout != torch.strided:  # layers that add up its rows need it so
+            dense.x = data.x.to_dense()
+        arguments = call_arguments(self.model, dense)
         with (
             evaluating(self),
             edge_weights(self.model, data.edge_index, weighers, self.attention),
         ):
-            self.model(x, data.edge_index, *more)
+            arguments.call(self.model)
         for name in self.names:
             if name not in found:
                 raise ValueError(

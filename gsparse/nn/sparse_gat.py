@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import Linear, Module, Parameter, init
 
 from gsparse.edges import draw_seed
+from gsparse.nn.density import RAMP
 from gsparse.nn.fast_gat_conv import Attention
 from gsparse.nn.hard_concrete import HardConcrete
 from gsparse.nn.learned_mask import OPEN, LearnedMask, PlainGate
@@ -41,7 +42,8 @@ class SparseGAT(LearnedMask):
     Differs from the paper: its attention is the gate over the sum of the gates, without
     a softmax; here the gate multiplies the edge of whatever model is wrapped, so that
     methods are compared on the same one. Scores add up over the end points, so a gate
-    cannot tell that two nodes are alike; :class:`~gsparse.nn.KEdge` can.
+    cannot tell that two nodes are alike; :class:`~gsparse.nn.KEdge` can. A batch of
+    graphs is one graph to the mask, with one budget over all its edges.
 
     Args:
         model: Any module called as ``model(x, edge_index, ...)`` whose convolutions
@@ -52,6 +54,8 @@ class SparseGAT(LearnedMask):
         hidden_channels: Width of the projection :math:`W`.
         seed: Of the first weights of the mask; ``None`` draws one.
         attention: ``"reference"`` where second derivatives are needed.
+        ramp: Training steps in which the target of the density falls to
+            ``1 - sparsity``.
 
     Raises:
         ValueError: Unless exactly one of ``sparsity`` and ``penalty`` is given.
@@ -78,8 +82,10 @@ class SparseGAT(LearnedMask):
         hidden_channels: int = 8,
         seed: int | None = None,
         attention: Attention = "fused",
+        ramp: int = RAMP,
     ) -> None:
-        super().__init__(model, sparsity, penalty, attention=attention)
+        super().__init__(model, sparsity, penalty, attention=attention, ramp=ramp)
+        self.in_channels = in_channels
         with torch.random.fork_rng([]):
             torch.manual_seed(draw_seed(seed) % 2**63)
             self.lin = Linear(in_channels, hidden_channels, bias=False)

@@ -80,7 +80,7 @@ class EdgeLottery:
         """The graph that is left; the model is not changed.
 
         Args:
-            model: Called as ``model(x, edge_index, edge_weight)``, with fresh weights.
+            model: Called as by :func:`~gsparse.train.fit`, with fresh weights.
             data: The graph with ``x``, ``y``, ``train_mask`` and ``val_mask``.
             seed: Seed of the rounds.
         """
@@ -111,12 +111,14 @@ class _Masked(Module):
         self.weight = Parameter(torch.ones(pairs.num_pairs, device=alive.device))
         self.register_buffer("alive", alive)
 
-    def forward(self, x: Tensor, edge_index: Tensor, *args: Any) -> Tensor:
+    def forward(
+        self, x: Tensor, edge_index: Tensor, *args: Any, **kwargs: Any
+    ) -> Tensor:
         # Negative weights have no degree; the paper's masks stay near 1.
         weight = self.weight.clamp(min=0) * self.alive
         entries = spread(self.pairs, weight, fill=1.0)
         with edge_weights(self.model, edge_index, entries), sharing_normalised():
-            return self.model(x, edge_index, *args)
+            return self.model(x, edge_index, *args, **kwargs)
 
     def penalty(self) -> Tensor:
         """The L1 norm of the weights that are there."""

@@ -13,6 +13,9 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from gsparse.kernels.tensor_cache import TensorCache
+from gsparse.nn.calling import Arguments, call_arguments
+from gsparse.nn.density import while_fitting
+from gsparse.nn.stale_caches import forget, fresh_caches
 from gsparse.prune import Pruner
 from gsparse.train.distill import Distillation
 from gsparse.train.features import sparse_features
@@ -74,10 +77,14 @@ def fit(
     :class:`~gsparse.train.SparseFeatures`. The model ends with the weights of the epoch
     of the best validation score (the lower loss among equals).
 
+    Layers with ``cached=True`` keep the normalised graph while they are fitted, and
+    forget it before and afterwards, so that they never answer for another graph.
+
     Args:
-        model: Called as ``model(x, edge_index, edge_weight)``; initialised by the
-            caller. If it has a method ``penalty``, what that returns is added to the
-            loss.
+        model: Called as ``model(x, edge_index)``, or with what else its ``forward``
+            takes and the data has, see
+            :func:`~gsparse.nn.calling.call_arguments`; initialised by the caller. If it
+            has a method ``penalty``, what that returns is added to the loss.
         data: The graph with ``x``, ``y``, ``train_mask`` and ``val_mask``.
         config: How to fit.
         seed: Seed of everything random in here; torch's generator is left as it was.
@@ -94,7 +101,9 @@ def fit(
         The history.
 
     Raises:
-        ValueError: If a mask is missing or empty.
+        ValueError: If a mask is missing or empty, nothing of the model can be trained,
+            or model and data are on different devices.
+        TypeError: If the model takes the graph in another form.
         RuntimeError: If the loss is not finite, or the pruner is still on its way when
             the epochs are over.
     """
@@ -112,17 +121,22 @@ def fit(
     train = data.train_mask.nonzero().view(-1)
     target = data.y[train]
     optimizer = make_optimizer(model, config)
+    given, eval_given = call_arguments(model, data), call_arguments(model, eval_data)
+    another_graph = not given.same_tensors(eval_given)
     history, best, held, since = History(), {}, {}, 0
-    with seeded(seed):
+    with seeded(seed), while_fitting(), fresh_caches(model):
         for epoch in range(1, config.epochs + 1):
             loss = _step(
-                model, data, train, target, optimizer, history, distill, pruner
+                model, given, train, target, optimizer, history, distill, pruner
             )
             val_loss = val_score = float("nan")
             if epoch % config.validate_every == 0 or epoch == config.epochs:
+                if another_graph:
+                    forget(model)
                 val_loss, val_score = _validate(
-                    model, eval_data, config.metric, history
+                    model, eval_given, eval_data, config.metric, history
                 )
+                forget(model, inference_only=not another_graph)
             history.num_epochs = epoch
             if callback is not None:
                 callback(epoch, loss, val_score)
@@ -153,8 +167,11 @@ def fit(
 def evaluate(model: Module, data: Data, mask: str, metric: str = "accuracy") -> float:
     """Score of a model on the nodes of a mask, without dropout.
 
+    Layers with ``cached=True`` normalise this graph, whatever they saw before, and
+    forget it afterwards.
+
     Args:
-        model: A fitted model.
+        model: A fitted model; called as by :func:`fit`.
         data: The graph.
         mask: Name of the mask, such as ``"test_mask"``.
         metric: ``"accuracy"`` or ``"roc_auc"``.
@@ -164,12 +181,17 @@ def evaluate(model: Module, data: Data, mask: str, metric: str = "accuracy") -> 
     """
     check_metric(metric)
     data = prepare(data, mask)
-    return score(_forward(model, data)[data[mask]], data.y[data[mask]], metric)
+    with fresh_caches(model):
+        out = _forward(model, call_arguments(model, data))
+    return score(out[data[mask]], data.y[data[mask]], metric)
 
 
 @torch.no_grad()
 def class_scores(model: Module, data: Data) -> Tensor:
     """What a model says of every node, without dropout; its mode stays as it was.
+
+    The model is called as by :func:`fit`; layers with ``cached=True`` normalise this
+    graph, and forget it afterwards.
 
     Shapes:
         - **output:** :math:`(N, C)`
@@ -177,7 +199,8 @@ def class_scores(model: Module, data: Data) -> Tensor:
     data, was_training = prepare(data), model.training
     model.eval()
     try:
-        return model(data.x, data.edge_index, data.get("edge_weight"))
+        with fresh_caches(model):
+            return call_arguments(model, data).call(model)
     finally:
         model.train(was_training)
 
@@ -228,7 +251,7 @@ def _converted(x: Tensor) -> Tensor | None:
 
 def _step(
     model: Module,
-    data: Data,
+    given: Arguments,
     train: Tensor,
     target: Tensor,
     optimizer: torch.optim.Optimizer,
@@ -241,7 +264,7 @@ def _step(
     optimizer.zero_grad()
     value, samples = 0.0, 1 if pruner is None else pruner.num_samples
     for _ in range(samples):
-        out = model(data.x, data.edge_index, data.get("edge_weight"))
+        out = given.call(model)
         loss = mean_cross_entropy(out[train], target)
         if distill is not None:
             loss = loss + distill.loss(out)
@@ -265,19 +288,19 @@ def _step(
 
 
 def _validate(
-    model: Module, data: Data, metric: str, history: History
+    model: Module, given: Arguments, data: Data, metric: str, history: History
 ) -> tuple[float, float]:
     start = _now(data.y)
-    out = _forward(model, data)
+    out = _forward(model, given)
     history.eval_seconds.append(_now(data.y) - start)
     out, y = out[data.val_mask], data.y[data.val_mask]
     return mean_cross_entropy(out, y).item(), score(out, y, metric)
 
 
-def _forward(model: Module, data: Data) -> Tensor:
+def _forward(model: Module, given: Arguments) -> Tensor:
     model.eval()
     with torch.inference_mode():
-        return model(data.x, data.edge_index, data.get("edge_weight"))
+        return given.call(model)
 
 
 def _now(like: Tensor) -> float:

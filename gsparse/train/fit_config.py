@@ -102,9 +102,16 @@ def make_optimizer(model: Module, config: FitConfig) -> torch.optim.Optimizer:
     """The optimiser of the parameters that are trained.
 
     Raises:
-        ValueError: If only the first layer decays, and the model has no ``layers``.
+        ValueError: If no parameter is trained, or only the first layer decays and the
+            model has no ``layers``.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        held = sum(1 for _ in model.parameters())
+        raise ValueError(
+            f"'model' must have a parameter that is trained (got {held} in "
+            f"{type(model).__name__}, none of which requires a gradient)"
+        )
     groups = [{"params": parameters, "weight_decay": config.weight_decay}]
     if config.decay_first_layer_only:
         decayed = {id(p) for p in _first_layer(model).parameters()}

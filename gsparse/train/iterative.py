@@ -81,7 +81,7 @@ class WeightLottery:
         """Prune the model in place, round by round; it ends trained.
 
         Args:
-            model: Called as ``model(x, edge_index, edge_weight)``, with fresh weights.
+            model: Called as by :func:`~gsparse.train.fit`, with fresh weights.
             data: The graph with ``x``, ``y``, ``train_mask`` and ``val_mask``.
             seed: Seed of the rounds.
         """

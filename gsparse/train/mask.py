@@ -34,7 +34,8 @@ def fit_mask(
     to its class at every node, labelled or not, and to the labels of the training
     nodes: a trained model helps to choose edges and enters no weight. They end as they
     were in the epoch in which most nodes of the cut graph kept their class; validation
-    labels are not looked at. Afterwards the weights may be fine-tuned on the labels:
+    labels are not looked at. Give the mask a ``ramp`` that is over well before the
+    epochs are. Afterwards the weights may be fine-tuned on the labels:
     ``fit(mask.model, mask.sparsify(data))``.
 
     Such a mask belongs to this model: it keeps the edges that these weights need, and
@@ -65,7 +66,9 @@ def fit_mask(
         >>> data = split(data, "random", seed=7)
         >>> model = GCN(data.num_features, 8, 2)
         >>> _ = fit(model, data, config=FitConfig(epochs=20))
-        >>> mask = KEdge(model, data.num_features, 0.8, edge_index=data.edge_index)
+        >>> mask = KEdge(
+        ...     model, data.num_features, 0.8, edge_index=data.edge_index, ramp=10
+        ... )
         >>> _ = fit_mask(mask, data, config=FitConfig(lr=0.05, epochs=20))
         >>> sparse = mask.sparsify(data)
     """

@@ -8,6 +8,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch_geometric.data import Data
 
 from gsparse.data.inductive import induced
+from gsparse.nn.calling import call_arguments
+from gsparse.nn.stale_caches import fresh_caches
 from gsparse.train.features import SparseFeatures, sparse_features
 
 TOLERANCE = 1e-3  # of outputs computed on a part; sums run over other blocks there
@@ -80,8 +82,10 @@ def check_field(model: Module, data: Data, part: Data, mask: str, hops: int) -> 
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        wanted = model(data.x, data.edge_index, data.get("edge_weight"))[data[mask]]
-        found = model(part.x, part.edge_index, part.get("edge_weight"))[part[mask]]
+        with fresh_caches(model):
+            wanted = call_arguments(model, data).call(model)[data[mask]]
+        with fresh_caches(model):
+            found = call_arguments(model, part).call(model)[part[mask]]
     model.train(was_training)
     error = float((wanted - found).abs().max())
     if not error <= TOLERANCE * (1 + float(wanted.abs().max())):

@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch_geometric.data import Batch
 from torch_geometric.nn import GAT, GATConv, GATv2Conv, GCNConv, SimpleConv
 
 from gsparse.data import random_graph
@@ -220,3 +221,113 @@ def test_a_graph_seen_first_in_inference_serves_training():
     out = fast(DATA.x, edge_index)
     out.sum().backward()
     torch.testing.assert_close(out.detach(), before)
+
+
+class Takes(nn.Module):
+    """Takes edge features and types by name, and weights under another one."""
+
+    def __init__(self, required=False):
+        super().__init__()
+        torch.manual_seed(5501)
+        self.conv = GATConv(DATA.num_features, 4, edge_dim=2)
+
+    def forward(self, x, edge_index, w, edge_attr, kind=None, level=None):
+        assert w is None  # weights reach the layers directly
+        scale = 0 if kind is None else kind.sum()
+        return self.conv(x, edge_index, edge_attr) + scale + (level or 0)
+
+
+def test_all_values_of_edges_follow_the_cut():
+    fast = FastGAT(Takes(), sparsity=0.5, seed=9001)
+    cut, count = fast.sparsify(DATA), DATA.num_edges
+    edge_attr, kind = torch.rand(count, 2), torch.rand(count)
+    expected = fast.model(
+        DATA.x, cut.edge_index, None, edge_attr[cut.e_id], kind[cut.e_id], 0.5
+    )
+    assert not torch.allclose(kind.sum(), kind[cut.e_id].sum())
+    by_place = fast(DATA.x, DATA.edge_index, None, edge_attr, kind, 0.5)
+    torch.testing.assert_close(by_place, expected)
+    named = {"edge_attr": edge_attr, "kind": kind, "level": 0.5}
+    torch.testing.assert_close(fast(DATA.x, DATA.edge_index, **named), expected)
+
+
+def test_weights_are_weights_under_any_of_their_names():
+    fast = FastGAT(Takes(), sparsity=0.5, reweight=True, seed=9001)
+    edge_attr, data = torch.rand(DATA.num_edges, 2), DATA.clone()
+    pair = undirected_pairs(DATA.edge_index, 40).pair
+    data.edge_weight = weight = 1.0 + pair % 3
+    cut = fast.sparsify(data)
+    with edge_weights(fast.model, cut.edge_index, cut.edge_weight):
+        expected = fast.model(DATA.x, cut.edge_index, None, edge_attr[cut.e_id])
+    graph = DATA.x, DATA.edge_index
+    torch.testing.assert_close(fast(*graph, weight, edge_attr), expected)
+    torch.testing.assert_close(fast(*graph, w=weight, edge_attr=edge_attr), expected)
+    named = {"edge_weight": weight, "edge_attr": edge_attr}
+    torch.testing.assert_close(fast(*graph, **named), expected)
+
+
+def test_a_third_argument_of_a_model_that_takes_two_holds_weights():
+    fast = FastGAT(Net(), sparsity=0.5, reweight=True, seed=9001)
+    weight = 1.0 + undirected_pairs(DATA.edge_index, 40).pair % 3
+    expected = fast(DATA.x, DATA.edge_index, edge_weight=weight)
+    torch.testing.assert_close(fast(DATA.x, DATA.edge_index, weight), expected)
+    assert not torch.allclose(fast(DATA.x, DATA.edge_index), expected, atol=1e-3)
+
+
+def test_arguments_given_twice_or_in_excess_are_refused():
+    fast, graph = FastGAT(Net(), sparsity=0.5), (DATA.x, DATA.edge_index)
+    weight = torch.ones(DATA.num_edges)
+    with pytest.raises(TypeError, match="was given 'edge_weight' twice"):
+        fast(*graph, weight, edge_weight=weight)
+    with pytest.raises(TypeError, match=r"Net.forward\(x, edge_index\) takes 2 pos"):
+        fast(*graph, weight, None, weight)
+    with pytest.raises(ValueError, match=r"'edge_weight' must have a row for each of"):
+        fast(*graph, weight[:7])
+
+
+def graphs():
+    """A dense, a thin and a small graph: one budget would cut them otherwise."""
+    sizes = ((12, 0.8), (30, 0.1), (8, 0.9))
+    return [random_graph(num_nodes=n, p=p, seed=607 + n) for n, p in sizes]
+
+
+class WithBatch(Net):
+    """Takes the graph of each node, and tells whether it came."""
+
+    def forward(self, x, edge_index, batch=None):
+        self.batch = batch
+        return super().forward(x, edge_index)
+
+
+@pytest.mark.parametrize("reweight", [False, True])
+def test_a_batch_has_a_budget_for_each_graph(reweight):
+    both = Batch.from_data_list(graphs())
+    fast = FastGAT(WithBatch(), sparsity=0.5, reweight=reweight, seed=9001)
+    out = fast(both.x, both.edge_index, batch=both.batch)
+    assert fast.model.batch is both.batch
+    for number, data in enumerate(graphs()):
+        alone = fast(data.x, data.edge_index)
+        torch.testing.assert_close(out[both.batch == number], alone)
+    one = fast(both.x, both.edge_index.clone())
+    assert not torch.allclose(one, out, atol=1e-3)
+
+
+def test_a_batch_that_was_sparsified_is_remembered():
+    both, net = Batch.from_data_list(graphs()), Net()
+    fast = FastGAT(net, sparsity=0.5, seed=9001)
+    before = fast(both.x, both.edge_index)  # one graph as far as it knows
+    expected = net(both.x, fast.sparsify(both).edge_index)
+    assert not torch.allclose(before, expected, atol=1e-3)
+    torch.testing.assert_close(fast(both.x, both.edge_index), expected)
+    named = fast(both.x, both.edge_index, batch=both.batch)
+    torch.testing.assert_close(named, expected)
+    both.edge_index[:, 0] = both.edge_index[:, 0].clone()  # changed: forgotten
+    torch.testing.assert_close(fast(both.x, both.edge_index), before)
+
+
+def test_a_batch_vector_that_does_not_fit_is_refused():
+    fast, batch = FastGAT(Net(), sparsity=0.5), torch.arange(40)
+    with pytest.raises(ValueError, match=r"'batch' must hold .* of the 40 nodes"):
+        fast(DATA.x, DATA.edge_index, batch=batch)
+    with pytest.raises(ValueError, match=r"got \[7\]"):
+        fast(DATA.x, DATA.edge_index, batch=batch[:7])

@@ -1,5 +1,6 @@
 """The fit loop: what it promises about weights, seeds, timing and refusals."""
 
+import copy
 from dataclasses import replace
 from importlib import import_module
 
@@ -7,11 +8,22 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 from torch_geometric.data import Data
+from torch_geometric.nn import GCNConv
 
 from gsparse.data import inductive
 from gsparse.nn import FastGAT
-from gsparse.train import GAT, GCN, MLP, FitConfig, SparseFeatures, evaluate, fit
+from gsparse.train import (
+    GAT,
+    GCN,
+    MLP,
+    FitConfig,
+    SparseFeatures,
+    class_scores,
+    evaluate,
+    fit,
+)
 from gsparse.train.fit import prepare, seeded
+from gsparse.transforms import RandomEdge
 
 SHORT = FitConfig(epochs=30, patience=30, lr=0.05)
 
@@ -351,3 +363,72 @@ class TestRefusals:
             FitConfig(optimizer="sgd", momentum=1.0)
         with pytest.raises(ValueError, match=r"of optimizer 'sgd' \(got 0.9 with 'ad"):
             FitConfig(momentum=0.9)
+
+
+class Plain(torch.nn.Module):
+    """What most people write: two arguments, and a layer that keeps its graph."""
+
+    def __init__(self, cached=False):
+        super().__init__()
+        torch.manual_seed(409)
+        self.first = GCNConv(30, 16, cached=cached)
+        self.second = GCNConv(16, 3, cached=cached)
+
+    def forward(self, x, edge_index):
+        return self.second(self.first(x, edge_index).relu(), edge_index)
+
+
+def test_a_model_of_two_arguments_is_fitted(data):
+    net = Plain()
+    fit(net, data, config=SHORT)
+    assert evaluate(net, data, "test_mask") > 0.8
+    expected = net.eval()(data.x, data.edge_index)
+    torch.testing.assert_close(class_scores(net, data), expected)
+    part = fit(Plain(), data, config=replace(SHORT, epochs=2, hops=3))
+    assert part.num_epochs == 2
+
+
+def test_edge_features_are_no_weights(data):
+    class Net(Plain):
+        def forward(self, x, edge_index, edge_attr=None):
+            assert edge_attr is given.get("edge_attr")
+            return super().forward(x, edge_index)
+
+    given = copy.copy(data)
+    given.edge_weight = torch.rand(data.num_edges)
+    with pytest.warns(UserWarning, match="'edge_weight' of the data is not used: Net"):
+        fit(Net(), given, config=replace(SHORT, epochs=2))
+    given.edge_attr = torch.rand(data.num_edges, 2)
+    with pytest.warns(UserWarning, match="is not used"):
+        evaluate(Net(), given, "test_mask")
+
+
+@pytest.mark.parametrize("with_another", [False, True])
+def test_layers_that_keep_their_graph_do_as_those_that_do_not(data, with_another):
+    cut = RandomEdge(0.8, seed=71)(data)
+    found = []
+    for cached in (False, True):
+        net = Plain(cached)
+        with torch.no_grad():
+            net(data.x, cut.edge_index)  # of somebody who used it before
+        other = cut if with_another else None
+        history = fit(net, data, config=replace(SHORT, epochs=10), eval_data=other)
+        found.append([class_scores(net, it) for it in (data, cut, data)])
+        found[-1].append(torch.tensor([history.val_loss, history.val_score]))
+        found[-1].append(net.first.lin.weight.detach())
+        with torch.no_grad():
+            found[-1].append(net(data.x, cut.edge_index))  # nothing was left behind
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+    assert not torch.allclose(found[0][0], found[0][1], atol=1e-2)
+
+
+def test_what_cannot_be_trained_or_reached_is_refused(data):
+    net = model()
+    net.requires_grad_(False)
+    with pytest.raises(ValueError, match=r"trained \(got 4 in GCN, none of which"):
+        fit(net, data)
+    with pytest.raises(ValueError, match=r"trained \(got 0 in Identity, none"):
+        fit(torch.nn.Identity(), data)
+    with pytest.raises(ValueError, match=r"on one device \(got meta and 'x' on cpu\)"):
+        evaluate(model().to("meta"), data, "test_mask")

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch_geometric.nn import GCNConv
 
 from gsparse.data import planted_partition, split
 from gsparse.nn import KEdge
@@ -62,3 +63,24 @@ def test_validation_labels_are_not_looked_at():
         fit_mask(mask, data, config=FitConfig(0.05, 0.0, epochs=15))
         found.append(mask.edge_probability(data))
     assert torch.equal(*found)
+
+
+def test_the_model_is_one_as_people_write_them():
+    class Net(torch.nn.Module):
+        def __init__(self, inputs):
+            super().__init__()
+            self.first = GCNConv(inputs, 8, cached=True)
+            self.last = GCNConv(8, 3, cached=True)
+
+        def forward(self, x, edge_index):
+            return self.last(self.first(x, edge_index).relu(), edge_index)
+
+    data, _ = trained()
+    torch.manual_seed(5)
+    net, few = Net(data.num_features), FitConfig(0.05, 0.0, epochs=12)
+    fit(net, data, config=few)
+    mask = KEdge(net, data.num_features, 0.8, edge_index=data.edge_index, ramp=10)
+    fit_mask(mask, data, config=few)
+    cut, of_mask = mask.sparsify(data), class_scores(mask, data)
+    torch.testing.assert_close(class_scores(net, cut), of_mask)
+    assert not torch.allclose(class_scores(net, data), of_mask, atol=1e-2)

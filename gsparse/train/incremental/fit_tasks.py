@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
+from gsparse.nn.calling import call_arguments
 from gsparse.train.fit import class_scores, evaluate, fit, prepare
 from gsparse.train.fit_config import FitConfig
 from gsparse.train.incremental.rank_update import RankUpdate
@@ -169,7 +170,7 @@ def _fit_jointly(
         learner.add_task(num_classes(task.y))
     learner.heads.requires_grad_(True)
     ready = [prepare(task, "train_mask") for task in tasks]
-    arguments = [(it.x, it.edge_index, it.get("edge_weight")) for it in ready]
+    arguments = [call_arguments(learner, it) for it in ready]
     y = torch.cat([task.y for task in tasks])
     nothing = {"x": torch.ones(len(y), 1), "edge_index": y.new_empty(2, 0)}
     together = Data(y=y, **nothing)

@@ -203,6 +203,11 @@ class RankUpdate(Module):
         """Number of tasks so far."""
         return len(self.tasks)
 
+    @property
+    def model(self) -> Module:
+        """The model of the selected task."""
+        return self.tasks[self._check(self.current)]
+
     def add_task(self, num_classes: int) -> int:
         """Freeze all there is, add columns and an output layer, and select the task.
 

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.nn import Module, ModuleList
 from torch.nn.functional import pad
 
+from gsparse.nn.calling import Arguments
+from gsparse.nn.stale_caches import forget
 from gsparse.train.fit import seeded
 from gsparse.train.incremental.output_layer import find_output_layer, output_layer_like
 from gsparse.train.incremental.shared_weights import count_numbers, replace_module
@@ -136,6 +138,11 @@ class SeparateModels(Module):
         self.current = len(self.models) - 1
         return self.current
 
+    @property
+    def model(self) -> Module:
+        """The model of the selected task."""
+        return self.models[self.current]
+
     def select(self, task: int) -> "SeparateModels":
         """Answer for this task from now on."""
         self.current = task
@@ -160,12 +167,16 @@ class AllTasks(Module):
         arguments: What the model is called with, for each task.
     """
 
-    def __init__(self, model: TaskHeads, arguments: list[tuple]) -> None:
+    def __init__(self, model: TaskHeads, arguments: list[Arguments]) -> None:
         super().__init__()
         self.model, self.arguments = model, arguments
 
-    def forward(self, *_: Any) -> Tensor:
-        scores = [self.model.select(t)(*it) for t, it in enumerate(self.arguments)]
+    def forward(self, x: Any = None, edge_index: Any = None) -> Tensor:
+        """Scores for the arguments; the graph given here is of no meaning."""
+        scores = []
+        for number, arguments in enumerate(self.arguments):
+            forget(self.model)  # the graph of another task
+            scores.append(arguments.call(self.model.select(number)))
         width = max(it.size(1) for it in scores)
         lowest = torch.finfo(scores[0].dtype).min
         return torch.cat([pad(s, (0, width - s.size(1)), value=lowest) for s in scores])

@@ -5,8 +5,10 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch_geometric.nn import GCNConv
 
 from gsparse.data import planted_partition, split
+from gsparse.nn.calling import Arguments
 from gsparse.train import GCN, FitConfig, class_scores
 from gsparse.train.incremental.fit_tasks import METHODS, TaskScores, fit_tasks
 from gsparse.train.incremental.rank_update import RankUpdate
@@ -147,11 +149,11 @@ def test_joint_scores_are_those_of_each_task_and_the_lowest_beside_them():
     heads = TaskHeads(make()).eval()
     for num_classes in (3, 2):
         heads.add_task(num_classes)
-    arguments = (DATA.x, DATA.edge_index, None)
+    arguments = Arguments((DATA.x, DATA.edge_index, None), {})
     out = AllTasks(heads, [arguments, arguments])(None)
     assert out.shape == (720, 3)
-    assert out[:360].equal(heads.select(0)(*arguments))
-    assert out[360:, :2].equal(heads.select(1)(*arguments))
+    assert out[:360].equal(heads.select(0)(*arguments.args))
+    assert out[360:, :2].equal(heads.select(1)(*arguments.args))
     assert (out[360:, 2] == torch.finfo(torch.float32).min).all()
     loss = nn.functional.cross_entropy(out, torch.zeros(720, dtype=torch.long))
     loss.backward()
@@ -170,3 +172,24 @@ def test_refusals(options, text):
     options = {"tasks": TASKS} | options
     with pytest.raises(ValueError, match=text):
         fit_tasks(options.pop("method"), make(), **options)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_models_of_two_arguments_that_keep_their_graph_learn_tasks(method):
+    class Net(torch.nn.Module):
+        def __init__(self, cached):
+            super().__init__()
+            torch.manual_seed(8)
+            self.first = GCNConv(DATA.num_features, 8, cached=cached)
+            self.last = GCNConv(8, 6, cached=cached)
+
+        def forward(self, x, edge_index):
+            return self.last(self.first(x, edge_index).relu(), edge_index)
+
+    options = {"rank": 2} if method == "RankUpdate" else {}
+    found = [
+        fit_tasks(method, Net(cached), TASKS, config=FitConfig(epochs=4), **options)
+        for cached in (False, True)
+    ]
+    assert found[0].scores == found[1].scores
+    assert found[0].val_scores == found[1].val_scores

@@ -1,0 +1,272 @@
+"""What a model is called with for a graph: decided once, by its signature."""
+
+import inspect
+import operator
+import warnings
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from inspect import Parameter
+from typing import Any, NamedTuple
+from weakref import WeakSet
+
+import torch_geometric.nn
+from torch.nn import DataParallel, Module
+from torch.nn.parallel import DistributedDataParallel
+from torch_geometric.data import Batch, Data
+from torch_geometric.nn.models.basic_gnn import BasicGNN
+
+# ruff: noqa: ANN401 (what a model takes and gives is its own)
+
+#: Parameters of these names take the weights of the edges.
+WEIGHT_NAMES = ("edge_weight", "edge_weights", "weight", "weights", "w", "ew")
+#: Parameters that are given what the data holds under the same name.
+EDGE_KEYS = ("edge_index", "edge_attr", "edge_type")
+#: First parameters that ask for all of a graph; a second one that asks for no edges.
+WHOLE, NO_EDGES = ("data", "batch", "graph", "g"), ("batch",)
+
+_WARNED: WeakSet[Module] = WeakSet()
+
+
+class CallForm(NamedTuple):
+    """The parameters of a model's ``forward``, seen through what wraps it."""
+
+    model: Module
+    """The innermost model that was looked at."""
+
+    positional: tuple[str, ...]
+    """Names of what can be given by position, in order."""
+
+    names: tuple[str, ...]
+    """Names of what can be given by name."""
+
+    required: tuple[str, ...]
+    """Names without a default."""
+
+    is_open: bool = False
+    """Whether it takes positional arguments that nothing says the names of."""
+
+    @property
+    def weight(self) -> str | None:
+        """Name of the parameter that takes weights of edges, if there is one."""
+        return next((it for it in self.names if it.strip("_") in WEIGHT_NAMES), None)
+
+    def name(self, args: Iterable[Any]) -> dict[str, Any]:
+        """The arguments that follow ``x, edge_index``, by their names.
+
+        Where the model names too few they are ``edge_weight, edge_attr``.
+
+        Raises:
+            TypeError: If there are more than that.
+        """
+        args, names = tuple(args), self.positional[2:]
+        if len(args) > len(names):
+            names = ("edge_weight", "edge_attr")
+        if len(args) > len(names):
+            raise TypeError(
+                f"{self} takes {len(self.positional)} positional arguments "
+                f"(got {2 + len(args)}); give the others by name"
+            )
+        return dict(zip(names, args, strict=False))
+
+    def __str__(self) -> str:
+        more = ("*args",) if self.is_open else ()
+        shown = ", ".join((*self.positional, *more))
+        return f"{type(self.model).__name__}.forward({shown})"
+
+
+class Arguments(NamedTuple):
+    """What a model is called with."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def call(self, model: Module) -> Any:
+        """What the model says."""
+        return model(*self.args, **self.kwargs)
+
+    def same_tensors(self, other: "Arguments") -> bool:
+        """Whether these are the very same objects."""
+        mine, others = (
+            [*it.args, *it.kwargs, *it.kwargs.values()] for it in (self, other)
+        )
+        return len(mine) == len(others) and all(map(operator.is_, mine, others))
+
+
+def call_form(model: Module) -> CallForm:
+    """The parameters of a model's ``forward``.
+
+    ``*args`` and ``**kwargs`` stand for what the wrapped model takes: that of a
+    compiled or data-parallel model, the attribute ``model`` or ``module``, or the only
+    child. PyG's ``Sequential`` says itself what it takes.
+    """
+    if isinstance(model, torch_geometric.nn.Sequential):
+        names = tuple(model.signature.param_dict)
+        return CallForm(model, names, names, names)
+    found = _parameters(model)
+    if found is None:  # a scripted model, which says nothing
+        return CallForm(model, (), (), (), is_open=True)
+    kinds = {it.kind for it in found}
+    positional = tuple(
+        it.name
+        for it in found
+        if it.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    )
+    named = [
+        it
+        for it in found
+        if it.kind in (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    names = tuple(it.name for it in named if it.name not in _unused(model))
+    required = tuple(it.name for it in named if it.default is Parameter.empty)
+    more = Parameter.VAR_POSITIONAL in kinds
+    inner = _wrapped(model) if more or Parameter.VAR_KEYWORD in kinds else None
+    if inner is None:
+        return CallForm(model, positional, names, required, more)
+    form = call_form(inner)
+    # What this model takes itself, and the places in which it hands that on.
+    own = {*names, *form.positional[: len(positional)]}
+    if more:
+        positional += form.positional[len(positional) :]
+    return CallForm(
+        form.model,
+        positional,
+        (*names, *(it for it in form.names if it not in own)),
+        (*required, *(it for it in form.required if it not in own)),
+        more and form.is_open,
+    )
+
+
+def _parameters(model: Module) -> tuple[Parameter, ...] | None:
+    """The parameters of ``forward``; None where they cannot be read."""
+    own = vars(model).get("forward")  # of compiled models and those with a new forward
+    if own is None and inspect.isfunction(type(model).forward):
+        return _parameters_of(type(model).forward)[1:]
+    try:
+        return tuple(inspect.signature(model.forward).parameters.values())
+    except (TypeError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=256)
+def _parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
+    return tuple(inspect.signature(function).parameters.values())
+
+
+def call_arguments(model: Module, data: Data) -> Arguments:
+    """What a model is called with for a graph.
+
+    That is ``model(x, edge_index)``, and what else the model takes and the data has:
+
+    - ``edge_weight`` for the parameter that is called so, or ``edge_weights``,
+      ``weight``, ``weights``, ``w`` or ``ew``, and for no other one. A model without
+      such a parameter, or one of PyG's whose layers take no weights, is called without
+      them, with a warning.
+    - ``edge_attr`` and ``edge_type`` by name; not for models of PyG whose layers have
+      no ``edge_dim``.
+    - ``batch`` by name, of a :class:`~torch_geometric.data.Batch`.
+    - Whatever else the model cannot do without, by name.
+
+    A model that takes nothing but ``x`` is called with that. Of a model that takes
+    ``*args`` and says no more, the third argument is ``edge_weight`` or ``None``.
+
+    Raises:
+        TypeError: If the model takes the graph in another form, or needs what the data
+            does not have.
+        ValueError: If model and data are on different devices.
+    """
+    _check_device(model, data)
+    form = call_form(model)
+    args, kwargs = _features_and_edges(form, data), {}
+    weight, name = data.get("edge_weight"), form.weight
+    if form.is_open and len(form.positional) <= 2:
+        args += (weight,)
+    elif name is None:
+        if weight is not None and len(args) == 2:
+            _warn_of_weights(form)
+    elif form.positional[2:3] == (name,):
+        args += (weight,)
+    elif weight is not None or name in form.required:
+        kwargs[name] = weight
+    given = {*form.positional[: len(args)], *kwargs}
+    for key in form.names:
+        if key in given:
+            continue
+        if data.get(key) is not None and (
+            key in form.required
+            or key in EDGE_KEYS
+            or (key == "batch" and isinstance(data, Batch))
+        ):
+            kwargs[key] = data[key]
+        elif key in form.required and key not in WEIGHT_NAMES:
+            raise TypeError(
+                f"{form} needs {key!r}, which the data does not have "
+                f"(got {sorted(data.keys())}); give the data an attribute of that name"
+            )
+    return Arguments(args, kwargs)
+
+
+def _features_and_edges(form: CallForm, data: Data) -> tuple[Any, ...]:
+    """What is given by position: features, and edges where the model takes them so."""
+    first, second = (*form.positional[:2], "", "")[:2]
+    if form.is_open or second not in ("", *NO_EDGES):
+        known = first not in WHOLE or second == "edge_index"
+    else:
+        known = first not in ("", *WHOLE)
+    if not known:
+        raise TypeError(
+            f"the model is called as model(x, edge_index), but {form} does not take "
+            "these; wrap it in a module whose forward does"
+        )
+    if form.is_open or second not in ("", *NO_EDGES):
+        return data.x, data.edge_index
+    return (data.x,)
+
+
+def _warn_of_weights(form: CallForm) -> None:
+    """Say once of a model that the weights of the data are not used."""
+    if form.model in _WARNED:
+        return
+    _WARNED.add(form.model)
+    warnings.warn(
+        f"'edge_weight' of the data is not used: {form} takes no weights. Name the "
+        "parameter that does 'edge_weight', or delete the weights of the data to "
+        "silence this",
+        stacklevel=4,
+    )
+
+
+def _unused(model: Module) -> tuple[str, ...]:
+    """Parameters of a model of PyG that its layers do nothing with."""
+    if not isinstance(model, BasicGNN):
+        return ()
+    features = any(getattr(it, "edge_dim", None) is not None for it in model.convs)
+    weights = () if model.supports_edge_weight else ("edge_weight",)
+    attributes = model.supports_edge_attr and features
+    return weights if attributes else (*weights, "edge_attr")
+
+
+def _wrapped(model: Module) -> Module | None:
+    """What a model with ``*args`` or ``**kwargs`` most likely hands them to."""
+    for name in ("_orig_mod", "module", "model"):
+        inner = getattr(model, name, None)
+        if isinstance(inner, Module):
+            return inner
+    children = list(model.children())
+    return children[0] if len(children) == 1 else None
+
+
+def _check_device(model: Module, data: Data) -> None:
+    # Parallel models, and those whose forward was replaced, move their input.
+    if isinstance(model, DataParallel | DistributedDataParallel):
+        return
+    devices = {it.device for it in model.parameters()}
+    if len(devices) != 1 or "forward" in vars(model):
+        return
+    device = devices.pop()
+    for key in ("x", "edge_index"):
+        found = getattr(data.get(key), "device", device)
+        if found != device:
+            raise ValueError(
+                f"model and data must be on one device (got {device} and "
+                f"'{key}' on {found}); call data.to({str(device)!r})"
+            )
