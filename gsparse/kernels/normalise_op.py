@@ -225,6 +225,7 @@ def _derived(
 ) -> Tensor:
     """The derivative by the values."""
     _check(values, walk, back)
+    check_shape("perm", back[2], values.shape)
     check_shape("grad", grad, values.shape, values.dtype)
     check_shape("scale", scale, (walk[0].numel() - 1,), values.dtype)
     g, v, s = map(array, (grad, values, scale))

@@ -203,6 +203,7 @@ def _check(
 ) -> None:
     """Refuse sizes and indices that do not fit each other."""
     needed = check_once([starts, indptr, places], _check_contents)
+    check_shape("starts", starts, (starts.numel(),))
     if x.dim() != 2 or x.size(1) < needed:
         raise ValueError(
             f"'x' must have shape [n, F] with at least {needed} columns "

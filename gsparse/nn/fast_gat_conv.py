@@ -19,7 +19,7 @@ from gsparse.nn.attention_base import (
     check_attention,
     entries,
 )
-from gsparse.nn.fast_layer import steps_of
+from gsparse.nn.fast_layer import as_dtypes_of, steps_of
 
 # ruff: noqa: ANN401 (PyG's arguments are unions of tensors, pairs and adjacencies)
 
@@ -107,7 +107,7 @@ class FastGATConv(FastAttention, GATConv):
 
     def _fused(self, x: Tensor, edge_index: Any, edge_weight: OptTensor) -> Tensor:
         residual = None if self.res is None else self.res(x)
-        hidden = self.lin(x)
+        hidden = as_dtypes_of(self.lin(x), self.att_src)
         fits = self.concat and self.bias is not None
         out = gat_layer(
             self._graph(edge_index, hidden.size(0)),
@@ -201,8 +201,10 @@ class FastGATv2Conv(FastAttention, GATv2Conv):
     def _fused(self, x: Tensor, edge_index: Any, edge_weight: OptTensor) -> Tensor:
         residual = None if self.res is None else self.res(x)
         shape = (-1, self.heads, self.out_channels)
-        x_src = self.lin_l(x).view(shape)
-        x_dst = x_src if self.share_weights else self.lin_r(x).view(shape)
+        x_src = as_dtypes_of(self.lin_l(x), self.att).view(shape)
+        x_dst = x_src
+        if not self.share_weights:
+            x_dst = as_dtypes_of(self.lin_r(x), self.att).view(shape)
         graph = self._graph(edge_index, x_src.size(0))
         out = gatv2_attention(
             graph, x_src, x_dst, self.att[0], edge_weight, **self._options()

@@ -11,7 +11,7 @@ from torch_geometric.nn.dense import Linear
 
 from gsparse.kernels.spmm import SparseMatrix, spmm
 from gsparse.kernels.tensor_cache import TensorCache
-from gsparse.nn.fast_layer import FastLayer, is_quiet, steps_of
+from gsparse.nn.fast_layer import FastLayer, as_dtypes_of, is_quiet, steps_of
 from gsparse.nn.weighted_sum import aggregate_normalised, aggregate_weighted
 
 # ruff: noqa: ANN401 (PyG's arguments are unions of tensors, pairs and adjacencies)
@@ -78,7 +78,7 @@ class FastGCNConv(FastLayer, GCNConv):
         if not self._serves(x, edge_index, edge_weight):
             self._cached_edge_index = self._cached_adj_t = None
             return super().forward(x, edge_index, edge_weight)
-        hidden = self.lin(x)
+        hidden = as_dtypes_of(self.lin(x), x)
         if edge_weight is not None and _changes(self, edge_weight):
             ends = edge_index if self.flow == "source_to_target" else edge_index.flip(0)
             loop = (2.0 if self.improved else 1.0) if self.add_self_loops else None
@@ -165,7 +165,8 @@ class FastSAGEConv(FastLayer, SAGEConv):
             if edge_weight is not None:
                 raise ValueError(self._refusal(x, edge_index))
             return super().forward(x, edge_index, size)
-        hidden = _without_bias(self.lin_l, x)
+        linear = _without_bias(self.lin_l, x)
+        hidden = as_dtypes_of(linear, x)
         if edge_weight is not None and _changes(self, edge_weight):
             ends = edge_index if self.flow == "source_to_target" else edge_index.flip(0)
             out = aggregate_weighted(hidden, ends, edge_weight, len(hidden), "mean")
@@ -173,6 +174,7 @@ class FastSAGEConv(FastLayer, SAGEConv):
             out = spmm(self._kept_matrix(edge_index, edge_weight, hidden), hidden)
         if self.lin_l.bias is not None:
             out = out + self.lin_l.bias
+        out = out.to(linear.dtype)
         if self.root_weight:
             out = out + self.lin_r(x)
         return torch.nn.functional.normalize(out, dim=-1) if self.normalize else out

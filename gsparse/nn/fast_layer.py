@@ -109,6 +109,11 @@ class FastLayer(MessagePassing):
         return made
 
 
+def as_dtypes_of(hidden: Tensor, other: Tensor) -> Tensor:
+    """What PyG's products of both have: autocast halves linear layers only."""
+    return hidden.to(torch.promote_types(hidden.dtype, other.dtype))
+
+
 def is_quiet(module: Module | None) -> bool:
     """Whether nobody hears of a call of the module, so that it may be left out."""
     return module is not None and not (

@@ -178,6 +178,7 @@ def gat_backward(
     _, _, edge_id, t_indptr, t_indices, t_perm, blocks, t_blocks = structure
     _check(structure, alpha_src, alpha_dst, x, weight, att, bias)
     _check_saved(x, weight, att, bias, seed, forward, grad)
+    weight_grad = weight_grad and weight.numel() > 0
     width, num_blocks = x.size(1) * x.size(2), blocks.numel() - 1
     key = shape_key(x, t_indices.numel())
     if att.numel():

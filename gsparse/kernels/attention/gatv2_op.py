@@ -91,6 +91,7 @@ def gatv2_backward(
     indptr, indices, edge_id, t_indptr, t_indices, t_perm, blocks, t_blocks = structure
     _check(structure, x_src, x_dst, att, weight)
     check_shape("grad", grad, x_src.shape, x_src.dtype)
+    weight_grad = weight_grad and weight.numel() > 0
     check_shape("out", forward[0], x_src.shape, x_src.dtype)
     check_shape("forward", forward[1], x_src.shape[:2], x_src.dtype)
     key, width = shape_key(x_src, indices.numel()), x_src[:1].numel()

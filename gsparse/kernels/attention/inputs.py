@@ -73,9 +73,10 @@ def check_structure(structure: list[Tensor], weight: Tensor) -> tuple[int, int]:
     Raises:
         ValueError: If sizes do not fit each other, or an index is out of range.
     """
-    indptr, indices, edge_id, t_indptr, t_indices, t_perm, _, _ = structure
+    indptr, indices, edge_id, t_indptr, t_indices, t_perm, *blocks = structure
     num_entries = check_once(structure, _check_contents)
     check_shape("t_indptr", t_indptr, indptr.shape)
+    check_shape("t_blocks", blocks[1], blocks[0].shape)  # sums of both, one a block
     slots = {"edge_id": edge_id, "t_indices": t_indices, "t_perm": t_perm}
     for name, tensor in slots.items():
         check_shape(name, tensor, indices.shape)
