@@ -79,7 +79,7 @@ class FastLayer(MessagePassing):
             and not any(own.get(name) for name in _HOOKS)
             and is_quiet(self.aggr_module)
             and all(getattr(kind, name) is step for name, step in self.steps.items())
-            and not any(name in own for name in STEPS)
+            and own.keys().isdisjoint(STEPS)
             and all(self._is_compiled(name) for name in COMPILED)
         )
 

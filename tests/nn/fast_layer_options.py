@@ -117,11 +117,11 @@ class Form:
 
     def __call__(self, layer: Any) -> list[Tensor]:
         """Outputs, and gradients where there are some."""
+        torch.manual_seed(77081)
         layer = self.prepare(layer) or layer
         if self.run is not None:
             return flat(self.run(layer, *self.args))
         args, kwargs = leaves(self.args), leaves(self.kwargs or {})
-        torch.manual_seed(77081)
         out = flat(layer(*args, **kwargs))
         if not out[0].requires_grad:
             return out

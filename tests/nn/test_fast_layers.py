@@ -12,12 +12,12 @@ from torch_geometric.explain import Explainer, GNNExplainer
 from torch_geometric.nn import GAT, GATConv
 
 from gsparse.nn import FastGATConv, FastGCNConv, FastSAGEConv, accelerate
+from tests.nn import fast_layer_options
 from tests.nn.fast_layer_options import (
     EDGES,
     FORMS,
     OPTIONS,
     OTHER,
-    TWINS,
     WEIGHT,
     Form,
     X,
@@ -26,7 +26,6 @@ from tests.nn.fast_layer_options import (
     needs,
     outcome,
     pair_of,
-    rows,
     signature_of,
 )
 
@@ -49,8 +48,8 @@ def assert_same(fast, options, name):
     form = forms_of(fast)[name]
     try:
         theirs, ours = pair_of(fast, options | needs(fast, name))
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        with pytest.raises(type(error)):
+    except (TypeError, ValueError, KeyError):  # what PyG's constructor refuses
+        with pytest.raises((TypeError, ValueError, KeyError)):
             fast(**{"in_channels": 5, "out_channels": 4} | options)
         return
     expected, found = attempt(theirs, form), attempt(ours, form)
@@ -118,6 +117,8 @@ MEETING = (
 def test_every_option_with_call_forms(fast):
     names = [name for name in MEETING if name in forms_of(fast)]
     for options, name in itertools.product(singles(fast), names):
+        if options.get("in_channels") == -1 and "func" in name:
+            continue  # initialised within a transform: torch itself crashes
         assert_same(fast, options, name)
 
 
@@ -131,13 +132,20 @@ def test_the_kernel_serves_plain_calls_and_no_others(fast):
     assert outcome(fast, {}, FORMS["explained before"]) == "fast"
 
 
-def test_rows_name_every_layer_and_outcome():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = rows()
-    assert {layer for layer, _, _ in found} == {kind.__name__ for kind in TWINS}
-    assert {result for _, _, result in found} == {"fast", "PyG", "refused"}
-    assert len({row[:2] for row in found}) == len(found)
+def test_a_row_is_a_layer_a_call_and_who_serves_it(monkeypatch):
+    few = {FastGCNConv: {"aggr": ["max"], "bias": [False]}}
+    monkeypatch.setattr(fast_layer_options, "OPTIONS", few)
+    monkeypatch.setattr(
+        fast_layer_options,
+        "forms_of",
+        lambda _: {name: FORMS[name] for name in ("x [B, N, F]", "float ids")},
+    )
+    assert fast_layer_options.rows() == [
+        ("FastGCNConv", "aggr='max'", "PyG"),
+        ("FastGCNConv", "bias=False", "fast"),
+        ("FastGCNConv", "x [B, N, F]", "PyG"),
+        ("FastGCNConv", "float ids", "refused"),
+    ]
 
 
 @pytest.mark.parametrize("fast", [FastGCNConv, FastSAGEConv])
@@ -282,7 +290,7 @@ traced = torch.jit.trace(call, (a, x.unsqueeze(1)), check_trace=False)
 try:
     traced(a[:5], x[:5].unsqueeze(1))
 except Exception as error:
-    print(str(error).strip().splitlines()[-1])
+    print(error)
 """
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
