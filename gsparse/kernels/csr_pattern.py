@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from gsparse.kernels.checks import check_once, check_pointers, check_range, check_shape
+
 #: Rows are handed to threads in this many pieces of about equal work.
 NUM_BLOCKS = 64
 
@@ -117,18 +119,8 @@ class CsrPattern:
 
 def check_pattern(indptr: Tensor, indices: Tensor, num_cols: int) -> None:
     """Refuse pointers and columns that are not of one CSR matrix."""
-    size = indices.numel()
-    first, last = int(indptr[0]), int(indptr[-1])
-    if first != 0 or last != size or bool((indptr.diff() < 0).any()):
-        raise ValueError(
-            f"'indptr' must rise from 0 to the number of entries, {size} "
-            f"(got {first} to {last})"
-        )
-    if size and (int(indices.min()) < 0 or int(indices.max()) >= num_cols):
-        raise ValueError(
-            f"'indices' must be in [0, {num_cols}) "
-            f"(got {int(indices.min())} to {int(indices.max())})"
-        )
+    check_pointers("indptr", indptr, indices.numel())
+    check_range("indices", indices, 0, num_cols)
 
 
 def _blocks(indptr: Tensor) -> Tensor:
@@ -165,6 +157,41 @@ def walks(pattern: HasTranspose) -> tuple[list[Tensor], list[Tensor]]:
     forward = [pattern.indptr, pattern.indices, none, pattern.blocks]
     backward = [pattern.t_indptr, pattern.t_indices, pattern.t_perm, pattern.t_blocks]
     return forward, backward
+
+
+def check_walks(walk: list[Tensor], back: list[Tensor]) -> tuple[int, int, int]:
+    """Refuse two walks that are not of one pattern: sizes always, contents once.
+
+    Returns:
+        Numbers of rows, columns and entries.
+
+    Raises:
+        ValueError: If sizes do not fit each other, or an index is out of range.
+    """
+    size = walk[1].numel()
+    check_once((*_contents(walk), *_contents(back)), _check_contents)
+    for _, ends, perm, _ in (walk, back):
+        check_shape("indices", ends, (size,))
+        if perm.shape != (0,):
+            check_shape("perm", perm, (size,))
+    return walk[0].numel() - 1, back[0].numel() - 1, size
+
+
+def _contents(walk: list[Tensor]) -> tuple[Tensor, ...]:
+    """The tensors of a walk; ``perm`` only where there is one, and ``indices`` else."""
+    indptr, indices, perm, blocks = walk
+    return indptr, indices, perm if perm.numel() else indices, blocks
+
+
+def _check_contents(*tensors: Tensor) -> int:
+    """Refuse indices that lead out of the arrays of two walks."""
+    ways = tensors[:4], tensors[4:]
+    for (indptr, indices, perm, blocks), other in zip(ways, ways[::-1], strict=True):
+        check_pattern(indptr, indices, other[0].numel() - 1)
+        check_pointers("blocks", blocks, indptr.numel() - 1)
+        if perm is not indices:
+            check_range("perm", perm, 0, indices.numel())
+    return 0
 
 
 def arrays(walk: list[Tensor]) -> tuple[Any, ...]:

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Parameter
 
+from gsparse.kernels.tracing import is_beyond_grad, refuse_transforms
+
 # ruff: noqa: ANN401 (operators take and return anything)
 
 _PLAIN = (Tensor, Parameter)
@@ -20,6 +22,7 @@ def differentiable(
     fake: Callable[..., Any],
     save: Callable[..., Any],
     backward: Callable[..., tuple[Any, ...]],
+    reference: Callable[..., Any] | None = None,
 ) -> Callable[..., Any]:
     """A custom operator of the CPU with a derivative.
 
@@ -34,6 +37,8 @@ def differentiable(
         fake: Makes outputs of the right shape.
         save: Keeps in a context what the derivative needs.
         backward: From the context and the outputs' gradients to those of the inputs.
+        reference: The same in torch's operations, for forward mode and ``vmap``;
+            without it they are refused.
 
     Returns:
         A function that runs it; its attribute ``op`` is the operator.
@@ -63,6 +68,8 @@ def differentiable(
         backward = staticmethod(derive)
 
     def call(*arguments: Any) -> Any:
+        if is_beyond_grad():
+            return _referred(name, reference)(*arguments)
         if _traced(arguments):
             return op(*arguments)
         core: Any = torch._C
@@ -74,7 +81,11 @@ def differentiable(
 
 
 def operator(
-    name: str, body: Callable[..., Any], *, fake: Callable[..., Any]
+    name: str,
+    body: Callable[..., Any],
+    *,
+    fake: Callable[..., Any],
+    reference: Callable[..., Any] | None = None,
 ) -> Callable[..., Any]:
     """A custom operator of the CPU without a derivative, such as a derivative is.
 
@@ -82,15 +93,26 @@ def operator(
         name: With a namespace.
         body: Runs the kernel; its annotations are the operator's schema.
         fake: Makes outputs of the right shape.
+        reference: As for :func:`differentiable`.
     """
     op = torch.library.custom_op(name, body, mutates_args=(), device_types="cpu")
     op.register_fake(fake)
 
     def call(*arguments: Any) -> Any:
+        if is_beyond_grad():
+            return _referred(name, reference)(*arguments)
         return (op if _traced(arguments) else body)(*arguments)
 
     call.op = op  # type: ignore[attr-defined]
     return call
+
+
+def _referred(name: str, reference: Callable[..., Any] | None) -> Callable[..., Any]:
+    """The reference of an operator, which must have one."""
+    if reference is None:
+        refuse_transforms(name)
+    assert reference is not None
+    return reference
 
 
 def _traced(arguments: tuple[Any, ...]) -> bool:

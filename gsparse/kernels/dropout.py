@@ -79,7 +79,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 def dropout_reference(x: Tensor, p: float, seed: int) -> Tensor:
     """The same in plain torch for a given seed: the oracle."""
     key, key2 = mix_seed(seed)
-    z = torch.arange(x.numel()) & _M32 ^ key
+    z = torch.arange(x.numel(), device=x.device) & _M32 ^ key
     for after in (key2, 0):
         z = ((z ^ (z >> 16)) * 0x85EBCA6B) & _M32
         z = ((z ^ (z >> 13)) * 0xC2B2AE35) & _M32
@@ -122,5 +122,10 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN
 
 
 _dropout = differentiable(
-    "gsparse::dropout", _dropped, fake=_like, save=_save, backward=_backward
+    "gsparse::dropout",
+    _dropped,
+    fake=_like,
+    save=_save,
+    backward=_backward,
+    reference=lambda x, p, seed: dropout_reference(x, p, int(seed)),
 )

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gsparse.kernels.checks import check_shape
 from gsparse.kernels.differentiable import differentiable, refuse_second_derivative
 from gsparse.kernels.scalar import data, exp, log
 from gsparse.kernels.threads import array, jit, run_blocks, take_block
@@ -112,6 +113,8 @@ def _drawn(
     scores: Tensor, uniform: Tensor, low: float, high: float, sure: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     size = uniform.numel()
+    check_shape("uniform", uniform, (size,), torch.float32)
+    check_shape("scores", scores, (size, 2), torch.float32)
     drawn, opened = uniform.new_empty(size), uniform.new_empty(size)
     slopes = uniform.new_empty(size, 3)
     numbers = (low, high, sure, math.log(-low / (high - low)))
@@ -182,6 +185,11 @@ def draw_gates(
     Shapes:
         - **scores:** :math:`(M, 2)`
         - **uniform**, **output:** :math:`(M,)`
+
+    Raises:
+        ValueError: If shapes do not fit.
+        TypeError: If the dtype is not float32.
+        RuntimeError: In forward mode and within ``vmap``.
     """
     drawn, opened, _ = _draw(scores, uniform, low, high, sure)
     return drawn, opened

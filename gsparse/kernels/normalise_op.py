@@ -6,16 +6,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gsparse.kernels.checks import check_shape
 from gsparse.kernels.csr_pattern import (
     NO_WALK,
     BothWalks,
     HasTranspose,
     arrays,
+    check_walks,
     walks,
 )
 from gsparse.kernels.differentiable import differentiable, operator
 from gsparse.kernels.scalar import data
 from gsparse.kernels.threads import array, jit, run_blocks, take_block
+from gsparse.kernels.tracing import is_beyond_grad
 
 # ruff: noqa: ANN401 (torch's contexts are untyped)
 
@@ -28,7 +31,7 @@ def _roots_kernel(
     values: np.ndarray,
     scale: np.ndarray,
 ) -> None:
-    r""":math:`d_i^{-1/2}` of the sums of rows; 0 for those that are not positive."""
+    r""":math:`d_i^{-1/2}` of the sums of rows; 0 for those of 0, NaN below."""
     v, one, zero = data(values), values.dtype.type(1), values.dtype.type(0)
     while True:
         block = take_block(counter)
@@ -38,7 +41,7 @@ def _roots_kernel(
             total = zero
             for e in range(indptr[i], indptr[i + 1]):
                 total += v[e]
-            scale[i] = one / np.sqrt(total) if total > zero else zero
+            scale[i] = zero if total == zero else one / np.sqrt(total)
 
 
 @jit()
@@ -146,8 +149,9 @@ def _weights_kernel(
 def normalised_values(pattern: HasTranspose, values: Tensor) -> Tensor:
     r"""Entries of :math:`D^{-1/2} A D^{-1/2}`, where :math:`D` has the sums of rows.
 
-    A node whose weights sum to 0 gets zeros. Differentiable any number of times; the
-    first derivative walks the edges three times and stores two numbers a node.
+    A node whose weights sum to 0 gets zeros, one with a negative sum NaN.
+    Differentiable any number of times; the first derivative walks the edges three times
+    and stores two numbers a node.
 
     Args:
         pattern: Where the entries stand; rows are the targets.
@@ -155,6 +159,9 @@ def normalised_values(pattern: HasTranspose, values: Tensor) -> Tensor:
 
     Shapes:
         - **values**, **output:** :math:`(nnz,)`
+
+    Raises:
+        ValueError: If the pattern is not square, or has no entry for each value.
     """
     known = values.dtype in (torch.float32, torch.float64)
     if values.device.type != "cpu" or not known:
@@ -168,13 +175,23 @@ def normalised_reference(pattern: HasTranspose, values: Tensor) -> Tensor:
     nodes = torch.arange(num_nodes, device=values.device)
     row = nodes.repeat_interleave(pattern.indptr.diff().long())
     degree = values.new_zeros(num_nodes).index_add(0, row, values)
-    scale = torch.where(degree > 0, degree, 1).rsqrt() * (degree > 0)
+    scale = torch.where(degree == 0, 1, degree).rsqrt() * (degree != 0)
     return values * scale[row] * scale[pattern.indices.long()]
+
+
+def _check(values: Tensor, walk: list[Tensor], back: list[Tensor]) -> None:
+    num_rows, num_cols, size = check_walks(walk, back)
+    if num_rows != num_cols:
+        raise ValueError(
+            f"'pattern' must be square (got {num_rows} rows, {num_cols} columns)"
+        )
+    check_shape("values", values, (size,))
 
 
 def _normalised(
     values: Tensor, walk: list[Tensor], back: list[Tensor]
 ) -> tuple[Tensor, Tensor]:
+    _check(values, walk, back)
     out = values.new_empty(values.shape)
     scale = values.new_empty(walk[0].numel() - 1)
     weights, roots = array(values), scale.numpy()
@@ -193,7 +210,9 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 
 def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
     values, scale = ctx.saved_tensors
-    if torch.is_grad_enabled():  # a derivative of this one will be asked for
+    if (
+        torch.is_grad_enabled() and not is_beyond_grad()
+    ):  # a derivative of this one will be asked for
         out = normalised_reference(BothWalks.of(ctx.walk, ctx.back), values)
         (found,) = torch.autograd.grad(out, values, grad, create_graph=True)
     else:
@@ -205,6 +224,10 @@ def _derived(
     grad: Tensor, values: Tensor, scale: Tensor, walk: list[Tensor], back: list[Tensor]
 ) -> Tensor:
     """The derivative by the values."""
+    _check(values, walk, back)
+    check_shape("perm", back[2], values.shape)
+    check_shape("grad", grad, values.shape, values.dtype)
+    check_shape("scale", scale, (walk[0].numel() - 1,), values.dtype)
     g, v, s = map(array, (grad, values, scale))
     found, size = scale.new_empty(values.shape), values.numel()
     pulls, out, ends = torch.empty_like(scale).numpy(), found.numpy(), arrays(walk)[:3]
@@ -212,6 +235,18 @@ def _derived(
     run_blocks(_column_pulls_kernel, size, *arrays(back), out, s, pulls)
     run_blocks(_weights_kernel, size, *ends, g, s, pulls, out)
     return found
+
+
+def _derived_reference(
+    grad: Tensor, values: Tensor, scale: Tensor, walk: list[Tensor], back: list[Tensor]
+) -> Tensor:
+    indptr, indices = walk[0], walk[1].long()
+    nodes = torch.arange(indptr.numel() - 1, device=indptr.device)
+    row = nodes.repeat_interleave(indptr.diff().long())
+    product = grad * values
+    pulls = torch.zeros_like(scale).index_add(0, row, product * scale[indices])
+    pulls = pulls.index_add(0, indices, product * scale[row])
+    return grad * scale[row] * scale[indices] - (pulls * scale**3 / 2)[row]
 
 
 _normalise = differentiable(
@@ -223,9 +258,13 @@ _normalise = differentiable(
     ),
     save=_save,
     backward=_backward,
+    reference=lambda values, walk, back: (
+        normalised_reference(BothWalks.of(walk, back), values),
+    ),
 )
 _grads = operator(
     "gsparse::normalise_grads",
     _derived,
     fake=lambda grad, values, *rest: grad.new_empty(values.shape),
+    reference=_derived_reference,
 )

@@ -7,7 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gsparse.kernels.csr_pattern import NO_WALK, HasTranspose, arrays, walks
+from gsparse.kernels.checks import check_once, check_range, check_shape
+from gsparse.kernels.csr_pattern import (
+    NO_WALK,
+    HasTranspose,
+    arrays,
+    check_walks,
+    walks,
+)
 from gsparse.kernels.differentiable import (
     differentiable,
     operator,
@@ -47,8 +54,37 @@ def pair_scores(
         - **hidden:** :math:`(N, d)`; **product:** :math:`(K, d)`
         - **left, right:** :math:`(N, K)`
         - **output:** :math:`(M, K)`
+
+    Raises:
+        ValueError: If shapes do not fit, or a pair is out of range.
+        RuntimeError: In forward mode and within ``vmap``.
     """
     return _scores(hidden, product, left, right, list(pair), *walks(pattern))
+
+
+def _check(
+    hidden: Tensor,
+    product: Tensor,
+    pair: list[Tensor],
+    walk: list[Tensor],
+    back: list[Tensor],
+) -> None:
+    num_rows, num_cols, size = check_walks(walk, back)
+    if num_rows != num_cols or hidden.dim() != 2 or product.dim() != 2:
+        raise ValueError(
+            "'pattern' must be square, 'hidden' and 'product' matrices (got "
+            f"{num_rows} rows, {num_cols} columns, {list(hidden.shape)} and "
+            f"{list(product.shape)})"
+        )
+    check_shape("hidden", hidden, (num_rows, product.size(1)), product.dtype)
+    for places in pair:
+        check_shape("pair", places, (size,))
+        check_once([places], _check_places)
+
+
+def _check_places(places: Tensor) -> int:
+    check_range("pair", places, 0, places.numel())
+    return 0
 
 
 def _scored(
@@ -61,6 +97,9 @@ def _scored(
     back: list[Tensor],
 ) -> Tensor:
     size, num_scores = pair[0].numel(), product.size(0)
+    _check(hidden, product, pair, walk, back)
+    for name, end in (("left", left), ("right", right)):
+        check_shape(name, end, (hidden.size(0), num_scores), hidden.dtype)
     out = hidden.new_empty(size, num_scores)
     factors = (array(it) for it in (hidden, product, left, right, out))
     ends = (*arrays(walk)[:3], array(pair[0]))
@@ -78,6 +117,8 @@ def _derived(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Derivatives by hidden, product, left and right."""
     num_scores, work = product.size(0), grad.numel() * product.size(1)
+    _check(hidden, product, pair, walk, back)
+    check_shape("grad", grad, (pair[0].numel(), num_scores), hidden.dtype)
     to_hidden = torch.zeros_like(hidden, memory_format=torch.contiguous_format)
     given = array(grad), array(hidden), array(product), to_hidden.numpy()
     to_ends, to_product = [], []

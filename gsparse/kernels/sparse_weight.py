@@ -6,10 +6,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from gsparse.kernels.checks import (
+    check_once,
+    check_pointers,
+    check_range,
+    check_shape,
+)
 from gsparse.kernels.csr_pattern import check_pattern
 from gsparse.kernels.differentiable import operator
 from gsparse.kernels.sparse_weight_cpu import WINDOW, sparse_linear_kernel
 from gsparse.kernels.threads import run_blocks
+from gsparse.kernels.tracing import is_transformed
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +152,8 @@ def sparse_linear(
 
 def _served(x: Tensor, values: Tensor, bias: Tensor | None) -> bool:
     """Whether the kernel covers this call."""
+    if is_transformed():
+        return False
     every = [x, values] if bias is None else [x, values, bias]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in every):
         return False
@@ -170,6 +179,7 @@ def _run(
     values: Tensor,
     bias: Tensor | None,
 ) -> Tensor:
+    _check(x, starts, indptr, places, values, bias)
     x = x.detach()
     if x.stride(1) != 1 and x.size(1) > 1:
         x = x.contiguous()
@@ -181,6 +191,40 @@ def _run(
     arrays = [tensor.detach().numpy() for tensor in tensors]
     run_blocks(sparse_linear_kernel, work, *arrays, x.numpy(), x.stride(0), out.numpy())
     return out
+
+
+def _check(
+    x: Tensor,
+    starts: Tensor,
+    indptr: Tensor,
+    places: Tensor,
+    values: Tensor,
+    bias: Tensor | None,
+) -> None:
+    """Refuse sizes and indices that do not fit each other."""
+    needed = check_once([starts, indptr, places], _check_contents)
+    check_shape("starts", starts, (starts.numel(),))
+    if x.dim() != 2 or x.size(1) < needed:
+        raise ValueError(
+            f"'x' must have shape [n, F] with at least {needed} columns "
+            f"(got {list(x.shape)})"
+        )
+    check_shape("values", values, places.shape, x.dtype)
+    if bias is not None:
+        check_shape("bias", bias, (indptr.numel() - 1,), x.dtype)
+
+
+def _check_contents(starts: Tensor, indptr: Tensor, places: Tensor) -> int:
+    """Refuse indices out of range; returns how many columns are read at least."""
+    check_pointers("indptr", indptr, places.numel())
+    check_range("places", places, 0, WINDOW * starts.numel())
+    check_range("starts", starts, 0, 2**31 - WINDOW)
+    if not places.numel():
+        return 0
+    window = places.long() // WINDOW
+    columns = starts.long()[window] + places % WINDOW
+    last = int(starts.max())  # a window that is not the first is read as a whole
+    return max(int(columns.max()) + 1, last + WINDOW if last else 0)
 
 
 def _like(

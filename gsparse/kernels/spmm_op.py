@@ -6,7 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gsparse.kernels.csr_pattern import NO_WALK, HasTranspose, arrays, walks
+from gsparse.kernels.checks import check_shape
+from gsparse.kernels.csr_pattern import (
+    NO_WALK,
+    HasTranspose,
+    arrays,
+    check_walks,
+    walks,
+)
 from gsparse.kernels.differentiable import differentiable
 from gsparse.kernels.spmm_cpu import (
     sddmm_kernel,
@@ -59,11 +66,7 @@ def spmm_values(pattern: HasTranspose, values: Tensor, dense: Tensor) -> Tensor:
 
 def spmm_reference(pattern: HasTranspose, values: Tensor, dense: Tensor) -> Tensor:
     """:func:`spmm_values` in plain torch: the oracle, and for other devices."""
-    num_rows = pattern.indptr.numel() - 1
-    nodes = torch.arange(num_rows, device=dense.device)
-    row = nodes.repeat_interleave(pattern.indptr.diff().long())
-    message = values.unsqueeze(-1) * dense[pattern.indices.long()]
-    return dense.new_zeros(num_rows, dense.size(1)).index_add(0, row, message)
+    return _product_reference(values, dense, *walks(pattern))
 
 
 def sddmm(pattern: HasTranspose, left: Tensor, right: Tensor) -> Tensor:
@@ -85,9 +88,7 @@ def sddmm(pattern: HasTranspose, left: Tensor, right: Tensor) -> Tensor:
         - **output:** :math:`(nnz,)`, in the order of the rows
     """
     if left.device.type != "cpu" or left.dtype not in (torch.float32, torch.float64):
-        nodes = torch.arange(pattern.indptr.numel() - 1, device=left.device)
-        row = nodes.repeat_interleave(pattern.indptr.diff().long())
-        return (left[row] * right[pattern.indices.long()]).sum(-1)
+        return _inner_products_reference(left, right, *walks(pattern))
     return _sddmm(left, right, *walks(pattern))
 
 
@@ -112,6 +113,7 @@ def _product(
     values: Tensor, dense: Tensor, walk: list[Tensor], back: list[Tensor]
 ) -> Tensor:
     """Product along ``walk``; ``back`` is the other direction, for the derivative."""
+    _check_product(values, dense, check_walks(walk, back))
     dense = dense.detach()
     if dense.stride(1) != 1 and dense.size(1) > 1:
         dense = dense.contiguous()
@@ -129,6 +131,15 @@ def _product(
     return out
 
 
+def _check_product(values: Tensor, dense: Tensor, size: tuple[int, int, int]) -> None:
+    _, num_cols, num_entries = size
+    check_shape("values", values, (num_entries,), dense.dtype)
+    if dense.dim() != 2 or dense.size(0) != num_cols:
+        raise ValueError(
+            f"'dense' must have shape [{num_cols}, c] (got {list(dense.shape)})"
+        )
+
+
 def _is_narrow(out: Tensor, walk: list[Tensor]) -> bool:
     """Whether a product with a transpose is faster added up in parts."""
     _, indices, perm, _ = walk
@@ -141,7 +152,10 @@ def _inner_products(
     left: Tensor, right: Tensor, walk: list[Tensor], back: list[Tensor]
 ) -> Tensor:
     """``<left[i], right[j]>`` of every entry ``(i, j)``, in the order of values."""
-    out = left.new_empty(walk[1].numel())
+    num_rows, num_cols, size = check_walks(walk, back)
+    check_shape("left", left, (num_rows, *left.shape[1:2]))
+    check_shape("right", right, (num_cols, left.size(1)), left.dtype)
+    out = left.new_empty(size)
     work = out.numel() * left.size(1)
     factors = array(left), array(right), out.numpy()
     run_blocks(sddmm_kernel, work, *arrays(walk), *factors)
@@ -156,6 +170,9 @@ def _both_derivatives(
     back: list[Tensor],
 ) -> tuple[Tensor, Tensor]:
     """Derivatives of a product by both factors, in one walk of ``back``."""
+    num_rows, *size = check_walks(walk, back)
+    _check_product(values, dense, (num_rows, *size))
+    check_shape("grad", grad, (num_rows, dense.size(1)), dense.dtype)
     inner, out = _empty_like(values, dense)
     given = (array(it) for it in (values, dense, grad))
     found = inner.numpy(), out.numpy()
@@ -166,6 +183,38 @@ def _both_derivatives(
 
 def _empty_like(values: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
     return values.new_empty(values.shape), dense.new_empty(dense.shape)
+
+
+def _entries_of(walk: list[Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Row and column of each step of a walk, and the place of its value."""
+    indptr, indices, perm, _ = walk
+    nodes = torch.arange(indptr.numel() - 1, device=indptr.device)
+    row = nodes.repeat_interleave(indptr.diff().long())
+    return row, indices.long(), perm.long() if perm.numel() else None
+
+
+def _product_reference(
+    values: Tensor, dense: Tensor, walk: list[Tensor], back: list[Tensor]
+) -> Tensor:
+    row, col, place = _entries_of(walk)
+    value = values if place is None else values[place]
+    out = dense.new_zeros(walk[0].numel() - 1, dense.size(1))
+    return out.index_add(0, row, value.unsqueeze(-1) * dense[col])
+
+
+def _inner_products_reference(
+    left: Tensor, right: Tensor, walk: list[Tensor], back: list[Tensor]
+) -> Tensor:
+    row, col, place = _entries_of(walk)
+    inner = (left[row] * right[col]).sum(-1)
+    return inner if place is None else inner[place.argsort()]
+
+
+def _both_reference(
+    values: Tensor, dense: Tensor, grad: Tensor, walk: list[Tensor], back: list[Tensor]
+) -> tuple[Tensor, Tensor]:
+    inner = _inner_products_reference(grad, dense, walk, back)
+    return inner, _product_reference(values, grad, back, walk)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -208,6 +257,7 @@ spmm_walks = differentiable(
     ),
     save=_save,
     backward=_of_product,
+    reference=_product_reference,
 )
 _sddmm = differentiable(
     "gsparse::sddmm",
@@ -215,6 +265,7 @@ _sddmm = differentiable(
     fake=lambda left, right, walk, back: left.new_empty(walk[1].shape[0]),
     save=_save,
     backward=_of_inner_products,
+    reference=_inner_products_reference,
 )
 _grads = differentiable(
     "gsparse::spmm_grads",
@@ -222,4 +273,5 @@ _grads = differentiable(
     fake=lambda values, dense, *rest: _empty_like(values, dense),
     save=_save,
     backward=_of_both,
+    reference=_both_reference,
 )

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.typing import OptTensor, Size
 from torch_geometric.utils import add_self_loops, is_torch_sparse_tensor
 
@@ -19,6 +19,8 @@ from gsparse.kernels import (
     weighted_softmax,
 )
 from gsparse.kernels.graph import SelfLoops
+from gsparse.kernels.tracing import is_transformed
+from gsparse.nn.fast_layer import FastLayer
 
 # ruff: noqa: ANN401 (PyG's arguments are unions of tensors, pairs and adjacencies)
 
@@ -26,10 +28,18 @@ Attention = Literal["fused", "reference"]
 
 # PyG's forward has no place for edge weights: they reach edge_update beside it, per
 # thread and per call, so that one layer may run in several threads.
-EDGE_WEIGHT: ContextVar[Tensor | None] = ContextVar("edge_weight", default=None)
+EDGE_WEIGHT: ContextVar["EdgeWeight | None"] = ContextVar("edge_weight", default=None)
 
 
-class FastAttention(MessagePassing):
+@dataclass
+class EdgeWeight:
+    """Weights on their way to ``edge_update``, and whether they arrived."""
+
+    values: Tensor
+    used: bool = False
+
+
+class FastAttention(FastLayer):
     """What both layers share: when the kernel serves, and how weights get around."""
 
     attention: str
@@ -42,19 +52,14 @@ class FastAttention(MessagePassing):
 
     def _serves(self, x: Any, edge_index: Any, *others: object) -> bool:
         """Whether the fused kernel covers this call; otherwise PyG's code runs."""
-        plain = isinstance(edge_index, Graph) or (
-            isinstance(edge_index, Tensor) and not is_torch_sparse_tensor(edge_index)
-        )
-        untouched = not self.explain and self.decomposed_layers == 1
         return (
             self.attention == "fused"
-            and isinstance(x, Tensor)
-            and plain
             and all(other is None or other is False for other in others)
             and self.flow == "source_to_target"
             and self.aggr in ("add", "sum")
-            and untouched
-            and not any(_hooks(self))
+            and self.decomposed_layers == 1
+            and self.takes_kernel(x, edge_index)
+            and not is_transformed()
         )
 
     def _graph(self, edge_index: Tensor | Graph, num_nodes: int) -> Graph:
@@ -116,7 +121,13 @@ class FastAttention(MessagePassing):
     @contextmanager
     def _beside(self, edge_index: Any, weight: Tensor | None) -> Iterator[None]:
         """Hand edge weights to ``edge_update``, in the order PyG's forward makes."""
+        given = None
         if weight is not None:
+            if self.aggr not in ("add", "sum"):
+                raise ValueError(
+                    f"'edge_weight' needs aggr='add', where weight 0 is an absent edge "
+                    f"(got aggr={self.aggr!r})"
+                )
             if not isinstance(edge_index, Tensor) or is_torch_sparse_tensor(edge_index):
                 kind = type(edge_index).__name__
                 raise TypeError(
@@ -130,28 +141,29 @@ class FastAttention(MessagePassing):
                 )
             if self.add_self_loops:
                 weight = weight[edge_index[0] != edge_index[1]]
-        token = EDGE_WEIGHT.set(weight)
+            given = EdgeWeight(weight)
+        token = EDGE_WEIGHT.set(given)
         try:
             yield
         finally:
             EDGE_WEIGHT.reset(token)
+        if given is not None and not given.used:
+            raise ValueError(
+                "'edge_weight' must reach the layer's own edge_update "
+                f"({type(self).__name__} overrides it and does not call super())"
+            )
 
     def _normalise(self, score: Tensor, index: Tensor, dim_size: int | None) -> Tensor:
         """Weighted softmax and dropout, where PyG has its softmax."""
-        weight = EDGE_WEIGHT.get()
-        assert weight is not None
+        given = EDGE_WEIGHT.get()
+        assert given is not None
+        given.used, weight = True, given.values
         loops = weight.new_ones(index.numel() - weight.numel())  # stand last
         weight = torch.cat([weight, loops]).to(score.dtype)
         if dim_size is None:
             dim_size = int(index.max()) + 1 if index.numel() > 0 else 0
         share = weighted_softmax(score, index, dim_size, weight)
         return functional.dropout(share, p=self.dropout, training=self.training)
-
-
-def _hooks(layer: MessagePassing) -> Iterator[Any]:
-    for step in ("propagate", "message", "aggregate", "edge_update"):
-        yield getattr(layer, f"_{step}_forward_pre_hooks")
-        yield getattr(layer, f"_{step}_forward_hooks")
 
 
 def check_attention(attention: str) -> None:

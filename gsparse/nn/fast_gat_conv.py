@@ -19,6 +19,7 @@ from gsparse.nn.attention_base import (
     check_attention,
     entries,
 )
+from gsparse.nn.fast_layer import as_dtypes_of, steps_of
 
 # ruff: noqa: ANN401 (PyG's arguments are unions of tensors, pairs and adjacencies)
 
@@ -38,8 +39,11 @@ class FastGATConv(FastAttention, GATConv):
 
     PyG's own code runs, with the same parameters, for what the kernel does not do:
     ``edge_attr`` with ``edge_dim``, bipartite input, ``return_attention_weights``,
-    sparse adjacencies, hooks on message passing, explanations, and
-    ``attention="reference"``, which is differentiable twice.
+    sparse adjacencies, ``flow="target_to_source"``, other aggregations than a sum,
+    hooks on message passing, overridden steps of it, explanations, ``torch.jit``,
+    ``torch.export``, forward mode, the transforms of ``torch.func``, and
+    ``attention="reference"``, which is differentiable twice. There ``edge_weight``
+    needs ``aggr="add"``.
 
     Args:
         *args: As :class:`torch_geometric.nn.GATConv`.
@@ -81,7 +85,7 @@ class FastGATConv(FastAttention, GATConv):
         *,
         edge_weight: OptTensor = None,
     ) -> Any:
-        used_attr = edge_attr if self.lin_edge is not None else None
+        used_attr = self._used(edge_attr, edge_index)
         if self.lin is not None and self._serves(
             x, edge_index, used_attr, size, return_attention_weights
         ):
@@ -94,9 +98,16 @@ class FastGATConv(FastAttention, GATConv):
                 x, edge_index, edge_attr, size, return_attention_weights
             )
 
+    def _used(self, edge_attr: OptTensor, edge_index: Any) -> OptTensor:
+        """The edge features; None where PyG ignores them, whose length it checks."""
+        if edge_attr is None or self.lin_edge is not None:
+            return edge_attr
+        fits = isinstance(edge_index, Graph) or len(edge_attr) == edge_index.size(1)
+        return None if fits else edge_attr
+
     def _fused(self, x: Tensor, edge_index: Any, edge_weight: OptTensor) -> Tensor:
         residual = None if self.res is None else self.res(x)
-        hidden = self.lin(x)
+        hidden = as_dtypes_of(self.lin(x), self.att_src)
         fits = self.concat and self.bias is not None
         out = gat_layer(
             self._graph(edge_index, hidden.size(0)),
@@ -124,11 +135,14 @@ class FastGATConv(FastAttention, GATConv):
             )
         score = alpha_j if alpha_i is None else alpha_j + alpha_i
         if edge_attr is not None and self.lin_edge is not None:
-            edge = self.lin_edge(edge_attr.view(index.numel(), -1))
+            edge = self.lin_edge(_matrix(edge_attr))
             edge = edge.view(-1, self.heads, self.out_channels)
             score = score + (edge * self.att_edge).sum(dim=-1)
         score = functional.leaky_relu(score, self.negative_slope)
         return self._normalise(score, index, dim_size)
+
+    plain = GATConv
+    steps = steps_of(GATConv, edge_update=edge_update)
 
 
 class FastGATv2Conv(FastAttention, GATv2Conv):
@@ -187,8 +201,10 @@ class FastGATv2Conv(FastAttention, GATv2Conv):
     def _fused(self, x: Tensor, edge_index: Any, edge_weight: OptTensor) -> Tensor:
         residual = None if self.res is None else self.res(x)
         shape = (-1, self.heads, self.out_channels)
-        x_src = self.lin_l(x).view(shape)
-        x_dst = x_src if self.share_weights else self.lin_r(x).view(shape)
+        x_src = as_dtypes_of(self.lin_l(x), self.att).view(shape)
+        x_dst = x_src
+        if not self.share_weights:
+            x_dst = as_dtypes_of(self.lin_r(x), self.att).view(shape)
         graph = self._graph(edge_index, x_src.size(0))
         out = gatv2_attention(
             graph, x_src, x_dst, self.att[0], edge_weight, **self._options()
@@ -208,7 +224,15 @@ class FastGATv2Conv(FastAttention, GATv2Conv):
             return super().edge_update(x_j, x_i, edge_attr, index, ptr, dim_size)
         hidden = x_i + x_j
         if edge_attr is not None:
-            edge = self.lin_edge(edge_attr.view(index.numel(), -1))
+            edge = self.lin_edge(_matrix(edge_attr))
             hidden = hidden + edge.view(-1, self.heads, self.out_channels)
         hidden = functional.leaky_relu(hidden, self.negative_slope)
         return self._normalise((hidden * self.att).sum(dim=-1), index, dim_size)
+
+    plain = GATv2Conv
+    steps = steps_of(GATv2Conv, edge_update=edge_update)
+
+
+def _matrix(edge_attr: Tensor) -> Tensor:
+    """Edge features ``[E, D]``; PyG takes ``[E]`` too."""
+    return edge_attr.view(-1, 1) if edge_attr.dim() == 1 else edge_attr

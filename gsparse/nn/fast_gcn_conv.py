@@ -7,24 +7,16 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.nn import GCNConv, SAGEConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
-from torch_geometric.utils import is_torch_sparse_tensor
+from torch_geometric.nn.dense import Linear
 
 from gsparse.kernels.spmm import SparseMatrix, spmm
 from gsparse.kernels.tensor_cache import TensorCache
+from gsparse.nn.fast_layer import FastLayer, as_dtypes_of, is_quiet, steps_of
 from gsparse.nn.weighted_sum import aggregate_normalised, aggregate_weighted
 
 # ruff: noqa: ANN401 (PyG's arguments are unions of tensors, pairs and adjacencies)
 
 _MATRICES: TensorCache[SparseMatrix] = TensorCache(max_entries=16)
-
-
-def _serves(x: Any, edge_index: Any) -> bool:
-    """Whether a product covers this call; otherwise PyG's code runs."""
-    return (
-        isinstance(x, Tensor)
-        and isinstance(edge_index, Tensor)
-        and not is_torch_sparse_tensor(edge_index)
-    )
 
 
 def _changes(layer: Module, edge_weight: Tensor) -> bool:
@@ -40,15 +32,28 @@ def _without_bias(layer: Any, x: Tensor) -> Tensor:
     return torch.nn.functional.linear(x, layer.weight)
 
 
-class FastGCNConv(GCNConv):
+def _is_linear(layer: Module) -> bool:
+    """Whether :func:`_without_bias` is what a call of the layer does."""
+    known = torch.nn.Linear.forward, Linear.forward
+    linear = hasattr(layer, "product") or type(layer).forward in known
+    return linear and is_quiet(layer)
+
+
+class FastGCNConv(FastLayer, GCNConv):
     r"""`"Semi-Supervised Classification with Graph Convolutional Networks"
     <https://arxiv.org/abs/1609.02907>`_ as :math:`\hat{A} (X W)`, built once.
 
     A drop-in for :class:`torch_geometric.nn.GCNConv`: same arguments, same parameters,
     same output to rounding. The normalised adjacency is built once per graph (while
     its tensors live unchanged), and no message is ever stored per edge. Weights that
-    need a gradient get one; then only where the entries stand is kept. Where the graph
-    is a sparse tensor PyG's code runs.
+    need a gradient get one; then only where the entries stand is kept.
+
+    PyG's own code runs for features that are not ``[N, F]``, sparse tensors, other
+    aggregations than a sum, ``normalize=False``, edge weights that are not ``[E]``,
+    hooks on message passing, overridden steps of it, explanations, ``torch.jit``,
+    ``torch.export``, forward mode and ``vmap``. ``cached=True`` changes nothing: a
+    graph is remembered while its tensors live, and another one is never mistaken for
+    it, also where PyG's code runs.
 
     Args:
         *args: As :class:`torch_geometric.nn.GCNConv`.
@@ -70,9 +75,10 @@ class FastGCNConv(GCNConv):
     def forward(
         self, x: Tensor, edge_index: Any, edge_weight: Tensor | None = None
     ) -> Tensor:
-        if not (self.normalize and _serves(x, edge_index)):
+        if not self._serves(x, edge_index, edge_weight):
+            self._cached_edge_index = self._cached_adj_t = None
             return super().forward(x, edge_index, edge_weight)
-        hidden = self.lin(x)
+        hidden = as_dtypes_of(self.lin(x), x)
         if edge_weight is not None and _changes(self, edge_weight):
             ends = edge_index if self.flow == "source_to_target" else edge_index.flip(0)
             loop = (2.0 if self.improved else 1.0) if self.add_self_loops else None
@@ -92,6 +98,16 @@ class FastGCNConv(GCNConv):
         out = spmm(matrix, hidden)
         return out if self.bias is None else out + self.bias
 
+    def _serves(self, x: Any, edge_index: Any, edge_weight: Tensor | None) -> bool:
+        """Whether a product covers this call; otherwise PyG's code runs."""
+        return (
+            self.normalize
+            and self.aggr in ("add", "sum")
+            and isinstance(edge_index, Tensor)
+            and (edge_weight is None or edge_weight.shape == edge_index.shape[1:])
+            and self.takes_kernel(x, edge_index)
+        )
+
     def _matrix(
         self, edge_index: Tensor, edge_weight: Tensor | None, like: Tensor
     ) -> SparseMatrix:
@@ -110,15 +126,19 @@ class FastGCNConv(GCNConv):
             ends[1], ends[0], weight.to(like.dtype), (n, n)
         )
 
+    plain = GCNConv
+    steps = steps_of(GCNConv)
 
-class FastSAGEConv(SAGEConv):
+
+class FastSAGEConv(FastLayer, SAGEConv):
     r"""`"Inductive Representation Learning on Large Graphs"
     <https://arxiv.org/abs/1706.02216>`_, mean aggregation, built once.
 
     A drop-in for :class:`torch_geometric.nn.SAGEConv` with ``aggr="mean"``; the mean is
     taken after the linear map, which is the same and narrower. ``edge_weight`` makes
     it a weighted mean, so that a weight of 0 is an absent edge. Other aggregations,
-    bipartite input and sparse tensors run PyG's code.
+    ``project=True``, bipartite input, ``size`` and all else that :class:`FastGCNConv`
+    names run PyG's code, which takes no ``edge_weight``: it is refused there.
 
     Args:
         *args: As :class:`torch_geometric.nn.SAGEConv`.
@@ -141,15 +161,12 @@ class FastSAGEConv(SAGEConv):
         size: Any = None,
         edge_weight: Tensor | None = None,
     ) -> Tensor:
-        plain = self.aggr == "mean" and not self.project and size is None
-        if not (plain and _serves(x, edge_index)):
+        if size is not None or not self._serves(x, edge_index):
             if edge_weight is not None:
-                raise ValueError(
-                    "'edge_weight' needs aggr='mean' and a [2, E] edge_index "
-                    f"(got aggr={self.aggr!r})"
-                )
+                raise ValueError(self._refusal(x, edge_index))
             return super().forward(x, edge_index, size)
-        hidden = _without_bias(self.lin_l, x)
+        linear = _without_bias(self.lin_l, x)
+        hidden = as_dtypes_of(linear, x)
         if edge_weight is not None and _changes(self, edge_weight):
             ends = edge_index if self.flow == "source_to_target" else edge_index.flip(0)
             out = aggregate_weighted(hidden, ends, edge_weight, len(hidden), "mean")
@@ -157,9 +174,30 @@ class FastSAGEConv(SAGEConv):
             out = spmm(self._kept_matrix(edge_index, edge_weight, hidden), hidden)
         if self.lin_l.bias is not None:
             out = out + self.lin_l.bias
+        out = out.to(linear.dtype)
         if self.root_weight:
             out = out + self.lin_r(x)
         return torch.nn.functional.normalize(out, dim=-1) if self.normalize else out
+
+    def _serves(self, x: Any, edge_index: Any) -> bool:
+        """Whether a product covers this call; otherwise PyG's code runs."""
+        return (
+            self.aggr == "mean"
+            and not self.project
+            and isinstance(edge_index, Tensor)
+            and _is_linear(self.lin_l)
+            and self.takes_kernel(x, edge_index)
+        )
+
+    def _refusal(self, x: Any, edge_index: Any) -> str:
+        """Why ``edge_weight``, which PyG's layer does not take, is refused."""
+        shape = list(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        return (
+            "'edge_weight' needs aggr='mean', project=False, no size, x [N, F], a "
+            "[2, E] edge_index, and message passing that is not hooked, overridden, "
+            f"explained, traced or differentiated forward (got aggr={self.aggr!r}, "
+            f"project={self.project}, x {shape}, {type(edge_index).__name__})"
+        )
 
     def _kept_matrix(
         self, edge_index: Tensor, edge_weight: Tensor | None, like: Tensor
@@ -176,8 +214,12 @@ class FastSAGEConv(SAGEConv):
         n = like.size(0)
         ends = edge_index.as_subclass(Tensor)
         source, target = ends if self.flow == "source_to_target" else ends.flip(0)
-        weight = like.new_ones(source.numel()) if edge_weight is None else edge_weight
-        weight = weight.detach().to(like.dtype)
-        total = like.new_zeros(n).index_add_(0, target, weight)
-        share = weight / total.clamp(min=torch.finfo(like.dtype).tiny)[target]
+        if edge_weight is None:
+            edge_weight = torch.ones(source.numel(), device=source.device)
+        weight = edge_weight.detach().to(like.dtype)
+        total = weight.new_zeros(n).index_add_(0, target, weight)
+        share = weight / torch.where(total == 0, 1, total)[target]
         return SparseMatrix.from_entries(target, source, share, (n, n))
+
+    plain = SAGEConv
+    steps = steps_of(SAGEConv)

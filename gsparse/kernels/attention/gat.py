@@ -8,14 +8,15 @@ from torch import Tensor
 from gsparse.kernels.attention.gat_op import gat_forward
 from gsparse.kernels.attention.inputs import (
     check_edges,
-    check_shape,
     is_fused,
     one_weight,
     structure,
     working_dtype,
 )
 from gsparse.kernels.attention.reference import gat_attention_reference
+from gsparse.kernels.checks import check_shape
 from gsparse.kernels.graph import Graph
+from gsparse.kernels.tracing import is_transformed
 
 
 def gat_attention(
@@ -47,7 +48,8 @@ def gat_attention(
     of the size of the edges. The result does not depend on the number of threads.
     The CPU has numba bodies, CUDA has Triton ones; bfloat16 and float16 are summed in
     float32. Other devices use :func:`gat_attention_reference`. Not differentiable
-    twice; use the reference for that.
+    twice; use the reference for that, which also runs in forward mode and within the
+    transforms of ``torch.func``.
 
     Args:
         graph: Structure.
@@ -91,7 +93,7 @@ def gat_attention(
     check_shape("alpha_dst", alpha_dst, heads)
     check_edges(graph, weight, dropout, seed)
     options: dict[str, Any] = {"negative_slope": negative_slope, "dropout": dropout}
-    if not is_fused(x, on_cuda=True):
+    if not is_fused(x, on_cuda=True) or is_transformed():
         return gat_attention_reference(
             graph, alpha_src, alpha_dst, x, weight, seed=seed, **options
         )
@@ -147,7 +149,7 @@ def gat_layer(
         "dropout": dropout,
         "seed": seed,
     }
-    if not is_fused(x, on_cuda=True):
+    if not is_fused(x, on_cuda=True) or is_transformed():
         alpha_src, alpha_dst = (x * att_src).sum(-1), (x * att_dst).sum(-1)
         out = gat_attention(graph, alpha_src, alpha_dst, x, weight, **options)
         return out if bias is None else out + bias.view(x.shape[1:])

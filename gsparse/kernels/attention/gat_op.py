@@ -9,6 +9,12 @@ from gsparse.kernels.attention.call import arrays, drop_rule, shape_key
 from gsparse.kernels.attention.gat_backward_cpu import backward_kernel
 from gsparse.kernels.attention.gat_forward_cpu import forward_kernel, scores_kernel
 from gsparse.kernels.attention.gat_targets_cpu import targets_kernel
+from gsparse.kernels.attention.inputs import (
+    check_messages,
+    check_structure,
+    refuse_batches,
+)
+from gsparse.kernels.checks import check_shape
 from gsparse.kernels.threads import run_blocks
 
 # ruff: noqa: ANN401 (numpy scalars and autograd contexts)
@@ -38,6 +44,7 @@ def gat_forward(
     ``[N, H, C]`` and ``[N, H]``, and the two scores if they were made here.
     """
     indptr, indices, edge_id, _, _, _, blocks, _ = structure
+    _check(structure, alpha_src, alpha_dst, x, weight, att, bias)
     made = _outputs(x, att, save)
     key, width = shape_key(x, indices.numel()), x[:1].numel()
     blocks_array, x_array = *arrays(blocks), *arrays(x)
@@ -66,7 +73,46 @@ def _(*arguments: Any) -> list[Tensor]:
     # Imported here: Triton comes with CUDA builds of torch only, and takes a while.
     from gsparse.kernels.attention.gat_triton import gat_forward_cuda
 
+    _check(*arguments[:7])
     return gat_forward_cuda(*arguments)
+
+
+def _check(
+    structure: list[Tensor],
+    alpha_src: Tensor,
+    alpha_dst: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    att: Tensor,
+    bias: Tensor,
+) -> None:
+    """Refuse sizes and indices that do not fit each other."""
+    num_nodes, _ = check_structure(structure, weight)
+    check_messages(x, num_nodes)
+    if att.numel():
+        check_shape("att", att, (2, *x.shape[1:]), x.dtype)
+    else:
+        check_shape("alpha_src", alpha_src, x.shape[:2], x.dtype)
+        check_shape("alpha_dst", alpha_dst, x.shape[:2], x.dtype)
+    if bias.numel():
+        check_shape("bias", bias, (x.size(1) * x.size(2),), x.dtype)
+
+
+def _check_saved(
+    x: Tensor,
+    weight: Tensor,
+    att: Tensor,
+    bias: Tensor,
+    seed: Tensor,
+    forward: list[Tensor],
+    grad: Tensor,
+) -> None:
+    """Refuse a gradient and saved outputs of other sizes than ``x``."""
+    out, lse, part, part_sum, *scores = forward
+    for name, tensor in (("grad", grad), ("out", out), ("part", part)):
+        check_shape(name, tensor, x.shape, x.dtype)
+    for tensor in (lse, part_sum, *(scores if att.numel() else ())):
+        check_shape("forward", tensor, x.shape[:2], x.dtype)
 
 
 def _or_zeros(bias: Tensor, x: Tensor) -> Tensor:
@@ -130,6 +176,9 @@ def gat_backward(
     ``weight_grad``.
     """
     _, _, edge_id, t_indptr, t_indices, t_perm, blocks, t_blocks = structure
+    _check(structure, alpha_src, alpha_dst, x, weight, att, bias)
+    _check_saved(x, weight, att, bias, seed, forward, grad)
+    weight_grad = weight_grad and weight.numel() > 0
     width, num_blocks = x.size(1) * x.size(2), blocks.numel() - 1
     key = shape_key(x, t_indices.numel())
     if att.numel():
@@ -181,6 +230,8 @@ def gat_backward(
 def _(*arguments: Any) -> list[Tensor]:
     from gsparse.kernels.attention.gat_triton import gat_backward_cuda  # as above
 
+    _check(*arguments[:7])
+    _check_saved(*arguments[3:10])
     return gat_backward_cuda(*arguments)
 
 
@@ -221,6 +272,7 @@ def _derive(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
     count, grad = ctx.count, grads[0]
     if grad is None:
         return ([None] * count, *(None,) * 10)
+    refuse_batches()
     saved = ctx.saved_tensors
     structure, tensors = list(saved[:count]), saved[count : count + 7]
     forward, needed = list(saved[count + 7 :]), ctx.needs_input_grad

@@ -8,14 +8,15 @@ from torch import Tensor
 from gsparse.kernels.attention.gatv2_op import gatv2_forward
 from gsparse.kernels.attention.inputs import (
     check_edges,
-    check_shape,
     is_fused,
     one_weight,
     structure,
     working_dtype,
 )
 from gsparse.kernels.attention.reference import gatv2_attention_reference
+from gsparse.kernels.checks import check_shape
 from gsparse.kernels.graph import Graph
+from gsparse.kernels.tracing import is_transformed
 
 
 def gatv2_attention(
@@ -62,7 +63,7 @@ def gatv2_attention(
     check_shape("att", att, tuple(x_src.shape[1:]))
     check_edges(graph, weight, dropout, seed)
     slope, dropout = float(negative_slope), float(dropout)
-    if not is_fused(x_src):
+    if not is_fused(x_src) or is_transformed():
         options: dict[str, Any] = {"negative_slope": slope, "dropout": dropout}
         return gatv2_attention_reference(
             graph, x_src, x_dst, att, weight, seed=seed, **options

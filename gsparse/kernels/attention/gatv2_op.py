@@ -9,6 +9,12 @@ from gsparse.kernels.attention.call import arrays, drop_rule, shape_key
 from gsparse.kernels.attention.gat_op import refuse_second_derivative
 from gsparse.kernels.attention.gatv2_backward_cpu import sources_kernel, targets_kernel
 from gsparse.kernels.attention.gatv2_forward_cpu import forward_kernel
+from gsparse.kernels.attention.inputs import (
+    check_messages,
+    check_structure,
+    refuse_batches,
+)
+from gsparse.kernels.checks import check_shape
 from gsparse.kernels.threads import run_blocks
 
 # ruff: noqa: ANN401 (autograd contexts)
@@ -27,6 +33,7 @@ def gatv2_forward(
 ) -> list[Tensor]:
     """Output ``[N, H, C]`` and the log of the softmax's denominator ``[N, H]``."""
     indptr, indices, edge_id, _, _, _, blocks, _ = structure
+    _check(structure, x_src, x_dst, att, weight)
     made = [x_src.new_empty(x_src.shape), x_src.new_empty(x_src.shape[:2])]
     outputs = arrays(*made)
     kind = outputs[0].dtype.type
@@ -40,6 +47,16 @@ def gatv2_forward(
         outputs,
     )
     return made
+
+
+def _check(
+    structure: list[Tensor], x_src: Tensor, x_dst: Tensor, att: Tensor, weight: Tensor
+) -> None:
+    """Refuse sizes and indices that do not fit each other."""
+    num_nodes, _ = check_structure(structure, weight)
+    check_messages(x_src, num_nodes)
+    check_shape("x_dst", x_dst, x_src.shape, x_src.dtype)
+    check_shape("att", att, x_src.shape[1:], x_src.dtype)
 
 
 @gatv2_forward.register_fake
@@ -72,6 +89,11 @@ def gatv2_backward(
 ) -> list[Tensor]:
     """Gradients of ``x_src, x_dst, att, weight`` (the last empty unless asked for)."""
     indptr, indices, edge_id, t_indptr, t_indices, t_perm, blocks, t_blocks = structure
+    _check(structure, x_src, x_dst, att, weight)
+    check_shape("grad", grad, x_src.shape, x_src.dtype)
+    weight_grad = weight_grad and weight.numel() > 0
+    check_shape("out", forward[0], x_src.shape, x_src.dtype)
+    check_shape("forward", forward[1], x_src.shape[:2], x_src.dtype)
     key, width = shape_key(x_src, indices.numel()), x_src[:1].numel()
     record = x_src.new_empty(x_src.size(0), 2, x_src.size(1))
     grad_src, grad_dst = x_src.new_empty(x_src.shape), x_src.new_empty(x_src.shape)
@@ -131,6 +153,7 @@ def _derive(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
     count, grad = ctx.count, grads[0]
     if grad is None:
         return ([None] * count, *(None,) * 7)
+    refuse_batches()
     saved = ctx.saved_tensors
     structure, tensors = list(saved[:count]), saved[count : count + 5]
     forward, needed = list(saved[count + 5 :]), ctx.needs_input_grad

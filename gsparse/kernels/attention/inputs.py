@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from gsparse.kernels.attention.lanes import MAX_HEADS, MAX_WIDTH
+from gsparse.kernels.checks import check_once, check_pointers, check_range, check_shape
 from gsparse.kernels.graph import Graph
+from gsparse.kernels.tracing import is_transformed
 
 _HALVES = (torch.bfloat16, torch.float16)
 _HAS_TRITON = find_spec("triton") is not None
@@ -62,8 +64,70 @@ def check_edges(
         raise ValueError(f"'seed' is needed with dropout (got dropout={dropout})")
 
 
-def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    """Raise unless a tensor has this shape."""
-    if tuple(tensor.shape) != shape:
-        got = list(tensor.shape)
-        raise ValueError(f"'{name}' must have shape {list(shape)} (got {got})")
+def check_structure(structure: list[Tensor], weight: Tensor) -> tuple[int, int]:
+    """Refuse the tensors of a graph, or weights, that lead out of an array.
+
+    Returns:
+        Numbers of nodes and edges.
+
+    Raises:
+        ValueError: If sizes do not fit each other, or an index is out of range.
+    """
+    indptr, indices, edge_id, t_indptr, t_indices, t_perm, *blocks = structure
+    num_entries = check_once(structure, _check_contents)
+    check_shape("t_indptr", t_indptr, indptr.shape)
+    check_shape("t_blocks", blocks[1], blocks[0].shape)  # sums of both, one a block
+    slots = {"edge_id": edge_id, "t_indices": t_indices, "t_perm": t_perm}
+    for name, tensor in slots.items():
+        check_shape(name, tensor, indices.shape)
+    if weight.dim() != 1 or 0 < weight.numel() < num_entries:
+        raise ValueError(
+            f"'weight' must have shape [{num_entries}], or more entries "
+            f"(got {list(weight.shape)})"
+        )
+    return indptr.numel() - 1, indices.numel()
+
+
+def _check_contents(*structure: Tensor) -> int:
+    """Refuse indices out of range; returns how many weights are read at least."""
+    indptr, indices, edge_id, t_indptr, t_indices, t_perm, blocks, t_blocks = structure
+    num_nodes, num_edges = indptr.numel() - 1, indices.numel()
+    check_pointers("indptr", indptr, num_edges)
+    check_pointers("t_indptr", t_indptr, num_edges)
+    check_pointers("blocks", blocks, num_nodes)
+    check_pointers("t_blocks", t_blocks, num_nodes)
+    check_range("indices", indices, 0, num_nodes)
+    check_range("t_indices", t_indices, 0, num_nodes)
+    check_range("t_perm", t_perm, 0, num_edges)
+    return int(edge_id.max()) + 1 if edge_id.numel() else 0
+
+
+def check_messages(x: Tensor, num_nodes: int) -> None:
+    """Refuse messages of another shape than the kernels walk.
+
+    Raises:
+        ValueError: If they are not ``[N, H, C]``, or a row is too wide.
+    """
+    if x.dim() != 3 or x.size(0) != num_nodes:
+        raise ValueError(
+            f"'x' must have shape [{num_nodes}, H, C] (got {list(x.shape)})"
+        )
+    heads, width = x.size(1), x.size(1) * x.size(2)
+    if not (0 < heads <= MAX_HEADS and 0 < width <= MAX_WIDTH):
+        raise ValueError(
+            f"'x' must have 1 to {MAX_HEADS} heads and 1 to {MAX_WIDTH} numbers a row "
+            f"(got {heads} heads, {width} numbers)"
+        )
+
+
+def refuse_batches() -> None:
+    """Called in a derivative, which takes one gradient at a time.
+
+    Raises:
+        RuntimeError: Within a transform of ``torch.func``, or for batched gradients.
+    """
+    if is_transformed():
+        raise RuntimeError(
+            "fused attention takes one gradient at a time: use "
+            "attention='reference' (or gat_attention_reference) for batched gradients"
+        )

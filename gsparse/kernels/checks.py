@@ -1,0 +1,100 @@
+"""Check sizes and indices before a compiled loop trusts them."""
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+def check_shape(
+    name: str,
+    tensor: Tensor,
+    shape: Sequence[int],
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Raise unless a tensor has this shape, and this dtype if one is given.
+
+    Raises:
+        ValueError: If it has another shape.
+        TypeError: If it has another dtype.
+    """
+    if tuple(tensor.shape) != tuple(shape):
+        got = list(tensor.shape)
+        raise ValueError(f"'{name}' must have shape {list(shape)} (got {got})")
+    if dtype is not None and tensor.dtype != dtype:
+        raise TypeError(f"'{name}' must have dtype {dtype} (got {tensor.dtype})")
+
+
+def check_pointers(name: str, pointers: Tensor, last: int) -> None:
+    """Raise unless pointers rise from 0 to ``last``.
+
+    Raises:
+        ValueError: If they do not, or there is none.
+    """
+    if pointers.dim() != 1 or pointers.numel() == 0:
+        shape = list(pointers.shape)
+        raise ValueError(f"'{name}' must have one dimension, not empty (got {shape})")
+    ends = int(pointers[0]), int(pointers[-1])
+    if ends != (0, last) or bool((pointers[1:] < pointers[:-1]).any()):
+        raise ValueError(
+            f"'{name}' must rise from 0 to the number of entries, {last} "
+            f"(got {ends[0]} to {ends[1]})"
+        )
+
+
+def check_range(name: str, indices: Tensor, low: int, high: int) -> None:
+    """Raise unless all indices are in ``[low, high)``.
+
+    Raises:
+        ValueError: If one is not.
+    """
+    if indices.numel() == 0:
+        return
+    least, most = (int(bound) for bound in indices.aminmax())
+    if least < low or most >= high:
+        raise ValueError(f"'{name}' must be in [{low}, {high}) (got {least} to {most})")
+
+
+class _Checked(NamedTuple):
+    tensors: list["weakref.ref[Tensor]"]
+    versions: list[int]
+    found: int
+
+
+_CHECKED: dict[int, _Checked] = {}
+
+
+def check_once(tensors: Sequence[Tensor], check: Callable[..., int]) -> int:
+    """Run a check of index tensors the first time they are met.
+
+    Args:
+        tensors: The index tensors of a structure; a change in place is noticed.
+        check: Called with them; raises, or returns a number to remember.
+
+    Returns:
+        What ``check`` returned.
+    """
+    key = id(tensors[0])
+    known = _CHECKED.get(key)
+    if known is not None and len(known.tensors) == len(tensors):
+        for tensor, reference, version in zip(tensors, *known[:2], strict=True):
+            if reference() is not tensor or _version(tensor) != version:
+                break
+        else:
+            return known.found
+    found = check(*tensors)
+
+    def forget(reference: "weakref.ref[Tensor]") -> None:
+        entry = _CHECKED.get(key)
+        if entry is not None and entry.tensors[0] is reference:
+            _CHECKED.pop(key, None)
+
+    references = [weakref.ref(tensors[0], forget), *map(weakref.ref, tensors[1:])]
+    _CHECKED[key] = _Checked(references, [_version(it) for it in tensors], found)
+    return found
+
+
+def _version(tensor: Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version

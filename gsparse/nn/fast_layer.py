@@ -1,0 +1,137 @@
+"""When the kernel of a layer may stand in for PyG's code."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch.nn.modules.module import _has_any_global_hook
+from torch_geometric import EdgeIndex
+from torch_geometric.nn.conv import MessagePassing
+from torch_geometric.utils import is_torch_sparse_tensor
+
+from gsparse.kernels.graph import Graph
+from gsparse.kernels.tracing import is_beyond_grad, is_recorded
+
+# ruff: noqa: ANN401 (PyG's arguments are unions of tensors, pairs and adjacencies)
+
+#: What a subclass or a user may put in place of PyG's: kernels do all of it at once.
+STEPS = ("message", "aggregate", "message_and_aggregate", "update", "edge_update")
+#: Those that PyG compiles for every class.
+COMPILED = ("propagate", "edge_updater")
+_HOOKS = tuple(
+    f"_{step}_forward{pre}_hooks"
+    for step in ("propagate", *STEPS)
+    if step != "update"
+    for pre in ("_pre", "")
+)
+_MODULE_HOOKS = (
+    "_forward_pre_hooks",
+    "_forward_hooks",
+    "_backward_pre_hooks",
+    "_backward_hooks",
+)
+
+
+def steps_of(kind: type[MessagePassing], **own: Any) -> dict[str, Any]:
+    """The steps of message passing of a class, with those that are replaced."""
+    return {name: getattr(kind, name) for name in STEPS} | own
+
+
+class FastLayer(MessagePassing):
+    """A layer of PyG whose call is one kernel where that equals PyG's code."""
+
+    #: PyG's layer with the same parameters.
+    plain: ClassVar[type[MessagePassing]]
+    #: The steps that the kernel stands for.
+    steps: ClassVar[dict[str, Any]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # What PyG compiled for a parent cannot be explained: compile for each class.
+        super().__init_subclass__(**kwargs)
+        for name in COMPILED:
+            found, base = getattr(cls, name), getattr(MessagePassing, name)
+            if found in (base, getattr(cls, f"_jinja_{name}", None)):
+                setattr(cls, name, base)
+
+    def takes_kernel(self, x: Any, edge_index: Any) -> bool:
+        """Whether a kernel sees all that this call asks for.
+
+        It does for features ``[N, F]`` and a list of edges or a ``Graph``, unless
+        message passing is hooked, explained, overridden, traced or differentiated
+        forward: then PyG's code runs.
+        """
+        return (
+            isinstance(x, Tensor)
+            and x.dim() == 2
+            and _is_edge_list(edge_index, x.size(0))
+            and self.node_dim in (0, -2)
+            and self.is_untouched()
+            and not is_recorded()
+            and not is_beyond_grad()
+        )
+
+    def is_untouched(self) -> bool:
+        """Whether message passing is PyG's own, with nobody listening."""
+        own, kind = self.__dict__, type(self)
+        return (
+            not self.explain
+            and not any(own.get(name) for name in _HOOKS)
+            and is_quiet(self.aggr_module)
+            and all(getattr(kind, name) is step for name, step in self.steps.items())
+            and own.keys().isdisjoint(STEPS)
+            and all(self._is_compiled(name) for name in COMPILED)
+        )
+
+    def _is_compiled(self, name: str) -> bool:
+        """Whether ``propagate`` or ``edge_updater`` is PyG's."""
+        kind, base = type(self), getattr(MessagePassing, name)
+        known = base, getattr(kind, f"_jinja_{name}", base)
+        here = self.__dict__.get(name)
+        if here is not None and getattr(here, "__func__", None) not in known:
+            return False
+        found, before = getattr(kind, name), getattr(kind, f"_orig_{name}", base)
+        return found in known and before is base
+
+    def __prepare_scriptable__(self) -> MessagePassing:
+        """What ``torch.jit.script`` compiles in place of this layer: PyG's.
+
+        Raises:
+            TypeError: For a subclass, which may compute something else.
+        """
+        if "plain" not in type(self).__dict__:
+            raise TypeError(
+                f"torch.jit.script takes {self.plain.__name__} and its fast twin, no "
+                f"subclass (got {type(self).__name__}): script a layer of PyG"
+            )
+        made = self.plain.__new__(self.plain)
+        made.__setstate__(dict(self.__dict__))
+        return made
+
+
+def as_dtypes_of(hidden: Tensor, other: Tensor) -> Tensor:
+    """What PyG's products of both have: autocast halves linear layers only."""
+    return hidden.to(torch.promote_types(hidden.dtype, other.dtype))
+
+
+def is_quiet(module: Module | None) -> bool:
+    """Whether nobody hears of a call of the module, so that it may be left out."""
+    return module is not None and not (
+        _has_any_global_hook()
+        or "forward" in module.__dict__
+        or any(module.__dict__[name] for name in _MODULE_HOOKS)
+    )
+
+
+def _is_edge_list(edge_index: Any, num_nodes: int) -> bool:
+    """Whether edges are a ``Graph`` or a tensor ``[2, E]`` of ids of ``num_nodes``."""
+    if isinstance(edge_index, Graph):
+        return True
+    if not isinstance(edge_index, Tensor) or is_torch_sparse_tensor(edge_index):
+        return False
+    if isinstance(edge_index, EdgeIndex):
+        sizes = edge_index.sparse_size()
+        if any(size not in (None, num_nodes) for size in sizes):
+            return False
+    integers = not (edge_index.is_floating_point() or edge_index.dtype == torch.bool)
+    return integers and edge_index.dim() == 2 and edge_index.size(0) == 2
