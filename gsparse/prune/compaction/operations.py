@@ -100,6 +100,8 @@ class LinearMap(Operation):
         self.weight, self.matrix, self.bias = weight, matrix, bias
         self.target: Tensor | None = None
         """Bias that constants can be added to."""
+        self.stays = torch.zeros_like(out.needed)
+        """Constant rows that stay for another reason: they must stay what they are."""
 
     @staticmethod
     def constant_of(matrix: Tensor, constant: Tensor, bias: Tensor | None) -> Tensor:
@@ -112,7 +114,8 @@ class LinearMap(Operation):
 
     def pull(self, needs: Needs) -> None:
         (x,) = self.inputs
-        rows = self.matrix[self.output.needed.to(self.matrix.device)]
+        needed = self.output.needed | self.stays
+        rows = self.matrix[needed.to(self.matrix.device)]
         read = (rows != 0).any(dim=0).cpu() & ~x.is_zero
         fold = read & ~x.varies & ~needs.unfoldable[needs.classes[x.units]]
         if self.target is None:
