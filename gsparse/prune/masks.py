@@ -1,7 +1,8 @@
 """The masks of a model's weights: set, counted, taken away, made permanent."""
 
+import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +15,10 @@ from gsparse.nn.masked_parameters import (
     unmask_parameter,
 )
 from gsparse.prune.targets import Selector, Target, find_targets
+
+#: The pruner that moves a mask, as long as both live; copies of a mask have none.
+PRUNERS: weakref.WeakKeyDictionary[WeightMask, weakref.ref[Any]]
+PRUNERS = weakref.WeakKeyDictionary()
 
 
 class LayerReport(NamedTuple):

@@ -1,5 +1,6 @@
 """What all pruners share: masks, a budget, and one rhythm."""
 
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from gsparse.edges import check_sparsity
-from gsparse.prune.masks import Report, WeightMasks
+from gsparse.prune.masks import PRUNERS, Report, WeightMasks
 from gsparse.prune.schedule import Schedule
 from gsparse.prune.select import Scope, check_scope, keep_best
 from gsparse.prune.structured.groups import expand, group_means, group_sizes, group_sums
@@ -58,6 +59,8 @@ class Pruner(ABC):
         self.sparsity = sparsity
         self.num_steps = 0
         self.masks = WeightMasks(model, targets, exclude)
+        for name in self.masks.targets:
+            PRUNERS[self.masks.module(name)] = weakref.ref(self)
 
     @property
     def model(self) -> Module:

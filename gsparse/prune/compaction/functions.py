@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from gsparse.kernels import spmm_op
 from gsparse.kernels.dropout import dropout as kernel_dropout
-from gsparse.prune.compaction import mixing, pointwise, shapes
+from gsparse.prune.compaction import mixing, pointwise, shapes, writes
 from gsparse.prune.compaction.call import Call, Rule
 
 # ruff: noqa: ANN401 (torch functions take and return anything)
@@ -44,7 +44,7 @@ _SAME = """
 """
 _ROWS = """
     scatter_add scatter_add_ scatter_reduce scatter_reduce_ scatter scatter_ index_add
-    index_add_ index_reduce index_reduce_ gather
+    index_add_ index_reduce index_reduce_ index_copy index_copy_
 """
 
 
@@ -56,7 +56,12 @@ def _table() -> Table:
 
     enter(pointwise.channelwise, _CHANNELWISE)
     enter(pointwise.same_shape, _SAME)
-    enter(mixing.rows, _ROWS)
+    enter(writes.scatter, _ROWS)
+    enter(mixing.gather, "gather")
+    enter(writes.assign, "__setitem__ index_put index_put_")
+    enter(writes.choose, "where")
+    enter(writes.fill, "masked_fill masked_fill_ fill_ zero_ index_fill index_fill_")
+    enter(writes.copy, "copy_")
     enter(pointwise.drop_out, "dropout dropout_ alpha_dropout feature_alpha_dropout")
     enter(mixing.linear, "linear")
     enter(mixing.product, "matmul __matmul__ mm spmm")
@@ -83,6 +88,9 @@ RULES = _table()
 #: Make tensors of a shape; nothing of the channels is in them.
 _OF_A_SHAPE = "new_zeros new_ones new_empty new_full new_tensor"
 UNREAD = set(_everywhere(f"{_OF_A_SHAPE} expand_as view_as reshape_as type_as"))
+
+#: Make tensors of zeros.
+ZEROS = {"new_zeros", "zeros"}
 
 #: Make Python numbers of a tensor.
 _NUMBERS = set(_everywhere("item tolist numpy __float__ __bool__ __int__ __array__"))

@@ -90,7 +90,12 @@ def pick(call: Call) -> Value:
             dim, index = -1, index[1]
         else:
             raise Refused
+    if index is None or (isinstance(index, tuple) and None in index):
+        raise Refused("; write unsqueeze()")
     if dim is None or dim != x.axis:
+        if call.name == "select" and dim > x.axis:
+            out = call.recording.value(x.units, x.constant, x.axis + 1)
+            return call.recording.add(Rows([x], out))
         if tensor.dim() + x.axis == 0 or (
             isinstance(index, Tensor) and index.dtype == torch.bool and index.dim() > 1
         ):
@@ -107,6 +112,10 @@ def pick(call: Call) -> Value:
 
 def _sliced(call: Call, x: Value, index: Any) -> Value:
     """Channels by their positions, which must go on being those."""
+    parts = (index.start, index.stop) if isinstance(index, slice) else ()
+    varying = isinstance(index, Tensor) and not call.is_constant(index)
+    if varying or not call.same(*parts):
+        raise Refused("; the positions of its channels depend on the example")
     index = index.cpu() if isinstance(index, Tensor) else index
     out = call.recording.value(x.units[index], x.constant[index], x.axis)
     reason = "taken by their positions"
