@@ -12,7 +12,7 @@ from gsparse.nn.masked_parameters import CHILD, masked_names
 from gsparse.prune.compaction.dead import Verdict, judge
 from gsparse.prune.compaction.fold import fold_constants
 from gsparse.prune.compaction.groups import groups_with_units, unmasked_copy
-from gsparse.prune.compaction.inputs import InputSelection, places_of
+from gsparse.prune.compaction.inputs import InputSelection, forget_caches, places_of
 from gsparse.prune.compaction.multiply_adds import multiply_adds
 from gsparse.prune.compaction.probes import graphs_that_run
 from gsparse.prune.compaction.recording import Recording
@@ -225,6 +225,7 @@ def _compact(
     selection = InputSelection(small, places, kept)
     check_examples(selection, runs[: len(examples)], verdict)
     check_graphs(selection, graphs, runs)
+    forget_caches(small)
     whole = all(kept[name].numel() == x.size for name, x in recording.inputs.items())
     if before is not None:
         kept = {name: before.columns(name)[kept[name]] for name in kept}

@@ -23,7 +23,7 @@ assert spmm_op  # its import registers the operator
 def _everywhere(names: str) -> Iterable[Callable[..., Any]]:
     """What has one of these names in torch, in Tensor or in functional."""
     for name in names.split():
-        for place in (torch, Tensor, F, torch.sparse):
+        for place in (torch, Tensor, F, torch.sparse, torch._VF):
             if hasattr(place, name):
                 yield getattr(place, name)
 
@@ -39,7 +39,7 @@ _CHANNELWISE = """
 """
 _SAME = """
     contiguous clone detach detach_ to float double half bfloat16 type type_as cpu cuda
-    view reshape flatten squeeze view_as reshape_as expand
+    view reshape flatten view_as reshape_as expand
     requires_grad_ as_subclass alias
 """
 _ROWS = """
@@ -70,7 +70,9 @@ def _table() -> Table:
     enter(shapes.concatenate, "cat concat concatenate")
     enter(shapes.stack, "stack")
     enter(shapes.unsqueeze, "unsqueeze")
+    enter(shapes.squeeze, "squeeze")
     enter(mixing.reduce, "sum mean amax amin max min norm std var prod logsumexp")
+    enter(mixing.kept_whole, "lstm gru rnn_tanh rnn_relu")
     enter(mixing.softmax, "softmax log_softmax softmin")
     enter(mixing.unit_length, "normalize")
     enter(shapes.pick, "__getitem__ index_select narrow select")

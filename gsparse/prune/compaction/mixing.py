@@ -113,6 +113,12 @@ def reduce(call: Call) -> Result:
     return call.recording.add(Rows([x], call.recording.value(x.units, constant, axis)))
 
 
+def kept_whole(call: Call) -> None:
+    """Recurrent layers: every channel is read, and what they make is not followed."""
+    for value in call.values:
+        call.fixed(value, f"{call.name} reads every channel")
+
+
 def softmax(call: Call) -> Value:
     """A zero counts as well."""
     tensor, x = call.first()

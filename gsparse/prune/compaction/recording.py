@@ -70,6 +70,8 @@ class Recording:
         self.values: list[Value] = []
         self.inputs: dict[str, Value] = {}
         self.outputs: list[Value] = []
+        self.run = 0
+        """Number of the run that is recorded now."""
         self.read: set[str] = set()
         """Names of parameters that the run read."""
         self.pinned: dict[int, Tensor] = {}
@@ -88,6 +90,7 @@ class Recording:
 
     def add(self, operation: Operation) -> Value:
         """Note an operation; its output."""
+        operation.run = self.run
         self.operations.append(operation)
         for value in operation.inputs:
             value.consumers.append(operation)

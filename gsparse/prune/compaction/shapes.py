@@ -75,6 +75,27 @@ def unsqueeze(call: Call) -> Value:
     return call.recording.add(Channelwise([x], out))
 
 
+def squeeze(call: Call) -> Value:
+    """Without some dimensions of size 1, but not the one of the channels."""
+    tensor, x = call.first()
+    dims = call.argument(1, "dim")
+    if call.result.shape == tensor.shape:
+        return call.recording.add(
+            Channelwise([x], call.recording.value(x.units, x.constant, x.axis))
+        )
+    if dims is None:
+        raise Refused("; name its 'dim'")
+    places = [
+        from_end(d, tensor.dim()) for d in ([dims] if isinstance(dims, int) else dims)
+    ]
+    gone = [place for place in places if tensor.size(place) == 1]
+    if x.axis in gone:
+        raise Refused("; it takes the dimension of the channels away")
+    axis = x.axis + sum(place > x.axis for place in gone)
+    out = call.recording.value(x.units, x.constant, axis)
+    return call.recording.add(Channelwise([x], out))
+
+
 def pick(call: Call) -> Value:
     """Some nodes, or some channels by their positions."""
     tensor, x = call.first()

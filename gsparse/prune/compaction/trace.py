@@ -87,6 +87,7 @@ def trace_all(
     else:
         recording = Recording(model)
         for same, steps in zip(paths.values(), varying, strict=True):
+            recording.run += 1
             run(recording, model, same[0].example, steps)
     recording.close()
     return recording, runs

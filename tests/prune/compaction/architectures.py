@@ -1,4 +1,4 @@
-"""Random models as people write them: convolutions, norms, residuals, jumps, branches."""
+"""Random models: convolutions, norms, residuals, jumps, branches on sizes."""
 
 import torch
 from torch import nn
