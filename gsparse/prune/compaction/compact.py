@@ -251,8 +251,7 @@ def _refuse_unfinished(model: Module) -> None:
     check_final(model)
     for name, module in model.named_modules():
         for masked in masked_names(module):
-            mask = module._modules[CHILD][masked]  # type: ignore[index]
-            held = PRUNERS.get(mask)
+            held = PRUNERS.get(module._modules[CHILD][masked])
             pruner = None if held is None else held()
             if pruner is not None and not pruner.done:
                 raise ValueError(

@@ -200,5 +200,5 @@ def _stored_like(tensor: Tensor, new: Tensor) -> Tensor:
     """Dense, or in the sparse form of a tensor."""
     if isinstance(getattr(tensor, "matrix", None), SparseMatrix):
         csr = new.to_sparse_csr()
-        return type(tensor)(SparseMatrix.from_csr(csr))  # type: ignore[call-arg]
+        return type(tensor)(SparseMatrix.from_csr(csr))
     return new.to_sparse_csr() if tensor.layout == torch.sparse_csr else new

@@ -114,7 +114,7 @@ def pick(call: Call) -> Value:
     if index is None or (isinstance(index, tuple) and None in index):
         raise Refused("; write unsqueeze()")
     if dim is None or dim != x.axis:
-        if call.name == "select" and dim > x.axis:
+        if call.name == "select" and dim is not None and dim > x.axis:
             out = call.recording.value(x.units, x.constant, x.axis + 1)
             return call.recording.add(Rows([x], out))
         if tensor.dim() + x.axis == 0 or (

@@ -41,14 +41,13 @@ def check_examples(
         RuntimeError: If it has others.
     """
     for first in runs:
+        raised: Exception | None = None
         try:
             found = outputs_of(selection, first.example)
         except Exception as error:  # whatever the model's own code raises
             found, raised = [], error
-        else:
-            raised = None
-            if same_outputs(first.outputs, found):
-                continue
+        if raised is None and same_outputs(first.outputs, found):
+            continue
         reason = _reason(selection, first, verdict)
         if raised is not None:
             raise ValueError(

@@ -32,6 +32,8 @@ from gsparse.prune.compaction import channel_groups, compact
 from tests.prune.compaction.models import FEATURES, graph, kill, shake
 from tests.prune.compaction.test_compact import assert_same, outputs, size
 
+pytestmark = pytest.mark.filterwarnings("ignore:no example uses")
+
 EXAMPLE = graph(40277)
 BATCH = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2])
 
