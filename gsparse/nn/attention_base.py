@@ -123,7 +123,7 @@ class FastAttention(FastLayer):
         """Hand edge weights to ``edge_update``, in the order PyG's forward makes."""
         given = None
         if weight is not None:
-            if self.aggr not in ("add", "sum"):
+            if self.aggr not in ("add", "sum") and not self._aggregates_weights():
                 raise ValueError(
                     f"'edge_weight' needs aggr='add', where weight 0 is an absent edge "
                     f"(got aggr={self.aggr!r})"
@@ -152,6 +152,10 @@ class FastAttention(FastLayer):
                 "'edge_weight' must reach the layer's own edge_update "
                 f"({type(self).__name__} overrides it and does not call super())"
             )
+
+    def _aggregates_weights(self) -> bool:
+        """Whether a mask replaced the aggregation by one that counts its weights."""
+        return getattr(vars(self).get("aggregate"), "counts_weights", False)
 
     def _normalise(self, score: Tensor, index: Tensor, dim_size: int | None) -> Tensor:
         """Weighted softmax and dropout, where PyG has its softmax."""

@@ -223,6 +223,7 @@ def general_forward(layer: MessagePassing, attention: Attention) -> Forward:
                 carried=kind not in SUMMED,
             )
 
+        aggregate.counts_weights = True  # type: ignore[attr-defined]
         with replaced(runner, "aggregate", aggregate), _own_propagate(runner):
             return call(edge_index=edge_index, **kwargs)
 

@@ -28,14 +28,28 @@ class Call:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         result: Any,
+        *,
+        is_constant: Callable[[Tensor], bool],
+        on_zeros: bool = False,
+        varying: bool = False,
     ) -> None:
         self.recording, self.value_of, self.function = recording, value_of, function
-        self.args, self.kwargs, self.result = args, kwargs, result
+        self.args, self.result, self.is_constant = args, result, is_constant
+        self.kwargs = {key: it for key, it in kwargs.items() if key != "out"}
+        self.on_zeros = on_zeros
+        """Whether the first argument was made of zeros and not written to before."""
+        self.numbers: list[Any] = []
+        self._varying = varying
 
     @property
     def name(self) -> str:
         """Of the function."""
         return getattr(self.function, "__name__", "")
+
+    def same(self, *numbers: Any) -> bool:
+        """Whether numbers in the code are literals: the same in all runs."""
+        self.numbers += numbers
+        return not self._varying
 
     @property
     def tensors(self) -> Iterator[Tensor]:
@@ -66,6 +80,14 @@ class Call:
     def is_parameter(self, tensor: Any) -> bool:
         """Whether a tensor is a parameter or buffer of the model."""
         return isinstance(tensor, Tensor) and id(tensor) in self.recording.names
+
+    def constant(self, operand: Any, like: Tensor) -> Tensor:
+        """A number, or a tensor of one, for every channel; NaN if it varies."""
+        if isinstance(operand, Tensor):
+            one = operand.numel() == 1 and self.is_constant(operand)
+            operand = operand.item() if one else torch.nan
+        known = self.same(operand)
+        return torch.full_like(like, operand if known else torch.nan)
 
     def fixed(self, x: Value, reason: str) -> Value:
         """Note that the code depends on the number of channels; a value of none."""

@@ -1,19 +1,19 @@
 """A smaller model with the same outputs."""
 
-from typing import Any, Literal, get_args
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import Module
-from torch.utils._pytree import tree_leaves
 
-from gsparse.nn.evaluating import evaluating
-from gsparse.nn.masked_parameters import CHILD, masked_names
 from gsparse.prune.compaction.dead import Verdict, judge
 from gsparse.prune.compaction.fold import fold_constants
 from gsparse.prune.compaction.groups import groups_with_units, unmasked_copy
-from gsparse.prune.compaction.inputs import InputSelection, places_of
+from gsparse.prune.compaction.inputs import InputSelection, forget_caches, places_of
 from gsparse.prune.compaction.multiply_adds import multiply_adds
+from gsparse.prune.compaction.probes import graphs_that_run
 from gsparse.prune.compaction.recording import Recording
 from gsparse.prune.compaction.report import (
     CompactionReport,
@@ -21,13 +21,29 @@ from gsparse.prune.compaction.report import (
     report_groups,
 )
 from gsparse.prune.compaction.shrink import shrink
-from gsparse.prune.compaction.trace import trace
+from gsparse.prune.compaction.trace import check_example, trace_all
+from gsparse.prune.compaction.unread import guard, unread_modules
+from gsparse.prune.compaction.verify import check_examples, check_graphs
+from gsparse.prune.deploy.sparse_linear import check_final
 
 Inputs = Literal["select", "sliced"]
 
 
+class Compacted(NamedTuple):
+    """A smaller model, and what is to be said about it."""
+
+    model: Module
+    groups: tuple[GroupReport, ...]
+    unread: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
 def compact(
-    model: Module, example: tuple[Any, ...], inputs: Inputs = "select"
+    model: Module,
+    example: tuple[Any, ...],
+    inputs: Inputs = "select",
+    *,
+    more: Sequence[tuple[Any, ...]] = (),
 ) -> Module:
     r"""A copy of a pruned model from which dead units are physically removed.
 
@@ -58,11 +74,30 @@ def compact(
     JumpingKnowledge by concatenation and maximum, residuals, ``HeteroConv``, PyG's
     models and ``to_hetero``, other convolutions as far as they are made of known torch
     functions.
+    Only parameters, buffers and numbers written in the code are constants. Whatever is
+    made of the arguments, such as ``x.mean()``, a degree or ``len(x)``, may be another
+    one for the next graph. Items may be assigned by nodes (``h[mask] = 0.0``).
+
+    **What is checked.** Besides the examples the model is run on four graphs made from
+    each: 7 nodes and 9 edges, 11 and 30, one node and 4 nodes without edges, with other
+    features, weights and floats, and some isolated nodes. A number of the code that
+    differs between the runs is no constant. A run that goes another way than the
+    example, by a branch such as ``if len(x) > 1``, is followed too, and what either
+    needs stays. In the end the small model has the outputs of the model on all of these
+    graphs, or it is refused. A graph that the model does not take (it raises) is left
+    out; :func:`compaction_report` lists these.
+
+    **What is not seen.** Branches that none of these runs takes: on other values of
+    whole numbers, truth values and strings among the arguments (give an example of each
+    in ``more``), or on thresholds that none of them crosses. Modules that no run uses
+    are left whole and named in a warning; they refuse inputs that lost channels.
+
     Do not use it to go on pruning or training with a mask (the masks are gone), nor on
     a model whose code is bound to widths, such as ``x.view(-1, 64)``: that is refused.
 
-    Costs a copy of the model and three forward passes on the example. For layers
-    without dead units nothing is gained: use :func:`~gsparse.prune.to_sparse`.
+    Costs a copy of the model, two forward passes on the example, and some on small
+    graphs. For layers without dead units nothing is gained: use
+    :func:`~gsparse.prune.to_sparse`.
 
     Args:
         model: A pruned model, with masks or with zeros in its weights; not changed.
@@ -72,6 +107,8 @@ def compact(
             is called as before: an
             :class:`~gsparse.prune.compaction.inputs.InputSelection` around it takes the
             others out. With ``"sliced"`` it has to be called with ``x[:, kept]``.
+        more: Further tuples of arguments, one for each other way in which the model is
+            used, such as ``(x, edge_index, 1)`` for a second head.
 
     Returns:
         The smaller model. Its ``kept_features`` are the columns that are read, a tensor
@@ -79,8 +116,12 @@ def compact(
 
     Raises:
         ValueError: If the model does something to its channels that is not known, has
-            lazy layers, or is in the hands of a pruner in training.
-        RuntimeError: If the outputs on the example are not the same.
+            lazy layers, is bound to widths, or is in the hands of a pruner that is not
+            done.
+        RuntimeError: If the outputs on one of the graphs are not the same.
+
+    Warns:
+        UserWarning: If no example uses some of the modules.
 
     Example:
         >>> import torch
@@ -96,15 +137,28 @@ def compact(
           (1): GCNConv(2, 3)
         )
     """
-    return _compact(model, example, inputs)[0]
+    made = _compact(model, example, inputs, more)
+    if made.unread:
+        warnings.warn(
+            f"no example uses {', '.join(made.unread)}: left whole, and usable only on "
+            "channels that all stayed; give an example of each use in 'more'",
+            stacklevel=2,
+        )
+    return made.model
 
 
-def compaction_report(model: Module, example: tuple[Any, ...]) -> CompactionReport:
+def compaction_report(
+    model: Module,
+    example: tuple[Any, ...],
+    *,
+    more: Sequence[tuple[Any, ...]] = (),
+) -> CompactionReport:
     """What :func:`compact` takes away, and which dead units it has to leave, and why.
 
     Args:
         model: As for :func:`compact`; not changed.
         example: As for :func:`compact`.
+        more: As for :func:`compact`.
 
     Example:
         >>> import torch
@@ -124,49 +178,61 @@ def compaction_report(model: Module, example: tuple[Any, ...]) -> CompactionRepo
         parameters                  75               30    40.0% left
         multiply-adds              172               72    41.9% left
     """
-    small, groups = _compact(model, example, "select")
+    made = _compact(model, example, "select", more)
     full = unmasked_copy(model)
     return CompactionReport(
-        groups,
+        made.groups,
         _count(full),
-        _count(small),
+        _count(made.model),
         multiply_adds(full, example),
-        multiply_adds(small, example),
+        multiply_adds(made.model, example),
+        made.unread,
+        made.skipped,
     )
 
 
 def _compact(
-    model: Module, example: tuple[Any, ...], inputs: Inputs
-) -> tuple[Module, tuple[GroupReport, ...]]:
+    model: Module,
+    example: tuple[Any, ...],
+    inputs: Inputs,
+    more: Sequence[tuple[Any, ...]],
+) -> Compacted:
     if inputs not in get_args(Inputs):
         raise ValueError(f"'inputs' must be 'select' or 'sliced' (got {inputs!r})")
-    _refuse_soft_masks(model)
+    check_final(model)
     small = unmasked_copy(model)
+    examples = [example, *more]
+    for it in examples:
+        check_example(small, it)
     before = small if isinstance(small, InputSelection) else None
     if before is not None:  # compacted already
         small = before.model
-        example, _ = before.select(example, {})
-    recording = trace(small, example)
+        examples = [before.select(it, {})[0] for it in examples]
+    found = places_of(small, examples[0])
+    graphs, skipped = graphs_that_run(small, examples)
+    recording, runs = trace_all(small, examples, [it.arguments for it in graphs])
+    unread = unread_modules(small, recording, runs)
     verdict = judge(recording)
     groups = report_groups(groups_with_units(recording, small), recording, verdict)
-    expected = _outputs(small, example)
     fold_constants(verdict.folds)
     shrink(small, recording, verdict)
-    found = places_of(small, example)
-    places = {name: place for name, (place, _) in found.items()}
+    guard(small, unread)
     device = next(tensor.device for _, tensor in found.values())
     kept = _kept_features(recording, verdict, device)
+    places = {name: place for name, (place, _) in found.items()}
     selection = InputSelection(small, places, kept)
-    _check(expected, _outputs(selection, example))
+    check_examples(selection, runs[: len(examples)], verdict)
+    check_graphs(selection, graphs, runs)
+    forget_caches(small)
     whole = all(kept[name].numel() == x.size for name, x in recording.inputs.items())
     if before is not None:
         kept = {name: before.columns(name)[kept[name]] for name in kept}
         selection, whole = InputSelection(small, places, kept), False
     if inputs == "select" and not whole:
         selection.training = small.training
-        return selection, groups
+        return Compacted(selection, groups, unread, skipped)
     small.kept_features = selection.kept_features  # type: ignore[assignment]
-    return small, groups
+    return Compacted(small, groups, unread, skipped)
 
 
 def _kept_features(
@@ -176,38 +242,6 @@ def _kept_features(
         name: verdict.kept[verdict.classes[value.units]].nonzero()[:, 0].to(device)
         for name, value in recording.inputs.items()
     }
-
-
-def _refuse_soft_masks(model: Module) -> None:
-    for name, module in model.named_modules():
-        for masked in masked_names(module):
-            if module._modules[CHILD][masked].soft is not None:
-                raise ValueError(
-                    f"the mask of {f'{name}.{masked}'.lstrip('.')!r} must be final "
-                    "(got one in training); call the pruner's finalize() first"
-                )
-
-
-@torch.no_grad()
-def _outputs(model: Module, example: tuple[Any, ...]) -> list[Tensor]:
-    with evaluating(model):
-        leaves = tree_leaves(model(*example))
-    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-
-
-def _check(before: list[Tensor], after: list[Tensor]) -> None:
-    """The outputs on the example are the same, to rounding."""
-    for old, new in zip(before, after, strict=True):
-        same = old.shape == new.shape
-        if same and old.is_floating_point() and old.numel() > 0:
-            size = old.nan_to_num(posinf=0, neginf=0).abs().max()
-            error = (old - new).nan_to_num(posinf=0, neginf=0).abs().max()
-            same = bool(error <= torch.finfo(old.dtype).eps ** 0.5 * (size + 1e-30))
-        if not same:
-            raise RuntimeError(
-                "the compacted model must have the outputs of the model (got others); "
-                "does it draw at random in evaluation, or is its code bound to widths?"
-            )
 
 
 def _count(model: Module) -> int:

@@ -48,9 +48,7 @@ def judge(recording: Recording) -> Verdict:
     pinned = {reason: torch.zeros_like(unfoldable) for reason in (EVEN, LAST)}
     while True:
         needs = Needs(classes, unfoldable)
-        kept = needed_units(recording, needs)
-        for mask in pinned.values():
-            kept |= mask
+        kept = needed_units(recording, needs, pinned[EVEN] | pinned[LAST])
         verdict = Verdict(classes, kept, needs.folds, needs.reasons | pinned)
         both = torch.zeros_like(kept)
         for linear, fold in needs.folds:
@@ -69,8 +67,31 @@ def judge(recording: Recording) -> Verdict:
         pinned[LAST] |= more
 
 
-def needed_units(recording: Recording, needs: Needs) -> Tensor:
-    """One pass backwards; which units are needed, by their numbers."""
+def needed_units(recording: Recording, needs: Needs, pinned: Tensor) -> Tensor:
+    """Which units are needed or pinned, by their numbers.
+
+    A constant unit that no step needs may stay because it is tied to another one or
+    pinned. Steps that skip it as a 0 still read it, so the rows that make it count as
+    needed in another pass: it stays the constant that it was.
+    """
+    maps = [it for it in recording.operations if isinstance(it, LinearMap)]
+    while True:
+        kept = _pass(recording, needs) | pinned
+        found = False
+        for linear in maps:
+            out = linear.output
+            new = kept[needs.classes[out.units]] & ~out.varies
+            new &= ~out.needed & ~linear.stays
+            linear.stays |= new
+            found |= bool(new.any())
+        if not found:
+            return kept
+
+
+def _pass(recording: Recording, needs: Needs) -> Tensor:
+    """One pass backwards; which units are needed."""
+    needs.folds.clear()
+    needs.reasons.clear()
     for value in recording.values:
         value.needed = torch.full_like(value.needed, value.is_output)
     for record in recording.heads.values():

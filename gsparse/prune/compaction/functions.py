@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from gsparse.kernels import spmm_op
 from gsparse.kernels.dropout import dropout as kernel_dropout
-from gsparse.prune.compaction import mixing, pointwise, shapes
+from gsparse.prune.compaction import mixing, pointwise, shapes, writes
 from gsparse.prune.compaction.call import Call, Rule
 
 # ruff: noqa: ANN401 (torch functions take and return anything)
@@ -23,7 +23,7 @@ assert spmm_op  # its import registers the operator
 def _everywhere(names: str) -> Iterable[Callable[..., Any]]:
     """What has one of these names in torch, in Tensor or in functional."""
     for name in names.split():
-        for place in (torch, Tensor, F, torch.sparse):
+        for place in (torch, Tensor, F, torch.sparse, torch._VF):
             if hasattr(place, name):
                 yield getattr(place, name)
 
@@ -39,12 +39,12 @@ _CHANNELWISE = """
 """
 _SAME = """
     contiguous clone detach detach_ to float double half bfloat16 type type_as cpu cuda
-    view reshape flatten squeeze view_as reshape_as expand
+    view reshape flatten view_as reshape_as expand
     requires_grad_ as_subclass alias
 """
 _ROWS = """
     scatter_add scatter_add_ scatter_reduce scatter_reduce_ scatter scatter_ index_add
-    index_add_ index_reduce index_reduce_ gather
+    index_add_ index_reduce index_reduce_ index_copy index_copy_
 """
 
 
@@ -56,7 +56,12 @@ def _table() -> Table:
 
     enter(pointwise.channelwise, _CHANNELWISE)
     enter(pointwise.same_shape, _SAME)
-    enter(mixing.rows, _ROWS)
+    enter(writes.scatter, _ROWS)
+    enter(mixing.gather, "gather")
+    enter(writes.assign, "__setitem__ index_put index_put_")
+    enter(writes.choose, "where")
+    enter(writes.fill, "masked_fill masked_fill_ fill_ zero_ index_fill index_fill_")
+    enter(writes.copy, "copy_")
     enter(pointwise.drop_out, "dropout dropout_ alpha_dropout feature_alpha_dropout")
     enter(mixing.linear, "linear")
     enter(mixing.product, "matmul __matmul__ mm spmm")
@@ -65,7 +70,9 @@ def _table() -> Table:
     enter(shapes.concatenate, "cat concat concatenate")
     enter(shapes.stack, "stack")
     enter(shapes.unsqueeze, "unsqueeze")
+    enter(shapes.squeeze, "squeeze")
     enter(mixing.reduce, "sum mean amax amin max min norm std var prod logsumexp")
+    enter(mixing.kept_whole, "lstm gru rnn_tanh rnn_relu")
     enter(mixing.softmax, "softmax log_softmax softmin")
     enter(mixing.unit_length, "normalize")
     enter(shapes.pick, "__getitem__ index_select narrow select")
@@ -83,6 +90,9 @@ RULES = _table()
 #: Make tensors of a shape; nothing of the channels is in them.
 _OF_A_SHAPE = "new_zeros new_ones new_empty new_full new_tensor"
 UNREAD = set(_everywhere(f"{_OF_A_SHAPE} expand_as view_as reshape_as type_as"))
+
+#: Make tensors of zeros.
+ZEROS = {"new_zeros", "zeros"}
 
 #: Make Python numbers of a tensor.
 _NUMBERS = set(_everywhere("item tolist numpy __float__ __bool__ __int__ __array__"))

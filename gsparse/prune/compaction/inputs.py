@@ -177,3 +177,11 @@ def _argument_names(model: Module, count: int) -> list[str]:
             f"{', '.join(names)})"
         )
     return names[:count]
+
+
+def forget_caches(model: Module) -> None:
+    """Take away what layers with ``cached=True`` keep of the graph they saw last."""
+    for module in model.modules():
+        for name, kept in vars(module).items():
+            if name.startswith("_cached_") and kept is not None:
+                setattr(module, name, None)

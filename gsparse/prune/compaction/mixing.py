@@ -30,6 +30,14 @@ def rows(call: Call) -> Value:
     return _moved(call, Rows, values, zero, x.axis)
 
 
+def gather(call: Call) -> Value:
+    """Nodes picked by an index, channel by channel."""
+    tensor, x = call.first()
+    if from_end(call.argument(1, "dim"), tensor.dim()) == x.axis:
+        raise Refused("; it picks channels by their positions")
+    return rows(call)
+
+
 def _moved(
     call: Call,
     kind: type[Channelwise],
@@ -72,11 +80,11 @@ def scaled_sum(call: Call) -> Value:
         raise Refused("; its weight has to be a parameter")
     made = call.recording.linear(y, weight, transposed=True)
     parts = [(made, call.kwargs.get("alpha", 1)), (x, call.kwargs.get("beta", 1))]
+    known = call.same(*(factor for _, factor in parts))
     first, second = (
-        call.recording.add(
-            Channelwise([v], call.recording.value(v.units, v.constant * factor))
-        )
+        call.recording.add(Channelwise([v], call.recording.value(v.units, constant)))
         for v, factor in parts
+        for constant in [v.constant * (factor if known else torch.nan)]
     )
     return call.recording.sum(first, second)
 
@@ -103,6 +111,12 @@ def reduce(call: Call) -> Result:
         keep = torch.zeros_like(keep)
     constant = x.constant.masked_fill(~keep, torch.nan)
     return call.recording.add(Rows([x], call.recording.value(x.units, constant, axis)))
+
+
+def kept_whole(call: Call) -> None:
+    """Recurrent layers: every channel is read, and what they make is not followed."""
+    for value in call.values:
+        call.fixed(value, f"{call.name} reads every channel")
 
 
 def softmax(call: Call) -> Value:

@@ -75,6 +75,8 @@ class Needs:
 class Operation(ABC):
     """One step of the run."""
 
+    run = 0  # which one, if several are recorded
+
     def __init__(self, inputs: Sequence[Value], output: Value) -> None:
         self.inputs, self.output = list(inputs), output
 
@@ -100,6 +102,10 @@ class LinearMap(Operation):
         self.weight, self.matrix, self.bias = weight, matrix, bias
         self.target: Tensor | None = None
         """Bias that constants can be added to."""
+        self.foldable = torch.zeros_like(x.needed)
+        """Inputs that are the same constant wherever this weight is used."""
+        self.stays = torch.zeros_like(out.needed)
+        """Constant rows that stay for another reason: they must stay what they are."""
 
     @staticmethod
     def constant_of(matrix: Tensor, constant: Tensor, bias: Tensor | None) -> Tensor:
@@ -112,11 +118,10 @@ class LinearMap(Operation):
 
     def pull(self, needs: Needs) -> None:
         (x,) = self.inputs
-        rows = self.matrix[self.output.needed.to(self.matrix.device)]
+        needed = self.output.needed | self.stays
+        rows = self.matrix[needed.to(self.matrix.device)]
         read = (rows != 0).any(dim=0).cpu() & ~x.is_zero
-        fold = read & ~x.varies & ~needs.unfoldable[needs.classes[x.units]]
-        if self.target is None:
-            fold = torch.zeros_like(fold)
+        fold = read & self.foldable & ~needs.unfoldable[needs.classes[x.units]]
         x.needed |= read & ~fold
         needs.folds.append((self, fold))
 

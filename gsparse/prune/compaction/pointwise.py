@@ -1,8 +1,10 @@
 """Functions of each number by itself: activations, sums, factors, copies."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from gsparse.prune.compaction.call import Call, Refused
 from gsparse.prune.compaction.operations import Channelwise, Value
@@ -20,6 +22,7 @@ def channelwise(call: Call) -> Value:
     dtype = followed[0][0].dtype
     mains, factors, biases = [], [], []
     rows: dict[int, Tensor] = {}
+    numbers: list[Any] = []
     shape = [size] + [1] * (-1 - axis)
     for tensor in call.tensors:
         value = call.value_of(tensor)
@@ -31,11 +34,12 @@ def channelwise(call: Call) -> Value:
             factors.append(value)
         elif value is not None:
             raise Refused
-        elif tensor.numel() == 1:
+        elif tensor.numel() == 1 and call.is_constant(tensor):
             rows[id(tensor)] = tensor.detach()
+            numbers.append(tensor.item())
         elif call.is_parameter(tensor) and tensor.numel() == size and axis == -1:
             biases.append(tensor)
-            rows[id(tensor)] = tensor.detach().view(1, size)
+            rows[id(tensor)] = tensor.detach().flatten()
         elif tensor.dim() >= -axis and tensor.size(axis) != 1:
             raise Refused("; a factor of every channel has to be a parameter")
         if id(tensor) not in rows:  # another one for every node
@@ -51,6 +55,10 @@ def channelwise(call: Call) -> Value:
     )
     constant = call.function(*args, **kwargs).flatten().cpu()
     varies = torch.stack([value.varies for value in mains]).any(dim=0)
+    leaves = tree_leaves((call.args, call.kwargs))
+    numbers += [leaf for leaf in leaves if isinstance(leaf, int | float | complex)]
+    if not call.same(*numbers):
+        varies = torch.ones_like(varies)
     constant = constant.masked_fill(varies, torch.nan)
     if call.name in _PRODUCTS:
         zero = torch.stack([value.is_zero for value in mains]).any(dim=0)

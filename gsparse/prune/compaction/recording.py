@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from gsparse.prune.compaction.operations import (
+    AllChannels,
     Channelwise,
     HeadRecord,
     LinearMap,
@@ -36,6 +37,25 @@ class Axis(NamedTuple):
     """Of which convolution's heads it is, head by head."""
 
 
+class Step(NamedTuple):
+    """A call of the run that was followed."""
+
+    label: str
+    """Of the function or layer."""
+    path: str
+    """Of the module that called it."""
+    value: Value | None
+    """What it made, if that is followed."""
+    numbers: tuple[Any, ...] = ()
+    """Numbers in the code that decide which constants it makes."""
+
+    @property
+    def signature(self) -> tuple[Any, ...]:
+        """Equal for two calls that do the same to channels, up to their numbers."""
+        shape = None if self.value is None else (self.value.size, self.value.axis)
+        return self.label, self.path, shape
+
+
 class Recording:
     """Grows while the model runs: the rules for functions and layers write to it.
 
@@ -50,6 +70,12 @@ class Recording:
         self.values: list[Value] = []
         self.inputs: dict[str, Value] = {}
         self.outputs: list[Value] = []
+        self.run = 0
+        """Number of the run that is recorded now."""
+        self.read: set[str] = set()
+        """Names of parameters that the run read."""
+        self.pinned: dict[int, Tensor] = {}
+        """Parameters that were also used on what is not followed."""
         self.heads: dict[int, HeadRecord] = {}
         self.widths: list[tuple[Module, str, Tensor]] = []
         """Attributes that hold the number of these units."""
@@ -64,6 +90,7 @@ class Recording:
 
     def add(self, operation: Operation) -> Value:
         """Note an operation; its output."""
+        operation.run = self.run
         self.operations.append(operation)
         for value in operation.inputs:
             value.consumers.append(operation)
@@ -137,6 +164,21 @@ class Recording:
             x.units, torch.where(zero, 0.0, torch.nan).to(x.constant), x.axis
         )
         return self.add(Rows([x], out))
+
+    def close(self) -> None:
+        """End of all runs: what nobody reads, or what is not followed, is an output."""
+        for axis in list(self.axes.values()):
+            if id(axis.tensor) in self.pinned:
+                x = self.value(axis.units, torch.full([axis.units.numel()], torch.nan))
+                reason = "its layer is also used on what is not followed"
+                self.add(
+                    AllChannels(
+                        [x], self.value(x.units, x.constant), reason, True, True
+                    )
+                )
+        for value in self.values:
+            value.is_output |= not value.consumers
+        self.outputs = [value for value in self.values if value.is_output]
 
     def head_record(self, module: Any, heads: int, channels: int) -> HeadRecord:  # noqa: ANN401
         """What is known of the heads of a convolution, over all its calls."""

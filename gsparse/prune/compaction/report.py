@@ -33,6 +33,11 @@ class CompactionReport(NamedTuple):
     parameters_after: int
     multiply_adds_before: int
     multiply_adds_after: int
+    unread: tuple[str, ...] = ()
+    """Modules that no example used: they are left whole."""
+    skipped: tuple[str, ...] = ()
+    """Graphs of other sizes that the model did not take, so that nothing was compared
+    there, and why."""
 
     def __str__(self) -> str:
         wide = min(max([5, *(len(group.name) for group in self.groups)]), 34)
@@ -53,6 +58,8 @@ class CompactionReport(NamedTuple):
         for name, (before, after) in totals.items():
             share = f"{after / max(before, 1):.1%}"
             lines.append(f"{name:13}  {before:>15,}  {after:>15,}  {share:>7} left")
+        lines += [f"not used by any example: {name}" for name in self.unread]
+        lines += [f"not checked on {why}"[:80] for why in self.skipped]
         return "\n".join(lines)
 
 

@@ -29,6 +29,8 @@ def set_sizes(model: Module) -> None:
     for module in [*model.modules()][::-1]:  # layers first, then what they stand in
         if isinstance(module, nn.Linear):
             module.out_features, module.in_features = module.weight.shape
+        elif isinstance(module, nn.PReLU):
+            module.num_parameters = module.weight.numel()
         elif isinstance(module, Linear):
             module.out_channels, module.in_channels = module.weight.shape
         elif isinstance(module, BatchNorm):

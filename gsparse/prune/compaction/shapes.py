@@ -75,6 +75,27 @@ def unsqueeze(call: Call) -> Value:
     return call.recording.add(Channelwise([x], out))
 
 
+def squeeze(call: Call) -> Value:
+    """Without some dimensions of size 1, but not the one of the channels."""
+    tensor, x = call.first()
+    dims = call.argument(1, "dim")
+    if call.result.shape == tensor.shape:
+        return call.recording.add(
+            Channelwise([x], call.recording.value(x.units, x.constant, x.axis))
+        )
+    if dims is None:
+        raise Refused("; name its 'dim'")
+    places = [
+        from_end(d, tensor.dim()) for d in ([dims] if isinstance(dims, int) else dims)
+    ]
+    gone = [place for place in places if tensor.size(place) == 1]
+    if x.axis in gone:
+        raise Refused("; it takes the dimension of the channels away")
+    axis = x.axis + sum(place > x.axis for place in gone)
+    out = call.recording.value(x.units, x.constant, axis)
+    return call.recording.add(Channelwise([x], out))
+
+
 def pick(call: Call) -> Value:
     """Some nodes, or some channels by their positions."""
     tensor, x = call.first()
@@ -90,7 +111,12 @@ def pick(call: Call) -> Value:
             dim, index = -1, index[1]
         else:
             raise Refused
+    if index is None or (isinstance(index, tuple) and None in index):
+        raise Refused("; write unsqueeze()")
     if dim is None or dim != x.axis:
+        if call.name == "select" and dim is not None and dim > x.axis:
+            out = call.recording.value(x.units, x.constant, x.axis + 1)
+            return call.recording.add(Rows([x], out))
         if tensor.dim() + x.axis == 0 or (
             isinstance(index, Tensor) and index.dtype == torch.bool and index.dim() > 1
         ):
@@ -107,6 +133,10 @@ def pick(call: Call) -> Value:
 
 def _sliced(call: Call, x: Value, index: Any) -> Value:
     """Channels by their positions, which must go on being those."""
+    parts = (index.start, index.stop) if isinstance(index, slice) else ()
+    varying = isinstance(index, Tensor) and not call.is_constant(index)
+    if varying or not call.same(*parts):
+        raise Refused("; the positions of its channels depend on the example")
     index = index.cpu() if isinstance(index, Tensor) else index
     out = call.recording.value(x.units[index], x.constant[index], x.axis)
     reason = "taken by their positions"

@@ -199,9 +199,12 @@ def check_final(model: Module) -> None:
         for masked in masked_names(module):
             mask = module._modules[CHILD][masked]
             if mask.soft is not None or mask.unfinished:
+                mover = "in training"
+                if mask.pruner is not None:
+                    mover = f"that {mask.pruner!r} still moves"
                 raise ValueError(
                     f"the mask of {f'{name}.{masked}'.lstrip('.')!r} must be final "
-                    "(got one in training); call the pruner's finalize() first"
+                    f"(got one {mover}); call the pruner's finalize() first"
                 )
 
 

@@ -72,7 +72,7 @@ def remove_unused_paths(masks: WeightMasks | Pruner, example: tuple[Any, ...]) -
     classes = recording.units.classes()
     # No constant may be moved to a bias: masks cannot say that.
     needs = Needs(classes, torch.ones(classes.numel(), dtype=torch.bool))
-    kept = needed_units(recording, needs)
+    kept = needed_units(recording, needs, torch.zeros_like(needs.unfoldable))
     for axis in recording.axes.values():
         _mask_out(held, [Member(axis.name, axis.dim, 0)], ~kept[classes[axis.units]])
     return before - held.report().num_kept
