@@ -170,8 +170,9 @@ def _both_derivatives(
     back: list[Tensor],
 ) -> tuple[Tensor, Tensor]:
     """Derivatives of a product by both factors, in one walk of ``back``."""
-    num_rows, *size = check_walks(walk, back)
-    _check_product(values, dense, (num_rows, *size))
+    sizes = check_walks(walk, back)
+    num_rows = sizes[0]
+    _check_product(values, dense, sizes)
     check_shape("grad", grad, (num_rows, dense.size(1)), dense.dtype)
     inner, out = _empty_like(values, dense)
     given = (array(it) for it in (values, dense, grad))

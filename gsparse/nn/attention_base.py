@@ -147,7 +147,7 @@ class FastAttention(FastLayer):
             yield
         finally:
             EDGE_WEIGHT.reset(token)
-        if given is not None and not given.used:
+        if given is not None and not given.used and given.values.numel() > 0:
             raise ValueError(
                 "'edge_weight' must reach the layer's own edge_update "
                 f"({type(self).__name__} overrides it and does not call super())"

@@ -104,7 +104,7 @@ class FastLayer(MessagePassing):
                 f"torch.jit.script takes {self.plain.__name__} and its fast twin, no "
                 f"subclass (got {type(self).__name__}): script a layer of PyG"
             )
-        made = self.plain.__new__(self.plain)
+        made = self.plain.__new__(self.plain)  # type: ignore[call-overload]
         made.__setstate__(dict(self.__dict__))
         return made
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+from weakref import ref
 
 import torch
 from torch import Tensor
@@ -32,18 +33,25 @@ class WeightMask(Module):
     """
 
     keep: Tensor
+    _pruner: ref[Any] | None
     soft: Tensor | Callable[[Tensor], Tensor] | None
     """What multiplies the parameter instead, or makes of it what the layer reads, while
     it is set; never saved."""
-
-    pruner: Any
-    """The pruner that moves the mask, if one does; never saved."""
 
     def __init__(self, parameter: Tensor) -> None:
         super().__init__()
         keep = torch.ones_like(parameter, dtype=torch.bool, requires_grad=False)
         self.register_buffer("keep", keep)
-        self.soft = self.pruner = None
+        self.soft = self._pruner = None
+
+    @property
+    def pruner(self) -> Any:
+        """The pruner that moves the mask, as long as it lives; never saved."""
+        return None if self._pruner is None else self._pruner()
+
+    @pruner.setter
+    def pruner(self, pruner: Any) -> None:
+        self._pruner = ref(pruner)
 
     @property
     def unfinished(self) -> bool:
@@ -75,7 +83,7 @@ class WeightMask(Module):
     def __getstate__(self) -> dict[str, Any]:
         self._check_average(sys._getframe())
         # Parts of a graph and of a training run: not to be copied.
-        return vars(self) | {"soft": None, "pruner": None}
+        return vars(self) | {"soft": None, "_pruner": None}
 
 
 def mask_parameter(owner: Module, name: str) -> WeightMask:

@@ -123,7 +123,7 @@ def test_the_penalty_is_half_rho_times_the_square_and_its_gradient():
     pruner.step()
     pruner.step()
     with torch.no_grad():
-        layer.weight.add_(draw(3, 5, seed=60497))
+        pruner.masks.parameters()["weight"].add_(draw(3, 5, seed=60497))
     missing = layer.weight.detach() - pruner.z["weight"] + pruner.u["weight"]
     assert pruner.rho == pytest.approx(0.5 * 10**0.4)
     penalty = pruner.penalty()
