@@ -106,8 +106,12 @@ class QuantisedLinear(Module):
         largest = int(self.codes.int().abs().max()) if self.codes.numel() else 1
         return largest.bit_length() + 1
 
+    def product(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """``x @ W.T``, plus a bias if one is given."""
+        return nn.functional.linear(x, self.weight, bias)
+
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.linear(x, self.weight, self.bias)
+        return self.product(x, self.bias)
 
     def dequantise(self) -> nn.Linear | Linear:
         """A layer of the class that it was, with the values of now."""
