@@ -20,7 +20,7 @@ def check_shape(
         ValueError: If it has another shape.
         TypeError: If it has another dtype.
     """
-    if tuple(tensor.shape) != tuple(shape):
+    if tensor.shape != tuple(shape):
         got = list(tensor.shape)
         raise ValueError(f"'{name}' must have shape {list(shape)} (got {got})")
     if dtype is not None and tensor.dtype != dtype:
@@ -58,12 +58,12 @@ def check_range(name: str, indices: Tensor, low: int, high: int) -> None:
 
 
 class _Checked(NamedTuple):
-    tensors: list["weakref.ref[Tensor]"]
+    references: "tuple[weakref.ref[Tensor], ...]"
     versions: list[int]
     found: int
 
 
-_CHECKED: dict[int, _Checked] = {}
+_CHECKED: dict[tuple[int, ...], _Checked] = {}
 
 
 def check_once(tensors: Sequence[Tensor], check: Callable[..., int]) -> int:
@@ -76,25 +76,22 @@ def check_once(tensors: Sequence[Tensor], check: Callable[..., int]) -> int:
     Returns:
         What ``check`` returned.
     """
-    key = id(tensors[0])
-    known = _CHECKED.get(key)
-    if known is not None and len(known.tensors) == len(tensors):
-        for tensor, reference, version in zip(tensors, *known[:2], strict=True):
-            if reference() is not tensor or _version(tensor) != version:
-                break
-        else:
-            return known.found
+    key = tuple(map(id, tensors))
+    known = _CHECKED.get(key)  # forgotten when one of the tensors dies
+    if known is not None and known.versions == _versions(tensors):
+        return known.found
     found = check(*tensors)
 
     def forget(reference: "weakref.ref[Tensor]") -> None:
         entry = _CHECKED.get(key)
-        if entry is not None and entry.tensors[0] is reference:
+        if entry is not None and any(it is reference for it in entry.references):
             _CHECKED.pop(key, None)
 
-    references = [weakref.ref(tensors[0], forget), *map(weakref.ref, tensors[1:])]
-    _CHECKED[key] = _Checked(references, [_version(it) for it in tensors], found)
+    references = tuple(weakref.ref(tensor, forget) for tensor in tensors)
+    _CHECKED[key] = _Checked(references, _versions(tensors), found)
     return found
 
 
-def _version(tensor: Tensor) -> int:
-    return -1 if tensor.is_inference() else tensor._version
+def _versions(tensors: Sequence[Tensor]) -> list[int]:
+    """How often each was changed in place; inference tensors do not count that."""
+    return [-1 if it.is_inference() else it._version for it in tensors]

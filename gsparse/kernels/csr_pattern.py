@@ -160,7 +160,7 @@ def walks(pattern: HasTranspose) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def check_walks(walk: list[Tensor], back: list[Tensor]) -> tuple[int, int, int]:
-    """Refuse two walks that are not of one pattern: sizes always, contents once.
+    """Refuse two walks that are not of one pattern; looked at once while they live.
 
     Returns:
         Numbers of rows, columns and entries.
@@ -168,12 +168,7 @@ def check_walks(walk: list[Tensor], back: list[Tensor]) -> tuple[int, int, int]:
     Raises:
         ValueError: If sizes do not fit each other, or an index is out of range.
     """
-    size = walk[1].numel()
-    check_once((*_contents(walk), *_contents(back)), _check_contents)
-    for _, ends, perm, _ in (walk, back):
-        check_shape("indices", ends, (size,))
-        if perm.shape != (0,):
-            check_shape("perm", perm, (size,))
+    size = check_once((*_contents(walk), *_contents(back)), _check_contents)
     return walk[0].numel() - 1, back[0].numel() - 1, size
 
 
@@ -184,14 +179,16 @@ def _contents(walk: list[Tensor]) -> tuple[Tensor, ...]:
 
 
 def _check_contents(*tensors: Tensor) -> int:
-    """Refuse indices that lead out of the arrays of two walks."""
-    ways = tensors[:4], tensors[4:]
+    """Refuse sizes and indices that lead out of the arrays of two walks."""
+    ways, size = (tensors[:4], tensors[4:]), tensors[1].numel()
     for (indptr, indices, perm, blocks), other in zip(ways, ways[::-1], strict=True):
+        check_shape("indices", indices, (size,))
         check_pattern(indptr, indices, other[0].numel() - 1)
         check_pointers("blocks", blocks, indptr.numel() - 1)
         if perm is not indices:
-            check_range("perm", perm, 0, indices.numel())
-    return 0
+            check_shape("perm", perm, (size,))
+            check_range("perm", perm, 0, size)
+    return size
 
 
 def arrays(walk: list[Tensor]) -> tuple[Any, ...]:

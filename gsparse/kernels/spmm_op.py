@@ -58,8 +58,9 @@ def spmm_values(pattern: HasTranspose, values: Tensor, dense: Tensor) -> Tensor:
         ValueError: If shapes do not fit.
         TypeError: If the dtypes differ or are no floats.
     """
-    _check_factors(pattern, values, dense)
     if dense.device.type != "cpu" or dense.dtype not in (torch.float32, torch.float64):
+        size = pattern.indptr.numel() - 1, pattern.t_indptr.numel() - 1
+        _check_product(values, dense, (*size, pattern.indices.numel()))
         return spmm_reference(pattern, values, dense)
     return spmm_walks(values, dense, *walks(pattern))
 
@@ -92,23 +93,6 @@ def sddmm(pattern: HasTranspose, left: Tensor, right: Tensor) -> Tensor:
     return _sddmm(left, right, *walks(pattern))
 
 
-def _check_factors(pattern: HasTranspose, values: Tensor, dense: Tensor) -> None:
-    size, columns = pattern.indices.numel(), pattern.t_indptr.numel() - 1
-    if values.shape != (size,):
-        raise ValueError(
-            f"'values' must have shape [{size}] (got {list(values.shape)})"
-        )
-    if dense.dim() != 2 or dense.size(0) != columns:
-        raise ValueError(
-            f"'dense' must have shape [{columns}, c] (got {list(dense.shape)})"
-        )
-    if values.dtype != dense.dtype or not dense.is_floating_point():
-        raise TypeError(
-            f"'values' and 'dense' must have one floating-point dtype "
-            f"(got {values.dtype} and {dense.dtype})"
-        )
-
-
 def _product(
     values: Tensor, dense: Tensor, walk: list[Tensor], back: list[Tensor]
 ) -> Tensor:
@@ -133,10 +117,18 @@ def _product(
 
 def _check_product(values: Tensor, dense: Tensor, size: tuple[int, int, int]) -> None:
     _, num_cols, num_entries = size
-    check_shape("values", values, (num_entries,), dense.dtype)
+    if values.shape != (num_entries,):
+        raise ValueError(
+            f"'values' must have shape [{num_entries}] (got {list(values.shape)})"
+        )
     if dense.dim() != 2 or dense.size(0) != num_cols:
         raise ValueError(
             f"'dense' must have shape [{num_cols}, c] (got {list(dense.shape)})"
+        )
+    if values.dtype != dense.dtype or not dense.is_floating_point():
+        raise TypeError(
+            f"'values' and 'dense' must have one floating-point dtype "
+            f"(got {values.dtype} and {dense.dtype})"
         )
 
 

@@ -8,9 +8,9 @@ from torch.nn import Module
 from torch.nn.modules.module import _has_any_global_hook
 from torch_geometric import EdgeIndex
 from torch_geometric.nn.conv import MessagePassing
-from torch_geometric.utils import is_torch_sparse_tensor
 
 from gsparse.kernels.graph import Graph
+from gsparse.kernels.spmm import SparseMatrix
 from gsparse.kernels.tracing import is_beyond_grad, is_recorded
 
 # ruff: noqa: ANN401 (PyG's arguments are unions of tensors, pairs and adjacencies)
@@ -63,8 +63,8 @@ class FastLayer(MessagePassing):
         """
         return (
             isinstance(x, Tensor)
-            and x.dim() == 2
-            and _is_edge_list(edge_index, x.size(0))
+            and _is_matrix(x)
+            and _is_edge_list(edge_index, x)
             and self.node_dim in (0, -2)
             and self.is_untouched()
             and not is_recorded()
@@ -74,14 +74,15 @@ class FastLayer(MessagePassing):
     def is_untouched(self) -> bool:
         """Whether message passing is PyG's own, with nobody listening."""
         own, kind = self.__dict__, type(self)
-        return (
-            not self.explain
-            and not any(own.get(name) for name in _HOOKS)
-            and is_quiet(self.aggr_module)
-            and all(getattr(kind, name) is step for name, step in self.steps.items())
-            and own.keys().isdisjoint(STEPS)
-            and all(self._is_compiled(name) for name in COMPILED)
-        )
+        if self.explain or not is_quiet(own["_modules"].get("aggr_module")):
+            return False
+        for name in _HOOKS:  # loops, since generators take three times as long
+            if own.get(name):
+                return False
+        for name, step in self.steps.items():
+            if getattr(kind, name) is not step or name in own:
+                return False
+        return all(map(self._is_compiled, COMPILED))
 
     def _is_compiled(self, name: str) -> bool:
         """Whether ``propagate`` or ``edge_updater`` is PyG's."""
@@ -111,27 +112,38 @@ class FastLayer(MessagePassing):
 
 def as_dtypes_of(hidden: Tensor, other: Tensor) -> Tensor:
     """What PyG's products of both have: autocast halves linear layers only."""
+    if not torch.is_autocast_enabled(hidden.device.type):
+        return hidden
     return hidden.to(torch.promote_types(hidden.dtype, other.dtype))
 
 
 def is_quiet(module: Module | None) -> bool:
-    """Whether nobody hears of a call of the module, so that it may be left out."""
-    return module is not None and not (
-        _has_any_global_hook()
-        or "forward" in module.__dict__
-        or any(module.__dict__[name] for name in _MODULE_HOOKS)
-    )
+    """Whether no hook and no replacement of ``forward`` sees a call of the module."""
+    if module is None or _has_any_global_hook():
+        return False
+    own = module.__dict__
+    for name in _MODULE_HOOKS:
+        if own[name]:
+            return False
+    return "forward" not in own
 
 
-def _is_edge_list(edge_index: Any, num_nodes: int) -> bool:
-    """Whether edges are a ``Graph`` or a tensor ``[2, E]`` of ids of ``num_nodes``."""
+def _is_matrix(x: Tensor) -> bool:
+    """Whether features are ``[N, F]``."""
+    if type(x) is not Tensor and isinstance(getattr(x, "matrix", None), SparseMatrix):
+        return True  # sparse features, whose dim() costs a call of their own protocol
+    return x.dim() == 2
+
+
+def _is_edge_list(edge_index: Any, x: Tensor) -> bool:
+    """Whether edges are a ``Graph`` or a tensor ``[2, E]`` of rows of ``x``."""
     if isinstance(edge_index, Graph):
         return True
-    if not isinstance(edge_index, Tensor) or is_torch_sparse_tensor(edge_index):
+    if not isinstance(edge_index, Tensor) or edge_index.layout is not torch.strided:
         return False
     if isinstance(edge_index, EdgeIndex):
         sizes = edge_index.sparse_size()
-        if any(size not in (None, num_nodes) for size in sizes):
+        if any(size not in (None, x.size(0)) for size in sizes):
             return False
     integers = not (edge_index.is_floating_point() or edge_index.dtype == torch.bool)
     return integers and edge_index.dim() == 2 and edge_index.size(0) == 2
