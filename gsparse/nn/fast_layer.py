@@ -110,12 +110,12 @@ class FastLayer(MessagePassing):
 
 
 def as_dtypes_of(hidden: Tensor, other: Tensor) -> Tensor:
-    """What PyG's products of both have: autocast halves linear layers only."""
+    """Return the dtype-promoted tensor: autocast lowers linear layers only."""
     return hidden.to(torch.promote_types(hidden.dtype, other.dtype))
 
 
 def is_quiet(module: Module | None) -> bool:
-    """Whether nobody hears of a call of the module, so that it may be left out."""
+    """Return whether a call has no observers (hooks, a replaced ``forward``)."""
     return module is not None and not (
         _has_any_global_hook()
         or "forward" in module.__dict__
