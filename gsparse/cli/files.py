@@ -30,7 +30,7 @@ def sparsify(
         float | None, typer.Option(help="Spectral tolerance, in place of sparsity.")
     ] = None,
     undirected: Annotated[
-        bool, typer.Option("--undirected/--directed", help="What the graph is.")
+        bool, typer.Option("--undirected/--directed", help="Kind of graph.")
     ] = True,
     symmetrize: Annotated[
         bool,
@@ -42,11 +42,11 @@ def sparsify(
         bool,
         typer.Option(
             "--relabel",
-            help="Take nodes of any name and number them from 0; the names go to "
-            "OUT.nodes.csv, without the suffix of OUT.",
+            help="Number nodes of any name from 0; for OUT = cut.npz the names are "
+            "written to cut.nodes.csv.",
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the random draws.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Remove edges from the graph in a file."""

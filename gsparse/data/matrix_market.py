@@ -88,7 +88,7 @@ def _read_header(content: bytes, where: object) -> _Header:
         )
     if words[3] not in _FIELDS or words[4] not in _SYMMETRIES:
         raise ValueError(
-            f"{where} must be a matrix of {', '.join(_FIELDS)} and "
+            f"{where} must be a matrix of one of {', '.join(_FIELDS)} and one of "
             f"{', '.join(_SYMMETRIES)} (got {words[3]} {words[4]})"
         )
     sizes = _SIZES.match(rest if rest.endswith(b"\n") else rest + b"\n")

@@ -23,7 +23,9 @@ def require_edge_index(store: BaseStorage) -> Tensor:
                 "graphs stored as 'adj_t' are not supported; build 'edge_index' "
                 "first, or apply ToSparseTensor() after the sparsifier"
             )
-        raise ValueError(f"'data' must have an 'edge_index' (got {store.keys()})")
+        raise ValueError(
+            f"'data' must have an 'edge_index' (got {sorted(store.keys())})"
+        )
     return store["edge_index"]
 
 

@@ -1,4 +1,4 @@
-"""What a model is called with for a graph: decided once, by its signature."""
+"""Choose the arguments of a model from its signature and a graph."""
 
 import inspect
 import operator
@@ -75,17 +75,17 @@ class CallForm(NamedTuple):
 
 
 class Arguments(NamedTuple):
-    """What a model is called with."""
+    """Positional and keyword arguments of a model."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
     def call(self, model: Module) -> Any:
-        """What the model says."""
+        """Call the model with these arguments."""
         return model(*self.args, **self.kwargs)
 
     def same_tensors(self, other: "Arguments") -> bool:
-        """Whether these are the very same objects."""
+        """Return whether both hold the very same objects."""
         mine, others = (
             [*it.args, *it.kwargs, *it.kwargs.values()] for it in (self, other)
         )
@@ -93,11 +93,11 @@ class Arguments(NamedTuple):
 
 
 def call_form(model: Module) -> CallForm:
-    """The parameters of a model's ``forward``.
+    """Return the parameters of a model's ``forward``.
 
-    ``*args`` and ``**kwargs`` stand for what the wrapped model takes: that of a
-    compiled or data-parallel model, the attribute ``model`` or ``module``, or the only
-    child. PyG's ``Sequential`` says itself what it takes.
+    ``*args`` and ``**kwargs`` are replaced by the parameters of the wrapped model: the
+    original of a compiled or data-parallel model, the attribute ``model`` or
+    ``module``, or the only child. PyG's ``Sequential`` lists its arguments itself.
     """
     if isinstance(model, torch_geometric.nn.Sequential):
         names = tuple(model.signature.param_dict)
@@ -137,7 +137,7 @@ def call_form(model: Module) -> CallForm:
 
 
 def _parameters(model: Module) -> tuple[Parameter, ...] | None:
-    """The parameters of ``forward``; None where they cannot be read."""
+    """Return the parameters of ``forward``, or None if they cannot be read."""
     own = vars(model).get("forward")  # of compiled models and those with a new forward
     if own is None and inspect.isfunction(type(model).forward):
         return _parameters_of(type(model).forward)[1:]
@@ -153,21 +153,21 @@ def _parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
 
 
 def call_arguments(model: Module, data: Data) -> Arguments:
-    """What a model is called with for a graph.
+    """Return the arguments with which a model is called for a graph.
 
-    That is ``model(x, edge_index)``, and what else the model takes and the data has:
+    The call is ``model(x, edge_index)``, extended by what the signature of ``forward``
+    asks for and the data has:
 
-    - ``edge_weight`` for the parameter that is called so, or ``edge_weights``,
-      ``weight``, ``weights``, ``w`` or ``ew``, and for no other one. A model without
-      such a parameter, or one of PyG's whose layers take no weights, is called without
-      them, with a warning.
-    - ``edge_attr`` and ``edge_type`` by name; not for models of PyG whose layers have
+    - ``edge_weight``, if a parameter is named ``edge_weight``, ``edge_weights``,
+      ``weight``, ``weights``, ``w`` or ``ew``. A model without such a parameter, or a
+      PyG model whose layers take no weights, is called without them, with a warning.
+    - ``edge_attr`` and ``edge_type`` by name, except for PyG models whose layers have
       no ``edge_dim``.
-    - ``batch`` by name, of a :class:`~torch_geometric.data.Batch`.
-    - Whatever else the model cannot do without, by name.
+    - ``batch`` by name, if the data is a :class:`~torch_geometric.data.Batch`.
+    - Every other parameter without a default, by its name.
 
-    A model that takes nothing but ``x`` is called with that. Of a model that takes
-    ``*args`` and says no more, the third argument is ``edge_weight`` or ``None``.
+    A model whose only parameter is ``x`` is called with ``x``. For a model that takes
+    ``*args`` of unknown meaning, the third argument is ``edge_weight`` or ``None``.
 
     Raises:
         TypeError: If the model takes the graph in another form, or needs what the data
@@ -206,9 +206,11 @@ def call_arguments(model: Module, data: Data) -> Arguments:
 
 
 def _features_and_edges(form: CallForm, data: Data) -> tuple[Any, ...]:
-    """What is given by position: features, and edges where the model takes them so."""
+    """Return the positional arguments: features, and edges if the model takes them."""
     first, second = (*form.positional[:2], "", "")[:2]
-    if form.is_open or second not in ("", *NO_EDGES):
+    if first == "edge_index" or second == "x":
+        known = False
+    elif form.is_open or second not in ("", *NO_EDGES):
         known = first not in WHOLE or second == "edge_index"
     else:
         known = first not in ("", *WHOLE)
@@ -223,7 +225,7 @@ def _features_and_edges(form: CallForm, data: Data) -> tuple[Any, ...]:
 
 
 def _warn_of_weights(form: CallForm) -> None:
-    """Say once of a model that the weights of the data are not used."""
+    """Warn once per model that the weights of the data are not used."""
     if form.model in _WARNED:
         return
     _WARNED.add(form.model)
@@ -236,7 +238,7 @@ def _warn_of_weights(form: CallForm) -> None:
 
 
 def _unused(model: Module) -> tuple[str, ...]:
-    """Parameters of a model of PyG that its layers do nothing with."""
+    """Return the parameters of a PyG model that its layers ignore."""
     if not isinstance(model, BasicGNN):
         return ()
     features = any(getattr(it, "edge_dim", None) is not None for it in model.convs)
@@ -246,7 +248,7 @@ def _unused(model: Module) -> tuple[str, ...]:
 
 
 def _wrapped(model: Module) -> Module | None:
-    """What a model with ``*args`` or ``**kwargs`` most likely hands them to."""
+    """Return the module to which a model most likely passes ``*args``."""
     for name in ("_orig_mod", "module", "model"):
         inner = getattr(model, name, None)
         if isinstance(inner, Module):

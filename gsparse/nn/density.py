@@ -1,4 +1,4 @@
-"""How a learned mask is held at its budget while it is trained."""
+"""The density constraint of learned masks and its warning."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -50,16 +50,18 @@ def hold_density(
 
 
 def check_ramp(ramp: int) -> None:
-    """Refuse a target that falls in no step."""
+    """Refuse a number of steps that is not a positive integer."""
+    if isinstance(ramp, bool) or not isinstance(ramp, int):
+        raise TypeError(f"'ramp' must be an integer (got {ramp!r})")
     if ramp < 1:
         raise ValueError(f"'ramp' must be at least 1 (got {ramp})")
 
 
 def warn_on_the_way(mask: Any, density: Callable[[], Tensor]) -> None:  # noqa: ANN401
-    """Warn once of a mask that is evaluated before its target has fallen to the end.
+    """Warn once if a mask is evaluated before its density target is reached.
 
-    Not of one that was never trained, nor while :func:`gsparse.train.fit` looks at its
-    validation scores.
+    There is no warning for a mask that was never trained, nor while
+    :func:`gsparse.train.fit` computes validation scores.
 
     Args:
         mask: With ``sparsity``, ``ramp`` and ``num_steps``.
@@ -73,16 +75,16 @@ def warn_on_the_way(mask: Any, density: Callable[[], Tensor]) -> None:  # noqa: 
     _WARNED.add(mask)
     warnings.warn(
         f"{type(mask).__name__} is evaluated after {steps} of the {mask.ramp} training "
-        f"steps in which its density falls: it is {float(density()):.3f}, and "
-        f"{1 - mask.sparsity:.3f} is wanted. What stays meets the budget, but was not "
-        "learned for it: train on, or make 'ramp' smaller",
+        f"steps in which its density falls to the target: it is {float(density()):.3f} "
+        f"and should be {1 - mask.sparsity:.3f}. The kept edges meet the budget, but "
+        "were not trained for it; train longer, or use a smaller 'ramp'",
         stacklevel=5,
     )
 
 
 @contextmanager
 def while_fitting() -> Iterator[None]:
-    """Within, a mask that is evaluated on its way to the target is as it should be."""
+    """Suppress the warning of :func:`warn_on_the_way` within this context."""
     token = _FITTING.set(True)
     try:
         yield

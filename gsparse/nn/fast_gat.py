@@ -30,7 +30,7 @@ class FastGAT(Wrapper):
     surviving edges only, with the fused kernels. The output equals that of the model
     on ``self.sparsify(data)``. Training, evaluation and checkpoints work as before:
     a checkpoint of the plain model loads into the wrapper, and ``.model`` is that
-    model, unchanged; the way back is
+    model, unchanged; to load a checkpoint of the wrapper into a plain model, use
     ``plain.load_state_dict(wrapper.model.state_dict())``. Layers with ``cached=True``
     normalise anew in every call.
 
@@ -112,14 +112,15 @@ class FastGAT(Wrapper):
         Args:
             x: Node features.
             edge_index: The full graph, both directions of every edge.
-            *args: What the model takes third and later, by position. A model that takes
-                no more than two has ``edge_weight`` here.
+            *args: Further positional arguments of the model. If it takes only two, they
+                are ``edge_weight`` and ``edge_attr``.
             edge_weight: Weights of the edges, used by the attention.
-            batch: Graph of each node; every graph then has a budget of its own. Handed
-                to a model that takes it. Not needed for a batch that was given to
-                :meth:`sparsify`, while its ``edge_index`` lives unchanged.
-            **kwargs: Handed to the model. Of ``edge_attr``, ``edge_type`` and other
-                tensors with a row for each edge, those of the surviving edges.
+            batch: Graph of each node. If given, every graph has its own budget; it is
+                passed on if the model takes it. It may be omitted for a batch that was
+                given to :meth:`sparsify`, as long as that ``edge_index`` tensor is the
+                same and unchanged.
+            **kwargs: Further arguments of the model. ``edge_attr``, ``edge_type`` and
+                other tensors with one row per edge are cut to the surviving edges.
 
         Shapes:
             - **x:** :math:`(N, F)`
@@ -131,6 +132,7 @@ class FastGAT(Wrapper):
             TypeError: If this is not one homogeneous graph.
             ValueError: If a value of edges does not fit ``edge_index``.
         """
+        self._check_tracing()
         self._check_graph(x, edge_index)
         given = {"edge_weight": edge_weight, "batch": batch}
         given = _joined(given, self._named(args, kwargs, edge_index.size(1)))
@@ -148,6 +150,8 @@ class FastGAT(Wrapper):
             num_nodes,
             lambda: self._cut(edge_index, edge_weight, num_nodes, batch),
         )
+        if cut.num_edges != edge_index.size(1):
+            self._check_explainer()
         given = _of_the_cut(given, cut.e_id, edge_index.size(1), num_nodes)
         weight = cut.get("edge_weight")
         weight = None if weight is None else weight.to(x.dtype)
@@ -158,11 +162,14 @@ class FastGAT(Wrapper):
             return self.model(x, cut.edge_index, **given)
 
     def sparsify(self, data: Data) -> Data:
-        """The graph that the model runs on when it is given ``data``.
+        """Return the graph that the model runs on when it is given ``data``.
 
-        A :class:`~torch_geometric.data.Batch` has a budget for each of its graphs. This
-        is remembered of its ``edge_index`` while that lives unchanged, and holds for
-        calls without ``batch`` too; copies of the wrapper do not remember it.
+        Each graph of a :class:`~torch_geometric.data.Batch` has its own budget. Later
+        calls with the same, unchanged ``edge_index`` tensor use these budgets even
+        without ``batch``; copies of the wrapper need ``batch`` again.
+
+        Args:
+            data: A graph or a batch of graphs.
         """
         if isinstance(data, Batch):
             known = self._batches.get((data.edge_index,), None, dict)
@@ -181,6 +188,15 @@ class FastGAT(Wrapper):
             if isinstance(value, Tensor) and value.shape == (num_edges,):
                 given["edge_weight"] = given.pop(other)
         return given
+
+    def _check_explainer(self) -> None:
+        """Refuse an explainer, whose mask is for the edges of the full graph."""
+        if any(getattr(it, "_explain", None) for it in self.model.modules()):
+            raise RuntimeError(
+                "FastGAT cannot be explained, since its layers see only the kept edges "
+                "(got an explainer's edge mask); explain wrapper.model on "
+                "wrapper.sparsify(data)"
+            )
 
     def _cut(
         self,

@@ -111,14 +111,14 @@ class FastLayer(MessagePassing):
 
 
 def as_dtypes_of(hidden: Tensor, other: Tensor) -> Tensor:
-    """What PyG's products of both have: autocast halves linear layers only."""
+    """Return the dtype-promoted tensor: autocast lowers linear layers only."""
     if not torch.is_autocast_enabled(hidden.device.type):
         return hidden
     return hidden.to(torch.promote_types(hidden.dtype, other.dtype))
 
 
 def is_quiet(module: Module | None) -> bool:
-    """Whether no hook and no replacement of ``forward`` sees a call of the module."""
+    """Return whether a call has no observers (hooks, a replaced ``forward``)."""
     if module is None or _has_any_global_hook():
         return False
     own = module.__dict__

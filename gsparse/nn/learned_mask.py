@@ -173,6 +173,7 @@ class LearnedMask(Wrapper):
             ValueError: If there are not ``in_channels`` features, or values of edges
                 do not fit ``edge_index``.
         """
+        self._check_tracing()
         self._check_graph(x, edge_index)
         self._check_lengths(args, kwargs, edge_index.size(1))
         self._check_features(x)

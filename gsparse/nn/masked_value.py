@@ -1,4 +1,4 @@
-"""The masked values of a parameter, as code outside of its layer reads them."""
+"""A read-only tensor for the masked values of a pruned parameter."""
 
 import copy
 from collections.abc import Iterable, Mapping
@@ -22,11 +22,11 @@ _WRITES = {"__setitem__", "__set__"} | {
 
 
 class MaskedValue(Tensor):
-    """The values of a parameter behind its mask, which refuse to be written.
+    """Masked values of a parameter; writing to them raises an error.
 
-    They are computed anew in each read, so a write would be lost. Views of them and
-    their ``.data`` refuse as well; every other operation returns a plain tensor.
-    Arrays of ``.numpy()`` cannot refuse.
+    They are computed again at each read, so a write would be lost. Writing to a view
+    or to ``.data`` raises too; every other operation returns a plain tensor. Writing
+    to the array of ``.numpy()`` cannot be detected.
     """
 
     owner_and_name: str
@@ -76,17 +76,17 @@ class MaskedValue(Tensor):
 def guard(
     value: Tensor, owner_and_name: str, trained: bool | None = None
 ) -> MaskedValue:
-    """The same values in the same memory, as a tensor that refuses to be written."""
+    """Return a read-only view of a tensor."""
     guarded = value.as_subclass(MaskedValue)
     guarded.owner_and_name, guarded.trained = owner_and_name, trained
     return guarded
 
 
 def refusal(owner_and_name: str, action: str) -> str:
-    """The error for an action that would be lost, or would take the mask away."""
+    """Return the error message for a write that would be lost or remove the mask."""
     return (
-        f"{owner_and_name} is read through a mask and must be changed behind it (got "
-        f"{action!r}); write to the parameter itself, "
+        f"{owner_and_name} is pruned: it reads as a masked copy, which cannot be "
+        f"changed (got {action!r}); write to the parameter itself, "
         "pruner.masks.parameters()[name], under torch.no_grad(), or call the pruner's "
         "undo() or make_permanent() first"
     )
@@ -98,7 +98,7 @@ def _plain(value: Tensor) -> Tensor:
 
 
 def _guard_view(out: Tensor, values: list[MaskedValue]) -> Tensor:
-    """The result, guarded if it has the memory of one of the values."""
+    """Return the result, read-only if it shares memory with one of the values."""
     if isinstance(out, MaskedValue):
         return out
     for value in values:
@@ -116,7 +116,7 @@ def _same_memory(a: Tensor, b: Tensor) -> bool:
 def _written(
     func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> list[MaskedValue]:
-    """The masked values that a call of a function of torch would write to."""
+    """Return the masked values that a call of a torch function would write to."""
     name = func.__name__.partition(".")[0]
     targets: list[Any] = [kwargs.get("out")]
     in_place = name.endswith("_") and not name.endswith("__")
@@ -130,7 +130,7 @@ def _written(
 def _wanted_requires_grad(
     func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> bool | None:
-    """What a call sets ``requires_grad`` to, if it does."""
+    """Return the ``requires_grad`` that a call sets, or None."""
     if func is Tensor.requires_grad_:
         return bool(args[1] if len(args) > 1 else kwargs.get("requires_grad", True))
     if func == Tensor.requires_grad.__set__:  # type: ignore[attr-defined]

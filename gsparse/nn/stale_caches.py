@@ -1,8 +1,8 @@
-"""Layers with ``cached=True`` keep the first graph that they see; here they forget it.
+"""Clear the caches of layers with ``cached=True``.
 
-Such a layer of PyG normalises the first graph it is called with and never looks at
-another one. A model that was trained on a graph and is evaluated on a part of its edges
-would answer for the whole graph.
+Such a PyG layer normalises the first graph it is called with and uses that result for
+every later graph. A model that was trained on a full graph and is evaluated on a sparse
+one would therefore still compute its outputs on the full graph.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from torch.nn import Module
 
 
 def caches(model: Module) -> list[tuple[Module, str]]:
-    """Layers of a model that can keep a graph, and the attributes they keep it in."""
+    """Return the layers that have a cache, each with the name of its attribute."""
     return [
         (layer, key)
         for layer in model.modules()
@@ -25,12 +25,12 @@ def caches(model: Module) -> list[tuple[Module, str]]:
 
 
 def forget(model: Module, *, inference_only: bool = False) -> None:
-    """Let the layers of a model normalise the next graph that they see.
+    """Clear the caches of a model; its layers normalise the next graph again.
 
     Args:
         model: Any module.
-        inference_only: Forget what was made in inference mode only, which cannot be
-            trained on.
+        inference_only: Clear only caches filled in inference mode, which cannot be
+            used in training.
 
     Example:
         >>> import torch
@@ -58,9 +58,9 @@ def _made_in_inference(value: object) -> bool:
 
 @contextmanager
 def fresh_caches(model: Module) -> Iterator[None]:
-    """Within, layers keep what they are called with from here on, and not afterwards.
+    """Clear the caches of a model on entering and on leaving this context.
 
-    Costs a normalisation for each such layer, then and at the next call.
+    Costs one normalisation of each such layer within, and one at the next call.
     """
     forget(model)
     try:
@@ -71,10 +71,10 @@ def fresh_caches(model: Module) -> Iterator[None]:
 
 @contextmanager
 def caches_aside(model: Module) -> Iterator[None]:
-    """Within, layers read no cache and fill none; afterwards all is as it was.
+    """Disable caches within this context, and restore them afterwards.
 
-    For a wrapper, which runs the model on other edges or features than it is called
-    with. Costs a normalisation for each such layer and call.
+    Used by wrappers, which run the model on other edges or features than they are
+    given. Costs one normalisation for each such layer and call.
     """
     held: list[tuple[Module, str, Any]] = []
     for layer, key in caches(model):

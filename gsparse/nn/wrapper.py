@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data, HeteroData
@@ -63,6 +64,15 @@ class Wrapper(Module):
                     "called as (x, edge_index) with a tensor each "
                     f"(got {type(value).__name__} for {name!r}); {HETERO}"
                 )
+
+    def _check_tracing(self) -> None:
+        """Refuse ``torch.jit.trace``, which would record the cut of one graph."""
+        if torch.jit.is_tracing():
+            raise RuntimeError(
+                f"{type(self).__name__} cannot be traced by torch.jit.trace, since it "
+                "chooses edges for each graph; trace wrapper.model, and call it "
+                "on the graph of wrapper.sparsify(data)"
+            )
 
     def _check_data(self, data: Any) -> None:
         """Refuse what is not a homogeneous graph with features."""

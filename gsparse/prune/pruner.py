@@ -74,7 +74,7 @@ class Pruner(ABC):
                 )
 
     def _hold_masks(self) -> None:
-        """Tell every mask whose it is."""
+        """Register this pruner with every mask that it holds."""
         for name in self.masks.targets:
             self.masks.module(name).pruner = self
 

@@ -10,7 +10,7 @@ from statistics import median
 import torch
 from torch import Tensor
 from torch.nn import Module
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
 
 from gsparse.kernels.tensor_cache import TensorCache
 from gsparse.nn.calling import Arguments, call_arguments
@@ -77,14 +77,14 @@ def fit(
     :class:`~gsparse.train.SparseFeatures`. The model ends with the weights of the epoch
     of the best validation score (the lower loss among equals).
 
-    Layers with ``cached=True`` keep the normalised graph while they are fitted, and
-    forget it before and afterwards, so that they never answer for another graph.
+    Layers with ``cached=True`` cache the normalised graph during the fit. Their caches
+    are cleared before and afterwards, so that they are never used for another graph.
 
     Args:
-        model: Called as ``model(x, edge_index)``, or with what else its ``forward``
-            takes and the data has, see
+        model: Called as ``model(x, edge_index)``, with further arguments if its
+            ``forward`` takes them and the data has them, see
             :func:`~gsparse.nn.calling.call_arguments`; initialised by the caller. If it
-            has a method ``penalty``, what that returns is added to the loss.
+            has a method ``penalty``, its result is added to the loss.
         data: The graph with ``x``, ``y``, ``train_mask`` and ``val_mask``.
         config: How to fit.
         seed: Seed of everything random in here; torch's generator is left as it was.
@@ -165,10 +165,10 @@ def fit(
 
 
 def evaluate(model: Module, data: Data, mask: str, metric: str = "accuracy") -> float:
-    """Score of a model on the nodes of a mask, without dropout.
+    """Return the score of a model on the nodes of a mask, in evaluation mode.
 
-    Layers with ``cached=True`` normalise this graph, whatever they saw before, and
-    forget it afterwards.
+    Layers with ``cached=True`` normalise this graph, whatever was cached before; their
+    caches are cleared afterwards.
 
     Args:
         model: A fitted model; called as by :func:`fit`.
@@ -188,10 +188,10 @@ def evaluate(model: Module, data: Data, mask: str, metric: str = "accuracy") -> 
 
 @torch.no_grad()
 def class_scores(model: Module, data: Data) -> Tensor:
-    """What a model says of every node, without dropout; its mode stays as it was.
+    """Return the logits of every node in evaluation mode; the mode is restored.
 
-    The model is called as by :func:`fit`; layers with ``cached=True`` normalise this
-    graph, and forget it afterwards.
+    The model is called as by :func:`fit`. Layers with ``cached=True`` normalise this
+    graph; their caches are cleared afterwards.
 
     Shapes:
         - **output:** :math:`(N, C)`
@@ -206,7 +206,12 @@ def class_scores(model: Module, data: Data) -> Tensor:
 
 
 def prepare(data: Data, mask: str | None = None) -> Data:
-    """The graph with its features in the storage that is less work, checked."""
+    """Return the checked graph, with sparse features where these are faster."""
+    if isinstance(data, HeteroData):
+        raise TypeError(
+            "'data' must be one homogeneous graph, a Data (got HeteroData); make it "
+            "homogeneous by data.to_homogeneous()"
+        )
     for key in ("x",) if mask is None else ("x", "y", mask):
         if data.get(key) is None:
             raise ValueError(f"'data' must have {key!r} (got {sorted(data.keys())})")

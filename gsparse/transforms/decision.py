@@ -34,7 +34,7 @@ def require_graph(transform: object, data: Any, types: type | UnionType) -> None
         accepted = "Data or a Batch of it (for HeteroData call the transform)"
     advice = ""
     if isinstance(data, Tensor):
-        advice = "; gsparse.transforms has a function for bare tensors"
+        advice = "; put it into a Data(edge_index=edge_index, num_nodes=num_nodes)"
     elif isinstance(data, list | tuple):
         advice = "; make a batch of a list with Batch.from_data_list()"
     raise TypeError(f"{name} takes {accepted} (got {got}){advice}")

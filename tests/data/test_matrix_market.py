@@ -62,8 +62,11 @@ def test_isolated_nodes_and_loops(tmp_path):
     ("text", "message"),
     [
         (f"{BANNER} real general\n2 3 1\n1 1 1\n", r"square .* \(got 2 x 3\)"),
-        (f"{BANNER} complex general\n2 2 1\n1 2 1 1\n", "must be a matrix of real"),
-        (f"{BANNER} complex hermitian\n2 2 0\n", "must be a matrix of real"),
+        (
+            f"{BANNER} complex general\n2 2 1\n1 2 1 1\n",
+            "must be a matrix of one of real",
+        ),
+        (f"{BANNER} complex hermitian\n2 2 0\n", "must be a matrix of one of real"),
         ("%%MatrixMarket matrix array real general\n1 1\n1\n", "a sparse matrix"),
         ("0 1\n", "a sparse matrix"),
         (f"{BANNER} real general\n", "must declare its rows, columns"),

@@ -32,6 +32,11 @@ class Weights(Recorder):
         self._note(x=x, edge_index=ei, edge_weight=w)
 
 
+class Swapped(Recorder):
+    def forward(self, edge_index, x):
+        self._note(x=x, edge_index=edge_index)
+
+
 class Attributes(Recorder):
     def forward(self, x, edge_index, edge_attr=None):
         self._note(x=x, edge_index=edge_index, edge_attr=edge_attr)
@@ -207,6 +212,8 @@ def test_our_wrappers_take_what_their_model_takes():
 
 
 def test_what_cannot_be_called_is_refused_by_name():
+    with pytest.raises(TypeError, match=r"Swapped.forward\(edge_index, x\) does not"):
+        call_arguments(Swapped(), graph())
     with pytest.raises(TypeError, match=r"but Whole.forward\(data\) does not take"):
         call_arguments(Whole(), graph())
     with pytest.raises(TypeError, match=r"forward\(x, edge_index, pos, .* needs 'pos'"):

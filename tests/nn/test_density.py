@@ -66,7 +66,7 @@ def test_a_mask_on_its_way_says_so_once(kind):
         warnings.simplefilter("error")
         mask.sparsify(DATA)  # untrained: nothing is on its way
         step(mask)
-    said = rf"{kind} is evaluated after 1 of the 3 .* it is 0\.\d+, and 0.400 is wanted"
+    said = rf"{kind} is evaluated after 1 of the 3 .* it is 0\.\d+ and should be 0.400"
     with pytest.warns(UserWarning, match=said):
         mask.sparsify(DATA)
     with warnings.catch_warnings():
@@ -98,5 +98,7 @@ def test_fitting_is_quiet_and_what_comes_after_it_is_not():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_ramp_without_steps_is_refused(kind):
+    with pytest.raises(TypeError, match=r"'ramp' must be an integer \(got 1.5\)"):
+        made(kind, ramp=1.5)
     with pytest.raises(ValueError, match=r"'ramp' must be at least 1 \(got 0\)"):
         made(kind, ramp=0)

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 from torch_geometric.data import Batch
+from torch_geometric.explain import Explainer, GNNExplainer
 from torch_geometric.nn import GAT, GATConv, GATv2Conv, GCNConv, SimpleConv
 
 from gsparse.data import random_graph
 from gsparse.edges import undirected_pairs
-from gsparse.nn import FastGAT, FastGATConv, edge_weights
+from gsparse.nn import FastGAT, FastGATConv, KEdge, edge_weights
 
 DATA = random_graph(num_nodes=40, p=0.3, seed=15737)
 
@@ -331,3 +332,37 @@ def test_a_batch_vector_that_does_not_fit_is_refused():
         fast(DATA.x, DATA.edge_index, batch=batch)
     with pytest.raises(ValueError, match=r"got \[7\]"):
         fast(DATA.x, DATA.edge_index, batch=batch[:7])
+
+
+def test_an_explainer_is_sent_to_the_model_and_the_cut_graph():
+    fast = FastGAT(GAT(DATA.num_features, 4, 2, 3), sparsity=0.5, seed=613)
+
+    def explain(model, data):
+        explainer = Explainer(
+            model,
+            GNNExplainer(epochs=1),
+            explanation_type="model",
+            edge_mask_type="object",
+            model_config={
+                "mode": "regression",
+                "task_level": "node",
+                "return_type": "raw",
+            },
+        )
+        return explainer(data.x, data.edge_index).edge_mask
+
+    cut = fast.sparsify(DATA)
+    assert explain(fast.model, cut).numel() == cut.num_edges
+    with pytest.raises(
+        RuntimeError, match=r"explain wrapper\.model on wrapper\.sparsify"
+    ):
+        explain(fast, DATA)
+
+
+@pytest.mark.parametrize("kind", [FastGAT, KEdge])
+def test_a_wrapper_cannot_be_traced(kind):
+    net = GAT(DATA.num_features, 4, 2, 3)
+    width = {} if kind is FastGAT else {"in_channels": DATA.num_features}
+    wrapper = kind(net, sparsity=0.5, **width).eval()
+    with pytest.raises(RuntimeError, match=rf"{kind.__name__} cannot be traced"):
+        torch.jit.trace(wrapper, (DATA.x, DATA.edge_index))

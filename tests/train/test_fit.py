@@ -7,7 +7,7 @@ from importlib import import_module
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
 from torch_geometric.nn import GCNConv
 
 from gsparse.data import inductive
@@ -425,6 +425,8 @@ def test_layers_that_keep_their_graph_do_as_those_that_do_not(data, with_another
 
 def test_what_cannot_be_trained_or_reached_is_refused(data):
     net = model()
+    with pytest.raises(TypeError, match=r"one homogeneous graph, .*got HeteroData"):
+        fit(net, HeteroData())
     net.requires_grad_(False)
     with pytest.raises(ValueError, match=r"trained \(got 4 in GCN, none of which"):
         fit(net, data)

@@ -90,7 +90,8 @@ def compact(
     **What is not seen.** Branches that none of these runs takes: on other values of
     whole numbers, truth values and strings among the arguments (give an example of each
     in ``more``), or on thresholds that none of them crosses. Modules that no run uses
-    are left whole and named in a warning; they refuse inputs that lost channels.
+    are not compacted and are named in a warning; they raise an error if channels of
+    their input were removed.
 
     Do not use it to go on pruning or training with a mask (the masks are gone), nor on
     a model whose code is bound to widths, such as ``x.view(-1, 64)``: that is refused.
@@ -140,8 +141,9 @@ def compact(
     made = _compact(model, example, inputs, more)
     if made.unread:
         warnings.warn(
-            f"no example uses {', '.join(made.unread)}: left whole, and usable only on "
-            "channels that all stayed; give an example of each use in 'more'",
+            f"no example uses {', '.join(made.unread)}: not compacted, and raises an "
+            "error if channels of its input were removed; give an example of each use "
+            "in 'more'",
             stacklevel=2,
         )
     return made.model

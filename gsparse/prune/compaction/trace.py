@@ -141,7 +141,8 @@ def check_example(model: Module, example: tuple[Any, ...]) -> None:
     """Refuse arguments that are no tuple, and layers without sizes or weights."""
     if not isinstance(example, tuple):
         raise TypeError(
-            "'example' must be the tuple of arguments that the model is called with "
+            "'example' must be the tuple of arguments that the model is called with, "
+            "and 'more' a list of such tuples "
             f"(got {type(example).__name__}); write (x, edge_index)"
         )
     for name, parameter in model.named_parameters():

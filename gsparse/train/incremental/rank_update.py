@@ -256,7 +256,7 @@ class RankUpdate(Module):
         return self
 
     def forward(self, *args: Any, task: int | None = None, **kwargs: Any) -> Any:
-        """What the model says in a task, the selected one if none is named.
+        """Return the logits for a task, by default the selected one.
 
         Args:
             *args: Of the model, such as ``x, edge_index``.

@@ -97,7 +97,7 @@ class TaskHeads(Module):
         return self
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the model says in the selected task."""
+        """Return the logits for the selected task."""
         return self.model(*args, **kwargs)
 
     def train(self, mode: bool = True) -> "TaskHeads":

@@ -199,7 +199,7 @@ def guarded():
 
 
 def test_a_branch_on_one_node_is_seen(guarded):
-    with pytest.warns(UserWarning, match="no example uses other: left whole"):
+    with pytest.warns(UserWarning, match="no example uses other: not compacted"):
         small = compact(guarded, graph(40277))
     assert_same_everywhere(guarded, small)
 
