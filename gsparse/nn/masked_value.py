@@ -56,7 +56,9 @@ class MaskedValue(Tensor):
         kwargs = kwargs or {}
         if torch.compiler.is_compiling():
             # A compiler cannot follow what is below.
-            return torch._C._disabled_torch_function_impl(func, types, args, kwargs)
+            return torch._C._disabled_torch_function_impl(
+                func, types, args, dict(kwargs)
+            )
         for target in _written(func, args, kwargs):
             name = func.__name__
             action = f"{func.__self__.__name__} = ..." if name == "__set__" else name
