@@ -54,17 +54,27 @@ class MaskedValue(Tensor):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        if torch.compiler.is_compiling():
+            # A compiler cannot follow what is below.
+            return torch._C._disabled_torch_function_impl(
+                func, types, args, dict(kwargs)
+            )
         for target in _written(func, args, kwargs):
             name = func.__name__
             action = f"{func.__self__.__name__} = ..." if name == "__set__" else name
             raise RuntimeError(refusal(target.owner_and_name, action))
         with torch._C.DisableTorchFunctionSubclass():
             out = func(*args, **kwargs)
+            if not any(isinstance(it, Tensor) for it in tree_leaves(out)):
+                return out  # such as a size, which would become a tuple
             values = [v for v in tree_leaves((args, kwargs)) if isinstance(v, cls)]
             return tree_map_only(Tensor, lambda it: _guard_view(it, values), out)
 
     def __repr__(self, **kwargs: Any) -> str:  # type: ignore[override]
         return repr(_plain(self))
+
+    def __format__(self, format_spec: str) -> str:
+        return format(_plain(self), format_spec)
 
     def __deepcopy__(self, memo: Any) -> Tensor:
         return copy.deepcopy(_plain(self), memo)

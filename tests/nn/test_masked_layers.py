@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch_geometric.nn
 from torch import nn
+from torch.nn.utils import prune
 from torch.utils._pytree import tree_leaves
 from torch_geometric.nn import GCN, HeteroLinear
 
@@ -47,7 +48,7 @@ LAYERS = {
         (X,),
     ),
     "pruned by torch": (
-        lambda: nn.utils.prune.random_unstructured(nn.Linear(4, 6), "weight", 3),
+        lambda: prune.random_unstructured(nn.Linear(4, 6), "weight", 3),
         (X,),
     ),
 }

@@ -115,6 +115,27 @@ def test_operations_copies_and_files_are_plain_tensors(layer):
     assert repr(value) == repr(value.clone())
 
 
+def test_sizes_and_formatted_numbers_are_those_of_plain_tensors(layer):
+    value = layer.weight
+    assert isinstance(value.shape, torch.Size)
+    assert isinstance(value.size(), torch.Size)
+    assert value.shape.numel() == 24
+    assert f"{value[0, 0]:.3f}" == f"{value[0, 0].item():.3f}"
+    assert f"{value.detach()}" == f"{value.clone().detach()}"
+
+
+def test_compiled_code_may_read_it(layer):
+    value, x = layer.weight, torch.ones(4)
+    compiled = torch.compile(
+        lambda it: functional.linear(it, value), backend="aot_eager"
+    )
+    out = compiled(x)
+    torch.testing.assert_close(out, value.sum(1) + 0)
+    out.sum().backward()
+    keep = layer.weight_masks["weight"].keep
+    torch.testing.assert_close(layer._parameters["weight"].grad, keep.float())
+
+
 def test_gradients_flow_to_the_parameter(layer):
     layer.weight.square().sum().backward()
     weight, keep = layer._parameters["weight"], layer.weight_masks["weight"].keep

@@ -66,7 +66,8 @@ def compact(
     - the heads of an attention layer stay equally wide, and a head goes when all of it
       is dead; in a mean over heads one of zeros goes, the others are scaled;
     - a unit that is read together with all others (layer norms, softmax, slices by
-      position) stays, and so does one unit of a layer that has none left.
+      position) stays, and so does one unit of a layer that has none left. What is done
+      to channels that all stay need not be known.
 
     It follows PyG's and torch's ``Linear``, ``GCNConv``, ``SAGEConv``, ``GINConv``,
     ``GraphConv``, ``SGConv``, ``APPNP``, ``GATConv``, ``GATv2Conv``,

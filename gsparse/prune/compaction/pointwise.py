@@ -84,12 +84,12 @@ def drop_out(call: Call) -> Value:
 
 
 def same_shape(call: Call) -> Value | None:
-    """Views and copies that leave the channels where they are."""
+    """Views and copies that leave the channels where they are, behind any rows."""
     tensor = call.argument(0, "input")
     x = call.value_of(tensor)
     if x is None:  # only made like a tensor that is followed
         return None
-    if call.result.shape != tensor.shape:
+    if call.result.shape[x.axis :] != tensor.shape[x.axis :]:
         raise Refused(f"; it makes {list(call.result.shape)} of it")
     out = call.recording.value(x.units, x.constant, x.axis)
     return call.recording.add(Channelwise([x], out))

@@ -165,6 +165,15 @@ class Recording:
         )
         return self.add(Rows([x], out))
 
+    def stays_whole(self, value: Value) -> bool:
+        """Whether a step before needs all channels, so that any step may follow."""
+        kept = torch.zeros(self.units.count, dtype=torch.bool)
+        for operation in self.operations:
+            if isinstance(operation, AllChannels) and operation.always:
+                for x in operation.inputs:
+                    kept[x.units] = True
+        return bool(kept[value.units].all())
+
     def close(self) -> None:
         """End of all runs: what nobody reads, or what is not followed, is an output."""
         for axis in list(self.axes.values()):

@@ -185,6 +185,10 @@ class Tracer(TorchFunctionMode):
                 raise Refused
             found = rule(call)
         except Refused as error:
+            if all(map(self.recording.stays_whole, call.values)):
+                self.pin(call.tensors)
+                self.note(call.name, None)
+                return
             kind, detail = type(module).__name__, str(error)
             raise refusal(call, path, kind, detail) from None
         self._set_results(call, found)

@@ -19,6 +19,7 @@ from torch_geometric.nn import (
     JumpingKnowledge,
     SAGEConv,
     SGConv,
+    SortAggregation,
     TransformerConv,
     global_add_pool,
     global_max_pool,
@@ -26,6 +27,7 @@ from torch_geometric.nn import (
     to_hetero,
 )
 from torch_geometric.nn.models import GCN
+from torch_geometric.utils import to_dense_batch
 
 from gsparse.nn import accelerate
 from gsparse.prune.compaction import channel_groups, compact
@@ -77,6 +79,7 @@ REMOVED = {
     "adjacency": lambda m, x: torch.ones(8, 8, dtype=x.dtype) @ x,
     "functional dropout": lambda m, x: F.dropout(x, 0.5, m.training),
     "nodes one after another": lambda m, x: torch.cat([x, x.relu()]),
+    "nodes in rows of two": lambda m, x: x.view(-1, 2, x.size(-1)).sum(1),
     "add mean pool": lambda m, x: global_mean_pool(x, BATCH),
     "add max pool": lambda m, x: global_max_pool(x, BATCH),
     "add sum pool": lambda m, x: global_add_pool(x, BATCH),
@@ -89,6 +92,10 @@ KEPT = {
     "slice": lambda m, x: torch.cat([x[:, 3:], x[:, :3]], dim=-1),
     "log softmax": lambda m, x: x.log_softmax(-1),
     "layer norm": lambda m, x: m.norm(x),
+    "nodes by graphs": lambda m, x: to_dense_batch(x, BATCH)[0].amax(dim=1),
+    "unknown step after": lambda m, x: (x - x.min()).cumsum(dim=0),
+    "own layer after": lambda m, x: m.norm((x - x.min()).flip(0)),
+    "sorted nodes": lambda m, x: SortAggregation(2)(x, BATCH).view(-1, 6),
 }
 
 
@@ -124,6 +131,10 @@ REFUSED = {
     "no parameter": (lambda m, x: F.linear(x, 2 * m.last.weight), "be a parameter"),
     "gram": (lambda m, x: x @ x.t(), r"Tensor\.t "),
     "one column": (lambda m, x: x[:, 0], "slice of one channel"),
+    "write where all stay": (
+        lambda m, x: (x.min(), x.t().mul_(2), x)[-1],
+        "where another view is followed",
+    ),
     "write": (lambda m, x: x.view(8, 6).relu_() + x, "where another view is followed"),
 }
 
