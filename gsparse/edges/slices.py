@@ -81,9 +81,11 @@ def _slice_nodes(
     for key, value in store.items():
         if not isinstance(value, Tensor) or _is_made_by_batch(key):
             continue
-        length, old = value_length(store, key) or 0, slices.get(key)
+        length, old = value_length(store, key), slices.get(key)
         if key in slices and not (isinstance(old, Tensor) and old.dim() == 1):
             continue  # sparse matrices and the like
+        if length is None:  # a number, or one value of each graph, stacked
+            continue
         if old is not None and int(old[-1]) == length:
             continue
         slices.pop(key, None)
