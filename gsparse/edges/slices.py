@@ -42,14 +42,14 @@ def rebuild_slices(
         holder = out._store if isinstance(out, Data) else out._global_store
         del holder._slice_dict, holder._inc_dict
         return
-    for store in out.node_stores:
-        if _has_graphs(store):
-            _slice_nodes(out, store, *_of_store(store, slices, incs))
     for old, store in zip(before.edge_stores, out.edge_stores, strict=True):
         if store._key in graphs:
             _slice_edges(
                 old, store, graphs[store._key], *_of_store(store, slices, incs)
             )
+    for store in out.node_stores:  # last: what is sliced by edges stays
+        if _has_graphs(store):
+            _slice_nodes(out, store, *_of_store(store, slices, incs))
     out._slice_dict, out._inc_dict = slices, incs
     out._num_graphs = max((found.size.numel() for found in of_nodes), default=0)
 

@@ -115,6 +115,14 @@ def test_a_batch_of_batches_with_a_label_of_each_graph():
     assert [part.num_edges for part in out.to_data_list()] == [4, 6, 8] * 2
 
 
+def test_positions_of_as_many_edges_as_nodes_count_within_the_graphs():
+    batch = Batch.from_data_list([cycle(4), cycle(6)])
+    out = RandomEdge(0.5)(RandomEdge(0.0)(batch))
+    assert out.num_edges == out.num_nodes
+    for part, graph in zip(out.to_data_list(), batch.to_data_list(), strict=True):
+        assert part.edge_index.equal(graph.edge_index[:, part.e_id])
+
+
 class WithStacked(Data):
     """A graph whose ``field`` PyG stacks, as it stacks labels of whole graphs."""
 
