@@ -1,10 +1,14 @@
-"""Lines of a list of edges: comments, the delimiter, fields."""
+"""Lines of a list of edges: comments, the delimiter, fields, marks around nodes."""
 
 import csv
 import re
 
+from gsparse.data.column_names import Columns, are_names
+
 _QUOTED = re.compile(r'"[^"]*"')
 _COMMENT = re.compile(rb"^[ \t]*([#%]+[^\s#%][^\n]*)", re.MULTILINE)
+_OPEN, _CLOSE = tuple("([{"), tuple(")]}")
+_ARROW = re.compile(r"[-=]+>?|<[-=]+|→")
 _OWN = {".csv": ",", ".tsv": "\t"}
 
 
@@ -88,4 +92,38 @@ def check_comments(content: bytes, where: object) -> None:
         raise ValueError(
             f"{where} must have a space after the mark of a comment, and quotes around "
             f"a node that starts with # or % (got {line!r:.60})"
+        )
+
+
+def check_notation(rows: list[list[str]], columns: Columns, where: object) -> None:
+    """Refuse marks around nodes, ``(0, 1)`` or ``0 -> 1``, that look like nodes.
+
+    Raises:
+        ValueError: If all edges are written so.
+    """
+    sources = {row[columns.source] for row in rows}
+    targets = {row[columns.target] for row in rows}
+    brackets = all(text[:1] in _OPEN for text in sources) and all(
+        text[-1:] in _CLOSE for text in targets
+    )
+    arrows = all(_ARROW.fullmatch(text) for text in targets)
+    if rows and (brackets or arrows):
+        raise ValueError(
+            f"{where} must hold nodes without brackets or arrows between them (got "
+            f"{rows[0]!r:.60})"
+        )
+
+
+def check_first_line(rows: list[list[str]], texts: list[str], where: object) -> None:
+    """Refuse two texts in the first line that are nowhere else: nodes or names?
+
+    Raises:
+        ValueError: If the first of several lines is such.
+    """
+    first = rows[0][:2] if len(rows) > 1 and are_names(rows[0]) else []
+    if first and all(texts.count(text) == 1 for text in first):
+        raise ValueError(
+            f"{where} must say whether its first line is an edge (got {first[0]!r}, "
+            f"{first[1]!r}, which are in no other line): put a line before it that "
+            "names the columns, source and target, or name them so"
         )

@@ -17,7 +17,13 @@ from gsparse.data.column_names import (
     are_names,
     find_columns,
 )
-from gsparse.data.edge_lines import check_comments, find_delimiter, split_lines
+from gsparse.data.edge_lines import (
+    check_comments,
+    check_first_line,
+    check_notation,
+    find_delimiter,
+    split_lines,
+)
 from gsparse.data.node_labels import Labels, number_ids, number_labels, parse_ids
 
 _HEAD = re.compile(rb"(?:[ \t]*(?:[#%][^\n]*)?\n)*")
@@ -56,7 +62,8 @@ def read_edge_list(
     if body:
         ids, weight, labels = _read_body(body, suffix, where, relabel)
     else:
-        ids, weight, labels = torch.empty(2, 0, dtype=torch.long), None, None
+        ids, weight = torch.empty(2, 0, dtype=torch.long), None
+        labels = torch.empty(0, dtype=torch.long) if relabel else None
     data = Data(edge_index=ids)
     if weight is not None:
         data.edge_weight = torch.from_numpy(weight).float()
@@ -114,6 +121,11 @@ def _read_body(body: bytes, suffix: str, where: object, relabel: bool) -> Table:
     delimiter = find_delimiter(line, suffix, where, relabel=relabel)
     rows = split_lines([line], delimiter, where, comments=not relabel)
     fields = rows[0] if rows else []
+    if any(field.startswith("{") for field in fields):
+        raise ValueError(
+            f"{where} must not hold attributes in braces (got {line!r:.60}); write it "
+            "with networkx.write_edgelist(..., data=False), or data=['weight']"
+        )
     while fields and not fields[-1]:  # a trailing delimiter names no column
         fields.pop()
     known = are_known_names(fields)
@@ -195,6 +207,9 @@ def _read_texts(
             f"{where} must name its columns in the first line by words that are not "
             f"nodes (got {names[columns.source]!r}, {names[columns.target]!r})"
         )
+    check_notation(rows, columns, where)
+    if not columns.header:
+        check_first_line(rows, texts, where)
     labels, ids = number_labels(texts, where)
     return Table(ids.view(2, -1), weight, labels)
 

@@ -40,8 +40,9 @@ def read_graph(
     The first line of a list may name the columns: ``source``, ``target``, ``weight``
     and usual synonyms in any order; columns of other names are not read, so that a
     time is never taken for a weight. Two columns of unknown names are source and
-    target. Byte-order marks, Windows and old Mac line ends, quotes, and commas,
-    semicolons, tabs or spaces as delimiters are understood.
+    target; where nodes are texts, names must be known. Byte-order marks, Windows and
+    old Mac line ends, quotes, and commas, semicolons, tabs or spaces as delimiters are
+    understood.
 
     The number of nodes is read from a comment ``# nodes: 5``, or else it is the
     largest number plus one, which must not exceed ten million and a hundred times the

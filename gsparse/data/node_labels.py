@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 
 Labels = Tensor | list[str]
 
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)(\.0)?")
 _DIGITS = re.compile(r"[+-]?[0-9]+")
 _FRACTION = re.compile(r"[+-]?[0-9]*\.?[0-9]*([eE][+-]?[0-9]{1,3})?(?<=[0-9.])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -59,7 +59,8 @@ def number_labels(texts: Sequence[str], where: object) -> tuple[Labels, Tensor]:
     """Number the distinct labels from 0 in ascending order.
 
     Labels that are all 64-bit integers, written without leading zeros, are put in
-    the order of numbers, others in the order of their characters.
+    the order of numbers, others in the order of their characters. ``3.0`` is 3 among
+    integers: pandas writes a column so that once had gaps.
 
     Returns:
         The labels in order, integers as a tensor, and the number of every text.
@@ -75,18 +76,18 @@ def number_labels(texts: Sequence[str], where: object) -> tuple[Labels, Tensor]:
                 f"breaks (got {label!r})"
             )
     if all(map(_is_int64, distinct)):
-        order = sorted(distinct, key=int)
-        labels: Labels = torch.tensor([int(text) for text in order], dtype=torch.long)
-    else:
-        labels = order = sorted(distinct)
+        numbers = [int(text.removesuffix(".0")) for text in texts]
+        return number_ids(torch.tensor(numbers, dtype=torch.long))
+    labels = order = sorted(distinct)
     place = {label: i for i, label in enumerate(order)}
     return labels, torch.tensor([place[text] for text in texts], dtype=torch.long)
 
 
 def _is_int64(text: str) -> bool:
-    if text == "-0" or not _INTEGER.fullmatch(text):
+    whole = text.removesuffix(".0")
+    if whole == "-0" or not _INTEGER.fullmatch(text):
         return False
-    return len(text) < 21 and -(2**63) <= int(text) < 2**63
+    return len(whole) < 21 and -(2**63) <= int(whole) < 2**63
 
 
 def relabel_ids(data: Data, where: object) -> Data:

@@ -133,7 +133,9 @@ def _told_by_collation(store: BaseStorage, key: str) -> bool | None:
     fresh = int(slices[key][-1]) == length
     if length != num_edges:  # the edges changed, and this did not follow
         return fresh and of_edges and not of_nodes
-    if of_edges != of_nodes and length == store.num_nodes:
+    # A relation has no nodes of its own.
+    of_store = store._key is not None or length == store.num_nodes
+    if of_edges != of_nodes and of_store:
         return of_edges
     if fresh and int(slices["edge_index"][-1]) == num_edges and not of_edges:
         return False

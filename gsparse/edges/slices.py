@@ -42,14 +42,14 @@ def rebuild_slices(
         holder = out._store if isinstance(out, Data) else out._global_store
         del holder._slice_dict, holder._inc_dict
         return
-    for store in out.node_stores:
-        if _has_graphs(store):
-            _slice_nodes(out, store, *_of_store(store, slices, incs))
     for old, store in zip(before.edge_stores, out.edge_stores, strict=True):
         if store._key in graphs:
             _slice_edges(
                 old, store, graphs[store._key], *_of_store(store, slices, incs)
             )
+    for store in out.node_stores:  # last: what is sliced by edges stays
+        if _has_graphs(store):
+            _slice_nodes(out, store, *_of_store(store, slices, incs))
     out._slice_dict, out._inc_dict = slices, incs
     out._num_graphs = max((found.size.numel() for found in of_nodes), default=0)
 
@@ -81,9 +81,11 @@ def _slice_nodes(
     for key, value in store.items():
         if not isinstance(value, Tensor) or _is_made_by_batch(key):
             continue
-        length, old = value_length(store, key) or 0, slices.get(key)
+        length, old = value_length(store, key), slices.get(key)
         if key in slices and not (isinstance(old, Tensor) and old.dim() == 1):
             continue  # sparse matrices and the like
+        if length is None:  # a number, or one value of each graph, stacked
+            continue
         if old is not None and int(old[-1]) == length:
             continue
         slices.pop(key, None)

@@ -56,7 +56,8 @@ class SplitBatch:
         for i, graph in enumerate(self.graphs):
             store = graph._store if key is None else graph[key]
             for name, part in parts.items():
-                store[name] = part[i]
+                if len(part) == len(self.graphs):  # else of a batch of batches
+                    store[name] = part[i]
 
 
 def _like(data: Batch) -> Data | HeteroData:

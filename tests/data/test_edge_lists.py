@@ -91,6 +91,7 @@ def test_both_orders_of_bytes(tmp_path, mark):
         ("g.csv", "source,from,target\n0,1,2\n", "must name one column 'source'"),
         ("g.csv", "source,target,weight,w\n0,1,2,3\n", "at most one 'weight'"),
         ("g.csv", "0;1;0,5\n", "one delimiter .got commas and semicolons"),
+        ("g.txt", "0 1 {}\n", r"in braces .*write_edgelist\(\.\.\., data=False\)"),
         ("g.txt", "0 1 heavy\n", r"column of weights \(got 'heavy'\)"),
         ("g.txt", "0 1 1+2j\n", r"column of weights \(got '1\+2j'\)"),
         ("g.csv", "source,target,weight\n0,1,\n", r"column of weights \(got ''\)"),
@@ -144,6 +145,8 @@ def test_more_nodes_than_memory(tmp_path, digits):
         ("g.csv", "source,target\nb,a\n", [[1, 0]], ["a", "b"]),
         ("g.csv", "x,y\n-5,10\n10,9\n", [[0, 2], [2, 1]], [-5, 9, 10]),
         ("g.csv", "x,y\n07,7\n", [[0, 1]], ["07", "7"]),
+        ("g.csv", "source,target\n9,10.0\n10,11.0\n", [[0, 1], [1, 2]], [9, 10, 11]),
+        ("g.csv", "source,target\n1.0,1.1\n", [[0, 1]], ["1.0", "1.1"]),
         ("g.txt", "9 10\n", [[0, 1]], [9, 10]),
         ("g.txt", "a9 a10\n", [[1, 0]], ["a10", "a9"]),
         ("g.txt", "007 7\n", [[0, 1]], ["007", "7"]),
@@ -167,6 +170,13 @@ def test_relabel(tmp_path, name, text, edges, labels):
     assert data.num_nodes == len(labels)
 
 
+def test_labels_of_no_nodes(tmp_path):
+    for text in ("", "# nodes: 3\n", "source,target\n"):
+        data = read(tmp_path, "g.csv", text, relabel=True)
+        assert data.node_label.tolist() == []
+        assert data.num_nodes == 0
+
+
 def test_relabel_keeps_weights(tmp_path):
     data = read(tmp_path, "g.csv", "a,b,weight\nx,y,0.5\n", relabel=True)
     assert data.edge_weight.tolist() == [0.5]
@@ -182,6 +192,10 @@ def test_relabel_keeps_weights(tmp_path):
         ("g.csv", "New York\n", "one delimiter between names"),
         ("g.csv", "a,b\nb,\n", "must name two nodes in every line"),
         ("g.csv", '"a\tb",c\n', "without tabs and line breaks"),
+        ("g.csv", "gene1,gene2\nTP53,ATM\n", "must say whether its first line is an"),
+        ("g.csv", "(0, 1)\n(1, 2)\n", "without brackets or arrows"),
+        ("g.txt", "0 -> 1\n1 -> 2\n", "without brackets or arrows"),
+        ("g.txt", "a b {'weight': 2}\n", r"in braces .* data=\['weight'\]"),
         ("g.csv", "a,knows,b\n", r"column of weights \(got 'b'\)"),
         ("g.csv", b"\xe9,b\n", "must be UTF-8 text"),
     ],

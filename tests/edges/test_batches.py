@@ -5,11 +5,12 @@ import pickle
 import pytest
 import torch
 from torch_geometric import EdgeIndex
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.transforms import AddSelfLoops
 
 from gsparse.data import complete, cycle, path
 from gsparse.edges import SplitBatch, apply_edge_mask
+from gsparse.transforms import RandomEdge
 
 
 def three(**options):
@@ -100,6 +101,58 @@ def test_a_batch_of_batches_has_the_inner_graphs():
     for number, part in enumerate(out.to_data_list()):
         assert part.num_edges == int((graph == number).sum())
         assert part.x.equal(both.x[both.batch == number])
+
+
+def test_a_batch_of_batches_with_a_label_of_each_graph():
+    graphs = [cycle(4), cycle(6), cycle(8)]
+    for number, graph in enumerate(graphs):
+        graph.y = torch.tensor([number])
+    inner = Batch.from_data_list(graphs)
+    both = Batch.from_data_list([inner, inner])
+    assert len(SplitBatch(both).graphs) == 6
+    out = RandomEdge(0.5)(both)
+    assert out.y.equal(both.y)
+    assert [part.num_edges for part in out.to_data_list()] == [4, 6, 8] * 2
+
+
+def test_positions_of_as_many_edges_as_nodes_count_within_the_graphs():
+    batch = Batch.from_data_list([cycle(4), cycle(6)])
+    out = RandomEdge(0.5)(RandomEdge(0.0)(batch))
+    assert out.num_edges == out.num_nodes
+    for part, graph in zip(out.to_data_list(), batch.to_data_list(), strict=True):
+        assert part.edge_index.equal(graph.edge_index[:, part.e_id])
+
+
+class WithStacked(Data):
+    """A graph whose ``field`` PyG stacks, as it stacks labels of whole graphs."""
+
+    def __cat_dim__(self, key, value, *args):
+        return None if key == "field" else super().__cat_dim__(key, value, *args)
+
+
+def test_values_that_are_stacked_stay_with_their_graphs():
+    graphs = [WithStacked(**cycle(n).to_dict()) for n in (4, 3)]
+    for number, graph in enumerate(graphs):
+        graph.field = torch.full((3,), number)
+    out = RandomEdge(0.5)(Batch.from_data_list(graphs))
+    for part, graph in zip(out.to_data_list(), graphs, strict=True):
+        assert part.field.equal(graph.field)
+
+
+def test_edge_values_of_relations_follow():
+    """Also those of a name that PyG does not know, of each graph."""
+    graphs = []
+    for number in (3, 5):
+        graph = HeteroData()
+        graph["a"].num_nodes, graph["b"].num_nodes = number, 2
+        graph["a", "to", "b"].edge_index = torch.stack(
+            [torch.arange(number), torch.arange(number) % 2]
+        )
+        graph["a", "to", "b"].flow = torch.arange(number)
+        graphs.append(graph)
+    batch = Batch.from_data_list(graphs)
+    out = RandomEdge(0.5)(batch)["a", "to", "b"]
+    assert out.flow.equal(batch["a", "to", "b"].flow[out.e_id])
 
 
 @pytest.mark.parametrize("missing", ["batch", "ptr"])
