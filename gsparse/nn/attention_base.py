@@ -20,7 +20,7 @@ from gsparse.kernels import (
 )
 from gsparse.kernels.graph import SelfLoops
 from gsparse.kernels.tracing import is_transformed
-from gsparse.nn.fast_layer import FastLayer
+from gsparse.nn.fast_layer import FastLayer, with_long_ids
 
 # ruff: noqa: ANN401 (PyG's arguments are unions of tensors, pairs and adjacencies)
 
@@ -180,5 +180,5 @@ def check_attention(attention: str) -> None:
 def entries(edge_index: Any) -> Any:
     """The ``edge_index`` a Graph was made from, for the reference path."""
     if not isinstance(edge_index, Graph):
-        return edge_index
-    return edge_index.original_edge_index()
+        return with_long_ids(edge_index)
+    return with_long_ids(edge_index.original_edge_index())

@@ -11,7 +11,13 @@ from torch_geometric.nn.dense import Linear
 
 from gsparse.kernels.spmm import SparseMatrix, spmm
 from gsparse.kernels.tensor_cache import TensorCache
-from gsparse.nn.fast_layer import FastLayer, as_dtypes_of, is_quiet, steps_of
+from gsparse.nn.fast_layer import (
+    FastLayer,
+    as_dtypes_of,
+    is_quiet,
+    steps_of,
+    with_long_ids,
+)
 from gsparse.nn.weighted_sum import aggregate_normalised, aggregate_weighted
 
 # ruff: noqa: ANN401 (PyG's arguments are unions of tensors, pairs and adjacencies)
@@ -77,7 +83,7 @@ class FastGCNConv(FastLayer, GCNConv):
     ) -> Tensor:
         if not self._serves(x, edge_index, edge_weight):
             self._cached_edge_index = self._cached_adj_t = None
-            return super().forward(x, edge_index, edge_weight)
+            return super().forward(x, with_long_ids(edge_index), edge_weight)
         hidden = as_dtypes_of(self.lin(x), x)
         if edge_weight is not None and _changes(self, edge_weight):
             ends = edge_index if self.flow == "source_to_target" else edge_index.flip(0)
@@ -164,7 +170,7 @@ class FastSAGEConv(FastLayer, SAGEConv):
         if size is not None or not self._serves(x, edge_index):
             if edge_weight is not None:
                 raise ValueError(self._refusal(x, edge_index))
-            return super().forward(x, edge_index, size)
+            return super().forward(x, with_long_ids(edge_index), size)
         linear = _without_bias(self.lin_l, x)
         hidden = as_dtypes_of(linear, x)
         if edge_weight is not None and _changes(self, edge_weight):

@@ -117,6 +117,18 @@ def as_dtypes_of(hidden: Tensor, other: Tensor) -> Tensor:
     return hidden.to(torch.promote_types(hidden.dtype, other.dtype))
 
 
+def with_long_ids(edge_index: Any) -> Any:
+    """The same edges for PyG's code, as ids of 64 bits where they are a tensor.
+
+    Torch's ``gather``, and with it the derivative of ``scatter_add``, reads an expanded
+    index of 32 bits wrongly.
+    """
+    is_list = isinstance(edge_index, Tensor) and not is_torch_sparse_tensor(edge_index)
+    if not is_list or isinstance(edge_index, EdgeIndex):
+        return edge_index
+    return edge_index.long() if edge_index.dtype == torch.int32 else edge_index
+
+
 def is_quiet(module: Module | None) -> bool:
     """Return whether a call has no observers (hooks, a replaced ``forward``)."""
     if module is None or _has_any_global_hook():

@@ -27,6 +27,7 @@ from torch_geometric.utils import add_remaining_self_loops
 from gsparse.kernels.tensor_cache import TensorCache
 from gsparse.nn.fast_gat_conv import Attention, FastGATConv, FastGATv2Conv
 from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
+from gsparse.nn.fast_layer import with_long_ids
 from gsparse.nn.fast_twins import fast_twin, twin
 from gsparse.nn.masked_parameters import plain_class
 from gsparse.nn.weighted_aggregation import aggregate_messages, aggregation_name
@@ -64,8 +65,7 @@ def forward_of(
     if not weighted:
         return None
     if kind is TransformerConv:
-        layer = twin(layer, WeightedTransformerConv)
-        return WeightedTransformerConv.forward.__get__(layer)
+        return _transformer_forward(twin(layer, WeightedTransformerConv))
     if kind in (GCNConv, FastGCNConv):
         layer = twin(layer, FastGCNConv, weights_change=True)
         return FastGCNConv.forward.__get__(layer)
@@ -102,6 +102,16 @@ def _touched(layer: MessagePassing) -> bool:
             for kind in ("", "_pre")
         )
     )
+
+
+def _transformer_forward(layer: MessagePassing) -> Forward:
+    """The forward of a layer that runs PyG's steps."""
+    call = WeightedTransformerConv.forward.__get__(layer)
+
+    def forward(*, edge_index: Tensor, **kwargs: Any) -> Any:
+        return call(edge_index=with_long_ids(edge_index), **kwargs)
+
+    return forward
 
 
 def _summed_forward(layer: MessagePassing) -> Forward:
@@ -146,6 +156,7 @@ def _uncached_forward(layer: MessagePassing) -> Forward:
 
     def forward(*, edge_index: Tensor, edge_weight: Tensor, **kwargs: Any) -> Any:
         edge_weight = edge_weight.to(kwargs["x"].dtype)
+        edge_index = with_long_ids(edge_index)
         if getattr(layer, "normalize", True) and not adds_self_loops(layer):
             edge_weight = _without_undefined(layer, edge_index, edge_weight)
         kept = {key: vars(layer)[key] for key in _CACHES if key in vars(layer)}

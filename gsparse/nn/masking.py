@@ -29,6 +29,7 @@ from gsparse.nn.masked_forward import (
     without_absent_loops,
 )
 from gsparse.nn.masked_parameters import plain_class
+from gsparse.nn.recomputation import kept_in_checkpoints, num_checkpoints
 from gsparse.nn.weighted_aggregation import takes_weights
 
 # ruff: noqa: ANN401 (a convolution's arguments are its own)
@@ -68,7 +69,9 @@ def edge_weights(
     ``cached=True`` neither use nor fill their cache.
 
     The model itself is not changed: its layers' ``forward`` is replaced while the
-    context lasts, parameters and hooks stay. Threads take turns.
+    context lasts, parameters and hooks stay. What ``torch.utils.checkpoint`` computes
+    again in the backward pass has the same weights; weights that are computed from
+    parameters need ``use_reentrant=False``. Threads take turns.
 
     Args:
         model: Any module.
@@ -93,6 +96,7 @@ def edge_weights(
     if edge_weight is not None:
         refuse_unsupported(layers)
         _check_edges(edge_index, "edge_weights")
+    outside = num_checkpoints()
     with _LOCK, ExitStack() as stack:
         for name, layer in layers.items():
             forward: Forward | None
@@ -103,6 +107,7 @@ def edge_weights(
                 weight: Any = edge_weight if shared else edge_weight[name]  # type: ignore[index]
                 forward = _weighed(layer, name, edge_index, weight, attention)
             if forward is not None:
+                forward = kept_in_checkpoints(layer, forward, outside)
                 stack.enter_context(replaced(layer, "forward", forward))
         yield
 

@@ -221,8 +221,8 @@ class PTDNet(LearnedMask):
             def weigh(x: Tensor) -> Tensor:
                 if name in found:
                     raise ValueError(
-                        f"layer {name!r} is called twice in one pass and has one mask; "
-                        "use scope='shared'"
+                        f"layer {name!r} is called twice in one pass, or again by "
+                        "torch.utils.checkpoint, and has one mask; use scope='shared'"
                     )
                 with full_precision(x) as x:
                     found[name] = gate(scorer(x, groups).squeeze(1))

@@ -113,13 +113,13 @@ _SHARED = _Shared()
 
 
 @contextmanager
-def sharing_normalised() -> Iterator[None]:
-    """Within, normalised weights are computed once for all layers.
+def sharing_normalised(*, share: bool = True) -> Iterator[None]:
+    """Within, normalised weights are computed once for all layers, or for each.
 
     Put it round one call of a model: a second backward pass would meet the graph of the
     first, and weights that are changed in place would not be seen.
     """
-    before, _SHARED.found = _SHARED.found, {}
+    before, _SHARED.found = _SHARED.found, {} if share else None
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ import torch
 from torch_geometric.explain import Explainer, GNNExplainer
 from torch_geometric.nn import GAT, GATConv
 
-from gsparse.nn import FastGATConv, FastGCNConv, FastSAGEConv, accelerate
+from gsparse.nn import FastGATConv, FastGATv2Conv, FastGCNConv, FastSAGEConv, accelerate
 from tests.nn import fast_layer_options
 from tests.nn.fast_layer_options import (
     EDGES,
@@ -303,3 +303,22 @@ def test_counted_sees_the_kernel():
     with counted() as seen:
         FastGATConv(5, 4)(X, EDGES)
     assert seen == ["gat_layer"]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        FastGCNConv(3, 4, normalize=False),
+        FastSAGEConv(3, 4, aggr="sum"),
+        FastGATConv(3, 4, add_self_loops=False, attention="reference"),
+        FastGATv2Conv(3, 4, add_self_loops=False, attention="reference"),
+    ],
+)
+def test_ids_of_32_bits_have_the_derivatives_of_64_bits_in_pyg_code(layer):
+    torch.manual_seed(81)
+    x, edge_index = torch.randn(9, 3), torch.randint(9, (2, 40))
+    found = []
+    for ids in (edge_index, edge_index.int()):
+        out = layer(x, ids).square().sum()
+        found.append(torch.autograd.grad(out, list(layer.parameters())))
+    torch.testing.assert_close(found[1], found[0])

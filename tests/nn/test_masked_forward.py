@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 import torch
-from torch_geometric.nn import GATConv, GCNConv, SAGEConv, SGConv
+from torch_geometric.nn import GATConv, GCNConv, SAGEConv, SGConv, TransformerConv
 from torch_geometric.nn.conv import MessagePassing
 
 from gsparse.nn import edge_weights
@@ -120,3 +120,22 @@ def test_the_signature_of_messages_is_kept_by_the_enumeration():
     conv = GCNConv(6, 4)
     enumeration.shifted(conv)
     assert set(inspect.signature(conv.message).parameters) == {"x_j", "edge_weight"}
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        TransformerConv(3, 4, heads=2),
+        GCNConv(3, 4, normalize=False),
+        GATConv(3, 4, add_self_loops=False, aggr="mean"),
+    ],
+)
+def test_ids_of_32_bits_have_the_derivatives_of_64_bits(layer):
+    torch.manual_seed(82)
+    x, edge_index = torch.randn(9, 3), torch.randint(9, (2, 40))
+    weight, found = torch.rand(40, requires_grad=True), []
+    for ids in (edge_index, edge_index.int()):
+        with edge_weights(layer, ids, weight):
+            out = layer(x, ids).square().sum()
+        found.append(torch.autograd.grad(out, [weight, *layer.parameters()]))
+    torch.testing.assert_close(found[1], found[0])

@@ -67,6 +67,7 @@ def weighted_softmax(
     high = score.detach()
     if weight is not None:
         high = high.masked_fill((weight == 0).unsqueeze(-1), -torch.inf)
+    index = index.long()  # torch reads an expanded index of 32 bits wrongly
     at = index.unsqueeze(-1).expand_as(score)
     top = score.new_full((num_nodes, score.size(1)), -torch.inf)
     top = top.scatter_reduce(0, at, high, "amax")[index]
