@@ -15,10 +15,10 @@ Row = tuple[str, str, str]
 
 HEAD = """# Compatibility
 
-What is served by a fast path, by PyG's own code, or refused by name. This page is written
-by running every row (`python -m tests.compatibility`), and a test compares the two. The
-options are read from the signatures of PyG's layers, so an option that a new version of
-PyG adds fails a test until it is listed here.
+What is served by a fast path, by PyG's own code, or refused by name. This page is
+written by running every row (`python -m tests.compatibility`), and a test compares the
+two. The options are read from the signatures of PyG's layers, so an option that a new
+version of PyG adds fails a test until it is listed here.
 
 An empty cell means that the layer does not have the option, or that PyG's layer itself
 does not accept the call.
@@ -35,16 +35,16 @@ MASKS = """
 ## Masks on edges
 
 `edge_weights`, which all learned masks use. *equal*: with a mask of zeros and ones the
-output equals that of PyG's layer on the graph without the edges, ones change nothing, and
-the gradients are finite. *refused*: a `TypeError` or `ValueError` names the layer.
+output equals that of PyG's layer on the graph without the edges, ones change nothing,
+and the gradients are finite. *refused*: a `TypeError` or `ValueError` names the layer.
 """
 
 COMPACT = """
 ## Compaction
 
 `compact` and `channel_groups` on a model that has the layer or operation between two
-linear layers. *followed*: units on both sides become smaller. *kept whole*: the result is
-equal, and the channels that pass through stay. *refused*: an error names the step.
+linear layers. *followed*: units on both sides become smaller. *kept whole*: the result
+is equal, and the channels that pass through stay. *refused*: an error names the step.
 """
 
 

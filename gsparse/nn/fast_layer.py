@@ -123,7 +123,7 @@ def with_long_ids(edge_index: Any) -> Any:
     Torch's ``gather``, and with it the derivative of ``scatter_add``, reads an expanded
     index of 32 bits wrongly.
     """
-    is_list = isinstance(edge_index, Tensor) and not is_torch_sparse_tensor(edge_index)
+    is_list = isinstance(edge_index, Tensor) and edge_index.layout is torch.strided
     if not is_list or isinstance(edge_index, EdgeIndex):
         return edge_index
     return edge_index.long() if edge_index.dtype == torch.int32 else edge_index
