@@ -101,7 +101,11 @@ EXPECTED = [
 ]
 
 
-@pytest.mark.parametrize("wrap", [lambda it: it, Through, AveragedModel], ids=str)
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda it: it, Through, AveragedModel],
+    ids=["plain", "Through", "AveragedModel"],
+)
 @pytest.mark.parametrize(("kind", "taken"), EXPECTED)
 @pytest.mark.filterwarnings("ignore:'edge_weight' of the data")
 def test_a_model_is_given_what_it_takes_by_name(kind, taken, wrap):

@@ -67,6 +67,8 @@ def _cut(tensor: Tensor, axis: Axis, verdict: Verdict) -> Tensor:
         alive, _ = verdict.heads[id(axis.heads.module)]
         if axis.units.numel() == alive.numel() * axis.heads.channels:
             keep = keep & alive.repeat_interleave(axis.heads.channels)
+    if keep.all():
+        return tensor
     places = keep.nonzero()[:, 0].to(tensor.device)
     if tensor.dim() < 3:
         return tensor.index_select(axis.dim, places)
