@@ -33,6 +33,14 @@ _MODULE_HOOKS = (
 )
 
 
+def general(name: str) -> Any:
+    """Return ``propagate`` or ``edge_updater`` as written for any layer.
+
+    An instance of ``MessagePassing`` itself makes PyG put a compiled one in its place.
+    """
+    return getattr(MessagePassing, f"_orig_{name}", getattr(MessagePassing, name))
+
+
 def steps_of(kind: type[MessagePassing], **own: Any) -> dict[str, Any]:
     """The steps of message passing of a class, with those that are replaced."""
     return {name: getattr(kind, name) for name in STEPS} | own
@@ -50,7 +58,7 @@ class FastLayer(MessagePassing):
         # What PyG compiled for a parent cannot be explained: compile for each class.
         super().__init_subclass__(**kwargs)
         for name in COMPILED:
-            found, base = getattr(cls, name), getattr(MessagePassing, name)
+            found, base = getattr(cls, name), general(name)
             if found in (base, getattr(cls, f"_jinja_{name}", None)):
                 setattr(cls, name, base)
 
@@ -86,7 +94,7 @@ class FastLayer(MessagePassing):
 
     def _is_compiled(self, name: str) -> bool:
         """Whether ``propagate`` or ``edge_updater`` is PyG's."""
-        kind, base = type(self), getattr(MessagePassing, name)
+        kind, base = type(self), general(name)
         known = base, getattr(kind, f"_jinja_{name}", base)
         here = self.__dict__.get(name)
         if here is not None and getattr(here, "__func__", None) not in known:

@@ -27,7 +27,7 @@ from torch_geometric.utils import add_remaining_self_loops
 from gsparse.kernels.tensor_cache import TensorCache
 from gsparse.nn.fast_gat_conv import Attention, FastGATConv, FastGATv2Conv
 from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
-from gsparse.nn.fast_layer import with_long_ids
+from gsparse.nn.fast_layer import general, with_long_ids
 from gsparse.nn.fast_twins import fast_twin, twin
 from gsparse.nn.masked_parameters import plain_class
 from gsparse.nn.weighted_aggregation import aggregate_messages, aggregation_name
@@ -123,8 +123,8 @@ def _summed_forward(layer: MessagePassing) -> Forward:
     name: Any = aggregation_name(layer.aggr_module)
 
     def forward(*, x: Any, edge_weight: Tensor, size: Any = None, **kwargs: Any) -> Any:
-        mean = kind is FastSAGEConv and layer.aggr == "mean" and not layer.project
-        if mean and isinstance(x, Tensor) and size is None:
+        fits = kind is FastSAGEConv and size is None
+        if fits and fast._serves(x, kwargs["edge_index"]):
             return fast.forward(x, edge_weight=edge_weight, **kwargs)
 
         def propagate(ends: Tensor, x: Any, size: Any = None, **given: Any) -> Tensor:
@@ -267,7 +267,7 @@ def _own_propagate(layer: MessagePassing) -> Iterator[None]:
         yield
         return
     whole = layer.explain is True or layer.decomposed_layers != 1
-    propagate = MessagePassing.propagate if whole else type(layer).propagate
+    propagate = general("propagate") if whole else type(layer).propagate
     with replaced(layer, "propagate", MethodType(propagate, layer)):
         yield
 

@@ -9,7 +9,7 @@ import warnings
 import pytest
 import torch
 from torch_geometric.explain import Explainer, GNNExplainer
-from torch_geometric.nn import GAT, GATConv
+from torch_geometric.nn import GAT, GATConv, MessagePassing
 
 from gsparse.nn import FastGATConv, FastGATv2Conv, FastGCNConv, FastSAGEConv, accelerate
 from tests.nn import fast_layer_options
@@ -322,3 +322,14 @@ def test_ids_of_32_bits_have_the_derivatives_of_64_bits_in_pyg_code(layer):
         out = layer(x, ids).square().sum()
         found.append(torch.autograd.grad(out, list(layer.parameters())))
     torch.testing.assert_close(found[1], found[0])
+
+
+def test_an_instance_of_the_base_class_changes_no_layer(monkeypatch):
+    """PyG compiles ``propagate`` into the class of what is made, be it the base."""
+    monkeypatch.setattr(MessagePassing, "propagate", MessagePassing.propagate)
+    MessagePassing()
+    x, edge_index = torch.ones(3, 2), torch.tensor([[0, 1], [1, 2]])
+    for fast in (FastGATConv, FastGATv2Conv, FastGCNConv, FastSAGEConv):
+        layer = type("Other", (fast,), {})(2, 3)  # a class that PyG has not seen
+        layer.register_propagate_forward_hook(lambda *_: None)  # PyG's code runs
+        assert layer(x, edge_index).shape == (3, 3)
