@@ -92,8 +92,8 @@ def aggregate_messages(
         level = torch.where(factor > 0, factor, 1).log()
         high = (sign * message + level).masked_fill(factor == 0, -torch.inf)
         out = zeros.scatter_reduce(dim, place, high, "amax", include_self=False)
-        found = (sign * out).masked_fill(out == -torch.inf, 0.0)
-        return found if sign > 0 else found + 0.0  # no -0.0 where nothing arrives
+        best = (sign * out).masked_fill(out == -torch.inf, 0.0)
+        return best if sign > 0 else best + 0.0  # no -0.0 where nothing arrives
     if carried:  # no value where the edge is absent, but the derivative stays
         message = torch.where(factor == 0, message - message.detach(), message)
     else:
