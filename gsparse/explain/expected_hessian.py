@@ -106,8 +106,8 @@ def interactions(
     one Hessian-vector product for each hidden unit. Any other smooth module is scored
     as one draw, at one product for each candidate, group and class; a sequence of
     modules (an ensemble, samples of your own) as so many. Models are put in evaluation
-    mode. ReLU has no Hessian, fused attention no second derivative: build attention
-    layers with ``attention="reference"``.
+    mode. ReLU has no Hessian. Fused attention layers run PyG's code here, which is
+    slower; build them with ``attention="reference"`` where an error asks for it.
 
     **When not to use it.** A score is in units of the output over those of two
     features: scale features alike. It says what the model does, not what is true of the
