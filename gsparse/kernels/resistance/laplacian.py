@@ -72,7 +72,7 @@ def row_sums(
         out[col[e]] += weight[e]
 
 
-@jit(fastmath=True)
+@jit()
 def product(
     counter: np.ndarray,
     ptr: np.ndarray,
@@ -118,7 +118,7 @@ def product(
                 out[u, c] = diagonal[u] * X[u, c] - single if whole else single
 
 
-@jit(fastmath=True)
+@jit()
 def block_dot(
     counter: np.ndarray, X: np.ndarray, Y: np.ndarray, partial: np.ndarray
 ) -> None:
@@ -150,7 +150,7 @@ def scale_rows(
                 out[u, c] = factor[u] * X[u, c]
 
 
-@jit(fastmath=True)
+@jit()
 def descend(
     counter: np.ndarray,
     alpha: np.ndarray,
@@ -171,7 +171,7 @@ def descend(
                 R[u, c] -= alpha[c] * Q[u, c]
 
 
-@jit(fastmath=True)
+@jit()
 def turn(counter: np.ndarray, beta: np.ndarray, Z: np.ndarray, P: np.ndarray) -> None:
     """``P = Z + beta P``, beta per column."""
     num_nodes, k = P.shape

@@ -61,7 +61,7 @@ def random_flow(
                 out[u, c] = total[c]
 
 
-@jit(fastmath=True)
+@jit()
 def add_squares(
     counter: np.ndarray,
     row: np.ndarray,
