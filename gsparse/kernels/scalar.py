@@ -184,3 +184,12 @@ def random_bits(index: np.uint32, key: np.uint32, key2: np.uint32) -> np.uint32:
     z = np.uint32((z ^ (z >> np.uint32(16))) * np.uint32(0x85EBCA6B))
     z = np.uint32((z ^ (z >> np.uint32(13))) * np.uint32(0xC2B2AE35))
     return np.uint32(z ^ (z >> np.uint32(16)))
+
+
+@jit()
+def mix(z: np.uint64) -> np.uint64:
+    """The finaliser of SplitMix64."""
+    z += np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

@@ -1,19 +1,25 @@
 """A preconditioner for Laplacians that no bottleneck can slow down."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from gsparse.kernels.resistance.approximate_cholesky import factorise, solve_factor
 from gsparse.kernels.threads import run_blocks
-from gsparse.linalg.laplacian import Laplacian
-from gsparse.linalg.pcg import Preconditioner
+
+if TYPE_CHECKING:
+    from gsparse.linalg.laplacian import Laplacian
+
+Preconditioner = Callable[[Tensor], Tensor]
 
 #: Start of the random stream of a factor; the result of a solve does not depend on it.
 SEED = 0x5DEECE66D
 
 
-def approximate_cholesky(L: Laplacian, seed: int = SEED) -> Preconditioner:
+def approximate_cholesky(L: "Laplacian", seed: int = SEED) -> Preconditioner:
     r"""Factorise a Laplacian approximately, after `"Approximate Gaussian Elimination
     for Laplacians - Fast, Sparse, and Simple" <https://arxiv.org/abs/1605.02353>`_ and
     `"Robust and Practical Solution of Laplacian Equations by Approximate Elimination"
@@ -73,7 +79,7 @@ def approximate_cholesky(L: Laplacian, seed: int = SEED) -> Preconditioner:
     return precondition
 
 
-def _by_degree(L: Laplacian, seed: int) -> np.ndarray:
+def _by_degree(L: "Laplacian", seed: int) -> np.ndarray:
     """Nodes by ascending degree; ties in a random order."""
     degree = L.indptr.diff().numpy()
     tie = np.random.default_rng(seed % 2**63).permutation(L.num_nodes)

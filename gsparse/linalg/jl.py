@@ -6,9 +6,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gsparse.kernels.resistance.laplacian import WIDTH
 from gsparse.kernels.resistance.ordering import minimum_degree
-from gsparse.linalg.elimination import Elimination, peel
-from gsparse.linalg.flow_sampler import FlowSampler
+from gsparse.linalg.certificates import (
+    CertificateError,
+    check_cuts,
+    check_foster,
+    to_leverage,
+)
+from gsparse.linalg.elimination import Elimination, SparseCore, peel
+from gsparse.linalg.flow_sampler import FlowSampler, Sampled, uncertainty
 from gsparse.linalg.pcg import PCG
 
 #: Nodes of at most this degree are eliminated first,
@@ -17,6 +24,8 @@ MAX_DEGREE = 16
 WORTHWHILE = 0.05
 #: Columns drawn before anything is judged from them.
 FIRST = 16
+#: Columns after which a failing certificate is an error.
+MOST = 1024
 
 
 class JLEstimate(NamedTuple):
@@ -24,21 +33,27 @@ class JLEstimate(NamedTuple):
 
     Attributes:
         resistance: One value per pair ``[M]``, float64.
-        error: Predicted root mean square of the relative error, among the pairs that
-            were not exact anyway.
+        std: Standard deviation of each ``[M]``; 0 where the value is exact.
+        error: Root mean square of the relative error over all pairs that are joined,
+            as estimated from the columns; of it
+        solver_error: the part due to the solver, a bound.
         foster: Sum of w R before clipping, over its true value (of the core that was
             left to sample).
         clipped: Share of pairs whose estimate exceeded 1 / w.
         num_columns: Right-hand sides drawn.
         num_iters: Most iterations one of their blocks took.
+        num_slow: Directions treated apart, because currents spread slowly in them.
     """
 
     resistance: Tensor
+    std: Tensor
     error: float
+    solver_error: float
     foster: float
     clipped: float
     num_columns: int
     num_iters: int
+    num_slow: int
 
 
 def jl_resistance(
@@ -118,27 +133,55 @@ def jl_resistance(
         raise ValueError(f"'tolerance' must be positive (got {tolerance})")
     if num_columns is not None and num_columns < 1:
         raise ValueError(f"'num_columns' must be at least 1 (got {num_columns})")
-    settings = (tolerance, num_columns, seed, solver or PCG(min(tolerance / 10, 0.01)))
+    settings = (tolerance, num_columns, seed, solver)
     if not _is_worthwhile(row, col, weight, num_nodes, max_degree):
-        return _project(row, col, weight, num_nodes, *settings)
+        return _project(row, col, weight, num_nodes, *settings)[0]
     net = peel(row, col, weight, num_nodes)
     order, degree = minimum_degree(net.ptr, net.nbr, max_degree, 1.0, 1e10)
     elimination = Elimination(net, order, degree)
-    ptr, core_col, value = elimination.sparse_core()
+    core = elimination.sparse_core()
     size = len(elimination.core_nodes)
     core_row = torch.arange(size, dtype=torch.int32)
-    core_row = core_row.repeat_interleave(torch.from_numpy(ptr).diff())
-    core = (core_row, torch.from_numpy(core_col), torch.from_numpy(value), size)
-    estimate = _project(*core, *settings)
-    del core_row
-    rest = elimination.resistance(
-        core_ptr=ptr, core_col=core_col, core_value=estimate.resistance.numpy()
-    )
+    core_row = core_row.repeat_interleave(torch.from_numpy(core.ptr).diff())
+    ends = (core_row, torch.from_numpy(core.col), torch.from_numpy(core.conductance))
+    estimate, sampler = _project(*ends, size, *settings, apart=True)
     resistance = torch.ones(row.numel(), dtype=torch.float64)
     if weight is not None:
         resistance = 1 / weight.cpu().double()
-    resistance[torch.from_numpy(~net.peeled)] = torch.from_numpy(rest)
-    return estimate._replace(resistance=resistance)
+    std, inner = torch.zeros_like(resistance), torch.from_numpy(~net.peeled)
+    places = torch.from_numpy(elimination.places(core))
+    column = torch.from_numpy(elimination.extend(core, estimate.resistance.numpy()))
+    resistance[inner] = torch.cat((column, estimate.resistance))[places]
+    if sampler is not None:
+        column_std = _extended_std(elimination, core, sampler, column)
+        std[inner] = torch.cat((column_std, estimate.std))[places]
+    k = estimate.num_columns  # the estimate itself knows its mean square better
+    share = math.sqrt(2 / (k + 2)) / uncertainty(k) if k else 0.0
+    error = math.hypot(share * _rms(std / resistance), estimate.solver_error)
+    return estimate._replace(resistance=resistance, std=std, error=error)
+
+
+def _extended_std(
+    elimination: Elimination, core: SparseCore, sampler: FlowSampler, column: Tensor
+) -> Tensor:
+    """Standard deviations of eliminated pairs.
+
+    From the spread of the estimates by every eighth column alone these would be too
+    uncertain: it is averaged with the one that a mean of as many squares would have.
+    """
+    groups = [
+        torch.from_numpy(elimination.extend(core, sampler.group(group).numpy()))
+        for group in range(WIDTH)
+    ]
+    variance = torch.stack(groups).var(dim=0) / WIDTH
+    fixed = torch.from_numpy(elimination.extend(core, sampler.fixed().numpy()))
+    single = (column - fixed) * uncertainty(sampler.num_columns)
+    return ((variance + single**2) / 2).sqrt_()
+
+
+def _rms(x: Tensor) -> float:
+    x = x[torch.isfinite(x)]
+    return float(x.square().mean().sqrt()) if x.numel() else 0.0
 
 
 def _is_worthwhile(
@@ -152,6 +195,16 @@ def _is_worthwhile(
     return int(((deg > 0) & (deg <= max_degree)).sum()) > WORTHWHILE * num_nodes
 
 
+def _certify(
+    sampler: FlowSampler, found: Sampled, weight: Tensor | None, error: float
+) -> None:
+    check_foster(found.foster, error)
+    if sampler.slow is not None:
+        own = None if weight is None else weight.cpu().double()
+        leverages = to_leverage(own, found.resistance), to_leverage(own, found.std)
+        check_cuts(sampler.L, *leverages, sampler.slow.vectors)
+
+
 def _project(
     row: Tensor,
     col: Tensor,
@@ -160,25 +213,39 @@ def _project(
     tolerance: float,
     num_columns: int | None,
     seed: int,
-    solver: PCG,
-) -> JLEstimate:
+    solver: PCG | None,
+    *,
+    apart: bool = False,
+) -> tuple[JLEstimate, FlowSampler | None]:
     if row.numel() == 0:
-        return JLEstimate(torch.empty(0, dtype=torch.float64), 0.0, 1.0, 0.0, 0, 0)
-    sampler = FlowSampler(row, col, weight, num_nodes, tolerance, seed, solver)
-    while sampler.num_columns < (num_columns or FIRST):
-        sampler.add_columns()
-    if num_columns is None:
-        num_columns = math.ceil(FIRST * (sampler.error() / tolerance) ** 2)
-        while sampler.num_columns < num_columns:
-            sampler.add_columns()
-    error = sampler.error()
+        nothing = torch.empty(0, dtype=torch.float64)
+        return JLEstimate(nothing, nothing, 0.0, 0.0, 1.0, 0.0, 0, 0, 0), None
+    settings = (tolerance, seed, solver)
+    sampler = FlowSampler(row, col, weight, num_nodes, *settings, apart=apart)
+    sampler.add_columns(num_columns or FIRST)
     sampler.solve_worst(tolerance)
-    resistance, foster, clipped = sampler.finish()
-    return JLEstimate(
-        resistance=resistance,
-        error=error,
-        foster=foster,
-        clipped=clipped,
+    if num_columns is None:
+        sampling, _ = sampler.errors()
+        sampler.add_columns(math.ceil(FIRST * (sampling / tolerance) ** 2))
+    while True:
+        sampling, solving = sampler.errors()
+        found = sampler.finish()
+        try:
+            _certify(sampler, found, weight, math.hypot(sampling, solving))
+            break
+        except CertificateError:
+            if num_columns is not None or sampler.num_columns >= MOST:
+                raise
+        sampler.add_columns(2 * sampler.num_columns)
+    estimate = JLEstimate(
+        resistance=found.resistance,
+        std=found.std,
+        error=math.hypot(sampling, solving),
+        solver_error=solving,
+        foster=found.foster,
+        clipped=found.clipped,
         num_columns=sampler.num_columns,
         num_iters=sampler.num_iters,
+        num_slow=0 if sampler.slow is None else sampler.slow.values.numel(),
     )
+    return estimate, sampler

@@ -15,6 +15,7 @@ from gsparse.kernels.resistance.laplacian import (
     row_sums,
 )
 from gsparse.kernels.threads import run_blocks
+from gsparse.linalg.cholesky import Preconditioner, approximate_cholesky
 
 
 class _Connectivity(NamedTuple):
@@ -116,6 +117,10 @@ class Laplacian:
             arrays = (*self.rows, self._deg.numpy(), X.numpy(), out.numpy())
             run_blocks(product, work, *arrays)
         return out
+
+    def preconditioner(self) -> Preconditioner:
+        """An approximate inverse, by :func:`~gsparse.linalg.approximate_cholesky`."""
+        return approximate_cholesky(self)
 
     @property
     def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,17 +10,20 @@ from torch import Tensor
 from gsparse.edges import draw_seed, pair_weight, spread, undirected_pairs
 from gsparse.linalg.exact import MAX_CORE, exact_resistance, predict_exact
 from gsparse.linalg.jl import FIRST, jl_resistance
-from gsparse.linalg.trees import WalkBudgetError, tree_resistance
+from gsparse.linalg.trees import tree_resistance
 
 Method = Literal["auto", "exact", "tree", "jl"]
 
-#: Speed of a core of a CPU: dense operations, neighbours of a block, steps of a walk.
-FLOPS, GATHERS, STEPS = 2e10, 1e8, 2e7
-#: Exact results are worth waiting this long for, in seconds.
-PATIENCE = 1.0
+#: Speed of one core of a CPU, as a yardstick: dense operations, neighbours of a block,
+#: steps of a walk. Nothing is measured: the choice must depend on the graph alone.
+FLOPS, GATHERS, STEPS = 2e10, 3e8, 2e7
+#: Seconds to factorise, an entry.
+SETUP = 5e-7
+#: Exact results are worth waiting this long for, in seconds of that core.
+PATIENCE = 10.0
 #: Graphs with more nodes and a larger mean degree leave a core too large to invert.
 DENSE_DEGREE = 16
-#: Weights spread wider than this make walks and conjugate gradients crawl.
+#: Weights spread wider than this make walks crawl.
 WIDE = 1e8
 
 _LOG = logging.getLogger(__name__)
@@ -32,14 +35,20 @@ class ResistanceResult(NamedTuple):
     Attributes:
         resistance: One value per pair ``[M]``, float64.
         method: The method used: ``"exact"``, ``"tree"`` or ``"jl"``.
-        error: Predicted root mean square of the relative error; 0 for exact.
+        error: Root mean square of the relative error over all pairs that are joined, as
+            estimated by the method; 0 for exact. Of it
+        solver_error: the part due to the solver, a bound; the rest is sampling.
+        std: Standard deviation of each value ``[M]``; ``None`` for exact.
         clipped: Share of the pairs whose estimate had to be clipped to 1 / w.
-        seconds: Predicted seconds of each method, where ``"auto"`` had to choose.
+        seconds: Predicted seconds of each method on one core of a fixed speed, where
+            ``"auto"`` had to choose.
     """
 
     resistance: Tensor
     method: str
     error: float = 0.0
+    solver_error: float = 0.0
+    std: Tensor | None = None
     clipped: float = 0.0
     seconds: dict[str, float] | None = None
 
@@ -103,7 +112,8 @@ def pair_resistance(
             result.method,
             {name: float(f"{value:.2g}") for name, value in seconds.items()},
         )
-    return result._replace(resistance=result.resistance.to(row.device))
+    std = None if result.std is None else result.std.to(row.device)
+    return result._replace(resistance=result.resistance.to(row.device), std=std)
 
 
 def effective_resistance(
@@ -126,11 +136,13 @@ def effective_resistance(
     for :math:`c` components. The value returned is :math:`R`, not :math:`w R`.
 
     Methods: ``"exact"`` eliminates and inverts (to rounding; graphs that are sparse, or
-    below some 10,000 nodes); ``"jl"`` solves for random currents (dense graphs of any
+    below some 15,000 nodes); ``"jl"`` solves for random currents (dense graphs of any
     size); ``"tree"`` draws random spanning trees (sparse graphs of any size). The
     last two aim at a relative error of 5 % in the root mean square, and their
     bridges are exact. ``"auto"`` takes the one with the smallest predicted cost,
-    ``"exact"`` whenever that takes about a second, and logs its choice.
+    ``"exact"`` whenever that takes a few seconds, and logs its choice; where a method
+    gives up or contradicts a theorem, it takes the next. The choice depends on the
+    graph alone, not on threads or time.
 
     Args:
         edge_index: Edges of an undirected graph, both directions listed.
@@ -176,22 +188,24 @@ def _run(method: str, pairs: _Pairs, tolerance: float, seed: int) -> ResistanceR
         return ResistanceResult(exact_resistance(*pairs), "exact")
     if method == "jl":
         found = jl_resistance(*pairs, tolerance=tolerance, seed=seed)
-        return ResistanceResult(found.resistance, "jl", found.error, found.clipped)
+        errors = found.error, found.solver_error, found.std
+        return ResistanceResult(found.resistance, "jl", *errors, found.clipped)
     drawn = tree_resistance(*pairs, num_trees=_num_trees(pairs, tolerance), seed=seed)
     joined = torch.isfinite(drawn.resistance)
     share = drawn.variance[joined] / drawn.resistance[joined] ** 2
     error = math.sqrt(share.mean()) if share.numel() else 0.0
-    return ResistanceResult(drawn.resistance, "tree", error)
+    return ResistanceResult(drawn.resistance, "tree", error, std=drawn.variance.sqrt())
 
 
 def _run_first(
     methods: list[str], pairs: _Pairs, tolerance: float, seed: int
 ) -> ResistanceResult:
-    """The first method that gets through; the last one may raise."""
+    """The first method that gets through; the last one, exact, may raise."""
+    methods = [*methods, *({"exact"} - set(methods))]
     for method in methods[:-1]:
         try:
             return _run(method, pairs, tolerance, seed)
-        except (WalkBudgetError, RuntimeError) as error:
+        except RuntimeError as error:
             _LOG.info("method %r gave up: %s", method, error)
     return _run(methods[-1], pairs, tolerance, seed)
 
@@ -199,20 +213,20 @@ def _run_first(
 def _predict(pairs: _Pairs, tolerance: float) -> dict[str, float]:
     """Seconds each method would take; a method that must fail is left out."""
     row, col, weight, num_nodes = pairs
-    num_pairs, cores = row.numel(), torch.get_num_threads()
+    num_pairs = row.numel()
     degree = 2 * num_pairs / max(num_nodes, 1)
     seconds = {}
     # The share of R left to sampling falls with the degree (measured: 1.3 / degree).
     columns = max(FIRST, 2 * min(1.0, 1.3 / max(degree, 1)) ** 2 / tolerance**2)
-    products = columns / 8 * (10 + 100 / max(degree, 1))
-    seconds["jl"] = products * 2 * num_pairs / GATHERS / cores
+    products = 60 + 4 * columns
+    seconds["jl"] = (products / GATHERS + SETUP) * 2 * num_pairs
     walks = _num_trees(pairs, tolerance) * 3 * num_nodes
-    seconds["tree"] = walks / STEPS / cores
+    seconds["tree"] = walks / STEPS
     if weight is not None and _spread(weight) > WIDE:
-        seconds = {name: 1e3 * value for name, value in seconds.items()}
+        seconds["tree"] *= 1e3
     if num_nodes <= MAX_CORE or degree <= DENSE_DEGREE:
         cost = predict_exact(row, col, num_nodes)
-        exact = cost.flops / FLOPS / cores
+        exact = cost.flops / FLOPS
         if cost.bytes <= 9 * MAX_CORE**2:
             seconds["exact"] = 0.0 if exact < PATIENCE else exact
     return seconds

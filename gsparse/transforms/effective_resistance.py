@@ -64,6 +64,8 @@ class EffectiveResistance(SampledSparsifier):
         True
     """
 
+    revision = 2  # resistances at bottlenecks, and a choice by the graph alone
+
     def __init__(
         self,
         sparsity: float | None = None,

@@ -3,8 +3,7 @@
 import numpy as np
 
 from gsparse.kernels.resistance.laplacian import WIDTH
-from gsparse.kernels.resistance.resistance import mix
-from gsparse.kernels.scalar import stack
+from gsparse.kernels.scalar import mix, stack
 from gsparse.kernels.threads import jit, take_block
 
 #: 2 ** -53, which maps the upper 53 bits of a hash to [0, 1).

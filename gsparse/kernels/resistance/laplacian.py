@@ -6,7 +6,7 @@ the number of threads.
 
 import numpy as np
 
-from gsparse.kernels.scalar import stack
+from gsparse.kernels.scalar import mix, stack
 from gsparse.kernels.threads import jit, take_block
 
 #: Rows a thread takes at a time; partial sums are kept per block of this size.
@@ -182,3 +182,56 @@ def turn(counter: np.ndarray, beta: np.ndarray, Z: np.ndarray, P: np.ndarray) ->
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
             for c in range(k):
                 P[u, c] = Z[u, c] + beta[c] * P[u, c]
+
+
+@jit()
+def random_signs(
+    counter: np.ndarray, seed: np.uint64, scale: np.ndarray, out: np.ndarray
+) -> None:
+    """Signs times ``scale[u]``: bit c of a hash of (seed, u) for column c of 64."""
+    num_nodes, k = out.shape
+    while True:
+        block = take_block(counter)
+        if block * ROWS >= num_nodes:
+            break
+        for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
+            bits = mix(seed + np.uint64(u))
+            for c in range(k):
+                sign = 1 - 2 * np.int64((bits >> np.uint64(c)) & np.uint64(1))
+                out[u, c] = sign * scale[u]
+
+
+@jit()
+def block_gram(
+    counter: np.ndarray, X: np.ndarray, Y: np.ndarray, partial: np.ndarray
+) -> None:
+    """``X^T Y`` of each block of rows ``[blocks, k, m]``."""
+    num_nodes = X.shape[0]
+    while True:
+        block = take_block(counter)
+        if block * ROWS >= num_nodes:
+            break
+        part = partial[block]
+        part[:] = 0
+        for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
+            for a in range(X.shape[1]):
+                x = X[u, a]
+                for b in range(Y.shape[1]):
+                    part[a, b] += x * Y[u, b]
+
+
+@jit()
+def add_product(
+    counter: np.ndarray, X: np.ndarray, C: np.ndarray, out: np.ndarray
+) -> None:
+    """``out += X C`` for a small matrix ``C [k, m]``, row by row."""
+    num_nodes = X.shape[0]
+    while True:
+        block = take_block(counter)
+        if block * ROWS >= num_nodes:
+            break
+        for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
+            for a in range(X.shape[1]):
+                x = X[u, a]
+                for b in range(C.shape[1]):
+                    out[u, b] += x * C[a, b]

@@ -5,20 +5,11 @@ import math
 import numpy as np
 
 from gsparse.kernels.resistance.laplacian import ROWS, WIDTH
-from gsparse.kernels.scalar import stack
+from gsparse.kernels.scalar import mix, stack
 from gsparse.kernels.threads import jit, take_block
 
 #: Pairs a thread takes at a time.
 PAIRS = 1 << 14
-
-
-@jit()
-def mix(z: np.uint64) -> np.uint64:
-    """The finaliser of SplitMix64."""
-    z += np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
 
 
 @jit()
@@ -75,10 +66,12 @@ def add_squares(
 
     ``fields[u]`` holds ``WIDTH`` potentials x of u and then as many currents L x.
     With y the potentials of the two ends for a unit current while all others are
-    grounded, the far part is ``x_u - x_v - y_u (L x)_u - y_v (L x)_v``.
+    grounded, the far part is ``x_u - x_v - y_u (L x)_u - y_v (L x)_v``. The squares of
+    the columns are added into one total ``[M, 1]``, or each into its own
+    ``[M, WIDTH]``.
     """
     near, square = stack(2, fields[0, 0]), stack(8, fields[0, 0])
-    weighted = weight.shape[0] > 0
+    weighted, apart = weight.shape[0] > 0, total.shape[1] > 1
     while True:
         block = take_block(counter)
         if block * PAIRS >= row.shape[0]:
@@ -95,8 +88,13 @@ def add_squares(
                 far = fields[u, c] - near[0] * fields[u, WIDTH + c]
                 far -= fields[v, c] - near[1] * fields[v, WIDTH + c]
                 square[c] = far * far
-            low = (square[0] + square[1]) + (square[2] + square[3])
-            total[e] += low + ((square[4] + square[5]) + (square[6] + square[7]))
+            if apart:
+                for c in range(WIDTH):
+                    total[e, c] += square[c]
+            else:
+                low = (square[0] + square[1]) + (square[2] + square[3])
+                high = (square[4] + square[5]) + (square[6] + square[7])
+                total[e, 0] += low + high
 
 
 @jit()
@@ -115,30 +113,44 @@ def summarise(
     weight: np.ndarray,
     deg: np.ndarray,
     bridge: np.ndarray,
+    known: np.ndarray,
     far: np.ndarray,
     scale: float,
     out: np.ndarray,
     sums: np.ndarray,
 ) -> None:
-    """Resistances from far parts: 1 / w for bridges, at most 1 / w for the others.
+    """Resistances from far parts, and 1 / w for bridges.
 
-    Per block of pairs ``sums`` gets the total of w R before clipping, the number of
-    clipped pairs, and the total of (scaled far part / R)^2, pairs of weight 0 left out.
-    An empty ``out`` is not written.
+    The far part is ``known`` (if not empty) plus ``scale`` times what the columns of
+    ``far`` sum to. Per block of pairs ``sums`` gets the total of w R before clipping,
+    the number of clipped pairs, and the totals of (scaled far / R)^2 and of
+    ((known + scaled far) / R)^2. ``out`` may be empty, ``[M, 1]`` for the resistances,
+    or ``[M, 2]`` for these clipped to 1 / w and the scaled far parts.
     """
-    weighted = weight.shape[0] > 0
+    weighted, has_known = weight.shape[0] > 0, known.shape[0] > 0
     while True:
         block = take_block(counter)
         if block * PAIRS >= row.shape[0]:
             break
         for e in range(block * PAIRS, min((block + 1) * PAIRS, row.shape[0])):
             w = weight[e] if weighted else 1.0
-            near = grounded(deg[row[e]] - w, deg[col[e]] - w, w)
-            value = 0.0 if bridge[e] else far[e] * scale
-            total = 1 / w if bridge[e] else near + value
+            value, fixed = 0.0, 0.0
+            if bridge[e]:
+                total = 1 / w
+            else:
+                for c in range(far.shape[1]):
+                    value += far[e, c]
+                value *= scale
+                fixed = known[e, 0] if has_known else 0.0
+                total = grounded(deg[row[e]] - w, deg[col[e]] - w, w) + fixed + value
             if w > 0:
                 sums[block, 0] += w * total
                 sums[block, 1] += w * total > 1 + 1e-12
+            if 0 < total < np.inf:
                 sums[block, 2] += (value / total) ** 2
+                sums[block, 3] += ((value + fixed) / total) ** 2
             if out.shape[0] > 0:
-                out[e] = min(total, 1 / w)
+                out[e, 0] = total
+                if out.shape[1] > 1:
+                    out[e, 0] = min(total, 1 / w)
+                    out[e, 1] = value

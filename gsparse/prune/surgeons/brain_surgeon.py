@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gsparse.prune.surgeons.fisher import Fisher
 
-# ruff: noqa: N803, N806 (G as in the formulas)
+# ruff: noqa: N806 (G as in the formulas)
 
 
 def obd_saliency(weights: Tensor, fisher: Fisher) -> Tensor:

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# ruff: noqa: N803, N806 (G as in the formulas)
-
 #: Damping in units of the mean diagonal; the choice is explained at :class:`Fisher`.
 DAMPING = 3.0
 

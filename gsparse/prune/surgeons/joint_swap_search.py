@@ -8,8 +8,6 @@ from torch import Tensor
 from gsparse.prune.surgeons.brain_surgeon import _fitting, _inverse
 from gsparse.prune.surgeons.fisher import Fisher
 
-# ruff: noqa: N806 (G, K and Q as in the formulas)
-
 
 def joint_swap_search(
     weights: Tensor,

@@ -14,8 +14,6 @@ from gsparse.prune.surgeons.brain_surgeon import (
 )
 from gsparse.prune.surgeons.fisher import Fisher
 
-# ruff: noqa: N806 (H as in the formulas)
-
 PROBLEMS = [
     (num_samples, sizes, damping, seed)
     for num_samples in (4, 60)

@@ -15,8 +15,6 @@ from gsparse.prune.surgeons.take_fisher import (
     true_fisher,
 )
 
-# ruff: noqa: N806 (H as in the formulas)
-
 SIZES = [[12], [5, 7], [1, 8, 3]]
 
 

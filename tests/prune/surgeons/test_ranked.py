@@ -6,8 +6,6 @@ from torch.nn import Linear
 
 from gsparse.prune import OptimalBrainDamage, OptimalBrainSurgeon, Rows, WoodFisher
 
-# ruff: noqa: N803, N806 (H as in the formulas)
-
 N, SIZE, DAMPING = 9, 12, 0.4
 
 

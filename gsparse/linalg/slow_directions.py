@@ -1,0 +1,127 @@
+"""The directions in which currents spread slowly: what lies behind bottlenecks."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+import torch
+from torch import Tensor
+
+from gsparse.kernels.resistance.laplacian import (
+    ROWS,
+    add_product,
+    block_gram,
+    random_signs,
+)
+from gsparse.kernels.threads import run_blocks
+from gsparse.linalg.laplacian import Laplacian
+from gsparse.linalg.pcg import PCGState, component_sums, iterate, loose_goal
+
+#: The probe damps eigenvalues of D^{-1} L above this one, and finds those below.
+DAMPED = 0.3
+#: How much more it amplifies an eigenvalue of 0.1, per step (Chebyshev polynomials).
+GROWTH = 1.96
+#: Directions whose part of a flow is smaller than rounding are dropped.
+TINY = 1e-12
+
+
+class SlowDirections(NamedTuple):
+    r"""Approximate eigenvectors of :math:`(L, D)` with small eigenvalues.
+
+    Attributes:
+        vectors: :math:`V` with :math:`V^T L V = I` and means of zero ``[N, k]``.
+        currents: :math:`L V` ``[N, k]``.
+        values: Ritz values, ascending ``[k]``; each is an upper bound of an eigenvalue.
+    """
+
+    vectors: Tensor
+    currents: Tensor
+    values: Tensor
+
+    def remove_(self, X: Tensor, LX: Tensor) -> None:
+        """Take what lies in these directions out of potentials and their currents."""
+        C = gram(self.currents, X).neg_()
+        add_product_(self.vectors, C, X)
+        add_product_(self.currents, C, LX)
+
+
+def probe(L: Laplacian, num_directions: int, seed: int) -> SlowDirections:
+    r"""Look for slow directions, by a Chebyshev filter on random vectors.
+
+    The filter keeps the parts of eigenvalues of :math:`D^{-1} L` above
+    :data:`DAMPED` as they are, and enlarges those below 0.1 enough to stand out from
+    all others together. So if the smallest Ritz value is above ``DAMPED``, then, with
+    overwhelming probability, no eigenvalue is below 0.1: the graph has no bottleneck
+    (by Cheeger's inequality no cut of conductance below 0.05).
+
+    Costs some 10 to 20 products with ``L``.
+    """
+    X = _white(L, num_directions, seed)
+    steps = math.ceil(math.log(30 * math.sqrt(max(L.num_nodes, 2))) / math.log(GROWTH))
+    inverse = torch.where(L.diagonal > 0, 1 / L.diagonal, 0.0)[:, None]
+    middle, half = (2 + DAMPED) / 2, (2 - DAMPED) / 2
+    before, X = X, (inverse * L.matmul(X) - middle * X) / half
+    for _ in range(steps - 1):
+        product = L.matmul(X).mul_(inverse).sub_(X, alpha=middle)
+        before, X = X, product.mul_(2 / half).sub_(before)
+    return _ritz(L, X)
+
+
+def refine(
+    state: PCGState, found: SlowDirections, num_directions: int, seed: int
+) -> SlowDirections:
+    """One step of inverse iteration, after filling up with random directions."""
+    L, V = state.operator, found.vectors * found.values.sqrt()
+    if V.size(1) < num_directions:
+        V = torch.cat([V, _white(L, num_directions - V.size(1), seed)], dim=1)
+    B = _centre(L, V) * L.diagonal[:, None]
+    return _ritz(L, iterate(state, B, loose_goal(state, B, 0.1), 30).x)
+
+
+def gram(X: Tensor, Y: Tensor) -> Tensor:
+    """``X^T Y``, the same bits for any number of threads."""
+    blocks = -(-X.size(0) // ROWS)
+    partial = np.zeros((blocks, X.size(1), Y.size(1)))
+    work = X.numel() * Y.size(1)
+    run_blocks(block_gram, work, X.numpy(), Y.numpy(), partial)
+    return torch.from_numpy(partial.sum(axis=0))
+
+
+def add_product_(X: Tensor, C: Tensor, out: Tensor) -> None:
+    """``out += X C``, the same bits for any number of threads."""
+    run_blocks(add_product, X.numel() * C.size(1), X.numpy(), C.numpy(), out.numpy())
+
+
+def _white(L: Laplacian, num_directions: int, seed: int) -> Tensor:
+    """Random vectors with the same share of every eigenvector."""
+    scale = torch.where(L.diagonal > 0, L.diagonal.rsqrt(), 0.0).numpy()
+    out = torch.empty(L.num_nodes, num_directions, dtype=torch.float64)
+    start = np.uint64(seed % 2**64)
+    run_blocks(random_signs, out.numel(), start, scale, out.numpy())
+    return _centre(L, out)
+
+
+def _centre(L: Laplacian, X: Tensor) -> Tensor:
+    """Make the mean of every component zero, nodes weighted by their degrees."""
+    total = component_sums(L, L.diagonal[:, None])
+    mean = component_sums(L, X * L.diagonal[:, None]) / total.clamp_(min=1e-300)
+    return X - mean[L.component.long()]
+
+
+def _ritz(L: Laplacian, X: Tensor) -> SlowDirections:
+    """The best approximate eigenvectors in the span of ``X``."""
+    X = _centre(L, X)
+    LX, DX = L.matmul(X), X * L.diagonal[:, None]
+    G, H = gram(X, LX).numpy(), gram(X, DX).numpy()
+    size = np.sqrt(np.maximum(H.diagonal(), 1e-300))
+    masses, Q = scipy.linalg.eigh(H / size[:, None] / size)
+    kept = masses > TINY * max(masses.max(initial=0.0), 1e-300)
+    T = Q[:, kept] / np.sqrt(masses[kept]) / size[:, None]
+    values, Q = scipy.linalg.eigh(T.T @ G @ T)
+    slow = values > 1e-15
+    C = torch.from_numpy(np.ascontiguousarray((T @ Q / np.sqrt(values))[:, slow]))
+    vectors = torch.zeros(L.num_nodes, C.size(1), dtype=torch.float64)
+    add_product_(X, C, vectors)
+    currents = L.matmul(vectors)
+    return SlowDirections(vectors, currents, torch.from_numpy(values[slow]))
