@@ -12,6 +12,7 @@ from gsparse.linalg.certificates import (
     CertificateError,
     check_cuts,
     check_foster,
+    check_trees,
     to_leverage,
 )
 from gsparse.linalg.elimination import Elimination, SparseCore, peel
@@ -26,6 +27,8 @@ WORTHWHILE = 0.05
 FIRST = 16
 #: Columns after which a failing certificate is an error.
 MOST = 1024
+
+_Settings = tuple[float, int | None, int, PCG | None]
 
 
 class JLEstimate(NamedTuple):
@@ -133,9 +136,9 @@ def jl_resistance(
         raise ValueError(f"'tolerance' must be positive (got {tolerance})")
     if num_columns is not None and num_columns < 1:
         raise ValueError(f"'num_columns' must be at least 1 (got {num_columns})")
-    settings = (tolerance, num_columns, seed, solver)
+    settings: _Settings = (tolerance, num_columns, seed, solver)
     if not _is_worthwhile(row, col, weight, num_nodes, max_degree):
-        return _project(row, col, weight, num_nodes, *settings)[0]
+        return _project(row, col, weight, num_nodes, settings)[0]
     net = peel(row, col, weight, num_nodes)
     order, degree = minimum_degree(net.ptr, net.nbr, max_degree, 1.0, 1e10)
     elimination = Elimination(net, order, degree)
@@ -144,7 +147,7 @@ def jl_resistance(
     core_row = torch.arange(size, dtype=torch.int32)
     core_row = core_row.repeat_interleave(torch.from_numpy(core.ptr).diff())
     ends = (core_row, torch.from_numpy(core.col), torch.from_numpy(core.conductance))
-    estimate, sampler = _project(*ends, size, *settings, apart=True)
+    estimate, sampler = _project(*ends, size, settings, apart=True)
     resistance = torch.ones(row.numel(), dtype=torch.float64)
     if weight is not None:
         resistance = 1 / weight.cpu().double()
@@ -199,10 +202,11 @@ def _certify(
     sampler: FlowSampler, found: Sampled, weight: Tensor | None, error: float
 ) -> None:
     check_foster(found.foster, error)
+    own = None if weight is None else weight.cpu().double()
+    leverages = to_leverage(own, found.resistance), to_leverage(own, found.std)
     if sampler.slow is not None:
-        own = None if weight is None else weight.cpu().double()
-        leverages = to_leverage(own, found.resistance), to_leverage(own, found.std)
         check_cuts(sampler.L, *leverages, sampler.slow.vectors)
+    check_trees(sampler.L, *leverages, sampler.seed)
 
 
 def _project(
@@ -210,18 +214,17 @@ def _project(
     col: Tensor,
     weight: Tensor | None,
     num_nodes: int,
-    tolerance: float,
-    num_columns: int | None,
-    seed: int,
-    solver: PCG | None,
+    settings: _Settings,
     *,
     apart: bool = False,
 ) -> tuple[JLEstimate, FlowSampler | None]:
     if row.numel() == 0:
         nothing = torch.empty(0, dtype=torch.float64)
         return JLEstimate(nothing, nothing, 0.0, 0.0, 1.0, 0.0, 0, 0, 0), None
-    settings = (tolerance, seed, solver)
-    sampler = FlowSampler(row, col, weight, num_nodes, *settings, apart=apart)
+    tolerance, num_columns, seed, solver = settings
+    sampler = FlowSampler(
+        row, col, weight, num_nodes, tolerance, seed, solver, apart=apart
+    )
     sampler.add_columns(num_columns or FIRST)
     sampler.solve_worst(tolerance)
     if num_columns is None:

@@ -154,9 +154,9 @@ class PCG:
     too small.
 
     Args:
-        rtol: Largest relative error of a column in the energy norm, and largest relative
-            residual :math:`\|r\| / \|b\|` in the norm :math:`\|r\|^2 = r^T M^{-1} r` of
-            the preconditioner.
+        rtol: Largest relative error of a column in the energy norm, and its largest
+            relative residual :math:`\|r\| / \|b\|` in the norm
+            :math:`\|r\|^2 = r^T M^{-1} r` of the preconditioner.
         max_iter: Largest number of iterations.
         preconditioner: Makes :math:`M^{-1}` from the operator; by default it is the
             operator's own.

@@ -15,8 +15,13 @@ from gsparse.kernels.resistance.laplacian import (
     random_signs,
 )
 from gsparse.kernels.threads import run_blocks
-from gsparse.linalg.laplacian import Laplacian
-from gsparse.linalg.pcg import PCGState, component_sums, iterate, loose_goal
+from gsparse.linalg.pcg import (
+    Operator,
+    PCGState,
+    component_sums,
+    iterate,
+    loose_goal,
+)
 
 #: The probe damps eigenvalues of D^{-1} L above this one, and finds those below.
 DAMPED = 0.3
@@ -46,7 +51,7 @@ class SlowDirections(NamedTuple):
         add_product_(self.currents, C, LX)
 
 
-def probe(L: Laplacian, num_directions: int, seed: int) -> SlowDirections:
+def probe(L: Operator, num_directions: int, seed: int) -> SlowDirections:
     r"""Look for slow directions, by a Chebyshev filter on random vectors.
 
     The filter keeps the parts of eigenvalues of :math:`D^{-1} L` above
@@ -93,7 +98,7 @@ def add_product_(X: Tensor, C: Tensor, out: Tensor) -> None:
     run_blocks(add_product, X.numel() * C.size(1), X.numpy(), C.numpy(), out.numpy())
 
 
-def _white(L: Laplacian, num_directions: int, seed: int) -> Tensor:
+def _white(L: Operator, num_directions: int, seed: int) -> Tensor:
     """Random vectors with the same share of every eigenvector."""
     scale = torch.where(L.diagonal > 0, L.diagonal.rsqrt(), 0.0).numpy()
     out = torch.empty(L.num_nodes, num_directions, dtype=torch.float64)
@@ -102,14 +107,14 @@ def _white(L: Laplacian, num_directions: int, seed: int) -> Tensor:
     return _centre(L, out)
 
 
-def _centre(L: Laplacian, X: Tensor) -> Tensor:
+def _centre(L: Operator, X: Tensor) -> Tensor:
     """Make the mean of every component zero, nodes weighted by their degrees."""
     total = component_sums(L, L.diagonal[:, None])
     mean = component_sums(L, X * L.diagonal[:, None]) / total.clamp_(min=1e-300)
     return X - mean[L.component.long()]
 
 
-def _ritz(L: Laplacian, X: Tensor) -> SlowDirections:
+def _ritz(L: Operator, X: Tensor) -> SlowDirections:
     """The best approximate eigenvectors in the span of ``X``."""
     X = _centre(L, X)
     LX, DX = L.matmul(X), X * L.diagonal[:, None]

@@ -132,9 +132,10 @@ def tree_resistance(
     return TreeEstimate(result[0], result[1], drawn)
 
 
-def _walk(
+def make_walk(
     ptr: np.ndarray, nbr: np.ndarray, pair: np.ndarray, weight: np.ndarray
 ) -> Walk:
+    """A network to walk on, from adjacency lists and the weight of each pair."""
     if weight.size:
         strength = np.add.reduceat(np.append(weight[pair], 0.0), ptr[:-1])
         strength[ptr[:-1] == ptr[1:]] = 0.0
@@ -169,10 +170,10 @@ class _Estimator:
             size = len(self.core.ptr) - 1
             row = np.repeat(np.arange(size, dtype=np.int32), np.diff(self.core.ptr))
             lists = pair_csr(row, self.core.col, size)
-            self.walk = _walk(*lists, self.core.conductance)
+            self.walk = make_walk(*lists, self.core.conductance)
             self.eliminated_sums = np.zeros((2, len(self.elimination.pattern.rows)))
         else:
-            self.walk = _walk(net.ptr, net.nbr, net.pair, net.weight)
+            self.walk = make_walk(net.ptr, net.nbr, net.pair, net.weight)
         pairs = len(self.walk.pair) // 2
         self.core_sums = torch.zeros(2, pairs, dtype=torch.float64)
         self.num_trees = self.num_batches = 0
