@@ -1,4 +1,4 @@
-"""Graphs with bottlenecks: ``(row, col, weight, num_nodes, cut)`` in canonical order."""
+"""Graphs with bottlenecks: ``(row, col, weight, num_nodes, cut)``, pairs sorted."""
 
 import torch
 

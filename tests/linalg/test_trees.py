@@ -16,7 +16,7 @@ from gsparse.kernels.resistance.forest_estimate import add_forest
 from gsparse.kernels.resistance.wilson import empty_forest, grow_forest, number_forest
 from gsparse.linalg.elimination import peel
 from gsparse.linalg.exact import exact_resistance
-from gsparse.linalg.trees import WalkBudgetError, _walk, tree_resistance
+from gsparse.linalg.trees import WalkBudgetError, make_walk, tree_resistance
 
 
 def pairs_of(data):
@@ -40,7 +40,7 @@ def walk_on(row, col, weight, num_nodes):
     net = peel(row, col, weight, num_nodes)
     assert not net.peeled.any()
     assert net.num_nodes == num_nodes
-    return net, _walk(net.ptr, net.nbr, net.pair, net.weight)
+    return net, make_walk(net.ptr, net.nbr, net.pair, net.weight)
 
 
 def draw(walk, seed):
