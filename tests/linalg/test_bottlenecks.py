@@ -5,6 +5,13 @@ import logging
 import pytest
 import torch
 
+from gsparse.bench.bottleneck_graphs import (
+    joined,
+    long_grid,
+    ring_of_cliques,
+    spread_weights,
+    weak_cliques,
+)
 from gsparse.linalg import (
     Laplacian,
     exact_resistance,
@@ -21,15 +28,23 @@ from gsparse.linalg.certificates import (
 from gsparse.linalg.flow_sampler import FlowSampler
 from gsparse.linalg.pcg import PCG, jacobi
 from gsparse.linalg.slow_directions import gram, probe, refine
-from tests.linalg.families import (
-    FAMILIES,
-    grid,
-    joined,
-    ring_of_cliques,
-    spread_weights,
-)
 
 SEEDS = range(40_100, 40_120)
+FAMILIES = {
+    "joined by 1": joined(300, 30, 1),
+    "joined by 2": joined(300, 30, 2),
+    "joined by 8": joined(300, 30, 8),
+    "joined by 64": joined(300, 30, 64),
+    "20 cliques of 30": ring_of_cliques(20, 30),
+    "80 cliques of 18": ring_of_cliques(80, 18),
+    "weak links of 1e-2": weak_cliques(1e-2, size=60),
+    "weak links of 1e-4": weak_cliques(1e-4, size=60),
+    "weak links of 1e-8": weak_cliques(1e-8, size=60),
+    "grid": long_grid(60, 20),
+    "weights of 0": spread_weights(0, zeros=0.2, num_nodes=150),
+    "weights over 1e4": spread_weights(4, num_nodes=150),
+    "weights over 1e12, some 0": spread_weights(12, zeros=0.2, num_nodes=150),
+}
 
 
 def rms(x):
@@ -125,7 +140,7 @@ def test_degree_parts_are_no_leverages():
 
 
 def test_trees_know_large_leverages():
-    row, col, weight, n, _ = grid(12, 12)
+    row, col, weight, n, _ = long_grid(12, 12)
     L = Laplacian(row, col, weight, n)
     exact, none = exact_resistance(row, col, weight, n), torch.zeros(len(row)).double()
     deviations = [check_trees(L, exact, none, seed) for seed in range(60)]
