@@ -10,7 +10,7 @@ from torch import Tensor
 from gsparse.edges import draw_seed, pair_weight, spread, undirected_pairs
 from gsparse.linalg.exact import MAX_CORE, exact_resistance, predict_exact
 from gsparse.linalg.jl import FIRST, jl_resistance
-from gsparse.linalg.trees import tree_resistance
+from gsparse.linalg.trees import WIDE, tree_resistance, weight_spread
 
 Method = Literal["auto", "exact", "tree", "jl"]
 
@@ -23,8 +23,6 @@ SETUP = 5e-7
 PATIENCE = 10.0
 #: Graphs with more nodes and a larger mean degree leave a core too large to invert.
 DENSE_DEGREE = 16
-#: Weights spread wider than this make walks crawl.
-WIDE = 1e8
 
 _LOG = logging.getLogger(__name__)
 
@@ -220,10 +218,9 @@ def _predict(pairs: _Pairs, tolerance: float) -> dict[str, float]:
     columns = max(FIRST, 2 * min(1.0, 1.3 / max(degree, 1)) ** 2 / tolerance**2)
     products = 60 + 4 * columns
     seconds["jl"] = (products / GATHERS + SETUP) * 2 * num_pairs
-    walks = _num_trees(pairs, tolerance) * 3 * num_nodes
-    seconds["tree"] = walks / STEPS
-    if weight is not None and _spread(weight) > WIDE:
-        seconds["tree"] *= 1e3
+    if weight_spread(weight) <= WIDE:
+        walks = _num_trees(pairs, tolerance) * 3 * num_nodes
+        seconds["tree"] = walks / STEPS
     if num_nodes <= MAX_CORE or degree <= DENSE_DEGREE:
         cost = predict_exact(row, col, num_nodes)
         exact = cost.flops / FLOPS
@@ -238,8 +235,3 @@ def _num_trees(pairs: _Pairs, tolerance: float) -> int:
     return max(
         64, math.ceil(max(row.numel() / max(num_nodes, 1) - 1, 0) / tolerance**2)
     )
-
-
-def _spread(weight: Tensor) -> float:
-    used = weight[weight > 0]
-    return float(used.max() / used.min()) if used.numel() else 1.0

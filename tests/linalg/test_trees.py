@@ -280,3 +280,13 @@ def test_one_tree_has_no_spread(num_trees):
     row, col = pairs_of(complete(5))
     with pytest.raises(ValueError, match=rf"at least 2 \(got {num_trees}\)"):
         tree_resistance(row, col, None, 5, num_trees=num_trees, seed=13099)
+
+
+def test_weights_too_far_apart_are_refused():
+    row, col = torch.combinations(torch.arange(20)).t()
+    weight = torch.ones(190, dtype=torch.float64)
+    weight[3], weight[4] = 1e-5, 1e3
+    with pytest.raises(ValueError, match=r"within a factor of 1e\+07 \(got 1e\+08\)"):
+        tree_resistance(row, col, weight, 20, num_trees=8, seed=1)
+    weight[4] = 0.0
+    assert tree_resistance(row, col, weight, 20, num_trees=8, seed=1).num_trees == 8
