@@ -12,7 +12,7 @@ from gsparse.kernels.resistance.laplacian import (
     ROWS,
     add_product,
     block_gram,
-    random_signs,
+    random_start,
 )
 from gsparse.kernels.threads import run_blocks
 from gsparse.linalg.pcg import (
@@ -60,9 +60,21 @@ def probe(L: Operator, num_directions: int, seed: int) -> SlowDirections:
     overwhelming probability, no eigenvalue is below 0.1: the graph has no bottleneck
     (by Cheeger's inequality no cut of conductance below 0.05).
 
-    Costs some 10 to 20 products with ``L``.
+    Two starts must agree: random signs, in which for one seed in 256 two nodes cancel
+    that hang together strongly and on the rest weakly, and uniform numbers.
+
+    Costs some 20 to 40 products with ``L``.
     """
-    X = _white(L, num_directions, seed)
+    found, other = (_filtered(L, num_directions, seed, kind) for kind in (False, True))
+    if not found.values.numel() or not other.values.numel():
+        return found
+    return other if other.values[0] < found.values[0] / 2 else found
+
+
+def _filtered(
+    L: Operator, num_directions: int, seed: int, uniform: bool
+) -> SlowDirections:
+    X = _white(L, num_directions, seed, uniform)
     steps = math.ceil(math.log(30 * math.sqrt(max(L.num_nodes, 2))) / math.log(GROWTH))
     inverse = torch.where(L.diagonal > 0, 1 / L.diagonal, 0.0)[:, None]
     middle, half = (2 + DAMPED) / 2, (2 - DAMPED) / 2
@@ -98,12 +110,14 @@ def add_product_(X: Tensor, C: Tensor, out: Tensor) -> None:
     run_blocks(add_product, X.numel() * C.size(1), X.numpy(), C.numpy(), out.numpy())
 
 
-def _white(L: Operator, num_directions: int, seed: int) -> Tensor:
+def _white(
+    L: Operator, num_directions: int, seed: int, uniform: bool = False
+) -> Tensor:
     """Random vectors with the same share of every eigenvector."""
     scale = torch.where(L.diagonal > 0, L.diagonal.rsqrt(), 0.0).numpy()
     out = torch.empty(L.num_nodes, num_directions, dtype=torch.float64)
     start = np.uint64(seed % 2**64)
-    run_blocks(random_signs, out.numel(), start, scale, out.numpy())
+    run_blocks(random_start, out.numel(), start, scale, uniform, out.numpy())
     return _centre(L, out)
 
 

@@ -218,6 +218,19 @@ def test_slow_directions_are_the_smallest_eigenvectors():
     torch.testing.assert_close(found.currents, L.matmul(found.vectors))
 
 
+def test_signs_that_cancel_hide_no_direction():
+    """Two nodes tied strongly and to the rest weakly; for seed 0 their signs cancel."""
+    row, col, _, n, _ = joined(200, 40, 0)
+    tie = torch.tensor([[n, n, n, n + 1], [n + 1, 3, 5, 7]]).sort(dim=0).values
+    pairs = torch.cat([torch.stack([row, col]), tie], dim=1)
+    order = (pairs[0] * (n + 2) + pairs[1]).argsort()
+    weight = torch.ones(order.numel(), dtype=torch.float64)
+    weight[-4] = 1e6
+    L = Laplacian(*pairs[:, order], weight[order], n + 2)
+    smallest = torch.stack([probe(L, 1, seed).values[0] for seed in range(40)])
+    assert (smallest < 0.02).all()
+
+
 def test_a_clique_has_no_slow_direction_and_components_are_none():
     row, col = torch.combinations(torch.arange(40)).t()
     two = torch.cat([row, row + 40]), torch.cat([col, col + 40])

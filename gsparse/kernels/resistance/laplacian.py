@@ -185,10 +185,18 @@ def turn(counter: np.ndarray, beta: np.ndarray, Z: np.ndarray, P: np.ndarray) ->
 
 
 @jit()
-def random_signs(
-    counter: np.ndarray, seed: np.uint64, scale: np.ndarray, out: np.ndarray
+def random_start(
+    counter: np.ndarray,
+    seed: np.uint64,
+    scale: np.ndarray,
+    uniform: bool,
+    out: np.ndarray,
 ) -> None:
-    """Signs times ``scale[u]``: bit c of a hash of (seed, u) for column c of 64."""
+    """Random numbers times ``scale[u]``: signs, or uniform in [-1, 1).
+
+    The sign in column c of at most 64 is bit c of a hash of (seed, u); a uniform number
+    has a hash of its own.
+    """
     num_nodes, k = out.shape
     while True:
         block = take_block(counter)
@@ -197,8 +205,13 @@ def random_signs(
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
             bits = mix(seed + np.uint64(u))
             for c in range(k):
-                sign = 1 - 2 * np.int64((bits >> np.uint64(c)) & np.uint64(1))
-                out[u, c] = sign * scale[u]
+                if uniform:
+                    own = mix(bits + np.uint64(c)) >> np.uint64(11)
+                    value = np.float64(own) * 2.0**-52 - 1.0
+                else:
+                    sign = (bits >> np.uint64(c)) & np.uint64(1)
+                    value = np.float64(1 - 2 * np.int64(sign))
+                out[u, c] = value * scale[u]
 
 
 @jit()
