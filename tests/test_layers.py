@@ -25,6 +25,7 @@ ONLY_IN = {
     "scipy": {"bench", "data", "linalg", "metrics", "nn", "transforms"},
     "sklearn": {"data", "bench", "explain"},
     "networkit": {"bench"},
+    "pyamg": {"bench"},
     "typer": {"cli"},
 }
 MODULES = sorted((ROOT / "gsparse").rglob("*.py"))

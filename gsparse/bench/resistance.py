@@ -1,19 +1,19 @@
-"""Effective resistances side by side with networkit: error against seconds.
+"""Effective resistances side by side with others: errors against seconds.
 
 Run as ``python -m gsparse.bench.resistance``. All contenders run in this process on
-as many threads as torch uses, taking turns, so that a busy machine is unfair to all.
+as many threads as torch uses (those that can), taking turns, so that a busy machine is
+unfair to all.
 """
 
 import argparse
 import math
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from gsparse.bench.resistance_contenders import (
@@ -23,40 +23,47 @@ from gsparse.bench.resistance_contenders import (
     Problem,
     make_problem,
     own_contenders,
-    peer_contenders,
 )
 from gsparse.bench.resistance_memory import peak_row
+from gsparse.bench.resistance_rivals import Peers, find_peers, peer_contenders
+from gsparse.bench.resistance_tables import format_rows, format_targets
 from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row
+from gsparse.data import random_graph
+from gsparse.edges import undirected_pairs
 from gsparse.linalg import exact_resistance, tree_resistance
 
-#: Errors at which the peers' seconds are compared with ours.
-TARGETS = (0.16, 0.06, 0.03, 0.01)
 #: The reference of a graph too large for exact resistances: so many times more trees.
 LONGER = 20
 #: Above this many pairs there is no exact reference.
 EXACT_PAIRS = 2_000_000
+#: Seeds of ours and of the peers.
+SEEDS = (41603, 80687)
+
+
+class Errors(NamedTuple):
+    """How far estimates are from a reference."""
+
+    rms_relative_error: float
+    max_relative_error: float
+    max_absolute_error: float
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark, print its tables, and append its rows to a file."""
     options = _parser().parse_args(arguments)
-    try:
-        import networkit  # an optional peer; imported only where it is compared with
-    except ImportError:
-        networkit = None
-        _say("networkit is not installed: ours only (pip install networkit)")
-    else:
-        networkit.setNumberOfThreads(torch.get_num_threads())
+    peers = find_peers()
+    for name, peer in peers._asdict().items():
+        if peer is None:
+            _say(f"{name} is not installed: left out (pip install {name})")
     for name in options.graphs.split(","):
         problem = make_problem(name, options.root, quick=options.quick)
         _say(f"\n{name}: {problem.num_nodes} nodes, {len(problem.row)} pairs")
-        rows = compare(problem, networkit, options.repeats, options.quick)
+        rows = compare(problem, peers, options.repeats, options.quick, options.limit)
         if options.memory:
             rows.append(peak_row(problem.name, options.root, quick=options.quick))
         _say(format_rows(rows))
-        if networkit is not None:
-            _say(format_targets(rows))
+        _say(format_targets(rows))
         append_rows(options.out, rows)
     return 0
 
@@ -66,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--graphs", default=",".join(GRAPHS), help="names, with commas")
     add("--repeats", type=int, default=3, help="turns of each contender")
+    add("--limit", type=float, default=120.0, help="seconds that end a contender")
     add("--quick", action="store_true", help="few, coarse settings")
     add("--memory", action="store_true", help="peak of a fresh process")
     add("--root", type=Path, help="folder of the data sets")
@@ -75,45 +83,70 @@ def _parser() -> argparse.ArgumentParser:
 
 def compare(
     problem: Problem,
-    networkit: Any,  # noqa: ANN401
+    peers: Peers,
     repeats: int = 3,
     quick: bool = False,
+    limit: float = 120.0,
 ) -> list[Row]:
     """Time all contenders on one graph.
 
     Args:
         problem: The graph.
-        networkit: The module, or None to leave the peers out.
+        peers: The modules of the peers; those that are None are left out.
         repeats: How often everybody has a turn; medians are reported.
         quick: Fewer settings.
+        limit: A contender that takes more seconds has no second turn.
 
     Returns:
-        One row per contender, in the order in which they ran.
+        One row per contender, in the order in which they ran. Those that ran out of
+        time or memory have an ``outcome`` and neither seconds nor errors.
     """
     is_small = len(problem.row) <= EXACT_PAIRS
-    contenders = own_contenders(problem, 41603, exact=is_small, quick=quick)
-    if networkit is not None:
-        contenders += peer_contenders(problem, networkit, quick=quick)
     reference, kind = reference_resistance(problem, is_small)
-    seconds: list[list[float]] = [[] for _ in contenders]
-    errors: list[list[tuple[float, float]]] = [[] for _ in contenders]
-    for contender in own_contenders(problem, 1, exact=is_small, quick=True):
+    for contender in contenders_of(_toy(), peers, True, True, math.inf):
         contender.run()  # compiles
+    contenders = contenders_of(problem, peers, is_small, quick, limit)
+    runs = [_Runs([], []) for _ in contenders]
+    outcome = ["ran"] * len(contenders)
     for _ in range(repeats):
         for k, contender in enumerate(contenders):
+            if outcome[k] != "ran":
+                continue
             start = time.perf_counter()
             try:
                 resistance = contender.run()
-            except MemoryError:  # a peer may need more than there is
-                _say(f"{contender.method} {contender.setting:g}: out of memory")
+            except (MemoryError, TimeoutError) as error:
+                outcome[k] = _reason(error, limit)
                 continue
-            seconds[k].append(time.perf_counter() - start)
-            errors[k].append(error_of(resistance, reference))
+            runs[k].seconds.append(time.perf_counter() - start)
+            runs[k].errors.append(error_of(resistance, reference))
+            if runs[k].seconds[-1] > limit:
+                outcome[k] = f"slower than {limit:g} s"
+    facts = {"reference": kind, "peers": peers.versions}
     return [
-        _row(problem, contender, seconds[k], errors[k], kind)
+        _row(problem, contender, runs[k], outcome[k], facts)
         for k, contender in enumerate(contenders)
-        if seconds[k]
     ]
+
+
+def contenders_of(
+    problem: Problem, peers: Peers, exact: bool, quick: bool, limit: float
+) -> list[Contender]:
+    """Ours and the peers', in the order in which they run."""
+    own = own_contenders(problem, SEEDS[0], exact=exact, quick=quick)
+    return own + peer_contenders(problem, peers, SEEDS[1], limit=limit, quick=quick)
+
+
+def _toy() -> Problem:
+    data = random_graph(num_nodes=100, p=0.1, seed=23011)
+    pairs = undirected_pairs(data.edge_index, data.num_nodes)
+    return Problem("toy", pairs.row, pairs.col, pairs.num_nodes)
+
+
+def _reason(error: Exception, limit: float) -> str:
+    if isinstance(error, MemoryError):
+        return f"out of memory: {error}".rstrip(": ")
+    return f"gave up after {limit:g} s: {error}"
 
 
 def reference_resistance(problem: Problem, is_small: bool) -> tuple[Tensor, str]:
@@ -126,20 +159,37 @@ def reference_resistance(problem: Problem, is_small: bool) -> tuple[Tensor, str]
     return run.resistance, f"{count} trees"
 
 
-def error_of(resistance: Tensor, reference: Tensor) -> tuple[float, float]:
-    """Root mean square of the relative error, and the largest absolute error."""
+def error_of(resistance: Tensor, reference: Tensor) -> Errors:
+    """Root mean square and largest relative error, and the largest absolute one."""
     difference = resistance.double() - reference
-    relative = (difference / reference).square().mean().sqrt()
-    return float(relative), float(difference.abs().max())
+    relative = difference / reference
+    return Errors(
+        rms_relative_error=float(relative.square().mean().sqrt()),
+        max_relative_error=float(relative.abs().max()),
+        max_absolute_error=float(difference.abs().max()),
+    )
+
+
+class _Runs(NamedTuple):
+    seconds: list[float]
+    errors: list[Errors]
 
 
 def _row(
     problem: Problem,
     contender: Contender,
-    seconds: list[float],
-    errors: list[tuple[float, float]],
-    kind: str,
+    runs: _Runs,
+    outcome: str,
+    facts: dict[str, str],
 ) -> Row:
+    found: Row = dict.fromkeys(("seconds", "seconds_min", "seconds_max"))
+    found |= {"repeats": len(runs.seconds)} | dict.fromkeys(Errors._fields)
+    if runs.seconds:
+        found["seconds"] = median(runs.seconds)
+        found["seconds_min"] = min(runs.seconds)
+        found["seconds_max"] = max(runs.seconds)
+        errors = zip(*runs.errors, strict=True)
+        found |= dict(zip(Errors._fields, map(median, errors), strict=True))
     return measurement(
         "resistance",
         problem.name,
@@ -147,80 +197,10 @@ def _row(
         {"setting": contender.setting, "is_peer": contender.is_peer},
         num_nodes=problem.num_nodes,
         num_pairs=len(problem.row),
-        seconds=median(seconds),
-        seconds_min=min(seconds),
-        seconds_max=max(seconds),
-        repeats=len(seconds),
-        rms_relative_error=median(rms for rms, _ in errors),
-        max_absolute_error=median(largest for _, largest in errors),
-        reference=kind,
+        **found,
+        outcome=outcome,
+        **facts,
     )
-
-
-def format_rows(rows: Iterable[Row]) -> str:
-    """One line per contender, and one for the memory."""
-    titles = ("method", "setting", "seconds", "rms error", "largest")
-    lines = ["{:24}{:>9}{:>10}{:>11}{:>9}".format(*titles)]
-    for row in rows:
-        if row["method"] == "memory":
-            megabytes = row["peak_bytes"] / 1e6, row["edge_index_bytes"] / 1e6
-            lines.append(
-                "scored and cut in a fresh process: peak {:.0f} MB above {:.0f} MB of "
-                "edge_index, {:.2f} times as much".format(*megabytes, row["peak_ratio"])
-            )
-            continue
-        lines.append(
-            f"{row['method']:24}{row['setting']:>9g}{row['seconds']:>10.3f}"
-            f"{row['rms_relative_error']:>11.5f}{row['max_absolute_error']:>9.5f}"
-        )
-    return "\n".join(lines)
-
-
-def format_targets(rows: list[Row]) -> str:
-    """For each target error: the peers' seconds, ours, and the ratio.
-
-    Ours is the fastest setting that meets the target, once also with a largest
-    absolute error no worse than the peer's. The peers' seconds are interpolated, and
-    beyond their settings extrapolated by the law of their sampling: errors fall with
-    the root of the time.
-    """
-    timed = [row for row in rows if row["method"] != "memory"]
-    lines = [f"{'rms error':>9}{'networkit':>11}{'ours':>9}{'ratio':>8}   ours by"]
-    for target in TARGETS:
-        seconds, largest = peer_at(timed, target)
-        for limit, what in ((math.inf, ""), (largest, ", largest error no worse")):
-            best = ours_at(timed, target, limit)
-            if best is None or not math.isfinite(seconds):
-                continue
-            lines.append(
-                f"{target:>9g}{seconds:>11.3f}{best['seconds']:>9.3f}"
-                f"{seconds / best['seconds']:>7.1f}x   {best['method']} "
-                f"{best['setting']:g} (rms {best['rms_relative_error']:.4f}){what}"
-            )
-    return "\n".join(lines)
-
-
-def peer_at(rows: list[Row], target: float) -> tuple[float, float]:
-    """Seconds of the fastest peer at an error, and its largest absolute error there."""
-    found = []
-    for method in {row["method"] for row in rows if row["is_peer"]}:
-        mine = [row for row in rows if row["method"] == method]
-        near = min(mine, key=lambda r: abs(math.log(r["rms_relative_error"] / target)))
-        scale = near["rms_relative_error"] / target
-        found.append((near["seconds"] * scale**2, near["max_absolute_error"] / scale))
-    return min(found, default=(math.inf, math.inf))
-
-
-def ours_at(rows: list[Row], target: float, limit: float) -> Row | None:
-    """Our fastest row whose rms error meets ``target`` and whose largest ``limit``."""
-    good = [
-        row
-        for row in rows
-        if not row["is_peer"]
-        and row["rms_relative_error"] <= target
-        and row["max_absolute_error"] <= limit
-    ]
-    return min(good, key=lambda row: row["seconds"], default=None)
 
 
 def _say(text: str) -> None:

@@ -2,10 +2,8 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
@@ -22,21 +20,6 @@ from gsparse.linalg import (
 TREES = (4, 8, 16, 32, 64, 128, 256)
 COLUMNS = (16, 32, 64)
 TOLERANCES = (0.05,)
-#: Allowed errors of the peers, per graph: finer ones take minutes.
-PEER_SETTINGS: dict[str, dict[str, tuple[float, ...]]] = {
-    "ApproxSpanningEdge": {
-        "PubMed": (0.2, 0.1, 0.05, 0.02),
-        "Physics": (0.2, 0.1, 0.05),
-        "tolokers": (0.2, 0.1, 0.05),
-        "chung_lu": (0.5, 0.3),
-    },
-    "SpanningEdgeCentrality": {
-        "PubMed": (0.5, 0.2),
-        "Physics": (0.5,),
-        "tolokers": (0.5,),
-        "chung_lu": (0.9,),
-    },
-}
 GRAPHS = ("PubMed", "Physics", "tolokers", "chung_lu")
 
 
@@ -55,11 +38,7 @@ class Contender(NamedTuple):
     method: str
     setting: float
     run: Callable[[], Tensor]
-
-    @property
-    def is_peer(self) -> bool:
-        """Whether this is somebody else's program."""
-        return self.method in PEER_SETTINGS
+    is_peer: bool = False  # the program or method of somebody else
 
 
 def make_graph(name: str, root: Path | None = None, *, quick: bool = False) -> Data:
@@ -132,56 +111,3 @@ def own_contenders(
     if exact:
         found.append(Contender("exact", 0.0, lambda: exact_resistance(*ends)))
     return found
-
-
-def peer_contenders(
-    problem: Problem,
-    networkit: Any,  # noqa: ANN401
-    *,
-    quick: bool,
-) -> list[Contender]:
-    """Networkit's two approximations; building its graph is not part of the time.
-
-    Args:
-        problem: The graph.
-        networkit: The imported module.
-        quick: Only the coarsest setting of each.
-
-    Returns:
-        One contender per setting.
-    """
-    graph = networkit.GraphFromCoo(
-        (problem.row.numpy(), problem.col.numpy()), n=problem.num_nodes
-    )
-    graph.indexEdges()
-    order = _edge_ids(problem, graph)
-
-    def contender(method: str, setting: float) -> Contender:
-        def run() -> Tensor:
-            solver = getattr(networkit.centrality, method)(graph, setting)
-            if method == "SpanningEdgeCentrality":
-                solver.runApproximation()
-            else:
-                solver.run()
-            return torch.from_numpy(np.asarray(solver.scores()))[order]
-
-        return Contender(method, setting, run)
-
-    most = 1 if quick else None
-    return [
-        contender(method, setting)
-        for method, settings in PEER_SETTINGS.items()
-        for setting in settings.get(problem.name, (0.5, 0.2))[:most]
-    ]
-
-
-def _edge_ids(problem: Problem, graph: Any) -> Tensor:  # noqa: ANN401
-    """Networkit's number of each pair: sorted by the larger, then the smaller end."""
-    by_column = np.lexsort((problem.row.numpy(), problem.col.numpy()))
-    ids = torch.empty(len(by_column), dtype=torch.long)
-    ids[torch.from_numpy(by_column)] = torch.arange(len(by_column))
-    for e in range(0, len(ids), max(1, len(ids) // 100)):
-        found = graph.edgeId(int(problem.row[e]), int(problem.col[e]))
-        if found != ids[e]:
-            raise RuntimeError(f"networkit numbers pair {e} as {found}, not {ids[e]}")
-    return ids

@@ -3,7 +3,9 @@
 import hashlib
 import platform
 import shlex
+import subprocess
 import sys
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,6 +28,31 @@ def command_line() -> str:
         return shlex.join(["python", "-m", spec.name, *sys.argv[1:]])
     program = Path(sys.argv[0] or "python").name
     return shlex.join([program, *sys.argv[1:]])
+
+
+@cache
+def commit(root: Path = Path(__file__).parents[3]) -> str | None:
+    """The git commit of the package, with a ``+`` where its files were changed since.
+
+    Args:
+        root: The folder around the package.
+
+    Returns:
+        Twelve hexadecimal digits, or None where the package is no checkout of its own.
+    """
+    if not (root / ".git").exists():
+        return None
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(root), *words]
+        found = subprocess.run(command, capture_output=True, text=True, check=True)
+        return found.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--", "gsparse")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def fingerprint(x: Tensor) -> str:

@@ -1,10 +1,11 @@
 """What rows say about features and the command."""
 
+import subprocess
 import sys
 
 import torch
 
-from gsparse.bench.experiment.facts import command_line, fingerprint, versions
+from gsparse.bench.experiment.facts import command_line, commit, fingerprint, versions
 
 
 def features(seed):
@@ -41,3 +42,26 @@ def test_command_can_be_pasted_and_names_no_folder(monkeypatch):
 
 def test_versions_name_torch():
     assert f"torch=={torch.__version__}" in versions()
+
+
+def test_commit_of_a_checkout_says_whether_the_package_changed(tmp_path):
+    def git(*words):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        command = ["git", *who, "-C", str(tmp_path), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def now():
+        return commit.__wrapped__(tmp_path)  # without the cache
+
+    assert now() is None
+    (tmp_path / "gsparse").mkdir()
+    (tmp_path / "gsparse" / "a.py").write_text("x = 1\n")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "one")
+    found = git("rev-parse", "HEAD")[:12]
+    (tmp_path / "rows.jsonl").write_text("outside the package\n")
+    assert now() == found
+    (tmp_path / "gsparse" / "a.py").write_text("x = 2\n")
+    assert now() == found + "+"
