@@ -98,8 +98,10 @@ def format_models(rows: Sequence[Row]) -> str:
         spread = stdev(test) if len(test) > 1 else 0.0
         val = 100 * fmean(row["val_accuracy"] for row in mine)
         left = fmean(row["planted_edges"] for row in mine)
+        bridges = f"{left:.1f} of {mine[0]['planted_edges_before']}"
+        bridges = "not used" if key[1] == "MLP" else bridges
         lines.append(
             f"{key[0]:>8.0%}  {key[1]:20}{val:>11.1f}"
-            f"{fmean(test):>7.1f} ± {spread:<4.1f}  {left:.1f} of {mine[0]['planted_edges_before']}"
+            f"{fmean(test):>7.1f} ± {spread:<4.1f}  {bridges}"
         )
     return "\n".join(lines)
