@@ -161,7 +161,7 @@ class FlowSampler:
         return X, LX
 
     def _potentials(self, B: Tensor) -> Tensor:
-        solution = self.solver.solve(self.state, B, check=False)
+        solution = self.solver.solve(self.state, B, check=False, balanced=True)
         self.num_iters = max(self.num_iters, solution.num_iters)
         if not solution.converged:
             w = self.L.values

@@ -67,7 +67,7 @@ def test_the_count_is_the_fewest():
     count = fewest_iterations(L, B, exact, jacobi)
 
     def error_after(k):
-        solver = PCG(rtol=1e-15, max_iter=k)
+        solver = PCG(rtol=1e-15, max_iter=k, preconditioner=jacobi)
         return energy_error(L, solver.solve(solver.init(L), B, check=False).x, exact)
 
     assert error_after(count) <= 1e-5 < error_after(count - 1)

@@ -283,3 +283,16 @@ def test_auto_answers_whatever_the_weights():
         assert sampled.resistance.isfinite().equal(joined_pairs)
         error = rms((sampled.resistance / result.resistance - 1)[joined_pairs])
         assert error <= 2 * sampled.error
+
+
+def test_strong_edges_leave_rounding_in_the_flows():
+    """Flows of 1e6 cancel at three nodes: what is left does not sum to zero exactly."""
+    row, col, _, n, _ = joined(50, 40, 0)
+    tie = torch.combinations(torch.arange(n, n + 4)).t()
+    row, col = torch.cat([row, tie[0]]), torch.cat([col, tie[1]])
+    weight = torch.ones(len(row), dtype=torch.float64)
+    weight[-6:-3], weight[-3:] = 0.3, 1e12
+    exact = exact_resistance(row, col, weight, n + 4)
+    for seed in range(10):
+        found = jl_resistance(row, col, weight, n + 4, seed=seed)
+        assert rms(found.resistance / exact - 1) <= 2 * found.error
