@@ -105,8 +105,7 @@ def tree_resistance(
 
     Raises:
         ValueError: If ``num_trees`` is below two, or the largest positive weight is
-            more than ten million times the smallest, once nodes of low degree are
-            eliminated.
+            more than ten million times the smallest, unless elimination solves all.
         WalkBudgetError: If a tree takes more than ``max_steps`` steps.
 
     Example:
@@ -122,8 +121,8 @@ def tree_resistance(
         raise ValueError(f"'num_trees' must be at least 2 (got {num_trees})")
     net = peel(row, col, weight, num_nodes)
     estimator = _Estimator(net, max_degree)
-    spread = weight_spread(torch.from_numpy(estimator.walk.weight))
-    if spread > WIDE:
+    spread = weight_spread(weight)
+    if spread > WIDE and len(estimator.walk.pair):  # else all was eliminated exactly
         raise ValueError(
             f"random spanning trees need weights within a factor of {WIDE:g} (got "
             f"{spread:.2g}): what few trees do not show, they cannot tell. Use "
