@@ -58,7 +58,7 @@ def approximate_inverse_resistance(
     leaks into a short cut to its node: on tolokers the largest relative error was 0.5
     instead of 0.03.
 
-    Pairs share the threads of torch; factor and inverse take one, as in the paper.
+    Pairs share the threads of torch; factor and inverse take one.
 
     Args:
         row: Smaller end point of each pair, sorted by ``(row, col)``.

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from gsparse.bench.multigrid import Multigrid
 from gsparse.bench.resistance_contenders import Problem, make_problem
-from gsparse.bench.resistance_rivals import find_peers
+from gsparse.bench.resistance_rivals import Peers, find_peers
 from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row
 from gsparse.data import grid, random_graph
@@ -44,10 +44,11 @@ Maker = Callable[[Any], Preconditioner]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark, print its table, and append its rows to a file."""
     options = _parser().parse_args(arguments)
-    makers = solvers(find_peers().pyamg)
+    peers = Peers(pyamg=find_peers().pyamg)
+    makers = solvers(peers.pyamg)
     for name in options.graphs.split(","):
         problem = make_system(name, options.root)
-        rows = compare(problem, makers, options.repeats)
+        rows = compare(problem, makers, options.repeats, peers.versions)
         _say(f"\n{name}: {problem.num_nodes} nodes, {len(problem.row)} pairs")
         _say(format_rows(rows))
         append_rows(options.out, rows)
@@ -134,13 +135,16 @@ def right_sides(problem: Problem, seed: int = 50951) -> Tensor:
     return B.index_add_(0, problem.row, Q).index_add_(0, problem.col, -Q)
 
 
-def compare(problem: Problem, makers: dict[str, Maker], repeats: int = 3) -> list[Row]:
+def compare(
+    problem: Problem, makers: dict[str, Maker], repeats: int = 3, peers: str = ""
+) -> list[Row]:
     """Measure every solver on one graph.
 
     Args:
         problem: The graph.
         makers: The preconditioners by name.
         repeats: How often all have a turn; medians are reported.
+        peers: Versions of the peers, for the rows.
 
     Returns:
         One row per solver, without seconds where it did not get there.
@@ -174,6 +178,7 @@ def compare(problem: Problem, makers: dict[str, Maker], repeats: int = 3) -> lis
             seconds=median(times[name]) if times[name] else None,
             num_iters=counts[name],
             repeats=repeats,
+            peers=peers,
         )
         for name in makers
     ]

@@ -31,12 +31,14 @@ def hierarchy(pyamg: Any, L: csr_array, kind: str) -> Any:  # noqa: ANN401
     Raises:
         ValueError: For another kind.
     """
+    # Smoothed coarse matrices are singular only up to rounding, which pyamg inverts.
+    settings = {"coarse_solver": ("pinv", {"rtol": 1e-10})}
     if kind == "pairwise":
-        return pyamg.aggregation.pairwise_solver(L)
+        return pyamg.aggregation.pairwise_solver(L, **settings)
     if kind == "plain":
-        return pyamg.smoothed_aggregation_solver(L, smooth=None)
+        return pyamg.smoothed_aggregation_solver(L, smooth=None, **settings)
     if kind == "smoothed":
-        return pyamg.smoothed_aggregation_solver(L)
+        return pyamg.smoothed_aggregation_solver(L, **settings)
     raise ValueError(f"'kind' must be one of {KINDS} (got {kind!r})")
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 
 from gsparse.bench import approximate_inverse
 from gsparse.bench.approximate_inverse import approximate_inverse_resistance
@@ -43,6 +44,45 @@ def test_exact_without_dropping(name):
     found = approximate_inverse_resistance(row, col, n, epsilon=0.0, drop=0.0)
     exact = exact_resistance(row, col, None, n)
     torch.testing.assert_close(found, exact, rtol=1e-10, atol=0)
+
+
+def reference_resistance(row, col, n, epsilon, drop):
+    """The definition in plain Python, on dense matrices."""
+    adjacency = csr_array((np.ones(len(row)), (row.numpy(), col.numpy())), (n, n))
+    adjacency = (adjacency + adjacency.T).tocsr()
+    limit = 16 if drop >= 1e-4 else n
+    order = approximate_inverse._elimination_order(adjacency, limit)
+    dense = adjacency.toarray()[np.ix_(order, order)]
+    deg = dense.sum(axis=1)
+    A = np.diag(deg) - dense
+    largest = np.lexsort((order, -deg))[0]  # connected: a single ground
+    A[largest, largest] += 0.1
+    L = np.zeros((n, n))
+    for j in range(n):
+        column = A[j:, j].copy()
+        column[1:] *= np.abs(column[1:]) > drop * column[0]
+        L[j:, j] = column / np.sqrt(column[0])
+        A[j:, j:] -= np.outer(L[j:, j], L[j:, j])
+    Z = np.zeros((n, n))
+    for j in reversed(range(n)):
+        z = (np.eye(n)[j] - Z[:, j + 1 :] @ L[j + 1 :, j]) / L[j, j]
+        if (z > 0).sum() > int(np.log2(n)):
+            by_size = z.argsort()
+            z[by_size[np.cumsum(z[by_size]) <= epsilon * z.sum()]] = 0
+        Z[:, j] = z
+    place = order.argsort()
+    return ((Z[:, place[row]] - Z[:, place[col]]) ** 2).sum(axis=0)
+
+
+@pytest.mark.parametrize("name", ["lollipop", "grid", "random"])
+@pytest.mark.parametrize(
+    ("epsilon", "drop"), [(0.0, 0.05), (0.05, 1e-3), (1e-3, 0.02), (0.02, 1e-5)]
+)
+def test_follows_its_definition(name, epsilon, drop):
+    row, col, n = GRAPHS[name]
+    found = approximate_inverse_resistance(row, col, n, epsilon=epsilon, drop=drop)
+    expected = reference_resistance(row, col, n, epsilon, drop)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9)
 
 
 def test_error_shrinks_with_epsilon():

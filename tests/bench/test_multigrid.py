@@ -51,8 +51,8 @@ def test_preconditions_our_solver(kind):
     torch.testing.assert_close(found.x, expected.x, rtol=1e-6, atol=1e-6)
     assert found.num_iters < expected.num_iters / 2
     cycle = state.precondition(torch.eye(n, dtype=torch.float64))
-    atol = 1e-8 * float(cycle.abs().max())
-    torch.testing.assert_close(cycle, cycle.T, rtol=1e-8, atol=atol)
+    torch.testing.assert_close(cycle, cycle.T, rtol=1e-8, atol=1e-8)
+    assert cycle.abs().max() < 100  # nothing inverts the singular direction
 
 
 @pytest.mark.parametrize("kind", KINDS)
