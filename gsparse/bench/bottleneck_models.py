@@ -70,7 +70,7 @@ def _trained(
     model = recipe.build(cut, seed)
     history = fit(model, cut, config=recipe.fit, seed=seed)
     return measurement(
-        "bottlenecks_models",
+        "bottlenecks",
         "satellite_cliques",
         method,
         {"model": recipe.model, "seed": seed, "sparsity_target": sparsity}
@@ -82,10 +82,20 @@ def _trained(
         num_nodes=data.num_nodes,
         num_pairs_before=data.num_edges // 2,
         planted_edges=int(between_parts(cut).sum()) // 2,
+        reached=reached(cut, int(recipe.options.get("num_layers", 2))),
         planted_edges_before=int(between_parts(data).sum()) // 2,
         val_accuracy=history.val_score,
         test_accuracy=evaluate(model, cut, "test_mask"),
     )
+
+
+def reached(data: Data, num_steps: int) -> float:
+    """Share of the test nodes so few steps from an informative node, of any class."""
+    row, col = data.edge_index
+    found = data.part <= int(data.y.max())
+    for _ in range(num_steps):
+        found = found.index_fill(0, col[found[row]], True)
+    return float(found[data.test_mask].double().mean())
 
 
 def format_models(rows: Sequence[Row]) -> str:
@@ -99,7 +109,8 @@ def format_models(rows: Sequence[Row]) -> str:
         val = 100 * fmean(row["val_accuracy"] for row in mine)
         left = fmean(row["planted_edges"] for row in mine)
         bridges = f"{left:.1f} of {mine[0]['planted_edges_before']}"
-        bridges = "not used" if key[1] == "MLP" else bridges
+        bridges += f", {fmean(row['reached'] for row in mine):.1%} of the nodes reached"
+        bridges = "" if key[1] == "MLP" else bridges
         lines.append(
             f"{key[0]:>8.0%}  {key[1]:20}{val:>11.1f}"
             f"{fmean(test):>7.1f} ± {spread:<4.1f}  {bridges}"

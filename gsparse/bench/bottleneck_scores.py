@@ -50,7 +50,7 @@ def compare_scores(data: Data) -> Row:
 def score_row(name: str, root: Path | None = None) -> Row:
     """A row of :func:`compare_scores` on a data set."""
     found = compare_scores(load(name, root))
-    return measurement("bottlenecks_scores", name, "EffectiveResistance", {}, **found)
+    return measurement("bottlenecks", name, "EffectiveResistance", {}, **found)
 
 
 def format_scores(rows: Sequence[Row]) -> str:

@@ -9,7 +9,7 @@ from scipy.linalg import eigvalsh, null_space
 from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
-from gsparse.bench.bottleneck_models import format_models, model_rows
+from gsparse.bench.bottleneck_models import format_models, model_rows, reached
 from gsparse.bench.bottleneck_scores import compare_scores
 from gsparse.bench.bottlenecks import (
     METHODS,
@@ -215,6 +215,14 @@ class TestScores:
 
 
 class TestModels:
+    def test_reached_by_hand(self):
+        """One satellite of 5 tests a class: its bridge's end, then all of it."""
+        data = satellite_cliques(3, satellites=4, size=5, num_features=3, seed=31981)
+        steps = [reached(data, num_steps) for num_steps in range(3)]
+        assert steps == pytest.approx([0, 1 / 5, 1])
+        data.edge_index = data.edge_index[:, ~between_parts(data)]
+        assert reached(data, 9) == 0
+
     def test_rows_say_what_was_cut(self):
         rows = model_rows([0.7], seeds=1, epochs=3)
         methods = ["Dense", "MLP", "EffectiveResistance", "DSpar", "RandomEdge"]
