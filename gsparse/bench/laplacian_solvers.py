@@ -28,8 +28,8 @@ from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row
 from gsparse.data import grid, random_graph
 from gsparse.edges import undirected_pairs
-from gsparse.linalg import PCG, Laplacian, approximate_cholesky
-from gsparse.linalg.pcg import Preconditioner, jacobi
+from gsparse.linalg import PCG, Laplacian, approximate_cholesky, jacobi
+from gsparse.linalg.cholesky import Preconditioner
 
 #: Relative error in the energy norm to reach, and that of the reference's residual.
 ENERGY, REFERENCE = 1e-5, 1e-11

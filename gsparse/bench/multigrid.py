@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from gsparse.linalg import Laplacian
-from gsparse.linalg.pcg import Preconditioner
+from gsparse.linalg.cholesky import Preconditioner
 
 #: Hierarchies of pyamg: smoothed, unsmoothed and pairwise aggregation. Classical
 #: (Ruge-Stuben) coarsening takes 40 s to set up on tolokers and saves no iterations.

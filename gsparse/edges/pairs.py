@@ -202,5 +202,9 @@ def pair_weight(
 def _total(pairs: Pairs, side: Tensor, edge_weight: Tensor | None) -> Tensor:
     """Sum over the entries of one direction: counts, or weights in float64."""
     weight = None if edge_weight is None else edge_weight.detach().double()[side]
-    total = torch.bincount(pairs.pair[side], weight, minlength=pairs.num_pairs)
+    pair = pairs.pair[side]
+    if weight is not None and pair.numel() > pairs.num_pairs:
+        order = weight.argsort()  # copies add in one order, whatever that of the list
+        pair, weight = pair[order], weight[order]
+    total = torch.bincount(pair, weight, minlength=pairs.num_pairs)
     return total if weight is None else total.double()  # no entries give counts

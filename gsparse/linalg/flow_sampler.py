@@ -32,8 +32,13 @@ DRAWN = 16
 SLOW = 0.05
 #: and more are looked for until the quickest is quicker than this,
 QUICK = 0.02
-#: or there are so many.
-DIRECTIONS = 64
+#: or there are so many, or their vectors hold so many numbers.
+DIRECTIONS, NUMBERS = 256, 2**26
+#: Then so many columns are drawn: over a cut that is left, whose leverage is 1 or more
+#: by what lies beyond it alone, sqrt(2 / k) is 0.05.
+CAREFUL = 800
+#: A smaller Ritz value is lost in the rounding of float64.
+RESOLVED = 1e-11
 #: What two standard deviations of a normal variable miss.
 MISSED = 0.0455
 
@@ -98,6 +103,7 @@ class FlowSampler:
         self.total = torch.zeros(row.numel(), groups, dtype=torch.float64)
         self.known = _NO_MATRIX  # [M, 1] far parts that need no sampling
         self.seed, self.num_columns, self.num_iters = seed, 0, 0
+        self.least = 0  # columns without which cuts would be sampled badly
         self.solver_error = 0.0
         self.solved = torch.empty(0, dtype=torch.long)
         self._prepare(tolerance, solver)
@@ -119,17 +125,27 @@ class FlowSampler:
         if not conducts:
             is_slow = bool((found.values < SLOW).any())
             self.slow = self._find_slow(found) if is_slow else found
+            if (self.slow.values < RESOLVED).any():
+                raise RuntimeError(
+                    "parts of the graph must hang together more strongly than "
+                    f"{RESOLVED:g} of their weights (got "
+                    f"{float(self.slow.values[0]):.1g}); use method='exact'"
+                )
             self.known = torch.zeros(self.total.size(0), 1, dtype=torch.float64)
             self._add(self.slow.vectors, self.slow.currents, self.known)
 
     def _find_slow(self, found: SlowDirections) -> SlowDirections:
+        most = min(DIRECTIONS, max(4 * DRAWN, NUMBERS // self.L.num_nodes))
         size, step = DRAWN, 2
         while True:
             for _ in range(2):
                 found = refine(self.state, found, size, _stream(self.seed, -step))
                 step += 1
             full = found.values.numel() == size
-            if not full or found.values[-1] > QUICK or size == DIRECTIONS:
+            if not full or found.values[-1] > QUICK:
+                return found
+            if 2 * size > most:
+                self.least = CAREFUL
                 return found
             size *= 2
 
@@ -195,10 +211,8 @@ class FlowSampler:
 
     def errors(self) -> tuple[float, float]:
         """Root mean square of the relative error: from sampling, from solving."""
-        k, (_, _, sampled, far) = (
-            self.num_columns,
-            self._summary(_NO_MATRIX, self.total, self.num_columns),
-        )
+        k = self.num_columns
+        _, _, sampled, far = self._summary(_NO_MATRIX, self.total, k)
         # A mean of k squares has relative variance 2 / k; its square is too large by
         # the factor 1 + 2 / k.
         sampling = math.sqrt(2 / (k + 2) * sampled / self.total.size(0))
@@ -212,6 +226,10 @@ class FlowSampler:
         ids = (bad & ~self.bridge).nonzero().view(-1)
         if ids.numel() > ALL:
             ids = ids[leverage[ids].argsort(descending=True, stable=True)[:WORST]]
+        self.solve(ids)
+
+    def solve(self, ids: Tensor) -> None:
+        """Solve some pairs one by one."""
         if ids.numel() and not self.known.numel():
             self.known = torch.zeros(self.total.size(0), 1, dtype=torch.float64)
         for some in ids.split(DRAWN):
@@ -255,8 +273,9 @@ class FlowSampler:
             row, col = (torch.from_numpy(end).long() for end in self.pairs[:2])
             apart = L.component[row] != L.component[col]
             resistance[apart], std[apart] = torch.inf, 0.0
-        rank = max(L.num_nodes - L.num_components, 1)
-        return Sampled(resistance, std, total / rank, clipped / len(resistance))
+        rank = L.num_nodes - L.num_components
+        foster = total / rank if rank else 1.0
+        return Sampled(resistance, std, foster, clipped / len(resistance))
 
     def group(self, group: int) -> Tensor:
         """Resistances from every eighth column ``[M]``."""

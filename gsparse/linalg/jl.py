@@ -25,6 +25,8 @@ MAX_DEGREE = 16
 WORTHWHILE = 0.05
 #: Columns drawn before anything is judged from them.
 FIRST = 16
+#: So few pairs are all solved: small, symmetric graphs deceive a sample.
+FEW = 128
 #: Columns after which a failing certificate is an error.
 MOST = 1024
 
@@ -36,7 +38,8 @@ class JLEstimate(NamedTuple):
 
     Attributes:
         resistance: One value per pair ``[M]``, float64.
-        std: Standard deviation of each ``[M]``; 0 where the value is exact.
+        std: Standard deviation of each by sampling ``[M]``; 0 where nothing was
+            sampled, and the solver's error is all there is.
         error: Root mean square of the relative error over all pairs that are joined,
             as estimated from the columns; of it
         solver_error: the part due to the solver, a bound.
@@ -99,11 +102,12 @@ def jl_resistance(
     .. math::
         L^+ = V V^T + \mathbb{E} X' X'^T,
 
-    again an identity, whatever :math:`V` is. A Chebyshev filter looks for them. The few
-    pairs still in doubt are solved one by one. Estimates are clipped to :math:`1/w`;
-    below the grounded value they cannot fall. The sign of a pair in a column is a hash
-    of seed and end points: neither the order of edges nor the number of threads nor
-    the instruction set changes a bit.
+    again an identity, whatever :math:`V` is. A Chebyshev filter looks for them, up to
+    256; where even more are slow, at least 800 columns are drawn. The few pairs still
+    in doubt are solved one by one. Estimates are clipped to :math:`1/w`; below the
+    grounded value they cannot fall. The sign of a pair in a column is a hash of seed and
+    end points: neither the order of edges nor the number of threads nor the instruction
+    set changes a bit.
 
     Conjugate gradients stop when the error of a column in the energy norm is estimated
     to be below a twentieth of the tolerance, :math:`\epsilon`; by the inequality of
@@ -195,6 +199,8 @@ def _extended_std(
     From the spread of the estimates by every eighth column alone these would be too
     uncertain: it is averaged with the one that a mean of as many squares would have.
     """
+    if not column.numel():
+        return column
     groups = [
         torch.from_numpy(elimination.extend(core, sampler.group(group).numpy()))
         for group in range(WIDTH)
@@ -249,10 +255,14 @@ def _project(
         row, col, weight, num_nodes, tolerance, seed, solver, apart=apart
     )
     sampler.add_columns(num_columns or FIRST)
-    sampler.solve_worst(tolerance)
+    if num_columns is None and row.numel() <= FEW:
+        sampler.solve((~sampler.bridge).nonzero().view(-1))
+    else:
+        sampler.solve_worst(tolerance)
     if num_columns is None:
         sampling, _ = sampler.errors()
-        sampler.add_columns(math.ceil(FIRST * (sampling / tolerance) ** 2))
+        wanted = math.ceil(FIRST * (sampling / tolerance) ** 2)
+        sampler.add_columns(max(wanted, sampler.least))
     while True:
         sampling, solving = sampler.errors()
         found = sampler.finish()

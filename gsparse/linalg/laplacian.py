@@ -66,20 +66,13 @@ class Laplacian:
     ) -> None:
         if dtype not in (torch.float32, torch.float64):
             raise TypeError(f"'dtype' must be float32 or float64 (got {dtype})")
-        _check_shapes(row, col, weight)
+        check_shapes(row, col, weight)
         self.num_nodes = num_nodes
         self.num_pairs = row.numel()
         self.dtype = dtype
         rows, cols = row.cpu().numpy(), col.cpu().numpy()
         w = np.empty(0) if weight is None else weight.cpu().double().numpy()
-        ptr = np.zeros(num_nodes + 1, np.int64)
-        bad = count_rows(rows, cols, ptr)
-        if bad >= 0:
-            raise ValueError(
-                "'row' and 'col' must be sorted pairs with row < col < num_nodes and "
-                f"no duplicates (got ({rows[bad]}, {cols[bad]}) at {bad} with "
-                f"{num_nodes} nodes); gsparse.edges.undirected_pairs gives them"
-            )
+        ptr = row_pointers(rows, cols, num_nodes)
         indices = np.empty(2 * len(rows), np.int32 if num_nodes < 2**31 else np.int64)
         values = torch.empty(0 if weight is None else len(indices), dtype=dtype)
         fill_rows(rows, cols, w, ptr, indices, values.numpy())
@@ -156,7 +149,23 @@ class Laplacian:
         )
 
 
-def _check_shapes(row: Tensor, col: Tensor, weight: Tensor | None) -> None:
+def row_pointers(rows: np.ndarray, cols: np.ndarray, num_nodes: int) -> np.ndarray:
+    """Row pointers of both directions, once the pairs are found to be in order."""
+    ptr = np.zeros(num_nodes + 1, np.int64)
+    bad = count_rows(rows, cols, ptr)
+    if bad >= 0:
+        raise ValueError(
+            "'row' and 'col' must be sorted pairs with row < col < num_nodes and "
+            f"no duplicates (got ({rows[bad]}, {cols[bad]}) at {bad} with "
+            f"{num_nodes} nodes); gsparse.edges.undirected_pairs gives them"
+        )
+    return ptr
+
+
+def check_shapes(
+    row: Tensor, col: Tensor, weight: Tensor | None, *, zeros: bool = False
+) -> None:
+    """Refuse pairs of unequal length, and weights that conduct nothing or too much."""
     if row.shape != col.shape or row.dim() != 1:
         raise ValueError(
             f"'row' and 'col' must have one shape [M] "
@@ -168,8 +177,9 @@ def _check_shapes(row: Tensor, col: Tensor, weight: Tensor | None) -> None:
         raise ValueError(
             f"'weight' must have shape {list(row.shape)} (got {list(weight.shape)})"
         )
-    bad = ~(torch.isfinite(weight) & (weight > 0))
+    bad = ~torch.isfinite(weight) | (weight < 0 if zeros else weight <= 0)
     if bad.any():
+        rule = "non-negative" if zeros else "positive"
         raise ValueError(
-            f"'weight' must be positive and finite (got {weight[bad][0].item()})"
+            f"'weight' must be {rule} and finite (got {weight[bad][0].item()})"
         )

@@ -10,6 +10,7 @@ from torch import Tensor
 from gsparse.edges import draw_seed, pair_weight, spread, undirected_pairs
 from gsparse.linalg.exact import MAX_CORE, exact_resistance, predict_exact
 from gsparse.linalg.jl import FIRST, jl_resistance
+from gsparse.linalg.laplacian import check_shapes, row_pointers
 from gsparse.linalg.trees import WIDE, tree_resistance, weight_spread
 
 Method = Literal["auto", "exact", "tree", "jl"]
@@ -36,7 +37,7 @@ class ResistanceResult(NamedTuple):
         error: Root mean square of the relative error over all pairs that are joined, as
             estimated by the method; 0 for exact. Of it
         solver_error: the part due to the solver, a bound; the rest is sampling.
-        std: Standard deviation of each value ``[M]``; ``None`` for exact.
+        std: Standard deviation of each value by sampling ``[M]``; ``None`` for exact.
         clipped: Share of the pairs whose estimate had to be clipped to 1 / w.
         seconds: Predicted seconds of each method on one core of a fixed speed, where
             ``"auto"`` had to choose.
@@ -80,7 +81,8 @@ def pair_resistance(
         - **row**, **col**, **weight:** :math:`(M,)`
 
     Raises:
-        ValueError: For an unknown ``method`` or a ``tolerance`` that is not positive.
+        ValueError: For an unknown ``method``, a ``tolerance`` that is not positive,
+            pairs out of order, or a weight that is negative or not finite.
 
     Example:
         >>> import torch
@@ -94,7 +96,14 @@ def pair_resistance(
         raise ValueError(f"'method' must be one of {get_args(Method)} (got {method!r})")
     if not tolerance > 0:
         raise ValueError(f"'tolerance' must be positive (got {tolerance})")
-    pairs = (row.cpu(), col.cpu(), None if weight is None else weight.cpu(), num_nodes)
+    check_shapes(row, col, weight, zeros=True)
+    pairs = (
+        row.cpu(),
+        col.cpu(),
+        None if weight is None else weight.detach().cpu(),
+        num_nodes,
+    )
+    row_pointers(pairs[0].numpy(), pairs[1].numpy(), num_nodes)
     seed = draw_seed(seed)
     if method != "auto":
         result = _run(method, pairs, tolerance, seed)

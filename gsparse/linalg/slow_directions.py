@@ -15,18 +15,15 @@ from gsparse.kernels.resistance.laplacian import (
     random_start,
 )
 from gsparse.kernels.threads import run_blocks
-from gsparse.linalg.pcg import (
-    Operator,
-    PCGState,
-    component_sums,
-    iterate,
-    loose_goal,
-)
+from gsparse.linalg.iteration import Goal, Operator, PCGState, iterate, norm
+from gsparse.linalg.pcg import component_sums
 
 #: The probe damps eigenvalues of D^{-1} L above this one, and finds those below.
 DAMPED = 0.3
 #: How much more it amplifies an eigenvalue of 0.1, per step (Chebyshev polynomials).
 GROWTH = 1.96
+#: Relative error of a step of inverse iteration.
+ROUGH = 0.1
 #: Directions whose part of a flow is smaller than rounding are dropped.
 TINY = 1e-12
 
@@ -93,7 +90,9 @@ def refine(
     if V.size(1) < num_directions:
         V = torch.cat([V, _white(L, num_directions - V.size(1), seed)], dim=1)
     B = _centre(L, V) * L.diagonal[:, None]
-    return _ritz(L, iterate(state, B, loose_goal(state, B, 0.1), 30).x)
+    size = norm(B, state.precondition(B))
+    goal = Goal(torch.full_like(size, ROUGH), 0.0, size, torch.zeros_like(size))
+    return _ritz(L, iterate(state, B, goal, 30).x)
 
 
 def gram(X: Tensor, Y: Tensor) -> Tensor:
@@ -138,9 +137,9 @@ def _ritz(L: Operator, X: Tensor) -> SlowDirections:
     kept = masses > TINY * max(masses.max(initial=0.0), 1e-300)
     T = Q[:, kept] / np.sqrt(masses[kept]) / size[:, None]
     values, Q = scipy.linalg.eigh(T.T @ G @ T)
-    slow = values > 1e-15
-    C = torch.from_numpy(np.ascontiguousarray((T @ Q / np.sqrt(values))[:, slow]))
+    values, Q = values[values > 1e-15], Q[:, values > 1e-15]
+    C = torch.from_numpy(np.ascontiguousarray(T @ Q / np.sqrt(values)))
     vectors = torch.zeros(L.num_nodes, C.size(1), dtype=torch.float64)
     add_product_(X, C, vectors)
     currents = L.matmul(vectors)
-    return SlowDirections(vectors, currents, torch.from_numpy(values[slow]))
+    return SlowDirections(vectors, currents, torch.from_numpy(values))

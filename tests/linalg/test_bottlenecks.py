@@ -296,3 +296,90 @@ def test_strong_edges_leave_rounding_in_the_flows():
     for seed in range(10):
         found = jl_resistance(row, col, weight, n + 4, seed=seed)
         assert rms(found.resistance / exact - 1) <= 2 * found.error
+
+
+def many_blobs(num_blobs, size, num_links):
+    """A dense hub, and small dense parts that hang on it by a few edges each."""
+    generator = torch.Generator().manual_seed(20_011)
+    hub = 300
+    ends = [torch.randint(hub, (2, 20 * hub), generator=generator)]
+    inner = torch.combinations(torch.arange(size)).t()
+    for start in range(hub, hub + num_blobs * size, size):
+        links = torch.randint(size, (2, num_links), generator=generator)
+        links[0] = torch.randint(hub, (num_links,), generator=generator)
+        links[1] += start
+        ends += [inner + start, links]
+    low, high = torch.cat(ends, dim=1).sort(dim=0).values
+    n = hub + num_blobs * size
+    key = (low * n + high)[low != high].unique()
+    return key // n, key % n, n, hub
+
+
+@pytest.mark.parametrize(
+    ("most", "columns", "worst"), [(256, 16, 0.01), (64, 800, 0.06)]
+)
+def test_more_parts_than_slow_directions(monkeypatch, most, columns, worst):
+    """100 parts of 20 nodes: found all, or sampled by so many columns that each holds.
+
+    With 16 columns and 64 directions sums over single cuts fell to 0.6.
+    """
+    monkeypatch.setattr("gsparse.linalg.flow_sampler.DIRECTIONS", most)
+    row, col, n, hub = many_blobs(100, 20, 3)
+    cut = (row < hub) & (col >= hub)
+    part = (col[cut] - hub) // 20
+    exact = exact_resistance(row, col, None, n)
+    expected = torch.zeros(100, dtype=torch.float64).index_add_(0, part, exact[cut])
+    for seed in range(3):
+        found = jl_resistance(row, col, None, n, seed=seed, max_degree=0)
+        sums = torch.zeros(100, dtype=torch.float64)
+        sums.index_add_(0, part, found.resistance[cut])
+        assert found.num_columns == columns
+        assert (sums - expected).square().mean().sqrt() <= worst
+        assert (sums >= 1 - 2 * worst).all()
+
+
+def test_small_graphs_are_solved():
+    """On a cycle signs agree or cancel as a whole: most samples see nothing."""
+    for size in (4, 5, 6, 9):
+        pairs = {(i, i + 1) for i in range(size - 1)} | {(0, size - 1), (0, 2)}
+        row, col = torch.tensor(sorted(pairs)).t()
+        weight = torch.ones(len(row), dtype=torch.float64)
+        weight[sorted(pairs).index((0, 2))] = 0.0
+        exact = exact_resistance(row, col, weight, size)
+        for seed in range(5):
+            found = jl_resistance(row, col, weight, size, seed=seed)
+            assert rms(found.resistance / exact - 1) <= found.error + 1e-9
+            assert (found.std == 0).all()
+
+
+def test_weights_that_are_all_zero_join_nothing():
+    row, col = torch.tensor([[0, 1], [1, 2]])
+    zero = torch.zeros(2, dtype=torch.float64)
+    for method in ("exact", "jl", "tree", "auto"):
+        found = pair_resistance(row, col, zero, 3, method=method, seed=0)
+        assert found.resistance.tolist() == [torch.inf, torch.inf]
+
+
+@pytest.mark.parametrize("size", [3e-13, 1e-14])
+def test_links_lost_in_rounding_are_refused(size):
+    *graph, _ = weak_cliques(size, size=50)
+    with pytest.raises(
+        RuntimeError, match=r"more strongly than 1e-11 .*method='exact'"
+    ):
+        jl_resistance(*graph, seed=1)
+    assert pair_resistance(*graph, seed=1).method == "exact"
+
+
+@pytest.mark.parametrize("method", ["auto", "exact", "jl", "tree"])
+def test_pairs_out_of_order_and_bad_weights_are_refused(method):
+    row, col = torch.combinations(torch.arange(6)).t()
+    for bad in (torch.nan, torch.inf, -1.0):
+        weight = torch.ones(15, dtype=torch.float64)
+        weight[4] = bad
+        message = rf"'weight' must be non-negative and finite \(got {bad}\)"
+        with pytest.raises(ValueError, match=message):
+            pair_resistance(row, col, weight, 6, method=method)
+    with pytest.raises(ValueError, match="must be sorted pairs"):
+        pair_resistance(row.flip(0), col.flip(0), None, 6, method=method)
+    with pytest.raises(ValueError, match=r"at \d+ with 5 nodes"):
+        pair_resistance(row, col, None, 5, method=method)

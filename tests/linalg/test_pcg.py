@@ -6,7 +6,7 @@ import torch
 from gsparse.data import cycle, path, random_graph
 from gsparse.edges import undirected_pairs
 from gsparse.linalg import PCG, Laplacian, jacobi
-from gsparse.linalg.pcg import DELAY
+from gsparse.linalg.iteration import DELAY
 
 
 def operator(data, weight_seed=None, dtype=torch.float64):
@@ -105,6 +105,15 @@ def test_unbalanced_right_hand_side_names_sum_and_component():
         PCG().solve(PCG().init(L), B)
     with pytest.raises(ValueError, match=r"shape \[3, k\] \(got \[3\]\)"):
         PCG().solve(PCG().init(L), B[:, 0])
+
+
+def test_right_sides_that_are_no_numbers_or_of_another_type_are_refused():
+    L = operator(path(4))
+    B = torch.tensor([[1.0], [torch.nan], [0.0], [-1.0]], dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"'B' must be finite \(got nan at \[1, 0\]\)"):
+        PCG().solve(PCG().init(L), B)
+    with pytest.raises(TypeError, match=r"'B' must be torch.float64 .*torch.float32"):
+        PCG().solve(PCG().init(L), torch.zeros(4, 1))
 
 
 def test_too_few_iterations_raise_or_are_reported():

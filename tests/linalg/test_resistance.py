@@ -289,3 +289,20 @@ def test_bad_input_is_refused():
     both = torch.tensor([[0, 1], [1, 0]])
     with pytest.raises(ValueError, match=r"must not be negative \(got -1.0 at 0\)"):
         effective_resistance(both, torch.tensor([-1.0, -1.0]))
+
+
+@pytest.mark.parametrize("method", ["exact", "tree", "jl"])
+def test_parallel_edges_add_alike_in_any_order(method):
+    """Three copies of unequal weight, whose sum depends on the order of adding."""
+    data = random_graph(num_nodes=80, p=0.3, seed=60449)
+    pairs = undirected_pairs(data.edge_index, 80)
+    generator = torch.Generator().manual_seed(5)
+    edges = data.edge_index.repeat(1, 3)
+    draw = torch.rand(3, pairs.num_pairs, generator=generator, dtype=torch.float64)
+    weight = draw[:, pairs.pair].flatten()
+    shuffle = torch.randperm(edges.size(1), generator=generator)
+    one = effective_resistance(edges, weight, 80, method=method, seed=3)
+    other = effective_resistance(
+        edges[:, shuffle], weight[shuffle], 80, method=method, seed=3
+    )
+    assert one[shuffle].equal(other)
