@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
+from gsparse.bench.planted_graphs import clique_ring, joined_random_graphs
 from gsparse.data import grid, lollipop, star
 from gsparse.edges import undirected_pairs
 
@@ -26,23 +28,15 @@ class Planted(NamedTuple):
 
 
 def joined(half: int, degree: int, num_joins: int, seed: int = 0) -> Planted:
-    """Two random graphs of ``half`` nodes each, joined by a few random edges."""
-    generator = torch.Generator().manual_seed(seed)
-    size = (2, half * degree // 2)
-    sides = [torch.randint(half, size, generator=generator) + i * half for i in (0, 1)]
-    joins = torch.randint(half, (2, num_joins), generator=generator)
-    joins[1] += half
-    row, col = torch.cat([*sides, joins], dim=1)
-    return _planted(row, col, 2 * half, half)
+    """:func:`joined_random_graphs` as pairs; the few edges are the cut."""
+    data = joined_random_graphs(half, degree, num_joins, seed)
+    return _planted(data, first=half)
 
 
 def ring_of_cliques(num_cliques: int, size: int) -> Planted:
-    """Cliques in a ring, each joined to the next by one edge; two edges cut it."""
-    one, other = torch.combinations(torch.arange(size)).t()
-    start, n = size * torch.arange(num_cliques), num_cliques * size
-    row = torch.cat([(one + start[:, None]).view(-1), start + size - 1])
-    col = torch.cat([(other + start[:, None]).view(-1), (start + size) % n])
-    return _planted(row, col, n, num_cliques // 2 * size)
+    """:func:`clique_ring` as pairs; two opposite edges cut it."""
+    data = clique_ring(num_cliques, size)
+    return _planted(data, first=num_cliques // 2 * size)
 
 
 def weak_cliques(weight: float, size: int = 100) -> Planted:
@@ -68,21 +62,13 @@ def spread_weights(
 
 def long_grid(rows: int, columns: int) -> Planted:
     """A grid like a map of streets, without a planted cut."""
-    pairs = undirected_pairs(grid(rows, columns).edge_index, rows * columns)
-    return _planted(pairs.row, pairs.col, rows * columns, 0)
+    return _planted(grid(rows, columns), first=0)
 
 
-def _toy(size: int, tail: int) -> Planted:
-    data = lollipop(size, tail) if tail else star(size)
-    pairs = undirected_pairs(data.edge_index, data.num_nodes)
-    return _planted(pairs.row, pairs.col, pairs.num_nodes, size if tail else 0)
-
-
-def _planted(row: Tensor, col: Tensor, num_nodes: int, first: int) -> Planted:
-    low, high = torch.minimum(row, col), torch.maximum(row, col)
-    key = (low * num_nodes + high)[low != high].unique()
-    row, col = key // num_nodes, key % num_nodes
-    return Planted(row, col, None, num_nodes, (row < first) & (col >= first))
+def _planted(data: Data, first: int) -> Planted:
+    """Its pairs; the cut parts the first nodes from the others."""
+    row, col, _, n = undirected_pairs(data.edge_index, data.num_nodes)
+    return Planted(row, col, None, n, (row < first) & (col >= first))
 
 
 #: By name; made when called.
@@ -105,8 +91,8 @@ FAMILIES: dict[str, Callable[[], Planted]] = {
     "ring of 200 cliques of 20": lambda: ring_of_cliques(200, 20),
     "ring of 1,000 cliques of 10": lambda: ring_of_cliques(1000, 10),
     "grid of 1,000 x 100": lambda: long_grid(1000, 100),
-    "lollipop, 100 + 100": lambda: _toy(100, 100),
-    "star of 1,000": lambda: _toy(1000, 0),
+    "lollipop, 100 + 100": lambda: _planted(lollipop(100, 100), first=100),
+    "star of 1,000": lambda: _planted(star(1000), first=0),
     "a fifth of the weights 0": lambda: spread_weights(0, zeros=0.2),
     "weights over 1e4": lambda: spread_weights(4),
     "weights over 1e12": lambda: spread_weights(12),

@@ -21,13 +21,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gsparse.bench.bottleneck_graphs import (
+    Planted,
+    joined,
+    long_grid,
+    ring_of_cliques,
+)
 from gsparse.bench.multigrid import Multigrid
 from gsparse.bench.resistance_contenders import Problem, make_problem
 from gsparse.bench.resistance_rivals import Peers, find_peers
 from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row
-from gsparse.data import grid, random_graph
-from gsparse.edges import undirected_pairs
 from gsparse.linalg import PCG, Laplacian, approximate_cholesky, jacobi
 from gsparse.linalg.cholesky import Preconditioner
 
@@ -85,38 +89,10 @@ def _cholesky(L: Any) -> Preconditioner:  # noqa: ANN401
     return approximate_cholesky(L)
 
 
-def ring_of_cliques(num_cliques: int, size: int) -> tuple[Tensor, Tensor, int]:
-    """Complete graphs in a ring, each joined to the next by one edge."""
-    inner = torch.combinations(torch.arange(size))  # [size (size - 1) / 2, 2]
-    start = torch.arange(num_cliques) * size
-    cliques = (inner + start[:, None, None]).view(-1, 2)
-    links = torch.stack([start + size - 1, start.roll(-1)], dim=1)
-    return _both_ways(torch.cat([cliques, links]), num_cliques * size)
-
-
-def joined_random_graphs(num_nodes: int, p: float) -> tuple[Tensor, Tensor, int]:
-    """Two random graphs of ``num_nodes`` nodes each, joined by two edges."""
-    halves = [random_graph(num_nodes=num_nodes, p=p, seed=seed) for seed in (7309, 881)]
-    parts = [half.edge_index.t() + k * num_nodes for k, half in enumerate(halves)]
-    bridges = torch.tensor([[0, num_nodes], [1, num_nodes + 1]])
-    return _both_ways(torch.cat([*parts, bridges]), 2 * num_nodes)
-
-
-def _both_ways(edges: Tensor, num_nodes: int) -> tuple[Tensor, Tensor, int]:
-    """The sorted pairs of edges that may be listed once or twice."""
-    both = torch.cat([edges, edges.flip(1)]).unique(dim=0)
-    pairs = undirected_pairs(both.t(), num_nodes)
-    return pairs.row, pairs.col, num_nodes
-
-
-def _square_grid() -> tuple[Tensor, Tensor, int]:
-    return _both_ways(grid(300, 300).edge_index.t(), 90_000)
-
-
-SYNTHETIC: dict[str, Callable[[], tuple[Tensor, Tensor, int]]] = {
+SYNTHETIC: dict[str, Callable[[], Planted]] = {
     "ring_of_200_cliques": lambda: ring_of_cliques(200, 20),
-    "grid_300x300": _square_grid,
-    "two_random_graphs": lambda: joined_random_graphs(5000, 0.004),
+    "grid_300x300": lambda: long_grid(300, 300),
+    "two_random_graphs": lambda: joined(5000, 20, 2),
 }
 
 
@@ -124,7 +100,8 @@ def make_system(name: str, root: Path | None = None) -> Problem:
     """A graph of :data:`SYNTHETIC`, or a data set by name."""
     if name not in SYNTHETIC:
         return make_problem(name, root)
-    return Problem(name, *SYNTHETIC[name]())
+    planted = SYNTHETIC[name]()
+    return Problem(name, planted.row, planted.col, planted.num_nodes)
 
 
 def right_sides(problem: Problem, seed: int = 50951) -> Tensor:

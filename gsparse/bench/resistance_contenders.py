@@ -18,7 +18,7 @@ from gsparse.linalg import (
 
 #: Settings from coarse to fine.
 TREES = (4, 8, 16, 32, 64, 128, 256)
-COLUMNS = (16, 32, 64)
+COLUMNS = (16, 64, 256)
 TOLERANCES = (0.05,)
 GRAPHS = ("PubMed", "Physics", "tolokers", "chung_lu")
 

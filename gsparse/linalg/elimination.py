@@ -13,6 +13,7 @@ from gsparse.kernels.resistance.elimination import Pattern, eliminate, fill_patt
 from gsparse.kernels.resistance.extension import extend, pair_places
 from gsparse.kernels.resistance.pair_csr import pair_csr, peel_leaves, relabel
 from gsparse.kernels.threads import run_blocks
+from gsparse.linalg.laplacian import check_pairs
 
 _NO_FLOATS, _NO_DENSE = np.empty(0), np.empty((0, 0))
 _NO_STARTS, _NO_COLUMNS = np.zeros(1, np.int64), np.empty(0, np.int32)
@@ -42,11 +43,19 @@ def peel(row: Tensor, col: Tensor, weight: Tensor | None, num_nodes: int) -> Net
 
     Returns:
         The rest as a :class:`Network`.
+
+    Raises:
+        ValueError: If the pairs are out of order, or a weight is negative or infinite.
     """
+    check_pairs(row, col, weight, num_nodes)
     rows, cols = row.cpu().numpy(), col.cpu().numpy()
     peeled = peel_leaves(rows, cols, num_nodes)
     new_row, new_col, nodes = relabel(rows, cols, ~peeled, num_nodes)
-    kept = _NO_FLOATS if weight is None else weight.cpu().double().numpy()[~peeled]
+    kept = (
+        _NO_FLOATS
+        if weight is None
+        else weight.detach().cpu().double().numpy()[~peeled]
+    )
     lists = pair_csr(new_row, new_col, len(nodes))
     return Network(peeled, new_row, new_col, kept, len(nodes), *lists)
 

@@ -17,6 +17,7 @@ from gsparse.linalg.certificates import (
 )
 from gsparse.linalg.elimination import Elimination, SparseCore, peel
 from gsparse.linalg.flow_sampler import FlowSampler, Sampled, uncertainty
+from gsparse.linalg.laplacian import check_pairs
 from gsparse.linalg.pcg import PCG
 
 #: Nodes of at most this degree are eliminated first,
@@ -105,9 +106,9 @@ def jl_resistance(
     again an identity, whatever :math:`V` is. A Chebyshev filter looks for them, up to
     256; where even more are slow, at least 800 columns are drawn. The few pairs still
     in doubt are solved one by one. Estimates are clipped to :math:`1/w`; below the
-    grounded value they cannot fall. The sign of a pair in a column is a hash of seed and
-    end points: neither the order of edges nor the number of threads nor the instruction
-    set changes a bit.
+    grounded value they cannot fall. The sign of a pair in a column is a hash of seed
+    and end points: neither the order of edges nor the number of threads nor the
+    instruction set changes a bit.
 
     Conjugate gradients stop when the error of a column in the energy norm is estimated
     to be below a twentieth of the tolerance, :math:`\epsilon`; by the inequality of
@@ -163,6 +164,7 @@ def jl_resistance(
         raise ValueError(f"'tolerance' must be positive (got {tolerance})")
     if num_columns is not None and num_columns < 1:
         raise ValueError(f"'num_columns' must be at least 1 (got {num_columns})")
+    check_pairs(row, col, weight, num_nodes)
     settings: _Settings = (tolerance, num_columns, seed, solver)
     if not _is_worthwhile(row, col, weight, num_nodes, max_degree):
         return _project(row, col, weight, num_nodes, settings)[0]

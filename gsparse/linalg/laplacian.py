@@ -66,7 +66,7 @@ class Laplacian:
     ) -> None:
         if dtype not in (torch.float32, torch.float64):
             raise TypeError(f"'dtype' must be float32 or float64 (got {dtype})")
-        check_shapes(row, col, weight)
+        _check_shapes(row, col, weight)
         self.num_nodes = num_nodes
         self.num_pairs = row.numel()
         self.dtype = dtype
@@ -162,10 +162,17 @@ def row_pointers(rows: np.ndarray, cols: np.ndarray, num_nodes: int) -> np.ndarr
     return ptr
 
 
-def check_shapes(
+def check_pairs(
+    row: Tensor, col: Tensor, weight: Tensor | None, num_nodes: int
+) -> None:
+    """Refuse pairs out of order, and weights that are negative or not finite."""
+    _check_shapes(row, col, weight, zeros=True)
+    row_pointers(row.cpu().numpy(), col.cpu().numpy(), num_nodes)
+
+
+def _check_shapes(
     row: Tensor, col: Tensor, weight: Tensor | None, *, zeros: bool = False
 ) -> None:
-    """Refuse pairs of unequal length, and weights that conduct nothing or too much."""
     if row.shape != col.shape or row.dim() != 1:
         raise ValueError(
             f"'row' and 'col' must have one shape [M] "

@@ -10,7 +10,6 @@ from torch import Tensor
 from gsparse.edges import draw_seed, pair_weight, spread, undirected_pairs
 from gsparse.linalg.exact import MAX_CORE, exact_resistance, predict_exact
 from gsparse.linalg.jl import FIRST, jl_resistance
-from gsparse.linalg.laplacian import check_shapes, row_pointers
 from gsparse.linalg.trees import WIDE, tree_resistance, weight_spread
 
 Method = Literal["auto", "exact", "tree", "jl"]
@@ -96,14 +95,12 @@ def pair_resistance(
         raise ValueError(f"'method' must be one of {get_args(Method)} (got {method!r})")
     if not tolerance > 0:
         raise ValueError(f"'tolerance' must be positive (got {tolerance})")
-    check_shapes(row, col, weight, zeros=True)
     pairs = (
         row.cpu(),
         col.cpu(),
         None if weight is None else weight.detach().cpu(),
         num_nodes,
     )
-    row_pointers(pairs[0].numpy(), pairs[1].numpy(), num_nodes)
     seed = draw_seed(seed)
     if method != "auto":
         result = _run(method, pairs, tolerance, seed)

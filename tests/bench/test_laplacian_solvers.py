@@ -6,16 +6,15 @@ import pytest
 import torch
 
 from gsparse.bench import laplacian_solvers
+from gsparse.bench.bottleneck_graphs import joined, ring_of_cliques
 from gsparse.bench.laplacian_solvers import (
     SYNTHETIC,
     compare,
     energy_error,
     fewest_iterations,
-    joined_random_graphs,
     main,
     make_system,
     right_sides,
-    ring_of_cliques,
     solvers,
 )
 from gsparse.bench.resistance_contenders import Problem
@@ -26,7 +25,8 @@ from gsparse.linalg.pcg import jacobi
 
 
 def small_ring():
-    return Problem("ring", *ring_of_cliques(6, 5))
+    ring = ring_of_cliques(6, 5)
+    return Problem("ring", ring.row, ring.col, ring.num_nodes)
 
 
 def exact_inverse(L):
@@ -37,7 +37,8 @@ def exact_inverse(L):
 
 
 def test_ring_of_cliques():
-    row, col, n = ring_of_cliques(4, 5)
+    row, col, _, n, cut = ring_of_cliques(4, 5)
+    assert cut.sum() == 2
     assert (n, len(row)) == (20, 4 * 10 + 4)
     deg = torch.cat([row, col]).bincount()
     assert deg.view(4, 5).tolist() == [[5, 4, 4, 4, 5]] * 4
@@ -46,8 +47,7 @@ def test_ring_of_cliques():
 
 
 def test_two_edges_join_the_random_graphs():
-    row, col, n = joined_random_graphs(200, 0.1)
-    across = (row < 200) & (col >= 200)
+    row, col, _, n, across = joined(200, 20, 2)
     assert across.sum() == 2
     assert Laplacian(row, col, None, n).num_components == 1
     apart = Laplacian(row[~across], col[~across], None, n)
