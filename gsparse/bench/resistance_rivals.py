@@ -25,7 +25,7 @@ NETWORKIT: dict[str, dict[str, tuple[float, ...]]] = {
         "PubMed": (0.5,),
         "Physics": (0.5,),
         "tolokers": (0.5,),
-        "chung_lu": (0.9,),
+        "chung_lu": (),  # ran out of 23 GB
     },
 }
 #: Drop tolerances of the incomplete factor for each share dropped from its inverse.

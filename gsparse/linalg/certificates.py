@@ -68,7 +68,7 @@ def check_cuts(
         - **leverage**, **std:** :math:`(M,)`
         - **directions:** :math:`(N, k)`
     """
-    row, col = upper_pairs(L)
+    row, col, _ = _upper_pairs(L)
     component, smallest = L.component.numpy(), math.inf
     values = np.stack([leverage.numpy(), std.numpy()])
     for direction in directions[:, :SWEPT].T.numpy():
@@ -118,10 +118,9 @@ def check_trees(L: Laplacian, leverage: Tensor, std: Tensor, seed: int) -> float
     large = (leverage >= LARGE) & (leverage < 1 - 1e-9)
     if L.num_pairs > PAIRS or not large.any():
         return None
-    row, col = upper_pairs(L)
-    lists = pair_csr(row.astype(np.int32), col.astype(np.int32), L.num_nodes)
-    weight = L.values.numpy()[_is_upper(L)] if L.values.numel() else np.empty(0)
-    walk, forest = make_walk(*lists, weight.astype(float)), empty_forest(L.num_nodes)
+    row, col, weight = _upper_pairs(L)
+    lists = pair_csr(row, col, L.num_nodes)
+    walk, forest = make_walk(*lists, weight), empty_forest(L.num_nodes)
     counted = np.zeros(L.num_pairs)
     for tree in range(TREES):
         stream = np.uint64((seed * TREES + tree) % 2**64)
@@ -143,18 +142,12 @@ def check_trees(L: Laplacian, leverage: Tensor, std: Tensor, seed: int) -> float
     return more / spread
 
 
-def _is_upper(L: Laplacian) -> np.ndarray:
-    """Which entries of the rows lead to a larger node."""
-    ptr, indices, _ = L.rows
-    return indices > np.repeat(np.arange(L.num_nodes), np.diff(ptr))
-
-
-def upper_pairs(L: Laplacian) -> tuple[np.ndarray, np.ndarray]:
-    """Smaller and larger end of each pair, in the order of the pairs."""
-    ptr, indices, _ = L.rows
+def _upper_pairs(L: Laplacian) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Smaller and larger end and weight (empty for ones) of each pair, in order."""
+    ptr, indices, values = L.rows
     row = np.repeat(np.arange(L.num_nodes, dtype=indices.dtype), np.diff(ptr))
     upper = indices > row
-    return row[upper], indices[upper]
+    return row[upper], indices[upper], values[upper] if len(values) else values
 
 
 def _crossing(

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gsparse.kernels.scalar import mix
 from gsparse.kernels.threads import jit
 
 
@@ -37,10 +38,7 @@ class Forest(NamedTuple):
 @jit()
 def stream_bits(stream: np.uint64, count: int) -> np.uint64:
     """64 random bits: number ``count`` of a stream (splitmix64 on a counter)."""
-    z = stream + np.uint64(count + 1) * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    return mix(stream + np.uint64(count) * np.uint64(0x9E3779B97F4A7C15))
 
 
 @jit()
