@@ -58,6 +58,9 @@ def approximate_inverse_resistance(
     leaks into a short cut to its node: on tolokers the largest relative error was 0.5
     instead of 0.03.
 
+    Differs from the paper, of which only the abstract was at hand: order, drop rule
+    of the factor and ground are ours, the best of what was tried.
+
     Pairs share the threads of torch; factor and inverse take one.
 
     Args:
