@@ -6,15 +6,9 @@ vanish. Beside it stands a small model that was trained from scratch: the honest
 
 import copy
 
+from gsparse.compaction import channel_groups, compact, compaction_report
 from gsparse.data import planted_partition, split
-from gsparse.prune import (
-    Magnitude,
-    Units,
-    channel_groups,
-    compact,
-    compaction_report,
-    quantise_weights,
-)
+from gsparse.prune import Magnitude, Units, quantise_weights
 from gsparse.train import GCN, FitConfig, class_scores, evaluate, fit
 
 data = planted_partition(600, num_classes=4, num_features=64, seed=3)

@@ -8,7 +8,8 @@ import copy
 import torch
 
 from gsparse.data import load
-from gsparse.prune import Magnitude, RandomWeight, to_sparse
+from gsparse.nn import to_sparse
+from gsparse.prune import Magnitude, RandomWeight
 from gsparse.train import evaluate, fit, recipe
 
 try:

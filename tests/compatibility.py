@@ -6,8 +6,8 @@ Write it anew by ``python -m tests.compatibility``.
 from collections.abc import Iterable
 from pathlib import Path
 
+from tests.compaction import compaction_options
 from tests.nn import fast_layer_options, masked_conv_options
-from tests.prune.compaction import compaction_options
 
 PAGE = Path(__file__).parent.parent / "docs" / "compatibility.md"
 

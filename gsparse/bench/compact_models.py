@@ -17,7 +17,7 @@ from gsparse.bench.structured_costs import arguments_of, timings
 from gsparse.bench.structured_shapes import shape_for
 from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row
-from gsparse.prune.compaction import multiply_adds
+from gsparse.compaction import multiply_adds
 from gsparse.train.fit import prepare
 
 ROUNDS = 31

@@ -13,8 +13,8 @@ from gsparse.bench.experiment.protocol import probe_seconds
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.tables.measurement import measurement
 from gsparse.bench.tables.rows import Row, content_hash
-from gsparse.prune.structured.dead_units import remove_dead_units
-from gsparse.prune.structured.implicit import (
+from gsparse.compaction.dead_units import remove_dead_units
+from gsparse.prune.implicit import (
     Criterion,
     ImplicitReport,
     implicit_sparsity_report,

@@ -18,18 +18,18 @@ from gsparse.bench.experiment.structured import (
     prune_structured,
 )
 from gsparse.bench.experiment.workspace import Workspace
-from gsparse.bench.pruned_models import FILE, SPECIFICATION, specify, stored, whole
 from gsparse.bench.tables.table import columns
+from gsparse.compaction import compact, multiply_adds
+from gsparse.deploy.model_card import ModelCard
+from gsparse.deploy.model_file import check_target, permanent_state, save_model
+from gsparse.deploy.pruned_models import FILE, SPECIFICATION, specify, stored, whole
 from gsparse.edges import check_sparsity
-from gsparse.prune.compaction import compact, multiply_adds
-from gsparse.prune.deploy.model_card import ModelCard
-from gsparse.prune.deploy.model_file import check_target, permanent_state, save_model
-from gsparse.prune.deploy.quantise import check_bits
-from gsparse.prune.deploy.quantised_linear import quantise_weights
+from gsparse.prune.quantise import check_bits
+from gsparse.prune.quantise_weights import quantise_weights
 from gsparse.train import evaluate
 
 _LOAD = """```python
-from gsparse.bench.pruned_models import load_pruned
+from gsparse.deploy.pruned_models import load_pruned
 
 model, header = load_pruned("...")  # the folder of $file
 scores = model(data.x, data.edge_index)

@@ -39,8 +39,8 @@ from gsparse.bench.structured_models import (
 from gsparse.bench.structured_shapes import Shape, shape_for
 from gsparse.bench.tables.measurement import measurement
 from gsparse.bench.tables.rows import Row, content_hash
-from gsparse.prune.compaction import compact, multiply_adds
-from gsparse.prune.deploy.model_file import permanent_state
+from gsparse.compaction import compact, multiply_adds
+from gsparse.deploy.model_file import permanent_state
 from gsparse.train import Recipe, fit
 from gsparse.train.fit import prepare
 

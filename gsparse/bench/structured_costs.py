@@ -18,9 +18,10 @@ from gsparse.bench.experiment.fresh_process import ask
 from gsparse.bench.experiment.memory import peak, reset_peak
 from gsparse.bench.experiment.workspace import load_graphs
 from gsparse.data import random_graph
-from gsparse.prune import RandomWeight, to_sparse
-from gsparse.prune.deploy.model_file import save_model
-from gsparse.prune.deploy.quantised_linear import quantise_weights
+from gsparse.deploy.model_file import save_model
+from gsparse.nn import to_sparse
+from gsparse.prune import RandomWeight
+from gsparse.prune.quantise_weights import quantise_weights
 from gsparse.train import SparseFeatures, sparse_features
 from gsparse.train.models import build_model
 from gsparse.train.recipes import num_classes

@@ -10,9 +10,10 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from gsparse.bench.structured_shapes import HiddenUnits, Shape, even_units
-from gsparse.prune import Cubic, Heads, Magnitude, Pruner, WeightMasks, compact
-from gsparse.prune.structured.admm import ADMM
-from gsparse.prune.structured.reconstruct import reconstruct
+from gsparse.compaction import compact
+from gsparse.compaction.reconstruct import reconstruct
+from gsparse.prune import Cubic, Heads, Magnitude, Pruner, WeightMasks
+from gsparse.prune.learned.admm import ADMM
 from gsparse.prune.structured.structures import expand, group_means
 from gsparse.train import FitConfig, History, evaluate, fit
 

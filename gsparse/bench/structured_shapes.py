@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
+from gsparse.compaction import ChannelGroup, channel_groups, multiply_adds
 from gsparse.prune import Magnitude, RandomWeight
-from gsparse.prune.compaction import ChannelGroup, channel_groups, multiply_adds
 from gsparse.prune.structured.structures import Units
 from gsparse.train import Recipe
 

@@ -50,7 +50,7 @@ def sparsify(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Remove edges from the graph in a file."""
-    from gsparse.bench.cut_file import sparsify_file
+    from gsparse.deploy.cut_file import sparsify_file
 
     record = sparsify_file(
         source,

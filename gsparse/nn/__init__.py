@@ -1,4 +1,4 @@
-"""Learned masks on edges and features, and attention layers."""
+"""Learned masks on edges and features; fast, sparse and quantised layers."""
 
 from gsparse.nn.drop_edge import DropEdge
 from gsparse.nn.fast_gat import FastGAT
@@ -12,7 +12,9 @@ from gsparse.nn.kedge import KEdge
 from gsparse.nn.masking import edge_weights
 from gsparse.nn.neural_sparse import NeuralSparse
 from gsparse.nn.ptdnet import PTDNet
+from gsparse.nn.quantised_linear import QuantisedLinear
 from gsparse.nn.sparse_gat import SparseGAT
+from gsparse.nn.sparse_linear import SparseLinear, to_sparse
 
 __all__ = [
     "DropEdge",
@@ -27,8 +29,11 @@ __all__ = [
     "KEdge",
     "NeuralSparse",
     "PTDNet",
+    "QuantisedLinear",
     "SparseGAT",
+    "SparseLinear",
     "accelerate",
     "edge_weights",
     "fast_twin",
+    "to_sparse",
 ]

@@ -13,6 +13,7 @@ from gsparse.nn.fast_gat_conv import (
     check_attention,
 )
 from gsparse.nn.masked_parameters import masked_class, masked_names, plain_class
+from gsparse.nn.replace_modules import replace_modules
 
 M = TypeVar("M", bound=Module)
 
@@ -45,15 +46,8 @@ def accelerate(model: M, attention: Attention = "fused") -> M:
         FastGATConv(8, 4, heads=4)
     """
     check_attention(attention)
-    swapped: dict[int, Module] = {}
-    for layer in list(model.modules()):
-        if plain_class(layer) in _FAST:
-            swapped[id(layer)] = fast_twin(layer)
-    for parent in list(model.modules()):
-        for name, child in parent._modules.items():
-            if id(child) in swapped:
-                parent._modules[name] = swapped[id(child)]
-    model = swapped.get(id(model), model)  # type: ignore[assignment]
+    twins = {it: fast_twin(it) for it in model.modules() if plain_class(it) in _FAST}
+    model = replace_modules(model, twins)  # type: ignore[assignment]
     for layer in model.modules():
         if plain_class(layer) in _FAST.values():
             layer.attention = attention  # type: ignore[assignment]

@@ -190,6 +190,11 @@ def masked_class(kind: type[Module], names: Iterable[str]) -> type[Module]:
     return _CLASSES[key]
 
 
+def mask_of(layer: Module, name: str) -> WeightMask:
+    """Return the mask of a parameter of a layer."""
+    return _masks(layer)[name]  # type: ignore[return-value]
+
+
 def _masks(layer: Module) -> ModuleDict:
     return layer._modules[CHILD]  # type: ignore[return-value]
 

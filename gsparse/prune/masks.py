@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import Module
 
 from gsparse.nn.masked_parameters import (
-    CHILD,
     WeightMask,
+    mask_of,
     mask_parameter,
     masked_names,
     unmask_parameter,
@@ -146,7 +146,7 @@ class WeightMasks:
             raise RuntimeError(
                 "the masks are gone: undo() or make_permanent() was called"
             )
-        return target.owner._modules[CHILD][target.attribute]  # type: ignore[index]
+        return mask_of(target.owner, target.attribute)
 
     @property
     def gone(self) -> bool:

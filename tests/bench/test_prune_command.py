@@ -11,11 +11,11 @@ from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.structured import arguments, switch_off
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.prune_command import format_record, prune_model
-from gsparse.bench.pruned_models import load_pruned, specify
+from gsparse.compaction import compact
 from gsparse.data import random_graph
+from gsparse.deploy.model_file import save_model
+from gsparse.deploy.pruned_models import load_pruned, specify
 from gsparse.prune import Magnitude, WeightMasks
-from gsparse.prune.compaction import compact
-from gsparse.prune.deploy.model_file import save_model
 from gsparse.prune.structured.structures import Heads
 from gsparse.train import evaluate
 from gsparse.train.models import GCN, build_model

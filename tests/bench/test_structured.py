@@ -42,8 +42,8 @@ from gsparse.bench.structured_shapes import (
 )
 from gsparse.bench.tables.measurement import is_measurement
 from gsparse.bench.tables.rows import KEYS, append_row
+from gsparse.compaction import compact, multiply_adds
 from gsparse.data import planted_partition, split
-from gsparse.prune.compaction import compact, multiply_adds
 from gsparse.train import GAT, GCN, FitConfig, recipe, sparse_features
 from gsparse.train.fit import seeded
 

@@ -12,8 +12,9 @@ from torch.nn.utils import prune
 from torch.utils._pytree import tree_leaves
 from torch_geometric.nn import GCN, HeteroLinear
 
+from gsparse.nn import to_sparse
 from gsparse.nn.masked_parameters import unmask_parameter
-from gsparse.prune import Magnitude, RandomWeight, to_sparse
+from gsparse.prune import Magnitude, RandomWeight
 
 X = torch.randn(3, 4, generator=torch.Generator().manual_seed(60317))
 IDS, STEPS = torch.tensor([[0, 1, 3]]), X.view(3, 1, 4)

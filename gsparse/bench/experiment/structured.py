@@ -14,8 +14,8 @@ from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.masks import within
 from gsparse.bench.experiment.methods import ANSWERED, pruner_class, pruners
 from gsparse.bench.experiment.pruning import AT_FIRST, MEANWHILE, make_pruner
+from gsparse.compaction import channel_groups
 from gsparse.prune import WeightMasks
-from gsparse.prune.compaction import channel_groups
 from gsparse.prune.structured.structures import Columns, Heads, Rows, Structure, Units
 from gsparse.train import fit
 from gsparse.train.fit import prepare

@@ -26,12 +26,12 @@ from gsparse.bench.experiment.masks import (
 from gsparse.bench.experiment.methods import (
     UNCUT,
     learned_masks,
-    make_sparsifier,
 )
 from gsparse.data import inductive, load
 from gsparse.edges import undirected_pairs
 from gsparse.linalg import spanning_forest
 from gsparse.train import class_scores, fit, sparse_features
+from gsparse.transforms.by_name import make_sparsifier
 
 
 class Graphs(NamedTuple):

@@ -246,7 +246,7 @@ class Units(Structure):
 
     Args:
         channels: Groups of channels of a traced model, as
-            ``gsparse.prune.compaction.channel_groups(model, example)`` returns them:
+            ``gsparse.compaction.channel_groups(model, example)`` returns them:
             each has ``kind``, ``size`` and ``producers``: the name of a parameter, the
             dimension, through the ends of an attention vector, and where units start.
 

@@ -9,6 +9,7 @@ import torch
 from torch.nn import Module, ModuleList, Parameter
 
 from gsparse.edges import draw_seed
+from gsparse.nn.replace_modules import replace_modules
 from gsparse.train.fit import seeded
 from gsparse.train.incremental.low_rank import Factors
 from gsparse.train.incremental.output_layer import (
@@ -21,7 +22,6 @@ from gsparse.train.incremental.shared_weights import (
     count,
     hidden_linears,
     low_rank_layer,
-    replace_module,
     without_weights,
 )
 
@@ -234,7 +234,7 @@ class RankUpdate(Module):
         again = bool(task) and self.start == "previous"
         shared = {id(it): it for it in self.layers}
         model = copy.deepcopy(self.tasks[-1] if again else template, shared)
-        replace_module(model, self.head, head)
+        replace_modules(model, {model.get_submodule(self.head): head})
         for name in self.names:
             low_rank_layer(model, name).begin(task, as_before=again)
         own = dict(model.named_parameters())

@@ -118,15 +118,6 @@ def low_rank_layer(model: Module, name: str) -> LowRankLinear:
     return model.get_submodule(name)  # type: ignore[return-value]
 
 
-def replace_module(model: Module, name: str, new: Module) -> None:
-    """Put a module in the place of another, wherever that is used."""
-    old = model.get_submodule(name)
-    for parent in list(model.modules()):
-        for key, child in parent._modules.items():
-            if child is old:
-                parent._modules[key] = new
-
-
 def count_numbers(module: Module) -> int:
     """Numbers that a module saves."""
     return sum(t.numel() for t in module.state_dict().values() if isinstance(t, Tensor))

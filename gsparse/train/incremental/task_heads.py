@@ -9,10 +9,11 @@ from torch.nn import Module, ModuleList
 from torch.nn.functional import pad
 
 from gsparse.nn.calling import Arguments
+from gsparse.nn.replace_modules import replace_modules
 from gsparse.nn.stale_caches import forget
 from gsparse.train.fit import seeded
 from gsparse.train.incremental.output_layer import find_output_layer, output_layer_like
-from gsparse.train.incremental.shared_weights import count_numbers, replace_module
+from gsparse.train.incremental.shared_weights import count_numbers
 
 # ruff: noqa: ANN401 (what the wrapped model takes and gives)
 
@@ -92,7 +93,10 @@ class TaskHeads(Module):
                 f"'task' must be one of the {self.num_tasks} tasks added so far, from "
                 f"0 (got {task}); call add_task() first"
             )
-        replace_module(self.model, self.head, self.heads[task])
+        replace_modules(
+            self.model,
+            {self.model.get_submodule(self.head): self.heads[task]},
+        )
         self.current = task
         return self
 

@@ -9,12 +9,11 @@ from gsparse.bench.experiment.config import Config, is_stale
 from gsparse.bench.experiment.methods import (
     default_reweight,
     method_class,
-    sparsifier_class,
-    sparsifiers,
 )
 from gsparse.bench.tables.rows import KEYS
 from gsparse.nn import KEdge
 from gsparse.transforms import RandomEdge
+from gsparse.transforms.by_name import sparsifier_class, sparsifiers
 
 BASE = Config("digits", "random-5-30", "gat", "EffectiveResistance", 0.5, True)
 HASH = "9c3980a7014c"  # of a row from before the keys of later versions

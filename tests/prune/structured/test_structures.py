@@ -7,9 +7,9 @@ import torch
 from torch_geometric.nn import GATConv, GATv2Conv, SAGEConv, TransformerConv
 from torch_geometric.nn.models import GAT, GCN, GIN, GraphSAGE
 
+from gsparse.compaction import channel_groups, compact
 from gsparse.data import random_graph
 from gsparse.prune import Magnitude, WeightMasks
-from gsparse.prune.compaction import channel_groups, compact
 from gsparse.prune.structured.structures import (
     Blocks,
     Columns,

@@ -1,0 +1,124 @@
+"""What torch functions do to channels: the table of rules, and the call they get."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils._pytree import tree_leaves
+
+from gsparse.compaction import mixing, pointwise, shapes, writes
+from gsparse.compaction.call import Call, Rule
+from gsparse.kernels import spmm_op
+from gsparse.kernels.dropout import dropout as kernel_dropout
+
+# ruff: noqa: ANN401 (torch functions take and return anything)
+
+Table = dict[Callable[..., Any], Rule]
+
+assert spmm_op  # its import registers the operator
+
+
+def _everywhere(names: str) -> Iterable[Callable[..., Any]]:
+    """What has one of these names in torch, in Tensor or in functional."""
+    for name in names.split():
+        for place in (torch, Tensor, F, torch.sparse, torch._VF):
+            if hasattr(place, name):
+                yield getattr(place, name)
+
+
+_CHANNELWISE = """
+    relu relu_ elu elu_ leaky_relu leaky_relu_ gelu silu sigmoid sigmoid_ tanh tanh_
+    softplus selu selu_ celu celu_ relu6 hardtanh hardtanh_ hardswish hardsigmoid mish
+    logsigmoid softsign tanhshrink softshrink hardshrink rrelu threshold prelu exp log1p
+    expm1 abs square sqrt rsqrt pow neg clamp clamp_ clamp_min clamp_max sin cos sign
+    erf add add_ sub sub_ mul mul_ multiply div div_ divide true_divide maximum minimum
+    __add__ __radd__ __iadd__ __sub__ __rsub__ __isub__ __mul__ __rmul__ __imul__
+    __truediv__ __itruediv__ __neg__ __pow__ nan_to_num rsub
+"""
+_SAME = """
+    contiguous clone detach detach_ to float double half bfloat16 type type_as cpu cuda
+    view reshape flatten view_as reshape_as expand
+    requires_grad_ as_subclass alias
+"""
+_ROWS = """
+    scatter_add scatter_add_ scatter_reduce scatter_reduce_ scatter scatter_ index_add
+    index_add_ index_reduce index_reduce_ index_copy index_copy_
+"""
+
+
+def _table() -> Table:
+    table: Table = {}
+
+    def enter(rule: Rule, names: str) -> None:
+        table.update(dict.fromkeys(_everywhere(names), rule))
+
+    enter(pointwise.channelwise, _CHANNELWISE)
+    enter(pointwise.same_shape, _SAME)
+    enter(writes.scatter, _ROWS)
+    enter(mixing.gather, "gather")
+    enter(writes.assign, "__setitem__ index_put index_put_")
+    enter(writes.choose, "where")
+    enter(writes.fill, "masked_fill masked_fill_ fill_ zero_ index_fill index_fill_")
+    enter(writes.copy, "copy_")
+    enter(pointwise.drop_out, "dropout dropout_ alpha_dropout feature_alpha_dropout")
+    enter(mixing.linear, "linear")
+    enter(mixing.product, "matmul __matmul__ mm spmm")
+    enter(mixing.scaled_sum, "addmm")
+    enter(pointwise.widened, "expand_as")
+    enter(shapes.concatenate, "cat concat concatenate")
+    enter(shapes.stack, "stack")
+    enter(shapes.unsqueeze, "unsqueeze")
+    enter(shapes.squeeze, "squeeze")
+    enter(mixing.reduce, "sum mean amax amin max min norm std var prod logsumexp")
+    enter(mixing.kept_whole, "lstm gru rnn_tanh rnn_relu")
+    enter(mixing.softmax, "softmax log_softmax softmin")
+    enter(mixing.unit_length, "normalize")
+    enter(shapes.pick, "__getitem__ index_select narrow select")
+    enter(shapes.split, "split chunk tensor_split split_with_sizes")
+    enter(
+        pointwise.like, "zeros_like ones_like empty_like rand_like randn_like full_like"
+    )
+    table[kernel_dropout] = pointwise.drop_out
+    table[torch.ops.gsparse.spmm.default] = mixing.rows
+    return table
+
+
+RULES = _table()
+
+#: Make tensors of a shape; nothing of the channels is in them.
+_OF_A_SHAPE = "new_zeros new_ones new_empty new_full new_tensor"
+UNREAD = set(_everywhere(f"{_OF_A_SHAPE} expand_as view_as reshape_as type_as"))
+
+#: Make tensors of zeros.
+ZEROS = {"new_zeros", "zeros"}
+
+#: Make Python numbers of a tensor.
+_NUMBERS = set(_everywhere("item tolist numpy __float__ __bool__ __int__ __array__"))
+
+
+def refusal(call: Call, path: str, kind: str, detail: str) -> ValueError:
+    """Names the function and the module that called it."""
+    name = torch.overrides.resolve_name(call.function) or str(call.function)
+    place = f"{path!r} ({kind})" if path else kind
+    shapes = [list(t.shape) for t in call.tensors if call.value_of(t) is not None]
+    return ValueError(
+        f"'model' must treat its channels in ways that are known (got {name} of "
+        f"{', '.join(map(str, shapes))} in {place}{detail}); rewrite that step, or "
+        "compact the parts of the model around it"
+    )
+
+
+def decides(call: Call) -> bool:
+    """Whether whole numbers or truth values are made of channels, such as by argmax."""
+    made = any(isinstance(leaf, Tensor) for leaf in tree_leaves(call.result))
+    return call.function in _NUMBERS or (made and call.function not in UNREAD)
+
+
+def holds_numbers(result: Any) -> bool:
+    """Whether a result has floating-point entries, which may be those of channels."""
+    return any(
+        isinstance(leaf, Tensor) and (leaf.is_floating_point() or leaf.is_complex())
+        for leaf in tree_leaves(result)
+    )

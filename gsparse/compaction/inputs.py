@@ -1,0 +1,187 @@
+"""Picks the features that a compacted model still reads."""
+
+import inspect
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from gsparse.kernels.spmm import SparseMatrix
+from gsparse.kernels.tensor_cache import TensorCache
+
+# ruff: noqa: ANN401 (a model's arguments are its own)
+
+_PICKED: TensorCache[Any] = TensorCache(max_entries=8)
+
+
+class Place(NamedTuple):
+    """Where features stand among the arguments of a model."""
+
+    position: int
+    argument: str
+    """Its name, if it is given by keyword."""
+    key: Any = None
+    """In a dictionary of features, the node type."""
+
+
+def select_columns(x: Any, columns: Tensor) -> Any:
+    """Some columns of a feature matrix, dense, sparse or ``SparseFeatures``.
+
+    What is made of a sparse matrix is remembered as long as that lives unchanged.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.compaction.inputs import select_columns
+        >>> x = torch.eye(3).to_sparse_csr()
+        >>> select_columns(x, torch.tensor([2, 0])).to_dense()
+        tensor([[0., 1.],
+                [0., 0.],
+                [1., 0.]])
+    """
+    matrix = getattr(x, "matrix", None)
+    if not isinstance(matrix, SparseMatrix) and x.layout != torch.sparse_csr:
+        return x.index_select(1, columns)
+
+    def build() -> Any:
+        if matrix is None:
+            return _pick(x, columns)
+        return type(x)(SparseMatrix.from_csr(_pick(matrix.csr, columns)))
+
+    return _PICKED.get((x, columns), "columns", build)
+
+
+def _pick(csr: Tensor, columns: Tensor) -> Tensor:
+    """Columns of a CSR matrix, in one pass over its entries."""
+    place = torch.full([csr.size(1)], -1, device=csr.device)
+    place[columns] = torch.arange(columns.numel(), device=csr.device)
+    found = place[csr.col_indices()]
+    keep = found >= 0
+    ends = torch.cat([keep.new_zeros(1, dtype=torch.long), keep.cumsum(0)])
+    return torch.sparse_csr_tensor(
+        ends[csr.crow_indices()],
+        found[keep],
+        csr.values()[keep],
+        (csr.size(0), columns.numel()),
+        check_invariants=False,
+    )
+
+
+class InputSelection(Module):
+    """A model that takes all features and hands on those that it reads.
+
+    Args:
+        model: Takes the features that are left.
+        places: Where the features stand among its arguments, by name.
+        kept: Which columns of each are left, by the same names.
+
+    Example:
+        >>> import torch
+        >>> from gsparse.compaction.inputs import InputSelection, Place
+        >>> places = {"input": Place(0, "input")}
+        >>> kept = {"input": torch.tensor([0, 3])}
+        >>> model = InputSelection(torch.nn.Identity(), places, kept)
+        >>> model(torch.arange(4.0).view(1, 4))
+        tensor([[0., 3.]])
+    """
+
+    model: Module
+
+    def __init__(
+        self, model: Module, places: dict[str, Place], kept: dict[str, Tensor]
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.places = list(places.values())
+        self.names = list(places)
+        for number, name in enumerate(self.names):
+            self.register_buffer(f"kept_{number}", kept[name])
+
+    @property
+    def kept_features(self) -> Tensor | dict[str, Tensor]:
+        """Columns that are handed on: by the names of the arguments if several have
+        features.
+        """
+        kept = {name: self.columns(name) for name in self.names}
+        return kept if len(kept) > 1 else kept[self.names[0]]
+
+    def columns(self, name: str) -> Tensor:
+        """Columns that are handed on of the features of this name."""
+        return getattr(self, f"kept_{self.names.index(name)}")
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = self.select(args, kwargs)
+        return self.model(*args, **kwargs)
+
+    def select(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments that the model gets."""
+        given, named = list(args), dict(kwargs)
+        for name, place in zip(self.names, self.places, strict=True):
+            columns = self.columns(name)
+            if place.position < len(given):
+                given[place.position] = _replace(given[place.position], place, columns)
+            else:
+                whole = named[place.argument]
+                named[place.argument] = _replace(whole, place, columns)
+        return tuple(given), named
+
+    def extra_repr(self) -> str:
+        """How many features are handed on."""
+        return ", ".join(f"{name}={self.columns(name).numel()}" for name in self.names)
+
+
+def _replace(whole: Any, place: Place, columns: Tensor) -> Any:
+    if place.key is None:
+        return select_columns(whole, columns)
+    return {**whole, place.key: select_columns(whole[place.key], columns)}
+
+
+def places_of(
+    model: Module, example: tuple[Any, ...]
+) -> dict[str, tuple[Place, Tensor]]:
+    """Every matrix of floats among the arguments, by a name: ``x``, ``x_dict.paper``.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    names = _argument_names(model, len(example))
+    found: dict[str, tuple[Place, Tensor]] = {}
+    for position, (name, argument) in enumerate(zip(names, example, strict=True)):
+        is_dict = isinstance(argument, dict)
+        for key, tensor in argument.items() if is_dict else [(None, argument)]:
+            matrix = isinstance(tensor, Tensor) and tensor.dim() == 2
+            if matrix and tensor.is_floating_point():
+                full = name if key is None else f"{name}.{key}"
+                found[full] = Place(position, name, key), tensor
+    if not found:
+        raise ValueError(
+            "'example' must hold the features, a matrix [N, F] of floats (got "
+            f"{[type(argument).__name__ for argument in example]})"
+        )
+    return found
+
+
+def _argument_names(model: Module, count: int) -> list[str]:
+    names: list[str] = []
+    for parameter in inspect.signature(model.forward).parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            start = len(names)
+            return names + [f"{parameter.name}_{i}" for i in range(count - start)]
+        if parameter.kind not in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD):
+            names.append(parameter.name)
+    if len(names) < count:
+        raise ValueError(
+            f"'example' must fit the model's forward (got {count} arguments, it takes "
+            f"{', '.join(names)})"
+        )
+    return names[:count]
+
+
+def forget_caches(model: Module) -> None:
+    """Take away what layers with ``cached=True`` keep of the graph they saw last."""
+    for module in model.modules():
+        for name, kept in vars(module).items():
+            if name.startswith("_cached_") and kept is not None:
+                setattr(module, name, None)

@@ -1,0 +1,108 @@
+"""What normalisation layers need of their channels, and which constants they make."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import Module
+from torch_geometric.nn import (
+    GraphNorm,
+    GraphSizeNorm,
+    InstanceNorm,
+    LayerNorm,
+    MeanSubtractionNorm,
+)
+
+from gsparse.compaction.operations import AllChannels, Channelwise, Rows, Value
+from gsparse.compaction.recording import Recording
+
+# ruff: noqa: ANN401 (attributes of layers of any kind)
+
+
+def _batch_norm(recording: Recording, norm: Any, x: Value) -> Value:
+    """In evaluation a scale and a shift of each channel; of a constant, a constant.
+
+    A channel of scale 0 is its shift, whatever comes in.
+    """
+    statistics = [norm.running_mean, norm.running_var]
+    recording.attach(x, [norm.weight, norm.bias, *statistics])
+    recording.widths.append((norm, "num_features", x.units))
+    if norm.running_mean is None:
+        return _of_the_batch(recording, norm, x)
+    like = norm.running_mean
+    out = Module.__call__(norm, x.constant.to(like).unsqueeze(0)).squeeze(0)
+    constant = out.detach().cpu().masked_fill(x.varies, torch.nan)
+    if norm.affine:
+        still = norm.weight.detach().cpu() == 0
+        constant = torch.where(still, norm.bias.detach().to(constant), constant)
+    return recording.add(Channelwise([x], recording.value(x.units, constant)))
+
+
+def _of_the_batch(recording: Recording, norm: Any, x: Value) -> Value:
+    """Statistics of the nodes at hand: a channel of zeros becomes the shift.
+
+    Another constant does up to rounding only, which a variance of 0 blows up.
+    """
+    shift = getattr(norm, "bias", None)
+    constant = torch.full_like(x.constant, torch.nan)
+    zero = torch.zeros_like(constant) if shift is None else shift.detach().cpu()
+    constant = torch.where(x.is_zero, zero.to(constant), constant)
+    return recording.add(Rows([x], recording.value(x.units, constant)))
+
+
+def _instance_norm(recording: Recording, norm: Any, x: Value) -> Value:
+    statistics = [norm.running_mean, norm.running_var]
+    recording.attach(x, [norm.weight, norm.bias, *statistics])
+    recording.widths.append((norm, "num_features", x.units))
+    if norm.running_mean is not None:  # a constant is scaled and shifted
+        return _moved(recording, x)
+    return _of_the_batch(recording, norm, x)
+
+
+def _moved(recording: Recording, x: Value) -> Value:
+    constant = torch.full_like(x.constant, torch.nan)
+    return recording.add(Rows([x], recording.value(x.units, constant)))
+
+
+def _graph_norm(recording: Recording, norm: Any, x: Value) -> Value:
+    recording.attach(x, [norm.weight, norm.bias, norm.mean_scale])
+    recording.widths.append((norm, "in_channels", x.units))
+    return _of_the_batch(recording, norm, x)
+
+
+def _without_parameters(recording: Recording, norm: Any, x: Value) -> Value:
+    return recording.rows(x)
+
+
+def _layer_norm(recording: Recording, norm: Any, x: Value) -> Value:
+    """Its statistics are over the channels: without one of them they are others."""
+    recording.attach(x, [norm.weight, getattr(norm, "bias", None)])
+    own = "in_channels" if isinstance(norm, LayerNorm) else "normalized_shape"
+    recording.widths.append((norm, own, x.units))
+    constant = torch.full_like(x.constant, torch.nan)
+    out = recording.value(x.units, constant)
+    return recording.add(AllChannels([x], out, "layer norm reads every channel"))
+
+
+NORMS: dict[type[Module], Callable[[Recording, Any, Value], Value]] = {
+    nn.BatchNorm1d: _batch_norm,
+    nn.SyncBatchNorm: _batch_norm,
+    nn.LayerNorm: _layer_norm,
+    nn.RMSNorm: _layer_norm,
+    LayerNorm: _layer_norm,
+    GraphNorm: _graph_norm,
+    InstanceNorm: _instance_norm,
+    GraphSizeNorm: _without_parameters,
+    MeanSubtractionNorm: _without_parameters,
+}
+
+
+def refuse_shape(norm: Module, path: str, x: Tensor) -> None:
+    """Norms are followed over the last of two dimensions."""
+    shape = getattr(norm, "normalized_shape", (x.size(-1),))
+    if x.dim() != 2 or len(shape) != 1:
+        raise ValueError(
+            f"{path!r} ({type(norm).__name__}) must normalise a matrix [N, C] by its "
+            f"channels (got {list(x.shape)}); keep it out of the compacted model"
+        )

@@ -1,0 +1,204 @@
+"""Other graphs for the arguments of a model: other sizes, values and scales."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch.utils._pytree import tree_leaves
+
+from gsparse.compaction.inputs import forget_caches, places_of
+from gsparse.kernels.spmm import SparseMatrix
+from gsparse.nn.evaluating import evaluating
+
+# ruff: noqa: ANN401 (a model's arguments are its own)
+
+_SEED = 58_741
+
+
+class Size(NamedTuple):
+    """Of a graph that is made."""
+
+    nodes: int
+    edges: int
+    shift: float
+    """Of the features, which are normal numbers times 2 beside it."""
+
+    def __str__(self) -> str:
+        nodes = "1 node" if self.nodes == 1 else f"{self.nodes} nodes"
+        return f"{nodes} and {self.edges} edges"
+
+
+#: Some nodes without edges; more edges than nodes; one node; no edges.
+SIZES = (Size(7, 9, 1.5), Size(11, 30, -1.5), Size(1, 0, 0.5), Size(4, 0, -0.5))
+
+
+class Graph(NamedTuple):
+    """Arguments of a model, and its outputs on them."""
+
+    size: Size
+    arguments: tuple[Any, ...]
+    outputs: list[Tensor]
+    source: int
+    """Number of the example that it was made from."""
+
+
+@torch.no_grad()
+def outputs_of(model: Module, example: tuple[Any, ...]) -> list[Tensor]:
+    """Tensors that a model returns in evaluation mode."""
+    forget_caches(model)
+    with evaluating(model):
+        leaves = tree_leaves(model(*example))
+    return [leaf.clone() for leaf in leaves if isinstance(leaf, Tensor)]
+
+
+def graphs_that_run(
+    model: Module, examples: Sequence[tuple[Any, ...]]
+) -> tuple[list[Graph], tuple[str, ...]]:
+    """Other graphs that a model takes, and why it does not take the rest.
+
+    Args:
+        model: Called in evaluation mode.
+        examples: Tuples of its arguments.
+    """
+    found: list[Graph] = []
+    skipped: list[str] = []
+    for source, example in enumerate(examples):
+        features = [tensor for _, tensor in places_of(model, example).values()]
+        for size, ways in other_graphs(example, features):
+            for arguments in ways:
+                try:
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")
+                        outputs = outputs_of(model, arguments)
+                except Exception as error:  # whatever the model's own code raises
+                    text = str(error).partition("\n")[0][:100]
+                    why = f"{size}: {type(error).__name__}: {text}"
+                else:
+                    found.append(Graph(size, arguments, outputs, source))
+                    break
+            else:
+                skipped.append(why)
+    return found, tuple(skipped)
+
+
+def other_graphs(
+    example: tuple[Any, ...], features: list[Tensor]
+) -> Iterator[tuple[Size, list[tuple[Any, ...]]]]:
+    """For every size, arguments of that size: with new features, and with old rows.
+
+    Among the arguments, whole numbers ``[2, E]`` are edges; tensors with as many rows
+    as there are nodes, or edges, follow these; a float is scaled. All others stay.
+
+    Args:
+        example: The tuple of arguments.
+        features: The matrices of floats among them; the first ones are of nodes.
+    """
+    for size in SIZES:
+        generator = torch.Generator().manual_seed(_SEED)
+        # On a GPU an index made of new features could end the process.
+        ways = (False,) if features[0].is_cuda else (True, False)
+        made = [_Maker(example, features, size, generator, way).made for way in ways]
+        yield size, made
+
+
+class _Maker:
+    def __init__(
+        self,
+        example: tuple[Any, ...],
+        features: list[Tensor],
+        size: Size,
+        generator: torch.Generator,
+        fresh: bool,
+    ) -> None:
+        self.size, self.generator, self.fresh = size, generator, fresh
+        self.features = {id(tensor) for tensor in features}
+        self.num_nodes = features[0].size(0)
+        ends = [it for it in example if _is_edge_index(it)]
+        self.num_edges = [it.size(1) for it in ends]
+        places = [i for i, it in enumerate(example) if _is_edge_index(it)]
+        self.after_edges = places[0] if places else len(example)
+        self.made = tuple(self._one(i, it) for i, it in enumerate(example))
+
+    def _one(self, place: int, argument: Any) -> Any:
+        if isinstance(argument, dict):
+            return {key: self._of_type(key, it) for key, it in argument.items()}
+        if isinstance(argument, float) and self.fresh:
+            return argument * 1.25
+        if type(argument) is int and argument == self.num_nodes:
+            return self.size.nodes
+        if not isinstance(argument, Tensor) or argument.dim() == 0:
+            return argument
+        if _is_edge_index(argument):
+            return self._edges(argument, self.size.nodes, self.size.nodes)
+        rows = argument.size(0)
+        edges = rows in self.num_edges and (
+            rows != self.num_nodes
+            or (place > self.after_edges and argument.is_floating_point())
+        )
+        if edges:
+            return self._rows(argument, self.size.edges)
+        return (
+            self._rows(argument, self.size.nodes)
+            if rows == self.num_nodes
+            else argument
+        )
+
+    def _of_type(self, key: Any, argument: Any) -> Any:
+        """In a dictionary: by the type of the nodes or of the edges."""
+        if not isinstance(argument, Tensor) or argument.dim() == 0:
+            return argument
+        if _is_edge_index(argument):
+            return self._edges(argument, self._nodes(key[0]), self._nodes(key[-1]))
+        is_edge = isinstance(key, tuple)
+        return self._rows(argument, self.size.edges if is_edge else self._nodes(key))
+
+    def _nodes(self, key: Any) -> int:
+        """As many nodes of every type, so that types may share tensors."""
+        return self.size.nodes
+
+    def _edges(self, edge_index: Tensor, sources: int, targets: int) -> Tensor:
+        """Ends of edges; the last two nodes have none if there are enough others."""
+        ends = [
+            torch.randint(max(n - 2, 1), (self.size.edges,), generator=self.generator)
+            for n in (sources, targets)
+        ]
+        return torch.stack(ends).to(edge_index.device, edge_index.dtype)
+
+    def _rows(self, tensor: Tensor, count: int) -> Tensor:
+        if id(tensor) in self.features and self.fresh:
+            shape = (count, tensor.size(1))
+            new = 2 * torch.randn(shape, generator=self.generator) + self.size.shift
+            return _stored_like(tensor, new.to(tensor.device, tensor.dtype))
+        if not tensor.size(0):
+            return tensor.new_ones((count, *tensor.shape[1:]))
+        places = torch.arange(1, count + 1) * tensor.size(0) // max(count, 1) - 1
+        places = places.clamp(min=0).to(tensor.device)
+        dense = tensor.to_dense() if tensor.layout != torch.strided else tensor
+        picked = dense.index_select(0, places)
+        if id(tensor) in self.features:
+            return _stored_like(tensor, picked)
+        if picked.is_floating_point() and self.fresh:
+            factor = torch.rand(count, generator=self.generator) + 0.5
+            factor = factor.to(picked.device, picked.dtype)
+            return picked * factor.view(-1, *[1] * (picked.dim() - 1))
+        return picked
+
+
+def _is_edge_index(argument: Any) -> bool:
+    return (
+        isinstance(argument, Tensor)
+        and argument.dim() == 2
+        and argument.size(0) == 2
+        and not (argument.is_floating_point() or argument.dtype == torch.bool)
+    )
+
+
+def _stored_like(tensor: Tensor, new: Tensor) -> Tensor:
+    """Dense, or in the sparse form of a tensor."""
+    if isinstance(getattr(tensor, "matrix", None), SparseMatrix):
+        csr = new.to_sparse_csr()
+        return type(tensor)(SparseMatrix.from_csr(csr))
+    return new.to_sparse_csr() if tensor.layout == torch.sparse_csr else new

@@ -1,0 +1,196 @@
+"""What a run of a model did to its channels: values, axes of parameters, operations."""
+
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from gsparse.compaction.operations import (
+    AllChannels,
+    Channelwise,
+    HeadRecord,
+    LinearMap,
+    Operation,
+    Rows,
+    Value,
+)
+from gsparse.compaction.units import Units
+
+Role = Literal["producer", "consumer"]
+
+
+class Axis(NamedTuple):
+    """One dimension of a parameter or buffer, and the unit of each index.
+
+    A tensor of three dimensions (an attention vector ``[1, H, C]``) has its channels on
+    all dimensions from ``dim`` on, taken together.
+    """
+
+    name: str
+    tensor: Tensor
+    dim: int
+    units: Tensor
+    role: Role
+    heads: HeadRecord | None
+    """Of which convolution's heads it is, head by head."""
+
+
+class Step(NamedTuple):
+    """A call of the run that was followed."""
+
+    label: str
+    """Of the function or layer."""
+    path: str
+    """Of the module that called it."""
+    value: Value | None
+    """What it made, if that is followed."""
+    numbers: tuple[Any, ...] = ()
+    """Numbers in the code that decide which constants it makes."""
+
+    @property
+    def signature(self) -> tuple[Any, ...]:
+        """Equal for two calls that do the same to channels, up to their numbers."""
+        shape = None if self.value is None else (self.value.size, self.value.axis)
+        return self.label, self.path, shape
+
+
+class Recording:
+    """Grows while the model runs: the rules for functions and layers write to it.
+
+    Args:
+        model: Whose parameters have the names.
+    """
+
+    def __init__(self, model: Module) -> None:
+        self.units = Units()
+        self.axes: dict[tuple[int, int], Axis] = {}
+        self.operations: list[Operation] = []
+        self.values: list[Value] = []
+        self.inputs: dict[str, Value] = {}
+        self.outputs: list[Value] = []
+        self.run = 0
+        """Number of the run that is recorded now."""
+        self.read: set[str] = set()
+        """Names of parameters that the run read."""
+        self.pinned: dict[int, Tensor] = {}
+        """Parameters that were also used on what is not followed."""
+        self.heads: dict[int, HeadRecord] = {}
+        self.widths: list[tuple[Module, str, Tensor]] = []
+        """Attributes that hold the number of these units."""
+        named = [*model.named_parameters(), *model.named_buffers()]
+        self.names = {id(tensor): name for name, tensor in named}
+
+    def value(self, units: Tensor, constant: Tensor, axis: int = -1) -> Value:
+        """A tensor with these channels on dimension ``axis``, counted from the end."""
+        value = Value(units, constant, axis)
+        self.values.append(value)
+        return value
+
+    def add(self, operation: Operation) -> Value:
+        """Note an operation; its output."""
+        operation.run = self.run
+        self.operations.append(operation)
+        for value in operation.inputs:
+            value.consumers.append(operation)
+        operation.output.producer = operation
+        return operation.output
+
+    def axis(
+        self,
+        tensor: Tensor,
+        dim: int,
+        role: Role = "producer",
+        heads: HeadRecord | None = None,
+    ) -> Tensor:
+        """The units of a dimension of a parameter, new ones when it is first seen."""
+        key = (id(tensor), dim)
+        if key not in self.axes:
+            size = (
+                tensor.flatten(dim).size(dim) if tensor.dim() > 2 else tensor.size(dim)
+            )
+            name = self.names[id(tensor)]
+            units = self.units.fresh(size)
+            self.axes[key] = Axis(name, tensor, dim, units, role, heads)
+        return self.axes[key].units
+
+    def attach(
+        self,
+        value: Value,
+        tensors: Iterable[Tensor | None],
+        heads: HeadRecord | None = None,
+    ) -> None:
+        """These parameters have one entry for each channel of a value."""
+        for tensor in tensors:
+            if tensor is not None:
+                dim = 1 if tensor.dim() > 2 else tensor.dim() - 1
+                self.units.tie(value.units, self.axis(tensor, dim, heads=heads))
+
+    def linear(
+        self,
+        x: Value,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        *,
+        transposed: bool = False,
+        heads: HeadRecord | None = None,
+    ) -> Value:
+        """``x @ weight.T + bias``, or ``x @ weight`` if it is transposed."""
+        out_dim = 1 if transposed else 0
+        self.units.tie(x.units, self.axis(weight, 1 - out_dim, "consumer"))
+        units = self.axis(weight, out_dim, heads=heads)
+        matrix = weight.detach().t() if transposed else weight.detach()
+        out = self.value(units, LinearMap.constant_of(matrix, x.constant, bias))
+        self.attach(out, [bias], heads)
+        return self.add(LinearMap(x, out, weight, matrix, bias))
+
+    def plus(self, x: Value, bias: Tensor) -> Value:
+        """``x + bias`` with one parameter for each channel."""
+        self.attach(x, [bias])
+        out = self.value(x.units, x.constant + bias.detach().flatten().cpu(), x.axis)
+        return self.add(Channelwise([x], out, bias=bias))
+
+    def sum(self, first: Value, second: Value) -> Value:
+        """Two tensors of the same shape, added."""
+        self.units.tie(first.units, second.units)
+        out = self.value(first.units, first.constant + second.constant, first.axis)
+        return self.add(Channelwise([first, second], out, is_sum=True))
+
+    def rows(self, x: Value) -> Value:
+        """Nodes mixed, channel by channel, so that only zeros stay what they were."""
+        zero = x.constant == 0
+        out = self.value(
+            x.units, torch.where(zero, 0.0, torch.nan).to(x.constant), x.axis
+        )
+        return self.add(Rows([x], out))
+
+    def stays_whole(self, value: Value) -> bool:
+        """Whether a step before needs all channels, so that any step may follow."""
+        kept = torch.zeros(self.units.count, dtype=torch.bool)
+        for operation in self.operations:
+            if isinstance(operation, AllChannels) and operation.always:
+                for x in operation.inputs:
+                    kept[x.units] = True
+        return bool(kept[value.units].all())
+
+    def close(self) -> None:
+        """End of all runs: what nobody reads, or what is not followed, is an output."""
+        for axis in list(self.axes.values()):
+            if id(axis.tensor) in self.pinned:
+                x = self.value(axis.units, torch.full([axis.units.numel()], torch.nan))
+                reason = "its layer is also used on what is not followed"
+                self.add(
+                    AllChannels(
+                        [x], self.value(x.units, x.constant), reason, True, True
+                    )
+                )
+        for value in self.values:
+            value.is_output |= not value.consumers
+        self.outputs = [value for value in self.values if value.is_output]
+
+    def head_record(self, module: Any, heads: int, channels: int) -> HeadRecord:  # noqa: ANN401
+        """What is known of the heads of a convolution, over all its calls."""
+        if id(module) not in self.heads:
+            self.heads[id(module)] = HeadRecord(module, heads, channels)
+        return self.heads[id(module)]

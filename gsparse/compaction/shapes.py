@@ -1,0 +1,160 @@
+"""Functions that put channels elsewhere: concatenation, stacks, slices, parts."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gsparse.compaction.call import Call, Refused, from_end
+from gsparse.compaction.operations import (
+    AllChannels,
+    Channelwise,
+    Concat,
+    Rows,
+    Value,
+)
+
+# ruff: noqa: ANN401 (an index is of many types)
+
+
+def concatenate(call: Call) -> Value:
+    """Channels one after another, or nodes one after another."""
+    tensors = call.argument(0, "tensors")
+    dim = from_end(call.argument(1, "dim", 0), call.result.dim())
+    values = [call.value_of(tensor) for tensor in tensors]
+    axis = call.values[0].axis
+    if dim == axis:
+        parts = [
+            _foreign(call, tensor.size(dim), tensor) if value is None else value
+            for tensor, value in zip(tensors, values, strict=True)
+        ]
+        units = torch.cat([part.units for part in parts])
+        constant = torch.cat([part.constant for part in parts])
+        return call.recording.add(
+            Concat(parts, call.recording.value(units, constant, axis))
+        )
+    return _tied(call, values, axis)
+
+
+def _foreign(call: Call, size: int, like: Tensor) -> Value:
+    """Channels that come from elsewhere: none of them can be removed."""
+    units = call.recording.units.fresh(size)
+    x = call.recording.value(units, torch.full([size], torch.nan, dtype=like.dtype))
+    call.fixed(x, "they come from outside of what is followed")
+    return x
+
+
+def _tied(call: Call, values: list[Value | None], axis: int) -> Value:
+    """Several tensors of the same channels; what is equal in all stays a constant."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values) or len({(v.size, v.axis) for v in known}) != 1:
+        raise Refused("; all of these tensors have to come from the features")
+    for value in known[1:]:
+        call.recording.units.tie(known[0].units, value.units)
+    constants = torch.stack([value.constant for value in known])
+    equal = (constants == constants[0]).all(dim=0)  # never of NaN
+    constant = constants[0].masked_fill(~equal, torch.nan)
+    out = call.recording.value(known[0].units, constant, axis)
+    return call.recording.add(Channelwise(known, out))
+
+
+def stack(call: Call) -> Value:
+    """A new dimension, before or after the channels."""
+    values = [call.value_of(tensor) for tensor in call.argument(0, "tensors")]
+    axis = call.values[0].axis
+    dim = from_end(call.argument(1, "dim", 0), call.result.dim())
+    return _tied(call, values, axis - 1 if dim >= axis else axis)
+
+
+def unsqueeze(call: Call) -> Value:
+    """A new dimension of size 1."""
+    _, x = call.first()
+    dim = from_end(call.argument(1, "dim"), call.result.dim())
+    axis = x.axis - 1 if dim >= x.axis else x.axis
+    out = call.recording.value(x.units, x.constant, axis)
+    return call.recording.add(Channelwise([x], out))
+
+
+def squeeze(call: Call) -> Value:
+    """Without some dimensions of size 1, but not the one of the channels."""
+    tensor, x = call.first()
+    dims = call.argument(1, "dim")
+    if call.result.shape == tensor.shape:
+        return call.recording.add(
+            Channelwise([x], call.recording.value(x.units, x.constant, x.axis))
+        )
+    if dims is None:
+        raise Refused("; name its 'dim'")
+    places = [
+        from_end(d, tensor.dim()) for d in ([dims] if isinstance(dims, int) else dims)
+    ]
+    gone = [place for place in places if tensor.size(place) == 1]
+    if x.axis in gone:
+        raise Refused("; it takes the dimension of the channels away")
+    axis = x.axis + sum(place > x.axis for place in gone)
+    out = call.recording.value(x.units, x.constant, axis)
+    return call.recording.add(Channelwise([x], out))
+
+
+def pick(call: Call) -> Value:
+    """Some nodes, or some channels by their positions."""
+    tensor, x = call.first()
+    index, dim = call.argument(1, "index"), None
+    if call.name != "__getitem__":
+        dim = from_end(call.argument(1, "dim"), tensor.dim())
+        index = call.argument(2, "index")
+        if call.name == "narrow":
+            start = call.argument(2, "start")
+            index = slice(start, start + call.argument(3, "length"))
+    elif isinstance(index, tuple):
+        if len(index) == 2 and tensor.dim() == 2 and isinstance(index[0], slice):
+            dim, index = -1, index[1]
+        else:
+            raise Refused
+    if index is None or (isinstance(index, tuple) and None in index):
+        raise Refused("; write unsqueeze()")
+    if dim is None or dim != x.axis:
+        if call.name == "select" and dim is not None and dim > x.axis:
+            out = call.recording.value(x.units, x.constant, x.axis + 1)
+            return call.recording.add(Rows([x], out))
+        if tensor.dim() + x.axis == 0 or (
+            isinstance(index, Tensor) and index.dtype == torch.bool and index.dim() > 1
+        ):
+            raise Refused
+        out = call.recording.value(x.units, x.constant, x.axis)
+        return call.recording.add(Rows([x], out))
+    if isinstance(index, int):
+        raise Refused("; take a slice of one channel instead")
+    if isinstance(index, slice) and index == slice(None):
+        out = call.recording.value(x.units, x.constant, x.axis)
+        return call.recording.add(Rows([x], out))
+    return _sliced(call, x, index)
+
+
+def _sliced(call: Call, x: Value, index: Any) -> Value:
+    """Channels by their positions, which must go on being those."""
+    parts = (index.start, index.stop) if isinstance(index, slice) else ()
+    varying = isinstance(index, Tensor) and not call.is_constant(index)
+    if varying or not call.same(*parts):
+        raise Refused("; the positions of its channels depend on the example")
+    index = index.cpu() if isinstance(index, Tensor) else index
+    out = call.recording.value(x.units[index], x.constant[index], x.axis)
+    reason = "taken by their positions"
+    return call.recording.add(AllChannels([x], out, reason, always=True))
+
+
+def split(call: Call) -> list[Value]:
+    """Parts of the nodes, or of the channels by their positions."""
+    tensor, x = call.first()
+    parts = []
+    if from_end(call.argument(2, "dim", 0), tensor.dim()) == x.axis:
+        start = 0
+        for part in call.result:
+            end = start + part.size(x.axis)
+            parts.append(_sliced(call, x, slice(start, end)))
+            start = end
+        return parts
+    for _ in call.result:
+        out = call.recording.value(x.units, x.constant, x.axis)
+        parts.append(call.recording.add(Rows([x], out)))
+    return parts

@@ -1,0 +1,170 @@
+"""Runs a model and records where its channels go."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_leaves
+
+from gsparse.compaction.inputs import forget_caches, places_of
+from gsparse.compaction.recording import Recording, Step
+from gsparse.compaction.tracer import Tracer
+from gsparse.compaction.watching import watching
+from gsparse.nn.evaluating import evaluating
+from gsparse.nn.sparse_linear import SparseLinear
+
+# ruff: noqa: ANN401 (a model's arguments are its own)
+
+
+class Run(NamedTuple):
+    """One call of a model."""
+
+    example: tuple[Any, ...]
+    steps: list[Step]
+    called: set[str]
+    """Paths of the modules that ran."""
+    outputs: list[Tensor]
+
+    @property
+    def path(self) -> tuple[Any, ...]:
+        """What was done to the channels, whatever the numbers were."""
+        return tuple(step.signature for step in self.steps)
+
+
+def trace(model: Module, example: tuple[Any, ...]) -> Recording:
+    """What one run of a model does to its channels.
+
+    The features are the matrices ``[N, F]`` of floats among the arguments.
+
+    Args:
+        model: Any module without masks; hooks are set on it and taken away.
+        example: Its arguments.
+
+    Raises:
+        ValueError: If it does something to its channels that is not known.
+    """
+    recording = Recording(model)
+    run(recording, model, example)
+    recording.close()
+    return recording
+
+
+def trace_all(
+    model: Module,
+    examples: Sequence[tuple[Any, ...]],
+    others: Sequence[tuple[Any, ...]],
+) -> tuple[Recording, list[Run]]:
+    """What several runs of a model do to its channels, in one recording.
+
+    Runs that do the same are recorded once; a number of the code that is not the same
+    in all of them is no constant. A run that goes another way, by a branch, is recorded
+    beside the first: its units are the same ones, and what either needs stays.
+
+    Args:
+        model: As for :func:`trace`.
+        examples: Tuples of its arguments.
+        others: More of them; where one is not known to the rules it is left out.
+
+    Returns:
+        The recording, and the runs that were traced; those of the examples come first.
+    """
+    recordings = [Recording(model) for _ in examples]
+    runs = [run(r, model, it) for r, it in zip(recordings, examples, strict=True)]
+    for other in others:
+        try:
+            runs.append(run(Recording(model), model, other))
+        except ValueError:
+            continue  # compared by its outputs only
+    paths: dict[tuple[Any, ...], list[Run]] = {}
+    for it in runs:
+        paths.setdefault(it.path, []).append(it)
+    varying = [_varying(same) for same in paths.values()]
+    if len(paths) == 1 and not varying[0]:
+        recording = recordings[0]
+    else:
+        recording = Recording(model)
+        for same, steps in zip(paths.values(), varying, strict=True):
+            recording.run += 1
+            run(recording, model, same[0].example, steps)
+    recording.close()
+    return recording, runs
+
+
+def _varying(runs: list[Run]) -> frozenset[int]:
+    """Steps whose numbers are not the same in all of these runs."""
+    together = zip(*(it.steps for it in runs), strict=True)
+    return frozenset(
+        place
+        for place, steps in enumerate(together)
+        if len({step.numbers for step in steps}) > 1
+    )
+
+
+def run(
+    recording: Recording,
+    model: Module,
+    example: tuple[Any, ...],
+    varying: frozenset[int] = frozenset(),
+) -> Run:
+    """Run a model and write down what it does; :class:`Tracer` has the arguments."""
+    check_example(model, example)
+    tracer = Tracer(recording, model, varying)
+    for name, (_, tensor) in places_of(model, example).items():
+        first = recording.inputs.get(name)
+        width = tensor.size(1)
+        units = recording.units.fresh(width) if first is None else first.units
+        if units.numel() != width:
+            raise ValueError(
+                f"{name!r} must have the same features in all examples "
+                f"(got {units.numel()} and {width})"
+            )
+        varies = torch.full([width], torch.nan, dtype=tensor.dtype)
+        value = tracer.set(tensor, recording.value(units, varies))
+        recording.inputs.setdefault(name, value)
+    forget_caches(model)
+    with evaluating(model), torch.no_grad(), watching(tracer, model), tracer:
+        result = model(*example)
+    leaves = _outputs(result)
+    with tracer.ended():
+        for leaf in leaves:
+            value_or_none = tracer.value_of(leaf)
+            if value_or_none is not None:
+                value_or_none.is_output = True
+    outputs = [leaf.clone() for leaf in leaves if isinstance(leaf, Tensor)]
+    return Run(example, tracer.steps, tracer.called, outputs)
+
+
+def check_example(model: Module, example: tuple[Any, ...]) -> None:
+    """Refuse arguments that are no tuple, and layers without sizes or weights."""
+    if not isinstance(example, tuple):
+        raise TypeError(
+            "'example' must be the tuple of arguments that the model is called with, "
+            "and 'more' a list of such tuples "
+            f"(got {type(example).__name__}); write (x, edge_index)"
+        )
+    for name, parameter in model.named_parameters():
+        if is_lazy(parameter):
+            raise ValueError(
+                f"{name!r} must have a shape before it is traced (got a lazy layer, "
+                "in_channels=-1); run the model once on its data first"
+            )
+    for name, module in model.named_modules():
+        if isinstance(module, SparseLinear):
+            raise ValueError(
+                f"{name!r} must be a dense layer (got SparseLinear, whose rows and "
+                "columns are stored); compact the model first, then call to_sparse()"
+            )
+
+
+def _outputs(result: Any) -> list[Any]:
+    leaves = tree_leaves(result)
+    for leaf in leaves:
+        if not isinstance(leaf, Tensor | int | float | str | None):
+            raise ValueError(
+                "'model' must return tensors, or lists, tuples and dicts of them "
+                f"(got {type(leaf).__name__})"
+            )
+    return leaves

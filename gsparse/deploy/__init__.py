@@ -1,0 +1,21 @@
+"""Sparse models and graphs as files: saving, loading, exporting, commands on files."""
+
+from gsparse.deploy.cut_file import sparsify_file
+from gsparse.deploy.export import export_program, export_weights
+from gsparse.deploy.model_card import ModelCard
+from gsparse.deploy.model_file import load_weights, save_model
+from gsparse.deploy.n_of_m import keep_n_of_m, prune_n_of_m, to_semi_structured
+from gsparse.deploy.pruned_models import load_pruned
+
+__all__ = [
+    "ModelCard",
+    "export_program",
+    "export_weights",
+    "keep_n_of_m",
+    "load_pruned",
+    "load_weights",
+    "prune_n_of_m",
+    "save_model",
+    "sparsify_file",
+    "to_semi_structured",
+]

@@ -1,0 +1,124 @@
+"""What a model file says of its model, and the page that is written beside it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+TEMPLATE = "model_card.md"
+OURS = "library_name: gsparse"
+"""The line that tells a page of ours from others of the same name."""
+
+_LOAD = """```python
+from gsparse.deploy.model_file import load_weights
+
+model = ...  # the layers and sizes that the model had when it was saved
+load_weights("$file", into=model)
+```"""
+_LIMITATIONS = (
+    "The scores are those of one training, of one split. The file has weights only: "
+    "the code of the model is needed to load them.",
+)
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is worth knowing of a pruned model; every part may be left out.
+
+    Args:
+        title: One line.
+        description: What the model is.
+        dataset: What it was trained on.
+        split: Which nodes of it.
+        method: How it was pruned, such as ``repr(pruner)``.
+        scores: Numbers by name, such as ``{"test accuracy": 0.79}``.
+        settings: Everything else that is needed to make it again.
+        load: How it is loaded, in Markdown; ``$file`` is the name of the file.
+        limitations: What it should not be used for, or is not known of it.
+
+    Raises:
+        TypeError: If a score is no number.
+    """
+
+    title: str = "A sparse model"
+    description: str = "A graph neural network with fewer weights."
+    dataset: str | None = None
+    split: str | None = None
+    method: str | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    load: str = _LOAD
+    limitations: tuple[str, ...] = _LIMITATIONS
+
+    def __post_init__(self) -> None:
+        for name, value in self.scores.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"score {name!r} must be a number (got {value!r})")
+
+    def as_record(self) -> dict[str, Any]:
+        """As it stands in the header of the file."""
+        return {key: value for key, value in asdict(self).items() if key != "load"}
+
+
+def card_text(card: ModelCard, header: Mapping[str, Any], path: Path) -> str:
+    """The page, from the template that comes with the package.
+
+    Args:
+        card: What the caller says of the model.
+        header: What the file says of itself.
+        path: The file.
+    """
+    template = files("gsparse.deploy").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    made = {
+        "Data set": card.dataset,
+        "Split": card.split,
+        "Pruned by": card.method,
+        **card.settings,
+        "gsparse": header["version"],
+    }
+    weights = header["weights"]
+    left, total = weights["num_kept"], weights["num_weights"]
+    numbers = {
+        "Weights stored": f"{left:,} of {total:,}",
+        "Sparsity": f"{1 - left / max(total, 1):.2%}",
+        "File": f"{path.stat().st_size:,} bytes",
+        **{name: f"{value:.4g}" for name, value in card.scores.items()},
+    }
+    return Template(template).substitute(
+        title=card.title,
+        description=card.description,
+        made=_items({k: v for k, v in made.items() if v is not None}),
+        numbers=_table(numbers),
+        load=card.load.replace("$file", path.name),
+        limitations="\n".join(f"- {line}" for line in card.limitations)
+        or "- none known",
+    )
+
+
+def check_place(path: Path) -> None:
+    """Refuse to write over a page that is not ours.
+
+    Raises:
+        ValueError: If one is there.
+    """
+    if path.exists() and OURS not in path.read_text(errors="replace").splitlines():
+        raise ValueError(
+            f"{path} must be a model card of gsparse or not be there, so that no other "
+            "page is lost; choose another folder, or leave 'card' out"
+        )
+
+
+def _items(values: Mapping[str, Any]) -> str:
+    return "\n".join(f"- {name}: {_text(value)}" for name, value in values.items())
+
+
+def _table(values: Mapping[str, str]) -> str:
+    lines = [f"| {_text(name)} | {_text(value)} |" for name, value in values.items()]
+    return "\n".join(["| | |", "|---|---:|", *lines])
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 (anything that prints)
+    """In one line, with no mark that ends a cell of a table."""
+    return " ".join(str(value).split()).replace("|", "\\|")

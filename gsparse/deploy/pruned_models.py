@@ -1,0 +1,144 @@
+"""Standard models that were pruned: what it takes to build them again, and loading."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from gsparse.compaction import InputSelection
+from gsparse.compaction.inputs import Place
+from gsparse.deploy.model_file import load_weights, read_model_file
+from gsparse.prune.quantise_weights import quantise_weights
+from gsparse.train.models import build_model
+
+FILE = "model.safetensors"
+SPECIFICATION = "specification"
+
+_FEATURES = "has_feature"  # a buffer: which features are left
+
+
+@dataclass(frozen=True)
+class Specification:
+    """A standard model, as small as it is after pruning.
+
+    Args:
+        model: A name of :func:`~gsparse.train.build_model`.
+        num_features: Features that it is given.
+        in_channels: Features that it reads.
+        out_channels: Number of classes.
+        options: All else that its constructor takes.
+        bits: Of its weights, if they are codes.
+    """
+
+    model: str
+    num_features: int
+    in_channels: int
+    out_channels: int
+    options: Mapping[str, Any]
+    bits: int | None = None
+
+    def build(self) -> Module:
+        """A model of these sizes with any weights, as it is stored."""
+        model = build_model(
+            self.model, self.in_channels, self.out_channels, **self.options
+        ).eval()
+        if self.bits is not None:
+            model = quantise_weights(model, self.bits)
+        if self.in_channels < self.num_features:
+            left = torch.arange(self.num_features) < self.in_channels
+            model.register_buffer(_FEATURES, left)
+        return model
+
+    def as_record(self) -> dict[str, Any]:
+        """As it stands in a model card."""
+        return asdict(self)
+
+
+def specify(
+    name: str, model: Module, num_features: int, options: Mapping[str, Any]
+) -> Specification:
+    """The sizes of a standard model, read off its weights.
+
+    Args:
+        name: Its kind, such as ``"gat"``.
+        model: After compaction or without.
+        num_features: Features that were there before compaction.
+        options: Arguments that it was built with.
+
+    Raises:
+        ValueError: If no standard model has its sizes.
+    """
+    first, last = cast(Any, model).layers[0], cast(Any, model).layers[-1]
+    sizes: dict[str, Any] = {"hidden_channels": _width(first, 0)}
+    if name == "gat":
+        sizes = {"hidden_channels": first.out_channels, "heads": first.heads}
+        sizes["output_heads"] = last.heads
+    out = last.out_channels if name == "gat" else _width(last, 0)
+    found = Specification(
+        name, num_features, _width(first, 1), out, {**options, **sizes}
+    )
+    built = build_model(name, found.in_channels, out, **found.options)
+    if _shapes(built) != _shapes(model):
+        raise ValueError(
+            f"'model' must have the sizes of a standard {name} (got {_shapes(model)})"
+        )
+    return found
+
+
+def stored(model: Module, kept_features: Tensor, num_features: int) -> Module:
+    """The model with a note of the features that it reads, for a file."""
+    if len(kept_features) < num_features:
+        left = torch.zeros(num_features, dtype=torch.bool)
+        left[kept_features.cpu()] = True
+        model.register_buffer(_FEATURES, left)
+    return model
+
+
+def whole(model: Module) -> Module:
+    """The stored model as one that takes all features."""
+    left = model._buffers.get(_FEATURES)
+    if left is None:
+        return model
+    kept = left.nonzero().view(-1)
+    return InputSelection(model, {"x": Place(0, "x")}, {"x": kept})
+
+
+def load_pruned(folder: str | Path) -> tuple[Module, dict[str, Any]]:
+    """What ``gsparse prune --out folder`` has written.
+
+    Args:
+        folder: Holds ``model.safetensors``.
+
+    Returns:
+        The model, to be called as ``model(x, edge_index)`` with all features, and the
+        header of its file.
+
+    Raises:
+        ImportError: If safetensors is not installed.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, or not of this command.
+    """
+    path = Path(folder) / FILE
+    header, _ = read_model_file(path)
+    settings = (header["card"] or {}).get("settings", {})
+    if SPECIFICATION not in settings:
+        raise ValueError(
+            f"{path} must be of `gsparse prune` (got a file of save_model); build the "
+            "model and use load_weights"
+        )
+    model = Specification(**settings[SPECIFICATION]).build()
+    load_weights(path, into=model)
+    return whole(model), header
+
+
+def _width(layer: Any, dim: int) -> int:  # noqa: ANN401 (a layer of any kind)
+    """Outputs or inputs of a layer: rows or columns of its first matrix."""
+    return next(it.size(dim) for it in layer.state_dict().values() if it.dim() == 2)
+
+
+def _shapes(model: Module) -> dict[str, list[int]]:
+    return {name: list(it.shape) for name, it in model.state_dict().items()}

@@ -1,0 +1,22 @@
+"""Putting other modules in the places of some modules of a model."""
+
+from collections.abc import Mapping
+
+from torch.nn import Module
+
+
+def replace_modules(model: Module, new: Mapping[Module, Module]) -> Module:
+    """Replace modules wherever a model uses them, in place.
+
+    Args:
+        model: Any module; changed in place.
+        new: The replacement of each module.
+
+    Returns:
+        The model, or its own replacement.
+    """
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if child is not None and child in new:
+                parent._modules[name] = new[child]
+    return new.get(model, model)

@@ -1,1 +1,0 @@
-"""What a pruned model becomes: stored, quantised, exported, saved."""

@@ -1,0 +1,49 @@
+"""Edge sparsifiers by the names of their classes."""
+
+import inspect
+from typing import Any
+
+from gsparse import transforms
+from gsparse.transforms.base import EdgeSparsifier
+
+
+def sparsifier_class(method: str) -> type[EdgeSparsifier]:
+    """The transform of that name.
+
+    Raises:
+        ValueError: No public sparsifier has this name; lists those that are there.
+    """
+    found = sparsifiers()
+    if method not in found:
+        known = ", ".join(found)
+        raise ValueError(f"'method' must be one of {known} (got {method})")
+    return found[method]
+
+
+def make_sparsifier(method: str, **settings: Any) -> EdgeSparsifier:  # noqa: ANN401
+    """Build a sparsifier from the settings that are given and not None.
+
+    A ``seed`` is dropped where the method draws nothing at random.
+
+    Raises:
+        ValueError: Unknown method, or a setting it does not take.
+    """
+    cls = sparsifier_class(method)
+    takes = inspect.signature(cls).parameters.keys()
+    given = {key: value for key, value in settings.items() if value is not None}
+    unknown = given.keys() - takes - {"seed"}
+    if unknown:
+        raise ValueError(f"{method} does not take {', '.join(sorted(unknown))}")
+    return cls(**{key: value for key, value in given.items() if key in takes})
+
+
+def sparsifiers() -> dict[str, type[EdgeSparsifier]]:
+    """Every public edge sparsifier by name."""
+    public = {name: getattr(transforms, name) for name in transforms.__all__}
+    return {
+        name: thing
+        for name, thing in public.items()
+        if inspect.isclass(thing)
+        and issubclass(thing, EdgeSparsifier)
+        and not inspect.isabstract(thing)
+    }
