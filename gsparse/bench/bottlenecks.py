@@ -153,7 +153,7 @@ def cut_rows(
     before = connection(data)
     rows = []
     for method in METHODS:
-        score = make_method(method, sparsities[0], 0).score(data)
+        score = make_method(method, sparsities[0], 0).importance(data)
         for sparsity in sparsities:
             for seed in range(seeds):
                 transform = make_method(method, sparsity, seed)

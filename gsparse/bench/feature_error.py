@@ -68,7 +68,7 @@ def measure(
     fit(model, data, config=chosen.fit, seed=0)
     expected = outputs(model, data)
     spectral = EffectiveResistance(epsilon=epsilons[0], seed=0)
-    score = spectral.score(data)
+    score = spectral.importance(data)
     rows = []
     for epsilon in epsilons:
         errors: dict[str, list[tuple[float, ...]]] = {}

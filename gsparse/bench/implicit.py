@@ -8,19 +8,20 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from gsparse.bench.experiment.config import Config, resolve_split
+from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.protocol import probe_seconds
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.tables.measurement import measurement
 from gsparse.bench.tables.rows import Row, content_hash
 from gsparse.compaction.dead_units import remove_dead_units
 from gsparse.prune.implicit import (
-    Criterion,
+    DeadBy,
     ImplicitReport,
     implicit_sparsity_report,
 )
 from gsparse.train import FitConfig, History, Recipe, deep_recipe, evaluate, fit
 from gsparse.train.fit import prepare
+from gsparse.train.split_graphs import resolve_split
 
 TABLE, REVISION = "implicit", 1
 NUM_LAYERS, BACKBONE, EPOCHS = 3, "batch-norm", 600
@@ -115,7 +116,7 @@ class DecayConfig:
         history = fit_to_the_end(model, graphs.fit, chosen.fit, seed)
         metric = chosen.fit.metric
         facts = count_units(model, prepare(graphs.fit))
-        for by in get_args(Criterion):
+        for by in get_args(DeadBy):
             facts |= removal(model, prepare(graphs.fit), by, metric, self.final)
         settings = {
             "model": "gcn",
@@ -171,7 +172,7 @@ def count_units(model: Module, data: Data) -> Row:
     report = implicit_sparsity_report(model, data)
     ends = ImplicitReport(report.layers[:1]), ImplicitReport(report.layers[-1:])
     facts: Row = {"num_units": report.num_units}
-    for by in get_args(Criterion):
+    for by in get_args(DeadBy):
         facts |= {f"num_dead_{by}": report.num_dead(by)}
         for name, part in zip(("first", "last"), ends, strict=True):
             facts[f"dead_{by}_{name}"] = part.sparsity(by)
@@ -183,7 +184,7 @@ def count_units(model: Module, data: Data) -> Row:
 
 
 def removal(
-    model: Module, data: Data, by: Criterion, metric: str, final: bool = True
+    model: Module, data: Data, by: DeadBy, metric: str, final: bool = True
 ) -> Row:
     """What is left without the dead units, and what it scores."""
     out = remove_dead_units(model, data, by)

@@ -25,7 +25,7 @@ from typing import Any
 
 from torch_geometric.data import Data
 
-from gsparse.bench.experiment.config import Config, resolve_split
+from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.facts import fingerprint
 from gsparse.bench.experiment.grid import Task, grid_rows, run_grid
 from gsparse.bench.experiment.masks import within
@@ -38,6 +38,7 @@ from gsparse.data import load
 from gsparse.train import Recipe, recipe, sparse_features
 from gsparse.train.incremental.fit_tasks import METHODS, Method, fit_tasks
 from gsparse.train.incremental.tasks import binary_tasks, class_tasks, graph_tasks
+from gsparse.train.split_graphs import resolve_split
 
 TABLE, REVISION = "incremental", 1
 

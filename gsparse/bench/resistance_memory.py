@@ -49,7 +49,7 @@ def _peak_of_scoring(request: dict[str, Any]) -> dict[str, Any]:
     size = data.edge_index.numel() * data.edge_index.element_size()
     transform = EffectiveResistance(sparsity=0.5, seed=1)
     before = reset_peak(cpu)
-    score = transform.score(data)
+    score = transform.importance(data)
     scored = peak(cpu) - before
     transform.cut(data, score)
     found = peak(cpu) - before

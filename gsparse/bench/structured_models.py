@@ -12,9 +12,16 @@ from torch_geometric.data import Data
 from gsparse.bench.structured_shapes import HiddenUnits, Shape, even_units
 from gsparse.compaction import compact
 from gsparse.compaction.reconstruct import reconstruct
-from gsparse.prune import Cubic, Heads, Magnitude, Pruner, WeightMasks
+from gsparse.prune import (
+    CubicSchedule,
+    Heads,
+    Magnitude,
+    Pruner,
+    WeightMasks,
+    WeightPruner,
+)
 from gsparse.prune.learned.admm import ADMM
-from gsparse.prune.structured.structures import expand, group_means
+from gsparse.prune.structured.groups import expand, group_means
 from gsparse.train import FitConfig, History, evaluate, fit
 
 DENSE, SMALL, UNSTRUCTURED, RANDOM = "Dense", "Small", "Magnitude", "RandomWeight"
@@ -97,7 +104,7 @@ def prune_units(
     options: dict[str, Any] = {"targets": units.targets, "structure": units.structure}
     sparsity = 1 - shape.num_units / units.group.size
     whole = settings.epochs // 2
-    pruner: Pruner
+    pruner: WeightPruner
     if method == "ADMM":
         updates = min(ADMM_UPDATES, whole)
         every = min(ADMM_EVERY, whole // updates)
@@ -108,8 +115,17 @@ def prune_units(
     keep = even_units(scores, shape).view(-1)
     if method == ANSWERED:
         _answer(model, units, keep, example)
-    schedule = Cubic(0, min(GRADUAL_EPOCHS, whole)) if method == GRADUAL else None
-    pruner = Magnitude(model, sparsity, schedule, protect=keep, **options)
+    schedule = (
+        CubicSchedule(0, min(GRADUAL_EPOCHS, whole)) if method == GRADUAL else None
+    )
+    pruner = Pruner(
+        model,
+        Magnitude(),
+        sparsity=sparsity,
+        schedule=schedule,
+        protect=keep,
+        **options,
+    )
     facts = {}
     if schedule is None:
         names = ("val_pruned", "test_pruned")
@@ -148,11 +164,12 @@ def with_output_heads(
             f"'output_heads' must divide the {heads} there are (got {output_heads})"
         )
     model = copy.deepcopy(dense)
-    Magnitude(
+    Pruner(
         model,
-        1 - output_heads / heads,
+        Magnitude(),
+        sparsity=1 - output_heads / heads,
         structure=Heads(heads),
-        targets=rf"layers\.{last}\.(lin|att)",  # the bias is that of the mean
+        targets=rf"layers\.{last}\.(lin|att)",
     )
     model = compact(model, example)
     new: Any = model.layers[-1]  # type: ignore[index]
@@ -170,7 +187,7 @@ def with_output_heads(
 
 
 def _fit(
-    model: Module, data: Data, settings: FitConfig, seed: int, pruner: Pruner
+    model: Module, data: Data, settings: FitConfig, seed: int, pruner: WeightPruner
 ) -> History:
     history = fit(model, data, config=settings, seed=seed, pruner=pruner)
     pruner.finalize()
@@ -205,7 +222,9 @@ def prune_weights(
     weights = {name for name in sizes if name.endswith("weight")}
     gone = sum(sizes.values()) - num_left
     sparsity = gone / sum(sizes[name] for name in weights)
-    pruner = Magnitude(model, sparsity, targets=lambda name, _: name in weights)
+    pruner = Pruner(
+        model, Magnitude(), sparsity=sparsity, targets=lambda name, _: name in weights
+    )
     return Trained(model, _fit(model, data, settings, seed, pruner), {})
 
 

@@ -10,7 +10,7 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from gsparse.compaction import ChannelGroup, channel_groups, multiply_adds
-from gsparse.prune import Magnitude, RandomWeight
+from gsparse.prune import Magnitude, Pruner, RandomWeight
 from gsparse.prune.structured.structures import Units
 from gsparse.train import Recipe
 
@@ -149,17 +149,14 @@ class HiddenUnits:
 
     def scores(self, model: Module, seed: int | None = None) -> Tensor:
         """Mean squares of the weights of every unit, or random numbers: ``[H, C]``."""
-        options: dict[str, Any] = {} if seed is None else {"seed": seed}
-        kind = Magnitude if seed is None else RandomWeight
-        probe = kind(
+        probe = Pruner(
             copy.deepcopy(model),
-            0.0,
-            targets=self.targets,
+            Magnitude() if seed is None else RandomWeight(seed),
+            sparsity=0.0,
             structure=self.structure,
-            **options,
+            targets=self.targets,
         )
-        assert probe.groups is not None
-        return probe.group_scores(probe.groups).view(self.group.heads, -1)
+        return probe.group_importances().view(self.group.heads, -1)
 
     def targets(self, name: str, parameter: Tensor) -> bool:
         """Selects what makes the units."""

@@ -84,7 +84,7 @@ def _turn(contender: str, chosen: Recipe, data: Data) -> History:
         return fit_mask(mask, data, config=settings)
     pruner = None
     if contender == "ProbMask":
-        pruner = ProbMask(net, WEIGHT_SPARSITY, num_steps=EPOCHS, seed=0)
+        pruner = ProbMask(net, sparsity=WEIGHT_SPARSITY, num_steps=EPOCHS, seed=0)
     return fit(net, data, config=settings, pruner=pruner)
 
 

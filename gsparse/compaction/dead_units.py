@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 from gsparse.compaction.compact import compact
 from gsparse.nn.evaluating import evaluating
 from gsparse.prune.implicit import (
-    Criterion,
+    DeadBy,
     ImplicitReport,
     implicit_sparsity_report,
     model_arguments,
@@ -54,7 +54,7 @@ class RemovedUnits(NamedTuple):
 
 
 def silence_dead_units(
-    model: Module, data: Data | tuple[Any, ...], by: Criterion = "activation"
+    model: Module, data: Data | tuple[Any, ...], by: DeadBy = "activation"
 ) -> SilencedUnits:
     r"""A copy of the model whose dead units are exactly 0, or exactly constant.
 
@@ -74,8 +74,8 @@ def silence_dead_units(
         ValueError: If there is no such criterion or nothing to look at; if a dead unit
             has no scale of its own, or is read past its ReLU.
     """
-    if by not in get_args(Criterion):
-        known = " or ".join(map(repr, get_args(Criterion)))
+    if by not in get_args(DeadBy):
+        known = " or ".join(map(repr, get_args(DeadBy)))
         raise ValueError(f"'by' must be {known} (got {by!r})")
     report = implicit_sparsity_report(model, data)
     out, num_constant = copy.deepcopy(model), 0
@@ -103,7 +103,7 @@ def silence_dead_units(
 
 
 def remove_dead_units(
-    model: Module, data: Data | tuple[Any, ...], by: Criterion = "activation"
+    model: Module, data: Data | tuple[Any, ...], by: DeadBy = "activation"
 ) -> RemovedUnits:
     r"""A physically smaller copy of the model without its dead units.
 

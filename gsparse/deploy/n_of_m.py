@@ -13,7 +13,7 @@ from gsparse.prune.masks import WeightMasks
 from gsparse.prune.targets import Selector
 
 
-def keep_n_of_m(scores: Tensor, n: int = 2, m: int = 4) -> Tensor:
+def keep_n_of_m(importances: Tensor, n: int = 2, m: int = 4) -> Tensor:
     r"""Keep the best ``n`` of each ``m`` consecutive entries of a row, as in the
     `"Accelerating Sparse Deep Neural Networks" <https://arxiv.org/abs/2104.08378>`_
     paper.
@@ -23,7 +23,7 @@ def keep_n_of_m(scores: Tensor, n: int = 2, m: int = 4) -> Tensor:
     Among equals the first stay. Costs one sort of ``m`` entries a group.
 
     Args:
-        scores: Importance of every weight; ``-inf`` for one that goes first.
+        importances: Importance of every weight; ``-inf`` for one that goes first.
         n: How many of a group stay, from 1 to ``m``.
         m: Size of a group.
 
@@ -31,10 +31,11 @@ def keep_n_of_m(scores: Tensor, n: int = 2, m: int = 4) -> Tensor:
         True for the weights that stay.
 
     Shapes:
-        - **scores**, **output:** :math:`(F_{out}, F_{in})`
+        - **importances**, **output:** :math:`(F_{out}, F_{in})`
 
     Raises:
-        ValueError: If the scores are no matrix or NaN, or ``n`` is not in 1 to ``m``.
+        ValueError: If ``importances`` is not a matrix or has a NaN, or ``n`` is not in
+            1 to ``m``.
 
     Example:
         >>> import torch
@@ -43,14 +44,18 @@ def keep_n_of_m(scores: Tensor, n: int = 2, m: int = 4) -> Tensor:
         tensor([[0, 1, 1, 0, 1]], dtype=torch.int32)
     """
     check_n_of_m(n, m)
-    if scores.dim() != 2:
-        raise ValueError(f"'scores' must be a matrix (got shape {list(scores.shape)})")
-    if scores.isnan().any():
-        raise ValueError(f"'scores' must not be NaN (got {int(scores.isnan().sum())})")
-    rows, columns = scores.shape
+    if importances.dim() != 2:
+        raise ValueError(
+            f"'importances' must be a matrix (got shape {list(importances.shape)})"
+        )
+    if importances.isnan().any():
+        raise ValueError(
+            f"'importances' must not be NaN (got {int(importances.isnan().sum())})"
+        )
+    rows, columns = importances.shape
     groups, tail = -(-columns // m), columns % m
     filled = torch.nn.functional.pad(
-        scores.detach(), (0, groups * m - columns), value=-torch.inf
+        importances.detach(), (0, groups * m - columns), value=-torch.inf
     ).view(rows, groups, m)
     order = filled.argsort(dim=2, descending=True, stable=True)
     keep = order.argsort(dim=2) < n  # the rank in its group
@@ -63,7 +68,7 @@ def prune_n_of_m(
     model: Module,
     n: int = 2,
     m: int = 4,
-    scores: Mapping[str, Tensor] | None = None,
+    importances: Mapping[str, Tensor] | None = None,
     targets: Iterable[Selector] | Selector | None = None,
     exclude: Iterable[Selector] | Selector = (),
 ) -> WeightMasks:
@@ -80,14 +85,14 @@ def prune_n_of_m(
         model: Any module; changed in place, its parameters stay the same objects.
         n: How many of a group stay, from 1 to ``m``.
         m: Size of a group.
-        scores: Importance of every weight by the name of its parameter, as from
-            :func:`~gsparse.prune.criteria.wanda.wanda_scores`; ``None`` takes
+        importances: Importance of every weight by the name of its parameter, as from
+            :func:`~gsparse.prune.criteria.wanda.wanda_importances`; ``None`` takes
             :math:`|w|`.
         targets: As for :func:`~gsparse.prune.find_targets`.
         exclude: As for :func:`~gsparse.prune.find_targets`.
 
     Raises:
-        ValueError: If a target is no matrix, or ``scores`` are not those of the
+        ValueError: If a target is no matrix, or ``importances`` are not those of the
             targets. Nothing is masked then.
 
     Example:
@@ -101,10 +106,10 @@ def prune_n_of_m(
     masks = WeightMasks(model, targets, exclude)
     try:
         weights = masks.parameters()
-        if scores is None:
-            scores = {name: weight.detach().abs() for name, weight in weights.items()}
-        _check_scores(scores, weights)
-        masks.set({name: keep_n_of_m(score, n, m) for name, score in scores.items()})
+        if importances is None:
+            importances = {name: it.detach().abs() for name, it in weights.items()}
+        _check_importances(importances, weights)
+        masks.set({name: keep_n_of_m(it, n, m) for name, it in importances.items()})
     except Exception:
         masks.undo()
         raise
@@ -216,11 +221,13 @@ def check_n_of_m(n: int, m: int) -> None:
         raise ValueError(f"'n' must be from 1 to 'm' (got n={n}, m={m})")
 
 
-def _check_scores(scores: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-    if scores.keys() != weights.keys():
+def _check_importances(
+    importances: Mapping[str, Tensor], weights: Mapping[str, Tensor]
+) -> None:
+    if importances.keys() != weights.keys():
         raise ValueError(
-            f"'scores' must be of the weights that are pruned, {list(weights)} "
-            f"(got {list(scores)})"
+            f"'importances' must be of the weights that are pruned, {list(weights)} "
+            f"(got {list(importances)})"
         )
     for name, weight in weights.items():
         if weight.dim() != 2:
@@ -228,10 +235,10 @@ def _check_scores(scores: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -
                 f"{name!r} must be a matrix (got shape {list(weight.shape)}); "
                 "leave it out by 'exclude'"
             )
-        if scores[name].shape != weight.shape:
+        if importances[name].shape != weight.shape:
             raise ValueError(
-                f"'scores' of {name!r} must have shape {list(weight.shape)} "
-                f"(got {list(scores[name].shape)})"
+                f"'importances' of {name!r} must have shape {list(weight.shape)} "
+                f"(got {list(importances[name].shape)})"
             )
 
 

@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -11,6 +11,8 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from gsparse.edges import (
+    EdgeMethod,
+    EdgeNeed,
     apply_edge_mask,
     check_sparsity,
     keep_top,
@@ -76,7 +78,7 @@ class PlainGate(NamedTuple):
         return self.variable.rsample(), self.variable.expected_l0
 
 
-class LearnedMask(Wrapper):
+class LearnedMask(EdgeMethod, Wrapper):
     r"""A GNN whose edges are multiplied by gates that are learned with it.
 
     A subclass computes the gates, in front of the model or within it, from what its
@@ -107,7 +109,8 @@ class LearnedMask(Wrapper):
         TypeError: If a convolution of the model takes no weights; says which.
     """
 
-    revision = 1  # raised when a change alters results, so that old rows show as stale
+    when = "training"
+    needs: ClassVar[tuple[EdgeNeed, ...]] = ("seed",)
 
     multiplier: Tensor
     num_steps: Tensor

@@ -1,27 +1,22 @@
-"""What all pruners share: masks, a budget, and one rhythm."""
+"""Base class of all weight pruners: masks, a budget and the training protocol."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 from torch.nn import Module
 
 from gsparse.edges import check_sparsity
+from gsparse.prune.declarations import Declared
 from gsparse.prune.masks import Report, WeightMasks
-from gsparse.prune.schedule import Schedule
-from gsparse.prune.select import Scope, check_scope, keep_best
-from gsparse.prune.structured.groups import expand, group_means, group_sizes, group_sums
-from gsparse.prune.structured.select_groups import Protect, keep_best_groups
-from gsparse.prune.structured.structures import Structure
 from gsparse.prune.targets import Selector
 
 
-class Pruner(ABC):
-    """Holds the masks of a model and moves them to a sparsity.
+class WeightPruner(Declared, ABC):
+    """Holds the masks of a model and brings them to a sparsity.
 
-    All pruners share one rhythm::
+    All pruners share one protocol::
 
         loss = loss + pruner.penalty()
         loss.backward()
@@ -30,27 +25,29 @@ class Pruner(ABC):
         ...
         pruner.finalize()
 
-    :func:`gsparse.train.fit` keeps it when it is given the pruner.
+    :func:`gsparse.train.fit` follows it when it is given the pruner.
 
     Args:
         model: Any module; changed in place, its parameters stay the same objects.
         sparsity: Fraction of the targeted weights to remove, in [0, 1).
-        targets: As for :func:`~gsparse.prune.find_targets`.
-        exclude: As for :func:`~gsparse.prune.find_targets`.
+        targets: Parameters to prune; see :func:`~gsparse.prune.find_targets`.
+        exclude: Parameters to leave out of ``targets``.
 
     Raises:
         ValueError: If the sparsity is out of range, nothing is left to prune, or the
             model is on the meta device.
     """
 
-    revision = 1  # raised when a change alters results, so that old rows show as stale
+    takes_structure: ClassVar[bool] = False
+    """Whether the constructor takes ``structure`` and ``protect``."""
 
-    #: Forward passes whose losses a training step averages.
     num_samples = 1
+    """Forward passes whose losses a training step averages."""
 
     def __init__(
         self,
         model: Module,
+        *,
         sparsity: float,
         targets: Iterable[Selector] | Selector | None = None,
         exclude: Iterable[Selector] | Selector = (),
@@ -63,7 +60,7 @@ class Pruner(ABC):
         self._hold_masks()
 
     def _check_values(self) -> None:
-        """Refuse weights that are shapes only."""
+        """Refuse weights on the meta device."""
         for name, parameter in self.masks.parameters().items():
             if parameter.is_meta:
                 self.masks.undo()
@@ -86,30 +83,30 @@ class Pruner(ABC):
     @property
     @abstractmethod
     def done(self) -> bool:
-        """Whether the sparsity is reached; no epoch before that can be the best."""
+        """Whether the sparsity is reached; no earlier epoch can be the best one."""
 
     def penalty(self) -> Tensor:
-        """What is added to the loss; 0 for most."""
+        """Return the term that is added to the loss; 0 for most pruners."""
         return next(iter(self.masks.parameters().values())).new_zeros(())
 
     @abstractmethod
     def step(self) -> None:
-        """To be called after each step of the optimiser."""
+        """Update the masks; called after each step of the optimizer."""
 
     @abstractmethod
     def finalize(self) -> None:
-        """End with exactly the wanted sparsity, whatever has been reached."""
+        """Go to the target sparsity exactly, from whatever has been reached."""
 
     def report(self) -> Report:
-        """How many of the targeted weights are left, layer by layer."""
+        """Return how many of the targeted weights are left in each layer."""
         return self.masks.report()
 
     def undo(self) -> None:
-        """Take the masks away; the model is dense again."""
+        """Remove the masks; the model is dense again."""
         self.masks.undo()
 
     def make_permanent(self) -> None:
-        """Write the zeros into the weights; the layers are plain again.
+        """Write the zeros into the weights and remove the masks.
 
         Raises:
             RuntimeError: If the pruner has not reached its sparsity yet.
@@ -118,7 +115,6 @@ class Pruner(ABC):
         self.masks.make_permanent()
 
     def _check_done(self) -> None:
-        """Refuse to end where the wanted sparsity is not reached."""
         if not self.done and not self.masks.gone:
             raise RuntimeError(
                 f"{self!r} must be done before make_permanent() (got "
@@ -128,148 +124,20 @@ class Pruner(ABC):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """What goes on with a run, beside the model's own ``state_dict``: tensors and
-        numbers only.
+        """Return the tensors and numbers needed to resume a run; save them with the
+        model's ``state_dict``.
         """
         return {"num_steps": self.num_steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
+        """Continue from a :meth:`state_dict`."""
         self.num_steps = int(state["num_steps"])
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """A copy holds the masks of its own model."""
+        """Restore a copy, which holds the masks of its own model."""
         vars(self).update(state)
         if not self.masks.gone:
             self._hold_masks()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(sparsity={self.sparsity})"
-
-
-class ScoredPruner(Pruner):
-    """Removes the weights of lowest score, at once or along a schedule.
-
-    A weight that is gone stays gone. Without a schedule the model is pruned on
-    construction and :meth:`step` does nothing.
-
-    With a structure whole groups of weights go, those of lowest :meth:`group_scores`,
-    until so many weights are gone, to the nearest group; every parameter keeps one
-    group at least. :func:`~gsparse.prune.keep_best_groups` has the rule.
-
-    Args:
-        model: Any module; changed in place, its parameters stay the same objects.
-        sparsity: Fraction of the targeted weights to remove, in [0, 1).
-        schedule: A function of the step, such as
-            :class:`~gsparse.prune.Cubic`.
-        scope: ``"global"`` ranks all weights together, ``"local"`` gives each layer the
-            same sparsity, ``"erk"`` layer rates by shape.
-        exclude: As for :func:`~gsparse.prune.find_targets`.
-        targets: As for :func:`~gsparse.prune.find_targets`.
-        structure: What goes together, such as
-            :class:`~gsparse.prune.Rows`; ``None`` for single weights.
-        protect: Groups that stay: a bool each, or bools of rows by parameter name.
-
-    Raises:
-        ValueError: If the sparsity is out of range, nothing is left to prune, a score
-            is NaN, or the structure does not fit the parameters or the sparsity.
-    """
-
-    def __init__(
-        self,
-        model: Module,
-        sparsity: float,
-        schedule: Schedule | None = None,
-        scope: Scope = "global",
-        exclude: Iterable[Selector] | Selector = (),
-        targets: Iterable[Selector] | Selector | None = None,
-        structure: Structure | None = None,
-        protect: Protect | None = None,
-    ) -> None:
-        check_scope(scope)
-        if protect is not None and structure is None:
-            raise ValueError(
-                "'protect' must come with 'structure' (got structure=None); give "
-                "structure=Rows() to prune whole units"
-            )
-        super().__init__(model, sparsity, targets, exclude)
-        self.schedule, self.scope, self.reached = schedule, scope, 0.0
-        self.structure, self.protect = structure, protect
-        self.groups: dict[str, Tensor] | None = None  # numbers, as of structure.groups
-        try:
-            if structure is not None:
-                self.groups = structure.groups(self.masks.parameters())
-                # Whether so many can go at all, at best: the smallest groups stay.
-                self.select_groups(-group_sizes(self.groups).double(), sparsity)
-            if schedule is None:
-                self.prune(sparsity)
-        except Exception:
-            self.undo()
-            raise
-
-    @abstractmethod
-    def scores(self) -> dict[str, Tensor]:
-        """Importance of every targeted weight, by the name of its parameter."""
-
-    def group_scores(self, groups: Mapping[str, Tensor]) -> Tensor:
-        """Importance of every group: the mean score of its weights."""
-        return group_means(self.scores(), groups)
-
-    @property
-    def done(self) -> bool:
-        """Whether the sparsity is reached."""
-        return self.reached >= self.sparsity
-
-    def step(self) -> None:
-        """Move on along the schedule; nothing without one."""
-        if self.schedule is None or self.done:
-            return
-        self.num_steps += 1
-        wanted = self.schedule(self.num_steps, self.sparsity)
-        if wanted > self.reached:
-            self.prune(wanted)
-
-    def prune(self, sparsity: float) -> None:
-        """Remove weights until so many are gone; none comes back."""
-        if self.groups is not None:
-            self.masks.set(self.select_groups(self.group_scores(self.groups), sparsity))
-            self.reached = sparsity
-            return
-        scores = self.scores()
-        gone = {name: ~self.masks[name] for name in scores}
-        ranked = {
-            name: score.detach().masked_fill(gone[name], -torch.inf)
-            for name, score in scores.items()
-        }
-        self.masks.set(self.select(ranked, sparsity))
-        self.reached = sparsity
-
-    def select(self, scores: dict[str, Tensor], sparsity: float) -> dict[str, Tensor]:
-        """Which weights stay; the score of those that are gone is ``-inf``."""
-        return keep_best(scores, sparsity, self.scope)
-
-    def select_groups(self, scores: Tensor, sparsity: float) -> dict[str, Tensor]:
-        """Which weights stay, by the scores of their groups; what is gone stays so."""
-        assert self.groups is not None
-        present = {name: self.masks[name] for name in self.groups}
-        left = group_sums(present, self.groups).to(scores.device)
-        scores = scores.masked_fill(left == 0, -torch.inf)
-        kept = keep_best_groups(scores, self.groups, sparsity, self.scope, self.protect)
-        return {
-            name: keep.to(present[name].device) & present[name]
-            for name, keep in expand(kept, self.groups).items()
-        }
-
-    def finalize(self) -> None:
-        """Go to the wanted sparsity at once, if the schedule has not ended."""
-        if not self.done:
-            self.prune(self.sparsity)
-
-    def state_dict(self) -> dict[str, Any]:
-        """As for every pruner."""
-        return super().state_dict() | {"reached": self.reached}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
-        super().load_state_dict(state)
-        self.reached = float(state["reached"])

@@ -98,15 +98,17 @@ class FitConfig:
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-def make_optimizer(model: Module, config: FitConfig) -> torch.optim.Optimizer:
-    """The optimiser of the parameters that are trained.
+def make_optimizer(
+    model: Module, config: FitConfig, allow_frozen: bool = False
+) -> torch.optim.Optimizer:
+    """Return the optimizer of the parameters that are trained.
 
     Raises:
-        ValueError: If no parameter is trained, or only the first layer decays and the
-            model has no ``layers``.
+        ValueError: If no parameter is trained and ``allow_frozen`` is false, or only
+            the first layer decays and the model has no ``layers``.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters:
+    if not parameters and not allow_frozen:
         held = sum(1 for _ in model.parameters())
         raise ValueError(
             f"'model' must have a parameter that is trained (got {held} in "

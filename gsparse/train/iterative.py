@@ -3,26 +3,32 @@
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import ClassVar
 
 from torch.nn import Module
 from torch_geometric.data import Data
 
 from gsparse.edges import check_sparsity
-from gsparse.prune import Exponential, Magnitude, Schedule, ScoredPruner
+from gsparse.prune import ExponentialSchedule, Magnitude, Pruner, Schedule
+from gsparse.prune.declarations import Declared
 from gsparse.prune.targets import Selector
+from gsparse.prune.weight_pruner import WeightPruner
 from gsparse.train.fit import History, fit
 from gsparse.train.fit_config import FitConfig
 
-Prune = Callable[..., ScoredPruner]
+Prune = Callable[..., WeightPruner]
+
+BY_MAGNITUDE: Prune = partial(Pruner, criterion=Magnitude())
 
 
 @dataclass(frozen=True)
-class WeightLottery:
+class WeightLottery(Declared):
     r"""Looks for a part of the first weights that trains as well as all of them, from
     the `"The Lottery Ticket Hypothesis" <https://arxiv.org/abs/1803.03635>`_ paper.
 
-    Each round trains the model, removes weights by their scores, and rewinds those that
-    are left to what they were at first, or early in a training, as in the `"Linear
+    Each round trains the model, removes weights by their importance, and rewinds those
+    that are left to what they were at first, or early in a training, as in the `"Linear
     Mode Connectivity" <https://arxiv.org/abs/1912.05671>`_ paper. Without rewinding
     (``rewind=None``) the rounds train on.
 
@@ -37,11 +43,12 @@ class WeightLottery:
             first ones, ``None`` to go on without rewinding.
         schedule: Sparsity after each round; every cut removes the same part of what is
             left if it is not given.
-        prune: A pruner that scores weights, called as
-            ``prune(model, sparsity, schedule, targets=…, exclude=…)``.
+        prune: Builds a pruner, called as ``prune(model, sparsity=…, schedule=…,
+            targets=…, exclude=…)``; for another criterion such as
+            ``partial(Pruner, criterion=RandomWeight())``.
         config: How each round is fitted.
-        targets: As for :func:`~gsparse.prune.find_targets`.
-        exclude: As for :func:`~gsparse.prune.find_targets`.
+        targets: Parameters to prune; see :func:`~gsparse.prune.find_targets`.
+        exclude: Parameters to leave out of ``targets``.
 
     Raises:
         ValueError: If the sparsity or a number is out of range.
@@ -58,11 +65,14 @@ class WeightLottery:
         (0.9, 4)
     """
 
+    removes: ClassVar = "weights"
+    when = "fresh"
+
     sparsity: float
     num_rounds: int = 10
     rewind: int | None = 0
     schedule: Schedule | None = None
-    prune: Prune = Magnitude
+    prune: Prune = BY_MAGNITUDE
     config: FitConfig = field(default_factory=FitConfig)
     targets: Iterable[Selector] | Selector | None = None
     exclude: Iterable[Selector] | Selector = ()
@@ -85,14 +95,18 @@ class WeightLottery:
             data: The graph with ``x``, ``y``, ``train_mask`` and ``val_mask``.
             seed: Seed of the rounds.
         """
-        schedule = self.schedule or Exponential(0, self.num_rounds)
+        schedule = self.schedule or ExponentialSchedule(0, self.num_rounds)
         first, early = _weights(model), None
         if self.rewind:
             early = copy.deepcopy(model)
             fit(early, data, config=replace(self.config, epochs=self.rewind), seed=seed)
             first = _weights(early)
         pruner = self.prune(
-            model, self.sparsity, schedule, targets=self.targets, exclude=self.exclude
+            model,
+            sparsity=self.sparsity,
+            schedule=schedule,
+            targets=self.targets,
+            exclude=self.exclude,
         )
         rounds = []
         for _ in range(self.num_rounds):
@@ -108,7 +122,7 @@ class WeightLottery:
 class Ticket:
     """What a lottery found: the pruner with its masks, and how the rounds went."""
 
-    pruner: ScoredPruner
+    pruner: WeightPruner
     rounds: list[History]
     """One for each cut, and the last training after them."""
 

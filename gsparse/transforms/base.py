@@ -1,4 +1,4 @@
-"""What every edge sparsifier shares: score the pairs, select, cut."""
+"""Base class of the edge sparsifiers: rate the pairs, select, cut."""
 
 from abc import abstractmethod
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.transforms import BaseTransform
 
 from gsparse.edges import (
+    EdgeMethod,
     Pairs,
     SplitBatch,
     apply_edge_mask,
@@ -43,12 +44,12 @@ class Selection(NamedTuple):
     factor: Tensor | None = None
 
 
-class EdgeSparsifier(BaseTransform):
-    """Scores the undirected edges and keeps some of them.
+class EdgeSparsifier(EdgeMethod, BaseTransform):
+    """Rates the undirected edges and keeps some of them.
 
-    ``score(data)`` is what costs time; ``cut(data, score)`` selects at the budget of
-    this transform, so a curve over ten sparsities needs one scoring. A transform works
-    on :class:`~torch_geometric.data.Data`, on
+    ``importance(data)`` takes the time; ``cut(data, importance)`` selects at the budget
+    of this transform, so a curve over ten sparsities rates the edges once. A transform
+    works on :class:`~torch_geometric.data.Data`, on
     :class:`~torch_geometric.data.HeteroData` (budget per edge type; ``rev_`` types
     follow their forward type) and on a :class:`~torch_geometric.data.Batch` of either
     (budget per graph: each is cut as if it were alone). What the result holds is
@@ -60,15 +61,19 @@ class EdgeSparsifier(BaseTransform):
         sparsity: Fraction of the undirected edges to remove, in [0, 1).
     """
 
-    revision = 1  # raised when a change alters results, so that old rows show as stale
     needs_undirected = True
+
+    method_used: str | None = None
+    """Method by which the last importances were computed, where there is a choice."""
 
     def __init__(self, sparsity: float) -> None:
         check_sparsity(sparsity)
         self.sparsity = sparsity
 
     @abstractmethod
-    def score_pairs(self, data: Data, pairs: Pairs, weight: Tensor | None) -> Tensor:
+    def pair_importance(
+        self, data: Data, pairs: Pairs, weight: Tensor | None
+    ) -> Tensor:
         """Importance of each pair, ``[M]``; larger is kept.
 
         Args:
@@ -77,32 +82,35 @@ class EdgeSparsifier(BaseTransform):
             weight: Conductance of each pair, ``[M]``; ``None`` where all are 1.
         """
 
-    def select(self, score: Tensor, pairs: Pairs, weight: Tensor | None) -> Selection:
-        """Choose pairs by their scores; the best ones unless overridden."""
-        return Selection(keep_top(score, self.sparsity, tie_breaker(pairs)))
+    def select(
+        self, importance: Tensor, pairs: Pairs, weight: Tensor | None
+    ) -> Selection:
+        """Choose pairs by their importance; the best ones unless overridden."""
+        return Selection(keep_top(importance, self.sparsity, tie_breaker(pairs)))
 
-    def score(self, data: Data) -> Tensor:
+    def importance(self, data: Data) -> Tensor:
         """Importance of each entry of ``edge_index``, ``[E]``; self-loops get 0.
 
-        The graphs of a :class:`~torch_geometric.data.Batch` are scored one by one.
+        The graphs of a :class:`~torch_geometric.data.Batch` are rated one by one.
         """
         require_graph(self, data, Data)
         if not isinstance(data, Batch):
-            return self._score(data)
+            return self._importance(data)
         batch = SplitBatch(data)
-        return batch.join([*each_graph(self._score, batch.graphs)])
+        return batch.join([*each_graph(self._importance, batch.graphs)])
 
-    def cut(self, data: Data, score: Tensor) -> Data:
-        """Select by scores that :meth:`score` returned, and cut the graph.
+    def cut(self, data: Data, importance: Tensor) -> Data:
+        """Select by the result of :meth:`importance`, and cut the graph.
 
         Each graph of a :class:`~torch_geometric.data.Batch` has a budget of its own.
         """
         require_graph(self, data, Data)
         if not isinstance(data, Batch):
-            return apply_edge_mask(data, *self._select(data, score))
+            return apply_edge_mask(data, *self._select(data, importance))
         batch = SplitBatch(data)
-        scores = batch.split(check_score(score, data.edge_index.size(1)))
-        found = each_graph(self._select, batch.graphs, scores)
+        num_edges = data.edge_index.size(1)
+        parts = batch.split(check_importance(importance, num_edges))
+        found = each_graph(self._select, batch.graphs, parts)
         return apply_edge_mask(data, *join_decisions(batch, [*found]))
 
     @torch.no_grad()
@@ -116,21 +124,21 @@ class EdgeSparsifier(BaseTransform):
         found = each_graph(self._decide, batch.graphs)
         return apply_edge_mask(data, *join_decisions(batch, [*found]))
 
-    def _score(self, data: Data) -> Tensor:
+    def _importance(self, data: Data) -> Tensor:
         pairs, weight = self._read(data)
-        return spread(pairs, self.score_pairs(data, pairs, weight))
+        return spread(pairs, self.pair_importance(data, pairs, weight))
 
-    def _select(self, data: Data, score: Tensor) -> Decision:
+    def _select(self, data: Data, importance: Tensor) -> Decision:
         pairs, weight = self._read(data)
-        return self._keep(data, gather_pairs(pairs, score), pairs, weight)
+        return self._keep(data, gather_pairs(pairs, importance), pairs, weight)
 
     def _decide(self, data: Data) -> Decision:
         pairs, weight = self._read(data)
-        if self.sparsity == 0:  # nothing to choose: spare the scoring
-            score = torch.ones_like(pairs.row, dtype=torch.float64)
+        if self.sparsity == 0:  # nothing to choose: spare the rating
+            importance = torch.ones_like(pairs.row, dtype=torch.float64)
         else:
-            score = self.score_pairs(data, pairs, weight)
-        return self._keep(data, score, pairs, weight)
+            importance = self.pair_importance(data, pairs, weight)
+        return self._keep(data, importance, pairs, weight)
 
     def _read(self, data: Data) -> tuple[Pairs, Tensor | None]:
         edge_index = require_edge_index(data._store)
@@ -144,9 +152,9 @@ class EdgeSparsifier(BaseTransform):
         return pairs, pair_weight(edge_index, edge_weight, pairs, name=name)
 
     def _keep(
-        self, data: Data, score: Tensor, pairs: Pairs, weight: Tensor | None
+        self, data: Data, importance: Tensor, pairs: Pairs, weight: Tensor | None
     ) -> Decision:
-        keep, factor = self.select(score, pairs, weight)
+        keep, factor = self.select(importance, pairs, weight)
         entry_keep = spread(pairs, keep, fill=True)
         if factor is None:
             return Decision(entry_keep)
@@ -156,14 +164,14 @@ class EdgeSparsifier(BaseTransform):
         return Decision(entry_keep, (new if old is None else new * old).to(dtype))
 
 
-def check_score(score: Tensor, num_edges: int) -> Tensor:
-    """Refuse scores that are not one number per entry."""
-    if score.shape != (num_edges,):
+def check_importance(importance: Tensor, num_edges: int) -> Tensor:
+    """Refuse importances that are not one number per entry."""
+    if importance.shape != (num_edges,):
         raise ValueError(
-            f"'score' must have shape [{num_edges}] (got {list(score.shape)}); are the "
-            "scores of this graph?"
+            f"'importance' must have shape [{num_edges}] (got "
+            f"{list(importance.shape)}); is it of this graph?"
         )
-    return score
+    return importance
 
 
 def as_function(

@@ -92,7 +92,7 @@ def cut_feature_store(store: BaseStorage, keep: Tensor) -> None:
     if keep.dtype != torch.bool or keep.shape != x.shape[1:]:
         raise ValueError(
             f"'keep' must be a bool tensor of shape [{x.size(1)}] "
-            f"(got {keep.dtype}, {list(keep.shape)}); are the scores of this graph?"
+            f"(got {keep.dtype}, {list(keep.shape)}); are they of this graph?"
         )
     kept, before = keep.nonzero().view(-1), store.get("kept_features")
     repeats = 1

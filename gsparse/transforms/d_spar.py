@@ -29,7 +29,7 @@ class DSpar(SampledSparsifier):
         epsilon: The paper's knob, :math:`q = 0.16 N \ln N / \epsilon^2` draws with
             replacement.
         reweight: Multiply weights so that their expectation stays.
-        connected: Keep a maximum spanning forest by score for sure.
+        connected: Keep a maximum spanning forest by importance for sure.
         seed: Number of the random stream; ``None`` draws a new one per call.
 
     Example:
@@ -39,11 +39,13 @@ class DSpar(SampledSparsifier):
         Data(edge_index=[2, 14], num_nodes=8, edge_weight=[14], e_id=[14])
     """
 
-    def score_pairs(self, data: Data, pairs: Pairs, weight: Tensor | None) -> Tensor:
+    def pair_importance(
+        self, data: Data, pairs: Pairs, weight: Tensor | None
+    ) -> Tensor:
         inverse = 1 / degree(pairs, weight)
-        score = inverse[pairs.row] + inverse[pairs.col]
+        importance = inverse[pairs.row] + inverse[pairs.col]
         # An edge of weight 0 between nodes of degree 0 has 0 * inf here.
-        return score if weight is None else (weight * score).nan_to_num(0.0)
+        return importance if weight is None else (weight * importance).nan_to_num(0.0)
 
 
 def d_spar(

@@ -20,13 +20,13 @@ class EffectiveResistance(SampledSparsifier):
     Effective Resistances" <https://arxiv.org/abs/0803.0929>`_.
 
     With :math:`R_{uv}` the resistance between the end points when every edge is a
-    conductor of :math:`w` siemens, the score is the leverage
+    conductor of :math:`w` siemens, the importance is the leverage
 
     .. math::
         s_{uv} = w_{uv} R_{uv} \in [0, 1], \qquad \sum_{uv} s_{uv} = N - c,
 
     the probability that a random spanning forest uses the edge (:math:`c` components).
-    Bridges have score 1, edges inside dense communities little. With weights
+    Bridges have importance 1, edges inside dense communities little. With weights
     multiplied as by default the Laplacian keeps its expectation, and
     :math:`O(N \log N / \epsilon^2)` edges keep every quadratic form within
     :math:`1 \pm \epsilon`. **Below** :math:`N - c` **edges no such bound exists**: the
@@ -48,8 +48,8 @@ class EffectiveResistance(SampledSparsifier):
         method: How resistances are computed, see
             :func:`~gsparse.linalg.effective_resistance`.
         reweight: Multiply weights so that their expectation stays.
-        connected: Keep a maximum spanning forest by score for sure; refuses when the
-            budget is smaller than that forest.
+        connected: Keep a maximum spanning forest by importance for sure; refuses when
+            the budget is smaller than that forest.
         seed: Number of the random stream; ``None`` draws a new one per call.
 
     Example:
@@ -58,9 +58,9 @@ class EffectiveResistance(SampledSparsifier):
         >>> from gsparse.data import barbell
         >>> from gsparse.transforms import EffectiveResistance
         >>> data = barbell(5)
-        >>> score = EffectiveResistance(sparsity=0.5, seed=88301).score(data)
+        >>> found = EffectiveResistance(sparsity=0.5, seed=88301).importance(data)
         >>> bridge = (data.edge_index == 4).any(0) & (data.edge_index == 5).any(0)
-        >>> bool((score[bridge] > 0.999).all() and (score[~bridge] < 0.401).all())
+        >>> bool((found[bridge] > 0.999).all() and (found[~bridge] < 0.401).all())
         True
     """
 
@@ -78,7 +78,9 @@ class EffectiveResistance(SampledSparsifier):
         super().__init__(sparsity, epsilon, reweight, connected, seed)
         self.method = method
 
-    def score_pairs(self, data: Data, pairs: Pairs, weight: Tensor | None) -> Tensor:
+    def pair_importance(
+        self, data: Data, pairs: Pairs, weight: Tensor | None
+    ) -> Tensor:
         device = pairs.row.device
         result = pair_resistance(
             pairs.row.cpu(),
@@ -88,8 +90,9 @@ class EffectiveResistance(SampledSparsifier):
             method=self.method,
             seed=draw_seed(self.seed),
         )
+        self.method_used = result.method
         resistance = result.resistance.to(device)
-        # Weight 0 is no edge at all: infinite resistance, score 0.
+        # Weight 0 is no edge at all: infinite resistance, importance 0.
         return resistance if weight is None else (weight * resistance).nan_to_num(0.0)
 
     def __repr__(self) -> str:

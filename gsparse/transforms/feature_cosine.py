@@ -43,7 +43,9 @@ class FeatureCosine(EdgeSparsifier):
 
     needs_undirected = False
 
-    def score_pairs(self, data: Data, pairs: Pairs, weight: Tensor | None) -> Tensor:
+    def pair_importance(
+        self, data: Data, pairs: Pairs, weight: Tensor | None
+    ) -> Tensor:
         x = data.get("x")
         if not isinstance(x, Tensor) or x.dim() != 2:
             raise ValueError("FeatureCosine needs features 'x' of shape [N, F]")

@@ -27,7 +27,7 @@ from gsparse.transforms.columns import (
 )
 from gsparse.transforms.decision import require_graph
 
-FeatureScore = Literal["variance", "frequency", "propagated"]
+Importance = Literal["variance", "frequency", "propagated"]
 
 
 def variance(x: Tensor) -> Tensor:
@@ -82,34 +82,35 @@ def propagated_energy(
     return torch.cat(found)
 
 
-def keep_features(score: Tensor, sparsity: float) -> Tensor:
-    """The features of highest score at the exact budget, first ties first.
+def keep_features(importance: Tensor, sparsity: float) -> Tensor:
+    """Return the features of highest importance at the exact budget, first ties first.
 
     Shapes:
-        - **score, output:** :math:`(F,)`
+        - **importance, output:** :math:`(F,)`
 
     Raises:
-        ValueError: If a score is not finite, or no feature is left.
+        ValueError: If an importance is not finite, or no feature is left.
     """
-    if not bool(torch.isfinite(score).all()):
-        bad = int((~torch.isfinite(score)).nonzero()[0])
+    if not bool(torch.isfinite(importance).all()):
+        bad = int((~torch.isfinite(importance)).nonzero()[0])
         raise ValueError(
-            f"the score of every feature must be finite (got {score[bad].item()} of "
-            f"feature {bad}); is 'x' finite?"
+            "the importance of every feature must be finite (got "
+            f"{importance[bad].item()} of feature {bad}); is 'x' finite?"
         )
-    k = budget(score.numel(), sparsity)
+    k = budget(importance.numel(), sparsity)
     if k == 0:
         raise ValueError(
-            f"'sparsity' must leave a feature of {score.numel()} (got {sparsity}); "
-            "lower it"
+            f"'sparsity' must leave a feature of {importance.numel()} "
+            f"(got {sparsity}); lower it"
         )
-    return keep_largest(score, k)
+    return keep_largest(importance, k)
 
 
 class FeatureSelect(BaseTransform):
-    r"""Keeps the features of highest score, whatever the labels: columns of ``x`` go.
+    r"""Keeps the features of highest importance, whatever the labels, as columns of
+    ``x``.
 
-    The score of feature :math:`j` is
+    The importance of feature :math:`j` is, by
 
     - ``"variance"``: its variance over the nodes;
     - ``"frequency"``: the number of nodes at which it is not zero;
@@ -123,10 +124,10 @@ class FeatureSelect(BaseTransform):
 
     Costs one pass over the stored values; ``"propagated"`` one product with the
     adjacency, of 64 columns at a time. Not of use where a frequent feature says
-    nothing, such as a constant: none of the scores looks at labels or at a model. Where
+    nothing, such as a constant: none of these looks at labels or at a model. Where
     they matter, learn the choice with :class:`~gsparse.nn.FeatureMask`. Fit on the
-    training graph of an inductive split and use ``cut`` with the same scores on the
-    other: two graphs with scores of their own keep different columns.
+    training graph of an inductive split and use ``cut`` with the same importances on
+    the other: two graphs with importances of their own keep different columns.
 
     On a :class:`~torch_geometric.data.Batch` all graphs keep the same features, and
     ``kept_features`` holds their columns once for every graph; on
@@ -135,7 +136,7 @@ class FeatureSelect(BaseTransform):
 
     Args:
         sparsity: Fraction of the features to remove, in [0, 1), to the nearest one.
-        score: ``"variance"``, ``"frequency"`` or ``"propagated"``.
+        by: ``"variance"``, ``"frequency"`` or ``"propagated"``.
 
     Shapes:
         - **data.x:** :math:`(N, F)`, dense, ``torch.sparse_csr`` or
@@ -143,7 +144,7 @@ class FeatureSelect(BaseTransform):
 
     Raises:
         ValueError: If the sparsity is out of range or leaves no feature, or there is no
-            such score.
+            such ``by``.
 
     Example:
         >>> import torch
@@ -154,21 +155,21 @@ class FeatureSelect(BaseTransform):
         >>> out = FeatureSelect(sparsity=0.5)(data)
         >>> out.kept_features, out.x.shape
         (tensor([2, 3]), torch.Size([3, 2]))
-        >>> FeatureSelect(sparsity=0.5, score="frequency")(data).kept_features
+        >>> FeatureSelect(sparsity=0.5, by="frequency")(data).kept_features
         tensor([1, 3])
     """
 
     revision = 1  # raised when a change alters results, so that old rows show as stale
 
-    def __init__(self, sparsity: float, score: FeatureScore = "variance") -> None:
+    def __init__(self, sparsity: float, by: Importance = "variance") -> None:
         check_sparsity(sparsity)
-        if score not in get_args(FeatureScore):
-            known = ", ".join(get_args(FeatureScore))
-            raise ValueError(f"'score' must be one of {known} (got {score!r})")
-        self.sparsity, self.by = sparsity, score
+        if by not in get_args(Importance):
+            known = ", ".join(get_args(Importance))
+            raise ValueError(f"'by' must be one of {known} (got {by!r})")
+        self.sparsity, self.by = sparsity, by
 
     @torch.no_grad()
-    def score(self, data: Data) -> Tensor:
+    def importance(self, data: Data) -> Tensor:
         """Importance of each feature, ``[F]``; larger is kept."""
         require_graph(self, data, Data)
         x = _features(data)
@@ -178,35 +179,35 @@ class FeatureSelect(BaseTransform):
         return variance(x) if self.by == "variance" else frequency(x)
 
     @torch.no_grad()
-    def cut(self, data: Data, score: Tensor) -> Data:
-        """Select by scores that :meth:`score` returned, and cut the columns."""
+    def cut(self, data: Data, importance: Tensor) -> Data:
+        """Select by the result of :meth:`importance`, and cut the columns."""
         require_graph(self, data, Data)
-        return cut_features(data, keep_features(score, self.sparsity))
+        return cut_features(data, keep_features(importance, self.sparsity))
 
     @torch.no_grad()
     def forward(self, data: Data | HeteroData | Batch) -> Data | HeteroData | Batch:
         require_graph(self, data, Data | HeteroData)
         if isinstance(data, HeteroData):
             return self._each_type(data)
-        return self.cut(data, self.score(data))
+        return self.cut(data, self.importance(data))
 
     def _each_type(self, data: HeteroData) -> HeteroData:
         if self.by == "propagated":
             raise ValueError(
-                "score 'propagated' needs one type of nodes (got HeteroData); use "
+                "by='propagated' needs one type of nodes (got HeteroData); use "
                 "'variance' or 'frequency'"
             )
         out = copy.copy(data)
         for kind in data.node_types:
             if "x" in data[kind]:
-                score = self.score(Data(x=data[kind].x))
-                cut_feature_store(out[kind], keep_features(score, self.sparsity))
+                importance = self.importance(Data(x=data[kind].x))
+                cut_feature_store(out[kind], keep_features(importance, self.sparsity))
         if isinstance(data, Batch):
             rebuild_slices(data, out)
         return out
 
     def __repr__(self) -> str:
-        return f"FeatureSelect(sparsity={self.sparsity}, score={self.by!r})"
+        return f"FeatureSelect(sparsity={self.sparsity}, by={self.by!r})"
 
 
 def feature_select(
@@ -215,7 +216,7 @@ def feature_select(
     edge_weight: Tensor | None = None,
     *,
     sparsity: float,
-    score: FeatureScore = "variance",
+    by: Importance = "variance",
 ) -> tuple[Tensor, Tensor]:
     """:class:`FeatureSelect` on bare tensors.
 
@@ -228,7 +229,7 @@ def feature_select(
         - **edge_weight:** :math:`(E,)`
     """
     data = Data(x=x, edge_index=edge_index, edge_weight=edge_weight)
-    out = FeatureSelect(sparsity, score)(data)
+    out = FeatureSelect(sparsity, by)(data)
     return out.x, out.kept_features
 
 

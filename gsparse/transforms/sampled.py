@@ -28,7 +28,7 @@ def num_draws(num_nodes: int, epsilon: float) -> int:
 
 
 class SampledSparsifier(EdgeSparsifier):
-    r"""Samples pairs by score, either to an exact size or as the papers do.
+    r"""Samples pairs by importance, either to an exact size or as the papers do.
 
     ``sparsity`` uses priority sampling: exact size, nested, unbiased.
     ``epsilon`` draws :func:`num_draws` pairs with replacement, unbiased too, and the
@@ -39,10 +39,13 @@ class SampledSparsifier(EdgeSparsifier):
         epsilon: Spectral tolerance, positive; the alternative to ``sparsity``.
         reweight: Multiply the weights of what survives so that every edge keeps its
             expected weight. Without it the old weights stay.
-        connected: Keep a maximum spanning forest by score for sure, so that no
+        connected: Keep a maximum spanning forest by importance for sure, so that no
             component falls apart.
         seed: Number of the random stream; ``None`` draws a new one per call.
     """
+
+    needs = ("seed",)
+    reweights = True
 
     def __init__(
         self,
@@ -67,16 +70,18 @@ class SampledSparsifier(EdgeSparsifier):
         self.connected = connected
         self.seed = seed
 
-    def select(self, score: Tensor, pairs: Pairs, weight: Tensor | None) -> Selection:
+    def select(
+        self, importance: Tensor, pairs: Pairs, weight: Tensor | None
+    ) -> Selection:
         seed = draw_seed(self.seed)
         sure = None
         if self.connected:
-            sure = spanning_forest(pairs.row, pairs.col, score, pairs.num_nodes)
+            sure = spanning_forest(pairs.row, pairs.col, importance, pairs.num_nodes)
         if self.epsilon is None:
-            keep, factor = priority_sample(score, self.sparsity, pairs, seed, sure)
+            keep, factor = priority_sample(importance, self.sparsity, pairs, seed, sure)
         else:
             q = num_draws(pairs.num_nodes, self.epsilon)
-            keep, factor = sample_with_replacement(score, q, seed, sure)
+            keep, factor = sample_with_replacement(importance, q, seed, sure)
         return Selection(keep, factor if self.reweight else None)
 
     def _settings(self) -> str:

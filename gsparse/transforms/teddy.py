@@ -11,19 +11,19 @@ from gsparse.transforms.sampled import degree
 
 class Teddy(EdgeSparsifier):
     r"""Keeps edges whose end points and their neighbours have low degrees: the edge
-    score of the `"TEDDY: Trimming Edges with Degree-based Discrimination strategY"
+    importance of the `"TEDDY: Trimming Edges with Degree-based Discrimination strategY"
     <https://arxiv.org/abs/2402.01261>`_ paper.
 
     .. math::
         s_{uv} = s_u s_v, \qquad
         s_u = d_u^{-2} \sum_{w \in N(u)} d_w^{-1/2}
 
-    Looks at the structure alone; the highest scores survive, so that hubs lose their
-    edges first. Costs two passes over the edges.
+    Looks at the structure alone; the most important edges survive, so that hubs lose
+    their edges first. Costs two passes over the edges.
 
-    Only the score is the paper's: its distillation and its pruning of weights are left
-    to :class:`~gsparse.train.Distillation` and other tools, and the edges go at once
-    instead of 5 % a round. Weights of edges are not looked at.
+    Only the importance is the paper's: its distillation and its pruning of weights are
+    left to :class:`~gsparse.train.Distillation` and other tools, and the edges go at
+    once instead of 5 % a round. Weights of edges are not looked at.
 
     Args:
         sparsity: Fraction of the undirected edges to remove, in [0, 1).
@@ -37,7 +37,9 @@ class Teddy(EdgeSparsifier):
 
     needs_undirected = True
 
-    def score_pairs(self, data: Data, pairs: Pairs, weight: Tensor | None) -> Tensor:
+    def pair_importance(
+        self, data: Data, pairs: Pairs, weight: Tensor | None
+    ) -> Tensor:
         d = degree(pairs, None)
         root = d.rsqrt()
         near = torch.zeros_like(d).index_add_(0, pairs.row, root[pairs.col])

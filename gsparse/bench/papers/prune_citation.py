@@ -20,10 +20,10 @@ from statistics import fmean
 from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
-from gsparse.bench.experiment.methods import ANSWERED, SUPERMASK, pruners
 from gsparse.bench.findings import Finding
 from gsparse.bench.paired import paired_difference, scores, standard_error
 from gsparse.bench.tables.rows import Row
+from gsparse.train.by_name import weight_methods
 
 CLAIM = "within 0.5 points of dense at 95 %, 1.5 at 98 %"
 TABLE = "prune"
@@ -32,7 +32,7 @@ SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 NAMED = (
     "Magnitude",
     "RandomWeight",
-    ANSWERED,
+    "Magnitude+U",
     "ProbMask",
     "CombinatorialBrainSurgeon",
 )
@@ -59,7 +59,9 @@ def runs(quick: bool) -> list[Task]:
         )
         return tasks(cells, range(QUICK_SEEDS))
     named = _cells(NAMED, list(MOST_LOST))
-    all_names = [name for name in pruners() if name != "ADMM"]  # prunes structures
+    all_names = [
+        name for name in weight_methods() if name != "ADMM"
+    ]  # prunes structures
     grid = _cells(all_names, SPARSITIES)
     sizes = configs(
         GRAPHS,
@@ -217,7 +219,7 @@ def _supermask(rows: Sequence[Row], graph: str) -> Finding:
         row
         for row in rows
         if (row["dataset"], row["model"], row.get("pruner"))
-        == (graph, "gcn", SUPERMASK)
+        == (graph, "gcn", "Supermask")
         and row["weight_sparsity_target"] == SPARSITIES[0]
     ]
     gap = [100 * (row["val_score"] - row["val_score_untrained"]) for row in cell]

@@ -6,19 +6,18 @@ import os
 import pytest
 import torch
 
-from gsparse.bench import prune_command
-from gsparse.bench.experiment.cells import configs
-from gsparse.bench.experiment.structured import arguments, switch_off
-from gsparse.bench.experiment.workspace import Workspace
-from gsparse.bench.prune_command import format_record, prune_model
+from gsparse.cli.pruned_record import format_record
 from gsparse.compaction import compact
+from gsparse.compaction.empty_units import mask_empty_units
 from gsparse.data import random_graph
+from gsparse.deploy import load_pruned, prune_and_save, prune_model
 from gsparse.deploy.model_file import save_model
-from gsparse.deploy.pruned_models import load_pruned, specify
-from gsparse.prune import Magnitude, WeightMasks
-from gsparse.prune.structured.structures import Heads
-from gsparse.train import evaluate
+from gsparse.deploy.pruned_models import specify
+from gsparse.prune import Heads, Magnitude, Pruner, WeightMasks
+from gsparse.train import evaluate, recipe
+from gsparse.train.make_pruner import arguments
 from gsparse.train.models import GCN, build_model
+from gsparse.train.split_graphs import load_split_graphs, resolve_split
 
 EPOCHS = 2
 
@@ -31,8 +30,7 @@ def pruned(tmp_path=None, model="gcn", **options):
 
 @pytest.fixture(scope="module")
 def digits():
-    config = configs(["digits"], ["gcn"], [], [])[0]
-    return Workspace().graphs(config, 0).test
+    return load_split_graphs("digits", resolve_split("digits", None), 0).test
 
 
 @pytest.mark.parametrize(
@@ -74,7 +72,7 @@ def test_card_and_report_tell_the_same_and_so_does_the_same_seed(tmp_path):
         "# GCN on digits, pruned",
         "- Pruned by: Magnitude, sparsity 0.75, rows",
         f"| Test accuracy, pruned | {record['test_score_after']:.4g} |",
-        "load_pruned",
+        "from gsparse.deploy import load_pruned",
     ):
         assert piece in page
 
@@ -86,8 +84,8 @@ def test_units_without_weights_lose_all_else():
     model = build_model("gat", 6, 3, hidden_channels=4, heads=4)
     for layer in model.layers:
         torch.nn.init.normal_(layer.bias)
-    pruner = Magnitude(model, 0.5, structure=Heads(4))
-    names = switch_off(pruner.masks, arguments(data))
+    pruner = Pruner(model, Magnitude(), sparsity=0.5, structure=Heads(4))
+    names = mask_empty_units(pruner.masks, arguments(data))
     assert set(names) == {"layers.0.att_src", "layers.0.att_dst", "layers.0.bias"}
     alive = pruner.masks["layers.0.lin.weight"].any(1)
     assert alive.sum() == 8
@@ -104,9 +102,9 @@ def test_units_of_two_maps_live_while_one_is_left():
     torch.nn.init.normal_(model.layers[0].lin_l.bias)
     masks, first = WeightMasks(model), torch.arange(4)[:, None].expand(4, 6)
     masks["layers.0.lin_l.weight"] = first < 2
-    assert switch_off(masks, arguments(data)) == []  # lin_r makes all units
+    assert mask_empty_units(masks, arguments(data)) == []  # lin_r makes all units
     masks["layers.0.lin_r.weight"] = first % 2 == 0
-    assert switch_off(masks, arguments(data)) == ["layers.0.lin_l.bias"]
+    assert mask_empty_units(masks, arguments(data)) == ["layers.0.lin_l.bias"]
     assert model.layers[0].lin_l.bias.ne(0).tolist() == [True, True, True, False]
 
 
@@ -120,10 +118,10 @@ def test_sizes_of_no_standard_model_are_refused():
 def test_what_compaction_makes_no_standard_model_stays_whole(monkeypatch):
     odd = GCN(6, 4, 3)
     odd.layers[0].bias, odd.kept_features = None, torch.arange(6)
-    monkeypatch.setattr(prune_command, "compact", lambda *_, **__: odd)
-    config = configs(["digits"], ["gcn"], [], [])[0]
+    monkeypatch.setattr(prune_and_save, "compact", lambda *_, **__: odd)
+    chosen = recipe("digits", "gcn")
     example = (torch.ones(2, 6), torch.tensor([[0, 1], [1, 0]]))
-    assert prune_command._compacted(odd, config, example) is None
+    assert prune_and_save._compacted(odd, chosen, example) is None
 
 
 def test_files_of_others_are_refused(tmp_path):
@@ -136,7 +134,7 @@ def test_files_of_others_are_refused(tmp_path):
 
 def test_a_page_of_others_stops_it_before_anything_is_trained(tmp_path, monkeypatch):
     (tmp_path / "README.md").write_text("mine")
-    monkeypatch.setattr(Workspace, "dense", None)
+    monkeypatch.setattr(prune_and_save, "fit", None)
     with pytest.raises(ValueError, match=r"must be a model card of gsparse"):
         pruned(tmp_path)
     assert os.listdir(tmp_path) == ["README.md"]
