@@ -170,7 +170,7 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Print the tables of rows made before."""
-    from gsparse.bench.experiment.config import is_stale
+    from gsparse.bench.stale import is_stale
     from gsparse.bench.tables.measurement import split_measurements
     from gsparse.bench.tables.rows import latest, read_rows
 

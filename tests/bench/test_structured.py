@@ -374,7 +374,7 @@ def test_tuning_runs_look_at_no_test_node():
     pytest.importorskip("safetensors")
     row = StructuredConfig(
         "digits", "gcn", AT_ONCE, epochs=2, final=False, measure=False, rounds=1
-    ).run(20411, Workspace())
+    ).run(Workspace(), 20411)
     assert row["test_score"] is None
     assert "test_pruned" not in row
     assert 0 < row["val_best"] <= 1
@@ -391,12 +391,12 @@ def test_eight_bits_train_nothing_anew(monkeypatch):
     )
     workspace = Workspace()
     base = StructuredConfig("digits", "gcn", AT_ONCE, epochs=2, measure=False, rounds=1)
-    plain = base.run(20411, workspace)
-    small = replace(base, bits=8).run(20411, workspace)
+    plain = base.run(workspace, 20411)
+    small = replace(base, bits=8).run(workspace, 20411)
     assert len(count) == 1
     assert small["best_epoch"] == plain["best_epoch"]
-    base.run(20412, workspace)
-    replace(base, method=RANDOM).run(20412, workspace)
+    base.run(workspace, 20412)
+    replace(base, method=RANDOM).run(workspace, 20412)
     assert len(count) == 3
 
 
@@ -419,7 +419,7 @@ def test_what_enters_the_hash():
         replace(base, epochs=7),
         replace(base, final=False),
     ]
-    assert len({it.config_hash() for it in [base, *others]}) == 9
+    assert len({it.hash for it in [base, *others]}) == 9
     assert base.recipe().options["hidden_channels"] == 8
     assert others[3].recipe().options["hidden_channels"] == 4
     with pytest.raises(ValueError, match=r"'method' must be one of .* \(got Lion\)"):
@@ -445,7 +445,7 @@ def write_rows(out, quick=False, lost=LOST, speed=3.0, fewer=4.5, smaller=13.0):
             "dataset": config.dataset,
             "method": config.name,
             "seed": task.seed,
-            "config_hash": config.config_hash(),
+            "config_hash": config.hash,
             "val_best": score,
             "test_score": (0.8 if config.method == "Dense" else score)
             + 0.01 * task.seed,

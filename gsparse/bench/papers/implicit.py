@@ -12,14 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from gsparse.bench.experiment.grid import Task, grid_rows
+from gsparse.bench.experiment.grid import Task, grid_rows, tasks
 from gsparse.bench.findings import Finding
-from gsparse.bench.implicit import METHODS, TABLE, DecayConfig
+from gsparse.bench.implicit import METHODS, DecayConfig
 from gsparse.bench.paired import paired_difference
 from gsparse.bench.tables.rows import Row
 
-__all__ = ["CLAIM", "TABLE", "findings", "runs"]
-
+TABLE = DecayConfig.table
 CLAIM = "Adam with L2 switches units off; SGD and AdamW fewer; removal costs nothing"
 GRAPHS = ("PubMed", "Computers", "Physics")
 WEAK, STRONG = 5e-4, 5e-3  # the usual penalty of GNNs, and ten times that
@@ -36,8 +35,7 @@ def runs(quick: bool) -> list[Task]:
         for decay in (0.0, WEAK, STRONG)
         if decay or method == "Adam"
     ]
-    seeds = range(QUICK_SEEDS if quick else FULL_SEEDS)
-    return [Task(cell, seed) for cell in cells for seed in seeds]  # type: ignore[arg-type]
+    return tasks(cells, range(QUICK_SEEDS if quick else FULL_SEEDS))
 
 
 def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from gsparse.bench.experiment.grid import Task, grid_rows
+from gsparse.bench.experiment.grid import Task, grid_rows, tasks
 from gsparse.bench.findings import Finding
-from gsparse.bench.incremental import SEQUENCES, TABLE, TaskConfig, task_runs
+from gsparse.bench.incremental import SEQUENCES, TaskConfig
 from gsparse.bench.paired import paired_difference, scores, standard_error
 from gsparse.bench.tables.rows import Row
 from gsparse.train.incremental.fit_tasks import METHODS
 
+TABLE = TaskConfig.table
 CLAIM = "nothing forgotten; within 1 point of separate models in 40 % of their room"
 QUICK_SEEDS, FULL_SEEDS = 2, 5
 MOST_LOST, MOST_STORAGE = 1.0, 40.0
@@ -28,7 +29,7 @@ def runs(quick: bool) -> list[Task]:
     """Cora with two seeds, or all sequences with five; every method."""
     names = ["Cora"] if quick else list(SEQUENCES)
     cells = [TaskConfig(name, method) for name in names for method in METHODS]
-    return task_runs(cells, range(QUICK_SEEDS if quick else FULL_SEEDS))
+    return tasks(cells, range(QUICK_SEEDS if quick else FULL_SEEDS))
 
 
 def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
@@ -41,7 +42,7 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
     """
     grid = runs(quick)
     rows, found = grid_rows(grid, out / f"{TABLE}.jsonl"), []
-    for name in dict.fromkeys(task.config.dataset for task in grid):
+    for name in dict.fromkeys(task.config.key.dataset for task in grid):
         cell = [row for row in rows if row["dataset"] == name]
         found += [_forgotten(cell, name), _lost(cell, name), _storage(cell, name)]
         found += [_above(cell, name, it) for it in ("FineTune", "FrozenBody")]

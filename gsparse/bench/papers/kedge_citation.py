@@ -43,7 +43,7 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
     """
     grid = runs(quick)
     rows, found = grid_rows(grid, out / f"{TABLE}.jsonl"), []
-    cells = {(t.config.dataset, t.config.model) for t in grid}
+    cells = {(t.config.key.dataset, t.config.key.model) for t in grid}
     for dataset, model in sorted(cell for cell in cells if cell[1] != "mlp"):
         for sparsity, most in MOST_LOST.items():
             found.append(lost(rows, dataset, model, sparsity, most, "target"))

@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, median
 
-from gsparse.bench.experiment.grid import Task, grid_rows
+from gsparse.bench.experiment.grid import Task, grid_rows, tasks
 from gsparse.bench.findings import Finding
 from gsparse.bench.paired import paired_difference
-from gsparse.bench.structured import FEWER, TABLE, StructuredConfig
+from gsparse.bench.structured import FEWER, StructuredConfig
 from gsparse.bench.structured_models import (
     DENSE,
     METHODS,
@@ -26,8 +26,7 @@ from gsparse.bench.structured_models import (
 )
 from gsparse.bench.tables.rows import Row
 
-__all__ = ["CLAIM", "TABLE", "findings", "runs"]
-
+TABLE = StructuredConfig.table
 CLAIM = "4x fewer multiply-adds: 0.5 points, 2.5x the speed; with 8 bits 1/12 of a file"
 CASES = (
     StructuredConfig("PubMed", "gat", DENSE, fewer=10.0, output_heads=1),
@@ -52,8 +51,7 @@ def runs(quick: bool) -> list[Task]:
         for method in METHODS
         for bits in ((None, BITS) if method in STRUCTURED else (None,))
     ]
-    seeds = range(QUICK_SEEDS if quick else FULL_SEEDS)
-    return [Task(cell, seed) for cell in cells for seed in seeds]  # type: ignore[arg-type]
+    return tasks(cells, range(QUICK_SEEDS if quick else FULL_SEEDS))
 
 
 def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
