@@ -17,11 +17,11 @@ from gsparse.bench.experiment.config import REACH, Config, resolve_split
 from gsparse.bench.experiment.masks import within
 from gsparse.bench.experiment.own_table import OwnTable, check_name
 from gsparse.bench.experiment.protocol import NUM_LAYERS
+from gsparse.bench.experiment.structured import arguments
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.structured_costs import (
     CONVERSIONS,
     ROUNDS,
-    arguments_of,
     file_bytes,
     infer_peak_bytes,
     timings,
@@ -120,13 +120,13 @@ class StructuredConfig(OwnTable):
         chosen = self.recipe()
         graphs = workspace.graphs(self.dense, seed)
         data = prepare(graphs.fit)
-        arguments = arguments_of(data)
+        example = arguments(data)
         dense = workspace.dense(self.dense, seed).eval()
-        shape = shape_for(dense, chosen, data, arguments, self.fewer, self.output_heads)
+        shape = shape_for(dense, chosen, data, example, self.fewer, self.output_heads)
         trained = self._trained(seed, workspace, shape)
         model, full = trained.model, _num_parameters(dense)
         if self.method not in (DENSE, SMALL, UNSTRUCTURED):
-            model = compact(model, arguments)
+            model = compact(model, example)
             _check_shape(model, shape.of(chosen).build(data, 0))
         left = _num_parameters(model)
         if self.method == UNSTRUCTURED:
@@ -143,7 +143,7 @@ class StructuredConfig(OwnTable):
         facts: Row = dict(trained.facts)
         names = ("val_best", "test_score")
         facts |= scores_of(stored, data, chosen.fit.metric, self.final, names)
-        facts |= timings(dense, stored, arguments, self.rounds)
+        facts |= timings(dense, stored, example, self.rounds)
         if self.measure:
             facts["infer_peak_bytes"] = infer_peak_bytes(
                 self.dense,
@@ -169,8 +169,8 @@ class StructuredConfig(OwnTable):
             "output_heads_after": shape.output_heads,
             "parameters": left,
             "parameters_before": full,
-            "multiply_adds": multiply_adds(counted, arguments),
-            "multiply_adds_before": multiply_adds(dense, arguments),
+            "multiply_adds": multiply_adds(counted, example),
+            "multiply_adds_before": multiply_adds(dense, example),
             "file_bytes": file_bytes(counted),
             "file_bytes_before": file_bytes(dense),
         }
@@ -217,7 +217,7 @@ class StructuredConfig(OwnTable):
             self.method,
             dense,
             data,
-            arguments_of(data),
+            arguments(data),
             shape,
             chosen.fit,
             seed,

@@ -9,13 +9,13 @@ from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.fresh_process import ask
 from gsparse.bench.experiment.memory import peak, reset_peak
+from gsparse.bench.experiment.structured import arguments
 from gsparse.bench.experiment.workspace import load_graphs
 from gsparse.data import random_graph
 from gsparse.deploy.model_file import save_model
@@ -56,7 +56,7 @@ class Seconds(NamedTuple):
 
 @torch.no_grad()
 def take_turns(
-    first: Module, second: Module, arguments: tuple[Any, ...], rounds: int = ROUNDS
+    first: Module, second: Module, example: tuple[Any, ...], rounds: int = ROUNDS
 ) -> Seconds:
     """Time inference of two models in one process, in turns.
 
@@ -66,7 +66,7 @@ def take_turns(
     Args:
         first: Called with the arguments, in evaluation mode.
         second: The same.
-        arguments: Of both.
+        example: Arguments of both.
         rounds: Most turns of each.
 
     Raises:
@@ -81,7 +81,7 @@ def take_turns(
     for turn in range(rounds + 1):
         for i in (0, 1) if turn % 2 else (1, 0):
             start = perf_counter(), process_time()
-            models[i](*arguments)
+            models[i](*example)
             if turn:
                 clock[i].append(perf_counter() - start[0])
                 cpu[i].append(process_time() - start[1])
@@ -91,13 +91,13 @@ def take_turns(
 
 
 def timings(
-    dense: Module, model: Module, arguments: tuple[Any, ...], rounds: int = ROUNDS
+    dense: Module, model: Module, example: tuple[Any, ...], rounds: int = ROUNDS
 ) -> dict[str, float]:
     """Seconds of both on features as they are stored and, if others, on dense ones."""
-    found = _facts(take_turns(dense, model, arguments, rounds))
-    x = arguments[0]
+    found = _facts(take_turns(dense, model, example, rounds))
+    x = example[0]
     if isinstance(x, SparseFeatures) and 4 * x.numel() <= MOST_DENSE:
-        full = (x.to_dense(), *arguments[1:])
+        full = (x.to_dense(), *example[1:])
         there = _facts(take_turns(dense, model, full, rounds))
         found |= {f"{key}_dense_x": value for key, value in there.items()}
     return found
@@ -172,10 +172,10 @@ def _rise(request: list[Any]) -> int:
     model = CONVERSIONS[conversion](model).eval()
     device = torch.device("cpu")
     with torch.no_grad():
-        model(*arguments_of(_toy(data)))  # compiles, and loads libraries
-        arguments = arguments_of(data)
+        model(*arguments(_toy(data)))  # compiles, and loads libraries
+        given = arguments(data)
         before = reset_peak(device)
-        model(*arguments)
+        model(*given)
         return peak(device) - before
 
 
@@ -190,13 +190,3 @@ def _toy(data: Data) -> Data:
         None if data.get("edge_weight") is None else torch.ones(toy.num_edges)
     )
     return toy
-
-
-def arguments_of(data: Data) -> tuple[Tensor, ...]:
-    """What the standard models are called with."""
-    weight = data.get("edge_weight")
-    return (
-        (data.x, data.edge_index)
-        if weight is None
-        else (data.x, data.edge_index, weight)
-    )
