@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from gsparse.cli.output import print_plan, print_rows, print_value, set_threads, stop
+from gsparse.cli.output import (
+    print_documents,
+    print_plan,
+    print_rows,
+    print_value,
+    set_threads,
+    stop,
+)
 
 
 def bench(
@@ -168,8 +175,20 @@ def report(
         Path | None, typer.Option(help="Also draw score against sparsity.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare the documents with the rows.")
+    ] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write numbers of rows to the documents.")
+    ] = False,
 ) -> int:
-    """Print the tables of rows made before."""
+    """Print the tables of recorded rows, or update the documents beside them.
+
+    Documents are RUNS/../*.md and RUNS/../../README.md. Exits with 1 if --check finds
+    numbers that differ from the rows.
+    """
+    if check or write:
+        return print_documents(runs, write, as_json)
     from gsparse.bench.stale import is_stale
     from gsparse.bench.tables.measurement import split_measurements
     from gsparse.bench.tables.rows import latest, read_rows

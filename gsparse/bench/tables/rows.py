@@ -15,6 +15,7 @@ except ModuleNotFoundError:  # Windows: appends are still one write each
     fcntl = None  # type: ignore[assignment]
 
 Row = dict[str, Any]
+Filter = Mapping[str, object]
 
 KEYS = (
     "table",
@@ -157,3 +158,23 @@ def _mend_tail(descriptor: int) -> None:
         os.ftruncate(descriptor, start + end)
     else:
         os.write(descriptor, b"\n")
+
+
+def select(rows: Iterable[Row], wanted: Filter) -> list[Row]:
+    """Return the rows that have all these values.
+
+    A wanted sparsity is compared with the target, and keys that a row lacks count as
+    None.
+
+    Example:
+        >>> rows = [{"sparsity": 0.51, "sparsity_target": 0.5}, {"sparsity": 0.0}]
+        >>> select(rows, {"sparsity": 0.5, "pruner": None})
+        [{'sparsity': 0.51, 'sparsity_target': 0.5}]
+    """
+
+    def value(row: Row, key: str) -> object:
+        if key == "sparsity" and "sparsity_target" in row:
+            return row["sparsity_target"]
+        return row.get(key)
+
+    return [row for row in rows if all(value(row, k) == v for k, v in wanted.items())]

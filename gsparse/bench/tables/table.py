@@ -33,8 +33,8 @@ def _format_block(block: Block) -> str:
 
 
 def _cells(line: Line) -> tuple[str, ...]:
-    spread = "" if line.test_std is None else f" ± {100 * line.test_std:.1f}"
-    score = "-" if line.test_mean is None else f"{100 * line.test_mean:.1f}{spread}"
+    mean = line.test_mean
+    score = "-" if mean is None else mean_and_deviation(mean, line.test_std)
     peak = line.train_peak_bytes
     return (
         line.name,
@@ -47,6 +47,17 @@ def _cells(line: Line) -> tuple[str, ...]:
         "-" if peak is None else size(peak),
         seconds(line.preprocess_seconds),
     )
+
+
+def mean_and_deviation(mean: float, deviation: float | None) -> str:
+    """Format a score in percent, with its standard deviation if there is one.
+
+    Example:
+        >>> mean_and_deviation(0.8125, 0.01), mean_and_deviation(0.5, None)
+        ('81.2 ± 1.0', '50.0')
+    """
+    spread = "" if deviation is None else f" ± {100 * deviation:.1f}"
+    return f"{100 * mean:.1f}{spread}"
 
 
 def columns(records: Sequence[Mapping[str, object]], width: int | None = None) -> str:
