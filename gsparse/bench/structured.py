@@ -96,7 +96,7 @@ class StructuredConfig(OwnTable):
 
     @property
     def name(self) -> str:
-        """The method as rows have it."""
+        """The method as rows name it."""
         return self.method if self.bits is None else f"{self.method}+{self.bits} bit"
 
     @property

@@ -1,4 +1,4 @@
-"""What a model costs to run and to store: seconds, bytes of memory, bytes of a file."""
+"""Measure the costs of a model: seconds, bytes of memory, bytes of a file."""
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -28,29 +28,29 @@ from gsparse.train.recipes import num_classes
 
 ROUNDS = 15
 ENOUGH_SECONDS = 10.0
-"""Rounds stop early when they have taken so long, but there are three."""
+"""Rounds stop after this time, but not before the third."""
 
 MOST_DENSE = 2**29
-"""Bytes of dense features that models are timed on as well."""
+"""Largest dense feature matrix, in bytes, that models are timed on."""
 
 
 class Seconds(NamedTuple):
-    """Medians of two models that took turns."""
+    """Median times of two models that took turns."""
 
     first: float
     second: float
     first_cpu: float
-    """Of the processor, in all threads: other programs do not count."""
+    """Processor time of all threads; other programs do not count."""
     second_cpu: float
 
     @property
     def ratio(self) -> float:
-        """How many times as fast the second one is, by the clock."""
+        """Speed of the second model relative to the first, by the clock."""
         return self.first / self.second
 
     @property
     def cpu_ratio(self) -> float:
-        """The same by what the processor did."""
+        """Speed of the second model relative to the first, by processor time."""
         return self.first_cpu / self.second_cpu
 
 
@@ -58,16 +58,16 @@ class Seconds(NamedTuple):
 def take_turns(
     first: Module, second: Module, example: tuple[Any, ...], rounds: int = ROUNDS
 ) -> Seconds:
-    """Time inference of two models in one process, in turns.
+    """Time the inference of two models that take turns in one process.
 
-    A busy machine is so unfair to both. The first round compiles and does not count;
-    who begins changes from round to round.
+    Turns spread the load of other programs over both. The first round compiles and does
+    not count; the order alternates.
 
     Args:
         first: Called with the arguments, in evaluation mode.
         second: The same.
         example: Arguments of both.
-        rounds: Most turns of each.
+        rounds: Maximum number of turns of each.
 
     Raises:
         ValueError: If there is no round.
@@ -93,7 +93,7 @@ def take_turns(
 def timings(
     dense: Module, model: Module, example: tuple[Any, ...], rounds: int = ROUNDS
 ) -> dict[str, float]:
-    """Seconds of both on features as they are stored and, if others, on dense ones."""
+    """Return the seconds of both models, on features as stored and on dense ones."""
     found = _facts(take_turns(dense, model, example, rounds))
     x = example[0]
     if isinstance(x, SparseFeatures) and 4 * x.numel() <= MOST_DENSE:
@@ -114,7 +114,7 @@ def _facts(seconds: Seconds) -> dict[str, float]:
 
 
 def file_bytes(model: Module) -> int:
-    """Size of the safetensors file of a model."""
+    """Return the size of the safetensors file of a model."""
     with TemporaryDirectory() as folder:
         return save_model(model, Path(folder) / "model.safetensors")
 
@@ -124,7 +124,7 @@ CONVERSIONS: Mapping[str, Callable[[Module], Module]] = {
     "sparse": lambda model: to_sparse(model, min_sparsity=0.5),
     "8 bit": lambda model: quantise_weights(model, bits=8),
 }
-"""How a trained model is stored to be run."""
+"""Conversions of a trained model for inference."""
 
 
 def infer_peak_bytes(
@@ -135,21 +135,21 @@ def infer_peak_bytes(
     seed: int,
     root: Path | None = None,
 ) -> int:
-    """How far a forward pass rises above what is resident before, in a fresh process.
+    """Return the rise of memory during a forward pass, in a fresh process.
 
-    The model there has random weights: bytes depend on its shape only, so a shape is
-    measured once in a process. Its own weights are resident before.
+    The model has random weights, as bytes depend on its shape only; so each shape is
+    measured once. Its weights are resident before the pass.
 
     Args:
-        config: Data and kind of model.
-        options: Of the model's constructor.
+        config: Dataset, split and kind of model.
+        options: Options of the model's constructor.
         conversion: One of :data:`CONVERSIONS`.
-        weight_sparsity: Zeros among the weights, for sparse ones.
-        seed: Of the split, which changes nothing.
+        weight_sparsity: Fraction of zeros, for sparse weights.
+        seed: Seed of the split; it does not change the result.
         root: Folder of the data sets.
 
     Raises:
-        RuntimeError: If the process failed, or the system does not tell a peak.
+        RuntimeError: If the process failed, or the system reports no peak.
     """
     place = None if root is None else str(root)
     shape = tuple(sorted(options.items()))
@@ -180,7 +180,7 @@ def _rise(request: list[Any]) -> int:
 
 
 def _toy(data: Data) -> Data:
-    """A small graph with features of the same number and storage."""
+    """Return a small graph with the same number and storage of features."""
     toy = random_graph(num_nodes=60, p=0.2, seed=37217)
     generator = torch.Generator().manual_seed(37217)
     x = torch.rand(60, data.x.size(1), generator=generator)

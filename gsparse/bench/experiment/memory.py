@@ -1,4 +1,4 @@
-"""Peak bytes of training and inference, each contender in a process of its own."""
+"""Measure the peak memory of training and inference in processes of their own."""
 
 import ctypes
 import sys
@@ -20,7 +20,7 @@ WHAT = ("train", "infer")
 
 
 def peak_bytes(config: Config, seed: int, root: Path | None = None) -> dict[str, int]:
-    """Measure how far training and inference rise above what is resident before.
+    """Measure the rise of memory during training and during inference.
 
     Each is measured in a fresh Python process, which loads the data, removes the
     edges, builds the model, warms the libraries up on a toy graph, and gives freed
@@ -61,7 +61,7 @@ def _rise_of_run(request: dict[str, Any]) -> int:
 
 
 def rise(trial: Trial, what: str, device: torch.device) -> int:
-    """Peak of this process over five epochs or a forward pass, above now."""
+    """Return the rise of this process's memory in five epochs or a forward pass."""
     _warm_up(trial)
     before = reset_peak(device)
     if what == "train":
@@ -90,7 +90,7 @@ def _warm_up(trial: Trial) -> None:
 
 
 def reset_peak(device: torch.device) -> int:
-    """Forget the peak so far; returns what is in use now."""
+    """Reset the peak and return the bytes in use now."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
@@ -102,14 +102,14 @@ def reset_peak(device: torch.device) -> int:
 
 
 def peak(device: torch.device) -> int:
-    """Most bytes in use since the last reset."""
+    """Return the peak of the bytes in use since the last reset."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return _status("VmHWM")
 
 
 def _status(key: str) -> int:
-    """Bytes of one line of /proc/self/status, which counts in KiB."""
+    """Return one line of /proc/self/status in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{key}:"):
             return 1024 * int(line.split()[1])

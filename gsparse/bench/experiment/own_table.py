@@ -1,4 +1,4 @@
-"""What the experiments share whose rows have a table and columns of their own."""
+"""Base class of the experiments whose rows have a table and columns of their own."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ class OwnTable(Experiment):
     table: ClassVar[str]
     revision: ClassVar[int]
     num_trainings: ClassVar[int] = 1
-    """How many trainings as long as the dense one a run takes at most."""
+    """Maximum number of trainings of a run, each as long as that of the dense model."""
 
     dataset: str
     method: str

@@ -1,11 +1,11 @@
 """`"On implicit filter level sparsity in Convolutional Neural Networks"
 <https://arxiv.org/abs/1811.12495>`_: which optimiser switches units off.
 
-The paper's networks see images; asked here is whether its directions hold for GCNs of
-three layers with batch normalisation: Adam with L2 switches more units off than with
-decoupled decay and than SGD does, more with a stronger penalty, none without one, and
-more in the early layers. What is switched off is then removed. Units are counted by
-activation, after the last epoch; :mod:`gsparse.bench.implicit` says how it is trained.
+The paper's networks classify images. Here its directions are tested on GCNs of three
+layers with batch normalisation: Adam with L2 switches more units off than AdamW and
+SGD, more with a stronger penalty, none without one, and more in the early layers. These
+units are then removed. Units are counted by activation after the last epoch;
+:mod:`gsparse.bench.implicit` describes the training.
 """
 
 from collections.abc import Callable, Sequence

@@ -3,9 +3,9 @@
 
 The paper's numbers could not be obtained, so the targets are ours. Interactions are
 planted: on rows without a graph, where one of three changes its sign, and on a graph,
-where labels depend on the product of two aggregated features and two others have
-stronger effects of their own. Beside it stands the first-order saliency, a pair's by
-the product of both. Test nodes are not looked at.
+where labels depend on the product of two aggregated features, and more strongly on two
+other features alone. The baseline is first-order saliency; that of a pair is the
+product of both. Test nodes are not used.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,14 +45,15 @@ CONFIG = FitConfig(lr=0.01, weight_decay=0.0, epochs=600, patience=200)
 
 
 def runs(quick: bool) -> list[Task]:
-    """Nothing that the common grid trains; :func:`findings` runs what is missing."""
+    """Return no runs of the common grid; :func:`findings` measures what is missing."""
     return []
 
 
 def planted_rows(seed: int, num_rows: int = 5000, num_features: int = 12) -> Data:
-    """Rows whose label depends on the pairs of :data:`PLANTED`, and on two more alone.
+    """Return rows whose label depends on the pairs of :data:`PLANTED`.
 
-    The third pair is :math:`(x_4^2 - 1) x_5`: an interaction of mean 0.
+    The label also depends on two single features. The third pair is
+    :math:`(x_4^2 - 1) x_5`, an interaction of mean 0.
     """
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(num_rows, num_features, generator=generator)
@@ -64,8 +65,10 @@ def planted_rows(seed: int, num_rows: int = 5000, num_features: int = 12) -> Dat
 
 
 def planted_graph(seed: int, num_nodes: int = 1000, num_features: int = 12) -> Data:
-    r"""A planted partition whose labels depend on :math:`(\hat{A}x)_0 (\hat{A}x)_1`,
-    and on :math:`(\hat{A}x)_2` and :math:`(\hat{A}x)_3` alone.
+    r"""Return a planted partition whose labels depend on a product of features.
+
+    They depend on :math:`(\hat{A}x)_0 (\hat{A}x)_1`, and on :math:`(\hat{A}x)_2` and
+    :math:`(\hat{A}x)_3` alone.
     """
     data = planted_partition(num_nodes, 2, 4.0, 0.8, num_features, seed)
     generator = torch.Generator().manual_seed(seed)
@@ -79,7 +82,7 @@ def planted_graph(seed: int, num_nodes: int = 1000, num_features: int = 12) -> D
 
 
 def fitted(data: Data, seed: int, hidden: int = 32) -> BayesianMLP | BayesianGCN:
-    """A network of concrete dropout, fitted to the training nodes."""
+    """Return a network with concrete dropout, fitted to the training nodes."""
     kind = BayesianMLP if data.edge_index is None else BayesianGCN
     classes, num_train = int(data.y.max()) + 1, int(data.train_mask.sum())
     with seeded(seed):
@@ -89,7 +92,7 @@ def fitted(data: Data, seed: int, hidden: int = 32) -> BayesianMLP | BayesianGCN
 
 
 def measure_rows(seed: int) -> list[Row]:
-    """How many planted pairs are among the three strongest, by each score."""
+    """Count the planted pairs among the three strongest, by each score."""
     data = planted_rows(seed)
     model = fitted(data, seed)
     rows = []
@@ -123,7 +126,7 @@ def measure_rows(seed: int) -> list[Row]:
 
 
 def measure_graph(seed: int) -> list[Row]:
-    """The rank of the planted pair among all, by our score and by saliencies."""
+    """Return the rank of the planted pair, by our score and by saliencies."""
     data = planted_graph(seed)
     model = fitted(data, seed)
     found = interactions(model, data, draws=DRAWS, seed=seed)
@@ -136,7 +139,7 @@ def measure_graph(seed: int) -> list[Row]:
 
 
 def measure_pubmed(seed: int, root: Path | None = None) -> list[Row]:
-    """Seconds to score all pairs of PubMed's 500 features."""
+    """Return the seconds to score all pairs of PubMed's 500 features."""
     data = load("PubMed", root, split="public", sparse_features=True)
     start = perf_counter()
     model = fitted(data, seed, hidden=16)
@@ -157,13 +160,13 @@ def measure_pubmed(seed: int, root: Path | None = None) -> list[Row]:
 
 
 def saliency_rank(alone: Tensor, i: int, j: int) -> int:
-    """Place of a pair by the product of both saliencies, 1 for the largest."""
+    """Return the rank of a pair by the product of both saliencies, from 1."""
     pairs = combinations(range(len(alone)), 2)
     return 1 + sum(bool(alone[a] * alone[b] > alone[i] * alone[j]) for a, b in pairs)
 
 
 def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
-    """Hold what is found against the targets; measures what has no row yet.
+    """Compare measurements with the targets; measure what has no row yet.
 
     Args:
         out: Folder of ``interactions.jsonl``.
@@ -189,7 +192,7 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
 def _measured(
     path: Path, dataset: str, seeds: Sequence[int], measure: Callable[[int], list[Row]]
 ) -> list[Row]:
-    """The rows of a data set; of seeds that have none they are made."""
+    """Return the rows of a dataset; measure the seeds that have none."""
     found = []
     for seed in seeds:
         mine = [

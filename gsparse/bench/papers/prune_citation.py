@@ -1,4 +1,4 @@
-"""Pruned weights on the citation graphs.
+"""Prune the weights of GNNs on the citation graphs.
 
 What `"Effective Sparsification of Neural Networks with Global Sparsity Constraint"
 <https://arxiv.org/abs/2105.01571>`_ (ProbMask), `"Combinatorial Brain Surgeon"
@@ -48,7 +48,7 @@ _TARGET = {"weight_sparsity_target": SPARSITIES[4]}
 
 
 def runs(quick: bool) -> list[Task]:
-    """Cora with GCN, three seeds and four methods; or all, in two stages."""
+    """Return the runs of Cora with GCN and three seeds, or all, in two stages."""
     if quick:
         cells = configs(
             ["Cora"],
@@ -79,7 +79,7 @@ def runs(quick: bool) -> list[Task]:
 
 
 def _cells(names: Sequence[str], sparsities: Sequence[float]) -> list[Config]:
-    """Both models on all graphs with these pruners."""
+    """Return the experiments of both models on all graphs with these pruners."""
     found = [
         configs(
             GRAPHS,
@@ -97,7 +97,7 @@ def _cells(names: Sequence[str], sparsities: Sequence[float]) -> list[Config]:
 
 
 def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
-    """What the best method costs, and what the papers say of theirs.
+    """Compare the best method with the targets, and the papers' methods with theirs.
 
     The best method is the one of highest validation score; its test score is reported.
 

@@ -1,4 +1,4 @@
-"""Whole hidden units removed, the model made smaller, and what that is worth.
+"""Remove whole hidden units and measure the smaller model.
 
 The idea of pruning structures and of ADMM is that of the `"Tiny but Accurate: A Pruned,
 Quantized and Optimized Memristor Crossbar Framework for Ultra Efficient DNN

@@ -1,4 +1,4 @@
-"""Experiment rows: one flat JSON line a finished run, and nothing else on disk."""
+"""Rows of experiments: one flat JSON line per finished run."""
 
 import hashlib
 import json
@@ -113,7 +113,7 @@ def latest(rows: Iterable[Row]) -> list[Row]:
 
 
 def finished(rows: Iterable[Row]) -> set[tuple[str, int]]:
-    """The (config_hash, seed) pairs that need not run again."""
+    """Return the (config_hash, seed) pairs that need not run again."""
     return {(row["config_hash"], row["seed"]) for row in rows}
 
 
@@ -141,7 +141,7 @@ def _decode(line: bytes, path: Path, number: int) -> Row:
 
 
 def _mend_tail(descriptor: int) -> None:
-    """End the file with a full line: finish a whole last row, cut a broken one."""
+    """Complete the last line of a file if it is a row; otherwise cut it off."""
     size = os.lseek(descriptor, 0, os.SEEK_END)
     start, tail = size, b""
     while start and b"\n" not in tail:

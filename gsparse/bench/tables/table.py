@@ -1,4 +1,4 @@
-"""Tables as plain text: score, seconds, bytes, and whether preprocessing pays."""
+"""Format tables as plain text: score, seconds, bytes, break-even."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
@@ -9,7 +9,7 @@ HEADER = ("method", "cut", "pruned", "n", "test", "epoch", "infer", "peak", "pre
 
 
 def format_blocks(blocks: list[Block]) -> str:
-    """Lay the blocks out as plain text, at most 80 columns wide."""
+    """Format the blocks as plain text, at most 80 columns wide."""
     return "\n\n".join(_format_block(block) for block in blocks)
 
 
@@ -61,7 +61,7 @@ def mean_and_deviation(mean: float, deviation: float | None) -> str:
 
 
 def columns(records: Sequence[Mapping[str, object]], width: int | None = None) -> str:
-    """Records of equal keys as aligned text: words to the left, numbers to the right.
+    """Format records with equal keys as aligned columns; numbers to the right.
 
     Args:
         records: One mapping a line; their keys are the header.
@@ -99,7 +99,7 @@ def columns(records: Sequence[Mapping[str, object]], width: int | None = None) -
 
 
 def _is_number(value: object) -> bool:
-    """Numbers, and text that begins with one, such as a duration."""
+    """Whether a value is a number or begins with one, such as a duration."""
     return isinstance(value, int | float) or str(value)[:1].isdigit()
 
 
@@ -108,7 +108,7 @@ def _text(value: object) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A duration with a unit a reader can compare.
+    """Format a duration with three digits and a unit.
 
     Example:
         >>> seconds(0.0123), seconds(2.5), seconds(5400), seconds(None)
@@ -124,7 +124,7 @@ def seconds(value: float | None) -> str:
 
 
 def size(value: float) -> str:
-    """Bytes in binary units, three digits.
+    """Format bytes in binary units with three digits.
 
     Example:
         >>> size(5 * 2**20), size(1536 * 2**20)
