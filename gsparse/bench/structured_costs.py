@@ -10,19 +10,17 @@ from typing import Any, NamedTuple
 
 import torch
 from torch.nn import Module
-from torch_geometric.data import Data
 
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.fresh_process import ask
-from gsparse.bench.experiment.memory import peak, reset_peak
+from gsparse.bench.experiment.memory import peak, reset_peak, toy_graph
 from gsparse.bench.experiment.structured import arguments
 from gsparse.bench.experiment.workspace import load_graphs
-from gsparse.data import random_graph
 from gsparse.deploy.model_file import save_model
 from gsparse.nn import to_sparse
 from gsparse.prune import RandomWeight
 from gsparse.prune.quantise_weights import quantise_weights
-from gsparse.train import SparseFeatures, sparse_features
+from gsparse.train import SparseFeatures
 from gsparse.train.models import build_model
 from gsparse.train.recipes import num_classes
 
@@ -172,21 +170,8 @@ def _rise(request: list[Any]) -> int:
     model = CONVERSIONS[conversion](model).eval()
     device = torch.device("cpu")
     with torch.no_grad():
-        model(*arguments(_toy(data)))  # compiles, and loads libraries
+        model(*arguments(toy_graph(data)))  # compiles, and loads libraries
         given = arguments(data)
         before = reset_peak(device)
         model(*given)
         return peak(device) - before
-
-
-def _toy(data: Data) -> Data:
-    """Return a small graph with the same number and storage of features."""
-    toy = random_graph(num_nodes=60, p=0.2, seed=37217)
-    generator = torch.Generator().manual_seed(37217)
-    x = torch.rand(60, data.x.size(1), generator=generator)
-    stored = isinstance(data.x, SparseFeatures)
-    toy.x = sparse_features(x * (x > 0.95)) if stored else x
-    toy.edge_weight = (
-        None if data.get("edge_weight") is None else torch.ones(toy.num_edges)
-    )
-    return toy

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch_geometric.data import Data
 
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.fresh_process import ask
@@ -76,17 +77,24 @@ def rise(trial: Trial, what: str, device: torch.device) -> int:
 
 def _warm_up(trial: Trial) -> None:
     """Compile, start threads and load libraries, on a toy graph of the same kind."""
+    like = trial.fit_data
+    data = toy_graph(like)
+    data.y = torch.arange(60) % (int(like.y.max()) + 1)
+    data.train_mask = data.val_mask = torch.ones(60, dtype=torch.bool)
+    data = data.to(like.edge_index.device)
+    fit(trial.recipe.build(data, 0), data, config=replace(trial.fit_config, epochs=3))
+
+
+def toy_graph(like: Data) -> Data:
+    """Return a small graph with as many features, as sparse where they are."""
     data = random_graph(num_nodes=60, p=0.2, seed=37217)
     generator = torch.Generator().manual_seed(37217)
-    x = torch.rand(60, trial.fit_data.x.size(1), generator=generator)
-    if isinstance(trial.fit_data.x, SparseFeatures):
-        x = x * (x > 0.95)
-    data.x, data.y = x, torch.arange(60) % (int(trial.fit_data.y.max()) + 1)
-    if trial.fit_data.get("edge_weight") is not None:
+    data.x = torch.rand(60, like.x.size(1), generator=generator)
+    if isinstance(like.x, SparseFeatures):
+        data.x = data.x * (data.x > 0.95)  # stored sparse by `prepare`
+    if like.get("edge_weight") is not None:
         data.edge_weight = torch.ones(data.num_edges)
-    data.train_mask = data.val_mask = torch.ones(60, dtype=torch.bool)
-    data = data.to(trial.fit_data.edge_index.device)
-    fit(trial.recipe.build(data, 0), data, config=replace(trial.fit_config, epochs=3))
+    return data
 
 
 def reset_peak(device: torch.device) -> int:

@@ -20,9 +20,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gsparse.bench.experiment.grid import Task
-from gsparse.bench.findings import Finding
+from gsparse.bench.findings import Finding, target
 from gsparse.bench.tables.measurement import append_rows, measurement
-from gsparse.bench.tables.rows import Row, read_rows
+from gsparse.bench.tables.rows import Row, read_rows, select
 from gsparse.data import load, planted_partition, split
 from gsparse.explain import BayesianGCN, BayesianMLP, interactions, saliency
 from gsparse.explain.groups import Groups
@@ -94,35 +94,25 @@ def fitted(data: Data, seed: int, hidden: int = 32) -> BayesianMLP | BayesianGCN
 def measure_rows(seed: int) -> list[Row]:
     """Count the planted pairs among the three strongest, by each score."""
     data = planted_rows(seed)
-    model = fitted(data, seed)
-    rows = []
+    model, num_pairs = fitted(data, seed), data.x.size(1) * (data.x.size(1) - 1) // 2
+    options: dict[str, Any] = {"draws": DRAWS, "nodes": data.val_mask, "seed": seed}
+    ranks = {}
     for name, groups in SCORES.items():
-        found = interactions(
-            model, data, groups=groups, draws=DRAWS, nodes=data.val_mask, seed=seed
-        )
-        rows.append(
-            _row(
-                "planted rows",
-                name,
-                seed,
-                found=sum(pair in PLANTED for pair in found.pairs(len(PLANTED))),
-                worst_rank=max(found.rank(*pair) for pair in PLANTED),
-                num_pairs=len(found),
-            )
-        )
-    alone = saliency(model, data, draws=DRAWS, nodes=data.val_mask, seed=seed)
-    ranks = [saliency_rank(alone, *pair) for pair in PLANTED]
-    rows.append(
+        found = interactions(model, data, groups=groups, **options)
+        ranks[name] = [found.rank(*pair) for pair in PLANTED]
+    alone = saliency(model, data, **options)
+    ranks["Saliency"] = [saliency_rank(alone, *pair) for pair in PLANTED]
+    return [
         _row(
             "planted rows",
-            "Saliency",
+            name,
             seed,
-            found=sum(rank <= len(PLANTED) for rank in ranks),
-            worst_rank=max(ranks),
-            num_pairs=len(alone) * (len(alone) - 1) // 2,
+            found=sum(rank <= len(PLANTED) for rank in places),
+            worst_rank=max(places),
+            num_pairs=num_pairs,
         )
-    )
-    return rows
+        for name, places in ranks.items()
+    ]
 
 
 def measure_graph(seed: int) -> list[Row]:
@@ -171,21 +161,22 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
     Args:
         out: Folder of ``interactions.jsonl``.
         quick: Two seeds; or ten on graphs, five without them, and PubMed.
-        root: Folder of the data sets.
+        root: Folder of the datasets.
     """
     path = out / f"{TABLE}.jsonl"
-    seeds = range(QUICK_SEEDS if quick else FULL_SEEDS)
+    seeds, rows_seeds = (
+        range(QUICK_SEEDS if quick else it) for it in (FULL_SEEDS, ROWS_SEEDS)
+    )
     found = _graph(_measured(path, "planted graph", seeds, measure_graph))
-    seeds = range(QUICK_SEEDS if quick else ROWS_SEEDS)
-    found.append(_planted(_measured(path, "planted rows", seeds, measure_rows)))
+    found.append(_planted(_measured(path, "planted rows", rows_seeds, measure_rows)))
     if not quick:
         rows = _measured(path, "PubMed", [0], lambda seed: measure_pubmed(seed, root))
         minutes = rows[0]["seconds"] / 60
-        held = minutes <= MOST_MINUTES
-        claim = f"minutes, {rows[0]['num_pairs']:,} pairs"
-        found.append(
-            Finding("PubMed", claim, MOST_MINUTES, minutes, held, source="target")
+        claim, held = (
+            f"minutes, {rows[0]['num_pairs']:,} pairs",
+            minutes <= MOST_MINUTES,
         )
+        found.append(target("PubMed", claim, MOST_MINUTES, minutes, held))
     return found
 
 
@@ -195,12 +186,8 @@ def _measured(
     """Return the rows of a dataset; measure the seeds that have none."""
     found = []
     for seed in seeds:
-        mine = [
-            row
-            for row in (read_rows(path) if path.exists() else [])
-            if (row["dataset"], row["seed"]) == (dataset, seed)
-            and row["revision"] == REVISION
-        ]
+        where = {"dataset": dataset, "seed": seed, "revision": REVISION}
+        mine = select(read_rows(path) if path.exists() else [], where)
         if not mine:
             mine = measure(seed)
             append_rows(path, mine)
@@ -209,36 +196,21 @@ def _measured(
 
 
 def _planted(rows: Sequence[Row]) -> Finding:
-    mean = fmean(row["found"] for row in rows if row["method"] == "GEH")
-    claim = "of 3 pairs in the top 3"
-    held = mean >= LEAST_FOUND
-    return Finding("rows", claim, LEAST_FOUND, mean, held, source="target")
+    mean = fmean(row["found"] for row in select(rows, {"method": "GEH"}))
+    claim, held = "of 3 pairs in the top 3", mean >= LEAST_FOUND
+    return target("rows", claim, LEAST_FOUND, mean, held)
 
 
 def _graph(rows: Sequence[Row]) -> list[Finding]:
-    ranks: dict[str, list[int]] = {}
-    for row in rows:
-        ranks.setdefault(row["method"], []).append(row["rank"])
-    ours, theirs = ranks["GEH"], ranks["Saliency"]
+    ours, theirs = (
+        [row["rank"] for row in select(rows, {"method": it})]
+        for it in ("GEH", "Saliency")
+    )
     wanted, first = LEAST_FIRST * len(ours), sum(rank == 1 for rank in ours)
-    ahead = fmean(theirs) - fmean(ours)
+    claim, ahead = f"first, in {len(ours)} seeds", fmean(theirs) - fmean(ours)
     return [
-        Finding(
-            "graph",
-            f"first, in {len(ours)} seeds",
-            wanted,
-            first,
-            first >= wanted,
-            source="target",
-        ),
-        Finding(
-            "graph",
-            "ranks ahead of saliency",
-            0.0,
-            ahead,
-            ahead > 0,
-            source="target",
-        ),
+        target("graph", claim, wanted, first, first >= wanted),
+        target("graph", "ranks ahead of saliency", 0.0, ahead, ahead > 0),
     ]
 
 
