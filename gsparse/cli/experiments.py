@@ -201,17 +201,19 @@ def report(
     from gsparse.bench.tables.measurement import split_measurements
     from gsparse.bench.tables.rows import latest, read_rows
 
-    rows, others = split_measurements(latest(read_rows(runs)))
-    if others:
-        made_by = ", ".join(f"python -m gsparse.bench.{table}" for table in others)
-        print(f"measurements are left out ({made_by})", file=sys.stderr)
-    old = [row for row in rows if is_stale(row)]
+    found = latest(read_rows(runs))
     if stale:
+        old = [row for row in found if is_stale(row)]
         keys = ("table", "dataset", "model", "method", "sparsity", "seed")
         text = [" ".join(str(row[key]) for key in keys) for row in old]
         print_value(old, "\n".join(text) or "no stale rows", as_json)
         return 0
-    if old:
-        print(f"{len(old)} stale rows are left out (--stale)", file=sys.stderr)
-    print_rows([row for row in rows if row not in old], as_json, plot)
+    rows, others = split_measurements(found)
+    if others:
+        print(f"measurements are left out ({', '.join(others)})", file=sys.stderr)
+    kept = [row for row in rows if not is_stale(row)]
+    if len(kept) < len(rows):
+        count = len(rows) - len(kept)
+        print(f"{count} stale rows are left out (--stale)", file=sys.stderr)
+    print_rows(kept, as_json, plot)
     return 0
