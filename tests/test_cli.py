@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -91,6 +93,21 @@ def test_stale_rows_are_listed_and_left_out(rows_file, capsys, monkeypatch):
     _code, out, err = run(capsys, "report", rows_file)
     assert "2 stale rows are left out" in err
     assert "RandomEdge" not in out
+
+
+def test_report_compares_documents_with_rows(tmp_path, capsys):
+    results = tmp_path / "docs" / "results"
+    shutil.copytree(Path(__file__).parents[1] / "docs" / "results", results)
+    page = results.parent / "incremental.md"
+    begin, end = "<!-- begin: incremental -->", "<!-- end: incremental -->"
+    page.write_text(f"{begin}\nold\n{end}\n")
+    code, out, _err = run(capsys, "report", results, "--check")
+    text = "incremental.md: incremental"
+    assert (code, out) == (1, f"{text} differs from the rows\n")
+    assert run(capsys, "report", results, "--write")[:2] == (0, f"{text} written\n")
+    assert "| `RankUpdate` |" in page.read_text()
+    code, out, _err = run(capsys, "report", results, "--check")
+    assert (code, out) == (0, "all numbers agree with the rows\n")
 
 
 def test_plot_is_written(rows_file, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Accuracy of a GAT on cut graphs whose labels are told beyond a bottleneck."""
+"""Measure GATs on labels that depend on features beyond a bottleneck."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -90,7 +90,7 @@ def _trained(
 
 
 def reached(data: Data, num_steps: int) -> float:
-    """Share of the test nodes so few steps from an informative node, of any class."""
+    """Return the share of test nodes within some steps of an informative node."""
     row, col = data.edge_index
     found = data.part <= int(data.y.max())
     for _ in range(num_steps):
@@ -99,7 +99,7 @@ def reached(data: Data, num_steps: int) -> float:
 
 
 def format_models(rows: Sequence[Row]) -> str:
-    """One line for each method and sparsity: accuracy and bridges left."""
+    """Format one line for each method and sparsity: accuracy and bridges left."""
     lines = [f"{'removed':>8}  {'method':20}{'validation':>11}{'test':>14}  bridges"]
     keys = [(row["sparsity_target"], row["method"]) for row in rows]
     for key in sorted(dict.fromkeys(keys), key=lambda key: key[0]):

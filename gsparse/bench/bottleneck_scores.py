@@ -1,4 +1,4 @@
-"""How close resistances are to what degrees say of them, on real graphs."""
+"""Compare resistances with their estimates from degrees, on real graphs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,13 +48,13 @@ def compare_scores(data: Data) -> Row:
 
 
 def score_row(name: str, root: Path | None = None) -> Row:
-    """A row of :func:`compare_scores` on a data set."""
+    """Return a row of :func:`compare_scores` on a dataset."""
     found = compare_scores(load(name, root))
     return measurement("bottlenecks", name, "EffectiveResistance", {}, **found)
 
 
 def format_scores(rows: Sequence[Row]) -> str:
-    """One line for each data set."""
+    """Format one line for each dataset."""
     lines = [
         f"{'graph':14}{'edges':>9}{'Pearson':>9}{'Spearman':>10}"
         f"{'R > twice':>11}{'median':>8}{'largest':>9}"

@@ -1,11 +1,11 @@
-"""What sampling by resistance keeps where a graph hangs together by few edges.
+"""Compare sparsifiers on graphs whose parts are joined by few edges.
 
-Run as ``python -m gsparse.bench.bottlenecks``. Three parts: ``cuts`` cuts graphs with
-planted bottlenecks and counts what stays connected, with the smallest and the largest
-generalised eigenvalue of the Laplacians; ``models`` trains GATs where labels are told
-beyond a bottleneck; ``scores`` compares resistances with degrees on real graphs, where
-they should agree: `"Hitting and commute times in large graphs are often misleading"
-<https://arxiv.org/abs/1003.1266>`_.
+Run as ``python -m gsparse.bench.bottlenecks``. Three parts: ``cuts`` sparsifies graphs
+with planted bottlenecks and counts what stays connected, with the smallest and largest
+generalised eigenvalue of the Laplacians; ``models`` trains GATs on labels that depend
+on features beyond a bottleneck; ``scores`` compares resistances with degrees on real
+graphs, where they should agree: `"Hitting and commute times in large graphs are often
+misleading" <https://arxiv.org/abs/1003.1266>`_.
 """
 
 import argparse
@@ -43,12 +43,12 @@ METHODS = (
 )
 PARTS = ("cuts", "models", "scores")
 SPARSITIES = {"road_grid": (0.2, 0.4)}
-"""Where 2 N ln N edges are more than there are."""
+"""Sparsities of graphs with fewer than 2 N ln N edges."""
 ROUNDING = 1e-9
 
 
 class Connection(NamedTuple):
-    """What of a graph hangs together after a cut."""
+    """What is still connected after sparsifying a graph."""
 
     num_components: int
     planted_connected: bool | None
@@ -58,14 +58,14 @@ class Connection(NamedTuple):
 
 
 def default_sparsities(name: str, data: Data) -> tuple[float, ...]:
-    """The share to remove that leaves 2 N ln N edges, or what is possible."""
+    """Return the sparsity that leaves 2 N ln N edges, or a possible one."""
     pairs = undirected_pairs(data.edge_index, data.num_nodes)
     left = 2 * pairs.num_nodes * log(pairs.num_nodes)
     return SPARSITIES.get(name) or (1 - left / pairs.num_pairs,)
 
 
 def connection(data: Data) -> Connection:
-    """Count components, and look whether the parts are still connected."""
+    """Count components, and check whether the parts are still connected."""
     found = _components(data.edge_index, data.num_nodes)
     if data.get("part") is None:
         return Connection(found, None, None)
@@ -95,7 +95,7 @@ class Spectrum:
         self._factor = cholesky(_grounded(data), lower=True)
 
     def extremes(self, cut: Data) -> tuple[float, float]:
-        r"""Smallest and largest :math:`\lambda` with :math:`\tilde L x = \lambda L x`.
+        r"""Return the extreme :math:`\lambda` with :math:`\tilde L x = \lambda L x`.
 
         Args:
             cut: The graph after the cut, its weights in ``edge_weight``.
@@ -119,7 +119,7 @@ def _grounded(data: Data) -> NDArray[np.float64]:
 
 
 def make_method(method: str, sparsity: float, seed: int) -> EdgeSparsifier:
-    """A sparsifier by one of the names in :data:`METHODS`."""
+    """Return a sparsifier by one of the names in :data:`METHODS`."""
     if method == "RandomEdge":
         return RandomEdge(sparsity, seed=seed)
     name, *connected = method.split(", ")
@@ -186,7 +186,7 @@ def cut_rows(
 
 
 def format_cuts(rows: Sequence[Row]) -> str:
-    """One line for each graph, method and sparsity."""
+    """Format one line for each graph, method and sparsity."""
     lines = [
         f"{'graph':21}{'method':31}{'removed':>8}{'whole':>9}{'parts':>9}"
         f"{'pieces':>8}{'between':>12}{'smallest':>10}{'largest':>9}"

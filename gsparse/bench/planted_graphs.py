@@ -1,4 +1,4 @@
-"""Graphs with planted bottlenecks: parts inside which edges abound, and few between."""
+"""Graphs with planted bottlenecks: dense parts that are joined by few edges."""
 
 from collections.abc import Callable
 from itertools import combinations
@@ -19,7 +19,7 @@ _BRIDGES, _SATELLITES, _FEATURES, _PLACES = range(11, 15)
 
 
 def clique_ring(num_cliques: int = 30, size: int = 100) -> Data:
-    """Cliques in a ring; one edge joins each to the next.
+    """Return a ring of cliques; one edge joins each to the next.
 
     Args:
         num_cliques: Number of cliques, at least 3.
@@ -39,7 +39,7 @@ def clique_ring(num_cliques: int = 30, size: int = 100) -> Data:
 def joined_random_graphs(
     size: int = 400, degree: float = 200, num_bridges: int = 4, seed: int = 80051
 ) -> Data:
-    """Two random graphs, and a few edges between random nodes of both.
+    """Return two random graphs joined by a few edges between random nodes.
 
     Args:
         size: Nodes of each half.
@@ -66,7 +66,7 @@ def joined_random_graphs(
 def road_grid(
     height: int = 30, width: int = 100, removed: float = 0.1, seed: int = 80071
 ) -> Data:
-    """A grid without some of its edges, as roads are: its largest connected part.
+    """Return the largest component of a grid without some of its edges.
 
     Args:
         height: Nodes of a column.
@@ -85,7 +85,7 @@ def road_grid(
 
 
 def two_communities(num_nodes: int = 2000, seed: int = 80107) -> Data:
-    """A planted partition of mean degree 120 with about six edges between its classes.
+    """Return a planted partition of mean degree 120, with few edges between classes.
 
     Unlike in :func:`joined_random_graphs`, degrees follow a power law.
 
@@ -110,7 +110,7 @@ def satellite_cliques(
     signal: float = 10.0,
     seed: int = 0,
 ) -> Data:
-    """A task whose labels are told by features that lie beyond a bottleneck.
+    """Return a task whose labels depend on features beyond a bottleneck.
 
     Every class has one informative clique, whose nodes have the class in their
     features, and ``satellites`` cliques of the same class whose features are noise.
@@ -169,7 +169,7 @@ PLANTED: dict[str, Callable[[], Data]] = {
 
 
 def cliques(num_cliques: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of so many cliques, one after the other."""
+    """Return the pairs of several cliques, one after the other."""
     inside = np.array([*combinations(range(size), 2)]).reshape(-1, 2).T
     row, col = (inside[:, None] + size * np.arange(num_cliques)[:, None]).reshape(2, -1)
     return row, col
@@ -178,12 +178,12 @@ def cliques(num_cliques: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.
 def graph_of(
     row: NDArray[np.int64], col: NDArray[np.int64], part: NDArray[np.int64]
 ) -> Data:
-    """The graph of these pairs, with the part of each node."""
+    """Return the graph of these pairs, with the part of each node."""
     edge_index = both_directions(row, col, part.size)
     return Data(edge_index=edge_index, num_nodes=part.size, part=torch.from_numpy(part))
 
 
 def between_parts(data: Data) -> Tensor:
-    """True for the entries of ``edge_index`` that join two parts, ``[E]``."""
+    """Return a mask of the entries of ``edge_index`` that join two parts, ``[E]``."""
     row, col = data.edge_index
     return data.part[row] != data.part[col]
