@@ -2,7 +2,7 @@
 
 import pytest
 
-from gsparse.bench import scaling
+from gsparse.bench.contests import scaling
 from gsparse.bench.tables.rows import read_rows
 
 

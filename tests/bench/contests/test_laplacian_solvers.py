@@ -5,9 +5,8 @@ import json
 import pytest
 import torch
 
-from gsparse.bench import laplacian_solvers
-from gsparse.bench.bottleneck_graphs import joined, ring_of_cliques
-from gsparse.bench.laplacian_solvers import (
+from gsparse.bench.contests import laplacian_solvers
+from gsparse.bench.contests.laplacian_solvers import (
     SYNTHETIC,
     compare,
     energy_error,
@@ -17,7 +16,8 @@ from gsparse.bench.laplacian_solvers import (
     right_sides,
     solvers,
 )
-from gsparse.bench.resistance_contenders import Problem
+from gsparse.bench.contests.planted_pairs import joined, ring_of_cliques
+from gsparse.bench.contests.resistance_contenders import Problem
 from gsparse.data import grid
 from gsparse.edges import undirected_pairs
 from gsparse.linalg import PCG, Laplacian

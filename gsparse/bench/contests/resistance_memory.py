@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
+from gsparse.bench.contests.resistance_contenders import make_graph
 from gsparse.bench.experiment.fresh_process import ask
 from gsparse.bench.experiment.memory import peak, reset_peak
-from gsparse.bench.resistance_contenders import make_graph
 from gsparse.bench.tables.measurement import measurement
 from gsparse.data import random_graph
 from gsparse.transforms import EffectiveResistance

@@ -1,6 +1,6 @@
 """Effective resistances side by side with others: errors against seconds.
 
-Run as ``python -m gsparse.bench.resistance``. All contenders run in this process on
+Run it as a module. All contenders run in this process on
 as many threads as torch uses (those that can), taking turns, so that a busy machine is
 unfair to all.
 """
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from gsparse.bench.resistance_contenders import (
+from gsparse.bench.contests.resistance_contenders import (
     GRAPHS,
     TREES,
     Contender,
@@ -24,9 +24,9 @@ from gsparse.bench.resistance_contenders import (
     make_problem,
     own_contenders,
 )
-from gsparse.bench.resistance_memory import peak_row
-from gsparse.bench.resistance_rivals import Peers, find_peers, peer_contenders
-from gsparse.bench.resistance_tables import format_rows, format_targets
+from gsparse.bench.contests.resistance_memory import peak_row
+from gsparse.bench.contests.resistance_rivals import Peers, find_peers, peer_contenders
+from gsparse.bench.contests.resistance_targets import format_rows, format_targets
 from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row
 from gsparse.data import random_graph
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m gsparse.bench.resistance")
+    parser = argparse.ArgumentParser(prog="resistance")
     add = parser.add_argument
     add("--graphs", default=",".join(GRAPHS), help="names, with commas")
     add("--repeats", type=int, default=3, help="turns of each contender")

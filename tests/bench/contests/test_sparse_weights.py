@@ -3,8 +3,13 @@
 import pytest
 import torch
 
-from gsparse.bench import sparse_weights
-from gsparse.bench.sparse_weights import make_contenders, make_input, pays_from, verdict
+from gsparse.bench.contests import sparse_weights
+from gsparse.bench.contests.sparse_weights import (
+    make_contenders,
+    make_input,
+    pays_from,
+    verdict,
+)
 from gsparse.bench.tables.rows import read_rows
 
 

@@ -1,6 +1,6 @@
 """Seconds of a training epoch: on the whole graph, on a part of it, with masks.
 
-Run as ``python -m gsparse.bench.training_steps``. Contenders take turns of a few epochs
+Run it as a module. Contenders take turns of a few epochs
 in one process, so that a busy machine is unfair to all alike: the recipe as it is; the
 same on receptive fields (:class:`~gsparse.train.FitConfig`, ``hops``); with
 :class:`~gsparse.prune.ProbMask` on the whole graph, which makes two passes an epoch;
@@ -104,7 +104,7 @@ def format_rows(rows: Sequence[Row]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure all graphs and models, print a table, append rows."""
-    parser = argparse.ArgumentParser(prog="python -m gsparse.bench.training_steps")
+    parser = argparse.ArgumentParser(prog="training_steps")
     parser.add_argument("--graphs", default=",".join(GRAPHS))
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--rounds", type=int, default=ROUNDS)

@@ -1,6 +1,6 @@
 """Seconds and accuracy of a fit: ours against the same loop in plain PyG.
 
-Run as ``python -m gsparse.bench.sparse_features --dataset PubMed --model gcn``.
+Run it as a module.
 """
 
 import argparse

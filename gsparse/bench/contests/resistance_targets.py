@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from gsparse.bench.resistance_rivals import PLAIN_SAMPLERS
+from gsparse.bench.contests.resistance_rivals import PLAIN_SAMPLERS
 from gsparse.bench.tables.rows import Row
 
 #: Errors at which the seconds of all are compared: field, title, targets.

@@ -34,7 +34,7 @@ def peak_of_fresh_process(request: dict[str, Any]) -> dict[str, int]:
 
 def _rise(request: dict[str, Any]) -> int:
     # Imported here: that module imports this one.
-    from gsparse.bench.attention import make_contender, make_input, timed
+    from gsparse.bench.contests.attention import make_contender, make_input, timed
 
     device = torch.device(request["device"])
     root = None if request["root"] is None else Path(request["root"])

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from gsparse.bench import compact_models
-from gsparse.bench.compact_models import format_rows, main, measure
+from gsparse.bench.contests import compact_models
+from gsparse.bench.contests.compact_models import format_rows, main, measure
 from gsparse.bench.structured import StructuredConfig
 from gsparse.bench.tables.measurement import is_measurement
 

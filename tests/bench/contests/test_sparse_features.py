@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from gsparse.bench import sparse_features
-from gsparse.bench.sparse_features import PlainModel, compare
+from gsparse.bench.contests import sparse_features
+from gsparse.bench.contests.sparse_features import PlainModel, compare
 from gsparse.bench.tables.rows import read_rows
 from gsparse.data import load
 from gsparse.train import recipe

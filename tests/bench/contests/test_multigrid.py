@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gsparse.bench.multigrid import (
+from gsparse.bench.contests.multigrid import (
     KINDS,
     Multigrid,
     hierarchy,

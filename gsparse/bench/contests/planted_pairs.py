@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from gsparse.bench.planted_graphs import clique_ring, joined_random_graphs
+from gsparse.bench.contests.planted_graphs import clique_ring, joined_random_graphs
 from gsparse.data import grid, lollipop, star
 from gsparse.edges import undirected_pairs
 

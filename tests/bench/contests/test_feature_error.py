@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gsparse.bench import feature_error
+from gsparse.bench.contests import feature_error
 from gsparse.bench.tables.rows import read_rows
 from gsparse.data import load
 from gsparse.train import recipe

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gsparse.bench.approximate_inverse import approximate_inverse_resistance
-from gsparse.bench.multigrid import Multigrid, multigrid_resistance
-from gsparse.bench.resistance_contenders import Contender, Problem
+from gsparse.bench.contests.approximate_inverse import approximate_inverse_resistance
+from gsparse.bench.contests.multigrid import Multigrid, multigrid_resistance
+from gsparse.bench.contests.resistance_contenders import Contender, Problem
 from gsparse.linalg import PCG, jl_resistance
 
 #: Allowed errors of networkit, per graph: finer ones take minutes.

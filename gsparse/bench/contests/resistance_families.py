@@ -1,6 +1,6 @@
 """How far off resistances are where bottlenecks decide, and whether they say so.
 
-Run as ``python -m gsparse.bench.resistance_families``.
+Run it as a module.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from statistics import mean, median, stdev
 import torch
 from torch import Tensor
 
-from gsparse.bench.bottleneck_graphs import FAMILIES, Planted
+from gsparse.bench.contests.planted_pairs import FAMILIES, Planted
 from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row
 from gsparse.data import load
@@ -32,7 +32,7 @@ MOST_NODES, SPARSE_DEGREE = 20_000, 16
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print one line per graph and method, and append rows to a file."""
-    parser = argparse.ArgumentParser(prog="python -m gsparse.bench.resistance_families")
+    parser = argparse.ArgumentParser(prog="resistance_families")
     add = parser.add_argument
     add("--graphs", default="", help="part of the names; all if left out")
     add("--methods", default=",".join(METHODS), help="names, with commas")

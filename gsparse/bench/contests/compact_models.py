@@ -1,6 +1,6 @@
 """Seconds of a forward pass, of dense models and of structurally pruned ones.
 
-Run as ``python -m gsparse.bench.compact_models``. Both take turns in one process. The
+Run it as a module. Both take turns in one process. The
 cases and the shapes are those of ``gsparse reproduce structured``; the weights are
 random, as seconds do not depend on them, so that a machine is measured in a minute.
 """
@@ -73,7 +73,7 @@ def format_rows(rows: Sequence[Row]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the cases, print a table, append rows."""
-    parser = argparse.ArgumentParser(prog="python -m gsparse.bench.compact_models")
+    parser = argparse.ArgumentParser(prog="compact_models")
     names = [case.dataset for case in CASES]
     parser.add_argument("--graphs", default=",".join(names), help="of these")
     parser.add_argument("--rounds", type=int, default=ROUNDS)

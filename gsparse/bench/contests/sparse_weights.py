@@ -1,6 +1,6 @@
 """A pruned linear layer three ways: dense, torch's CSR weight, and ours.
 
-Run as ``python -m gsparse.bench.sparse_weights``. Contenders take turns in one process,
+Run it as a module. Contenders take turns in one process,
 so that a busy machine is unfair to all; medians are compared. The places of the weights
 are random, so that hardly any input is unused: the hardest case for ours.
 """
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m gsparse.bench.sparse_weights")
+    parser = argparse.ArgumentParser(prog="sparse_weights")
     parser.add_argument(
         "--shapes", default=",".join(SHAPES), help="rowsxinputsxoutputs"
     )

@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
-from gsparse.bench import approximate_inverse
-from gsparse.bench.approximate_inverse import approximate_inverse_resistance
-from gsparse.bench.approximate_inverse_kernels import threshold
+from gsparse.bench.contests import approximate_inverse
+from gsparse.bench.contests.approximate_inverse import approximate_inverse_resistance
+from gsparse.bench.contests.approximate_inverse_kernels import threshold
 from gsparse.data import grid, lollipop, path, random_graph, star
 from gsparse.edges import undirected_pairs
 from gsparse.linalg import exact_resistance

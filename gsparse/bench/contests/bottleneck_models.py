@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 
 from torch_geometric.data import Data
 
-from gsparse.bench.planted_graphs import between_parts, satellite_cliques
+from gsparse.bench.contests.planted_graphs import between_parts, satellite_cliques
 from gsparse.bench.tables.measurement import measurement
 from gsparse.bench.tables.rows import Row
 from gsparse.train import FitConfig, Recipe, evaluate, fit

@@ -9,7 +9,7 @@ from scipy.sparse import csc_array, csr_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from gsparse.bench.approximate_inverse_kernels import (
+from gsparse.bench.contests.approximate_inverse_kernels import (
     factor_columns,
     invert_columns,
     measure_pairs,

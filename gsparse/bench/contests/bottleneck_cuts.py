@@ -1,6 +1,6 @@
 """What sampling by resistance keeps where a graph hangs together by few edges.
 
-Run as ``python -m gsparse.bench.bottlenecks``. Three parts: ``cuts`` cuts graphs with
+Run it as a module. Three parts: ``cuts`` cuts graphs with
 planted bottlenecks and counts what stays connected, with the smallest and the largest
 generalised eigenvalue of the Laplacians; ``models`` trains GATs where labels are told
 beyond a bottleneck; ``scores`` compares resistances with degrees on real graphs, where
@@ -24,9 +24,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import to_scipy_sparse_matrix
 
-from gsparse.bench.bottleneck_models import format_models, model_rows
-from gsparse.bench.bottleneck_scores import SCORED, format_scores, score_row
-from gsparse.bench.planted_graphs import PLANTED, between_parts
+from gsparse.bench.contests.bottleneck_models import format_models, model_rows
+from gsparse.bench.contests.bottleneck_scores import SCORED, format_scores, score_row
+from gsparse.bench.contests.planted_graphs import PLANTED, between_parts
 from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row
 from gsparse.edges import undirected_pairs
@@ -244,7 +244,7 @@ def _report(text: str, rows: Iterable[Row], out: Path | None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m gsparse.bench.bottlenecks")
+    parser = argparse.ArgumentParser(prog="bottleneck_cuts")
     add = parser.add_argument
     add("--parts", default=",".join(PARTS), help="with commas")
     add("--graphs", default=",".join(PLANTED), help="of the cuts, with commas")

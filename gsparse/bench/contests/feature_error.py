@@ -1,6 +1,6 @@
 """How far the features of a trained GAT move when its graph is sparsified.
 
-Run as ``python -m gsparse.bench.feature_error``. FastGAT's second claim: a spectral
+Run it as a module. FastGAT's second claim: a spectral
 sparsifier within (1 +- epsilon) changes what every layer computes by a multiple of
 epsilon. Here a GAT is trained on the full graph, then run with the same weights on
 sparsified ones: ||H - H'|| / ||H|| (Frobenius) of the first layer's output and of the
@@ -120,7 +120,7 @@ def format_rows(rows: Sequence[Row]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure each graph, print its table, append its rows to a file."""
-    parser = argparse.ArgumentParser(prog="python -m gsparse.bench.feature_error")
+    parser = argparse.ArgumentParser(prog="feature_error")
     parser.add_argument("--graphs", default=",".join(GRAPHS), help="names, with commas")
     default = ",".join(map(str, EPSILONS))
     parser.add_argument("--epsilons", default=default, help="with commas")

@@ -7,11 +7,19 @@ import sys
 import pytest
 import torch
 
-from gsparse.bench import resistance
-from gsparse.bench.resistance import compare, error_of, main
-from gsparse.bench.resistance_contenders import Contender, Problem
-from gsparse.bench.resistance_rivals import Peers, find_peers, networkit_contenders
-from gsparse.bench.resistance_tables import best_at, format_rows, format_targets
+from gsparse.bench.contests import resistance
+from gsparse.bench.contests.resistance import compare, error_of, main
+from gsparse.bench.contests.resistance_contenders import Contender, Problem
+from gsparse.bench.contests.resistance_rivals import (
+    Peers,
+    find_peers,
+    networkit_contenders,
+)
+from gsparse.bench.contests.resistance_targets import (
+    best_at,
+    format_rows,
+    format_targets,
+)
 from gsparse.data import lollipop, random_graph
 from gsparse.edges import undirected_pairs
 from gsparse.linalg import exact_resistance

@@ -1,6 +1,6 @@
 """Seconds of a training epoch against the number of nodes, degrees growing with it.
 
-Run as ``python -m gsparse.bench.scaling``. FastGAT's first claim: on the full graph an
+Run it as a module. FastGAT's first claim: on the full graph an
 epoch costs as much as there are edges, on the sparsified one, of O(n log n) edges,
 almost as much as there are nodes. The slopes of both lines, in logarithms, say so.
 """
@@ -86,7 +86,7 @@ def format_row(row: Row) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure all sizes, print the table and the slopes, append rows to a file."""
-    parser = argparse.ArgumentParser(prog="python -m gsparse.bench.scaling")
+    parser = argparse.ArgumentParser(prog="scaling")
     sizes = ",".join(map(str, SIZES))
     parser.add_argument("--sizes", default=sizes, help="nodes, with commas")
     parser.add_argument("--epsilon", type=float, default=0.5)

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from gsparse.bench import attention
+from gsparse.bench.contests import attention
 
 
 @pytest.mark.parametrize("shape", ["2x3", "v2:2x3"])

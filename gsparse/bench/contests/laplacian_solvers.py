@@ -1,6 +1,6 @@
 """Solvers of Laplacian systems side by side: setup, seconds and iterations.
 
-Run as ``python -m gsparse.bench.laplacian_solvers``. Every preconditioner serves our
+Run it as a module. Every preconditioner serves our
 conjugate gradients, in float64, on a block of eight right-hand sides of the kind that
 random projections draw. Each is charged for the fewest iterations after which every
 column has a relative error of 1e-5 in the energy norm. A solve checks its start and its
@@ -21,15 +21,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gsparse.bench.bottleneck_graphs import (
+from gsparse.bench.contests.multigrid import Multigrid
+from gsparse.bench.contests.planted_pairs import (
     Planted,
     joined,
     long_grid,
     ring_of_cliques,
 )
-from gsparse.bench.multigrid import Multigrid
-from gsparse.bench.resistance_contenders import Problem, make_problem
-from gsparse.bench.resistance_rivals import Peers, find_peers
+from gsparse.bench.contests.resistance_contenders import Problem, make_problem
+from gsparse.bench.contests.resistance_rivals import Peers, find_peers
 from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row
 from gsparse.linalg import PCG, Laplacian, approximate_cholesky, jacobi
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m gsparse.bench.laplacian_solvers")
+    parser = argparse.ArgumentParser(prog="laplacian_solvers")
     add = parser.add_argument
     graphs = ("PubMed", "Physics", "tolokers", *SYNTHETIC)
     add("--graphs", default=",".join(graphs), help="names, with commas")

@@ -1,6 +1,6 @@
 """GAT layers side by side: PyG's, plain torch, and ours. Seconds, bytes, bandwidth.
 
-Run as ``python -m gsparse.bench.attention``. Contenders take turns in one process, so
+Run it as a module. Contenders take turns in one process, so
 that a busy machine is unfair to all; medians are compared. Peak memory is measured in
 a fresh process for each. The anchor is the bandwidth of a plain copy: ours is shown
 as the bytes it must at least gather, per second, against it.
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch_geometric.nn import GATConv, GATv2Conv
 
-from gsparse.bench.attention_memory import peak_of_fresh_process
+from gsparse.bench.contests.attention_memory import peak_of_fresh_process
 from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row
 from gsparse.data import chung_lu, load
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m gsparse.bench.attention")
+    parser = argparse.ArgumentParser(prog="attention")
     parser.add_argument("--graphs", default=",".join(GRAPHS), help="names, with commas")
     parser.add_argument("--shapes", default=",".join(SHAPES), help="headsxchannels")
     parser.add_argument("--contenders", default=",".join(CONTENDERS))

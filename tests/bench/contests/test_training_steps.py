@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from gsparse.bench.contests.training_steps import CONTENDERS, format_rows, main, measure
 from gsparse.bench.tables.measurement import is_measurement
-from gsparse.bench.training_steps import CONTENDERS, format_rows, main, measure
 
 
 def test_a_row_for_each_contender(tmp_path, capsys):

@@ -9,9 +9,7 @@ from scipy.linalg import eigvalsh, null_space
 from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
-from gsparse.bench.bottleneck_models import format_models, model_rows, reached
-from gsparse.bench.bottleneck_scores import compare_scores
-from gsparse.bench.bottlenecks import (
+from gsparse.bench.contests.bottleneck_cuts import (
     METHODS,
     Spectrum,
     connection,
@@ -20,7 +18,9 @@ from gsparse.bench.bottlenecks import (
     main,
     make_method,
 )
-from gsparse.bench.planted_graphs import (
+from gsparse.bench.contests.bottleneck_models import format_models, model_rows, reached
+from gsparse.bench.contests.bottleneck_scores import compare_scores
+from gsparse.bench.contests.planted_graphs import (
     between_parts,
     clique_ring,
     joined_random_graphs,

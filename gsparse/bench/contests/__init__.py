@@ -1,0 +1,1 @@
+"""Timing contests: contenders that take turns, and one command for all of them."""
