@@ -1,33 +1,19 @@
-"""What sampling by resistance keeps where a graph hangs together by few edges.
+"""Connectivity and spectrum of graphs with planted bottlenecks after they are cut."""
 
-Run it as a module. Three parts: ``cuts`` cuts graphs with
-planted bottlenecks and counts what stays connected, with the smallest and the largest
-generalised eigenvalue of the Laplacians; ``models`` trains GATs where labels are told
-beyond a bottleneck; ``scores`` compares resistances with degrees on real graphs, where
-they should agree: `"Hitting and commute times in large graphs are often misleading"
-<https://arxiv.org/abs/1003.1266>`_.
-"""
-
-import argparse
-import sys
-from collections.abc import Iterable, Sequence
+from functools import partial
 from math import log
-from pathlib import Path
-from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, eigvalsh, solve_triangular
+from scipy.linalg import eigvalsh
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import to_scipy_sparse_matrix
 
-from gsparse.bench.contests.bottleneck_models import format_models, model_rows
-from gsparse.bench.contests.bottleneck_scores import SCORED, format_scores, score_row
+from gsparse.bench.contests.contest import Contender, Contest, Problem
 from gsparse.bench.contests.planted_graphs import PLANTED, between_parts
-from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row
 from gsparse.edges import undirected_pairs
 from gsparse.linalg import Laplacian
@@ -41,14 +27,15 @@ METHODS = (
     "EffectiveResistance, connected",
     "DSpar, connected",
 )
-PARTS = ("cuts", "models", "scores")
 SPARSITIES = {"road_grid": (0.2, 0.4)}
 """Where 2 N ln N edges are more than there are."""
+SPECTRA = 3
+"""Eigenvalues are computed in so many turns."""
 ROUNDING = 1e-9
 
 
 class Connection(NamedTuple):
-    """What of a graph hangs together after a cut."""
+    """Connectivity of a graph after a cut."""
 
     num_components: int
     planted_connected: bool | None
@@ -58,14 +45,14 @@ class Connection(NamedTuple):
 
 
 def default_sparsities(name: str, data: Data) -> tuple[float, ...]:
-    """The share to remove that leaves 2 N ln N edges, or what is possible."""
+    """Return the fraction to remove that leaves 2 N ln N edges, or a possible one."""
     pairs = undirected_pairs(data.edge_index, data.num_nodes)
     left = 2 * pairs.num_nodes * log(pairs.num_nodes)
     return SPARSITIES.get(name) or (1 - left / pairs.num_pairs,)
 
 
 def connection(data: Data) -> Connection:
-    """Count components, and look whether the parts are still connected."""
+    """Count the components, and check whether the parts are still connected."""
     found = _components(data.edge_index, data.num_nodes)
     if data.get("part") is None:
         return Connection(found, None, None)
@@ -80,34 +67,24 @@ def _components(edge_index: Tensor, num_nodes: int) -> int:
     return Laplacian(pairs.row, pairs.col, None, num_nodes).num_components
 
 
-class Spectrum:
-    r"""Generalised eigenvalues of the Laplacian of a cut graph and of this graph.
+def extreme_eigenvalues(cut: Data, data: Data) -> tuple[float, float]:
+    r"""Return the smallest and largest :math:`\lambda` with
+    :math:`\tilde L x = \lambda L x` for the Laplacians of a cut and of a whole graph.
 
     On vectors orthogonal to constants :math:`x^T \tilde L x / x^T L x` does not change
     when a constant is added to ``x``, so the last node is held at 0 and its row and
     column are left out. Dense: a few thousand nodes at most.
 
     Args:
-        data: A connected graph.
+        cut: The graph after the cut, its weights in ``edge_weight``.
+        data: The connected graph before.
+
+    Returns:
+        Both eigenvalues; the smallest is 0 if the cut graph is disconnected.
     """
-
-    def __init__(self, data: Data) -> None:
-        self._factor = cholesky(_grounded(data), lower=True)
-
-    def extremes(self, cut: Data) -> tuple[float, float]:
-        r"""Smallest and largest :math:`\lambda` with :math:`\tilde L x = \lambda L x`.
-
-        Args:
-            cut: The graph after the cut, its weights in ``edge_weight``.
-
-        Returns:
-            Both eigenvalues; the smallest is 0 where the cut graph is disconnected.
-        """
-        half = solve_triangular(self._factor, _grounded(cut), lower=True)
-        matrix = solve_triangular(self._factor, half.T, lower=True)
-        values = eigvalsh(matrix, overwrite_a=True, check_finite=False)
-        smallest = float(values[0])
-        return (smallest if smallest > ROUNDING else 0.0), float(values[-1])
+    values = eigvalsh(_grounded(cut), _grounded(data), check_finite=False)
+    smallest = float(values[0])
+    return (smallest if smallest > ROUNDING else 0.0), float(values[-1])
 
 
 def _grounded(data: Data) -> NDArray[np.float64]:
@@ -119,7 +96,7 @@ def _grounded(data: Data) -> NDArray[np.float64]:
 
 
 def make_method(method: str, sparsity: float, seed: int) -> EdgeSparsifier:
-    """A sparsifier by one of the names in :data:`METHODS`."""
+    """Return a sparsifier by one of the names in :data:`METHODS`."""
     if method == "RandomEdge":
         return RandomEdge(sparsity, seed=seed)
     name, *connected = method.split(", ")
@@ -127,140 +104,83 @@ def make_method(method: str, sparsity: float, seed: int) -> EdgeSparsifier:
     return kind(sparsity, connected=bool(connected), seed=seed)
 
 
-def cut_rows(
-    name: str,
-    data: Data,
-    sparsities: Sequence[float],
-    seeds: int,
-    spectra: int,
-) -> list[Row]:
-    """Cut a graph by every method, sparsity and seed.
+def contenders(problem: Problem) -> list[Contender]:
+    """Return each method on a planted graph; the size is the sparsity, if given."""
+    if problem.graph not in PLANTED:
+        names = ", ".join(PLANTED)
+        raise ValueError(f"'graphs' must be of {names} (got {problem.graph})")
+    data = PLANTED[problem.graph]()
+    sparsities = default_sparsities(problem.graph, data)
+    if problem.size:
+        sparsities = (float(problem.size),)
+    return cuts(data, sparsities, 0 if problem.quick else SPECTRA)
 
-    Scores are computed once for each graph and method. Random edges, which keep their
+
+def cuts(data: Data, sparsities: tuple[float, ...], spectra: int) -> list[Contender]:
+    """Return a cut by each method at each sparsity.
+
+    The importances are computed once for each method. Random edges, which keep their
     weights, all get the one weight that keeps the expected Laplacian.
 
     Args:
-        name: Name of the graph in the rows.
         data: The graph.
-        sparsities: Shares of the edges to remove.
-        seeds: Number of cuts of each.
-        spectra: Eigenvalues are computed for so many of the seeds.
-
-    Returns:
-        One row for each cut.
+        sparsities: Fractions of the edges to remove.
+        spectra: Number of turns in which eigenvalues are computed.
     """
-    spectrum = Spectrum(data) if spectra else None
     before = connection(data)
-    rows = []
+
+    def cut(method: str, sparsity: float, score: Tensor, seed: int) -> tuple[Data, int]:
+        transform = make_method(method, sparsity, seed)
+        if method != "RandomEdge":
+            return transform.cut(data, score), seed
+        found = transform(data)
+        found.edge_weight = torch.full(
+            (found.num_edges,), data.num_edges / found.num_edges
+        )
+        return found, seed
+
+    def check(output: tuple[Data, int]) -> Row:
+        after, seed = output
+        found: Row = connection(after)._asdict()
+        found |= {
+            "planted_edges_before": before.planted_edges,
+            "sparsity": 1 - after.num_edges / data.num_edges,
+            "num_nodes": data.num_nodes,
+            "num_pairs_before": data.num_edges // 2,
+            "num_pairs_after": after.num_edges // 2,
+            "is_connected": found["num_components"] == 1,
+        }
+        if seed < spectra:
+            smallest, largest = extreme_eigenvalues(after, data)
+            found |= {"smallest_eigenvalue": smallest, "largest_eigenvalue": largest}
+        return found
+
+    found = []
     for method in METHODS:
         score = make_method(method, sparsities[0], 0).score(data)
         for sparsity in sparsities:
-            for seed in range(seeds):
-                transform = make_method(method, sparsity, seed)
-                random = method == "RandomEdge"
-                cut = transform(data) if random else transform.cut(data, score)
-                if random:
-                    share = data.num_edges / cut.num_edges
-                    cut.edge_weight = torch.full((cut.num_edges,), share)
-                after = connection(cut)
-                found: Row = after._asdict()
-                found["planted_edges_before"] = before.planted_edges
-                if spectrum is not None and seed < spectra:
-                    extremes = spectrum.extremes(cut)
-                    found |= {"smallest_eigenvalue": extremes[0]}
-                    found |= {"largest_eigenvalue": extremes[1]}
-                rows.append(
-                    measurement(
-                        "bottlenecks",
-                        name,
-                        method,
-                        {"seed": seed, "sparsity_target": sparsity},
-                        sparsity=1 - cut.num_edges / data.num_edges,
-                        num_nodes=data.num_nodes,
-                        num_pairs_before=data.num_edges // 2,
-                        num_pairs_after=cut.num_edges // 2,
-                        **found,
-                    )
-                )
-    return rows
+            run = {"seconds": partial(cut, method, sparsity, score)}
+            settings = {"sparsity_target": sparsity}
+            found.append(Contender(method, run, settings, check=check))
+    return found
 
 
-def format_cuts(rows: Sequence[Row]) -> str:
-    """One line for each graph, method and sparsity."""
-    lines = [
-        f"{'graph':21}{'method':31}{'removed':>8}{'whole':>9}{'parts':>9}"
-        f"{'pieces':>8}{'between':>12}{'smallest':>10}{'largest':>9}"
-    ]
-    keys = [(row["dataset"], row["sparsity_target"], row["method"]) for row in rows]
-    for key in dict.fromkeys(keys):
-        mine = [row for row, its in zip(rows, keys, strict=True) if its == key]
-        whole = f"{sum(row['num_components'] == 1 for row in mine)}/{len(mine)}"
-        line = f"{key[0]:21}{key[2]:31}{mine[0]['sparsity']:>8.1%}{whole:>9}"
-        if mine[0]["planted_edges"] is None:
-            parts, between = "-", "-"
-        else:
-            parts = f"{sum(row['planted_connected'] for row in mine)}/{len(mine)}"
-            left = fmean(row["planted_edges"] for row in mine)
-            between = f"{left:.1f}/{mine[0]['planted_edges_before']}"
-        pieces = fmean(row["num_components"] for row in mine)
-        line += f"{parts:>9}{pieces:>8.1f}{between:>12}"
-        seen = [row for row in mine if "largest_eigenvalue" in row]
-        if seen:
-            low = fmean(row["smallest_eigenvalue"] for row in seen)
-            high = fmean(row["largest_eigenvalue"] for row in seen)
-            line += f"{low:>10.3f}{high:>9.2f}"
-        lines.append(line)
-    return "\n".join(lines)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the parts, print their tables, append their rows to a file."""
-    options = _parser().parse_args(arguments)
-    parts = options.parts.split(",")
-    unknown = set(parts) - set(PARTS)
-    if unknown:
-        raise ValueError(f"'parts' must be of {PARTS} (got {sorted(unknown)})")
-    if "cuts" in parts:
-        for name in options.graphs.split(","):
-            data = PLANTED[name]()
-            sparsities = options.sparsity or default_sparsities(name, data)
-            rows = cut_rows(name, data, sparsities, options.seeds, options.spectra)
-            _report(format_cuts(rows), rows, options.out)
-    if "models" in parts:
-        sparsities = options.sparsity or (0.5, 0.7, 0.9)
-        rows = model_rows(sparsities, options.model_seeds)
-        _report(format_models(rows), rows, options.out)
-    if "scores" in parts:
-        names = options.datasets.split(",")
-        rows = [score_row(name, options.root) for name in names]
-        _report(format_scores(rows), rows, options.out)
-    return 0
-
-
-def _report(text: str, rows: Iterable[Row], out: Path | None) -> None:
-    sys.stdout.write(text + "\n\n")
-    sys.stdout.flush()
-    append_rows(out, rows)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bottleneck_cuts")
-    add = parser.add_argument
-    add("--parts", default=",".join(PARTS), help="with commas")
-    add("--graphs", default=",".join(PLANTED), help="of the cuts, with commas")
-    add("--sparsity", type=_numbers, help="with commas")
-    add("--seeds", type=int, default=100, help="cuts of each")
-    add("--spectra", type=int, default=3, help="seeds with eigenvalues")
-    add("--model-seeds", type=int, default=10, help="trained models of each")
-    add("--datasets", default=",".join(SCORED), help="of the scores, with commas")
-    add("--root", type=Path, help="folder of the data sets")
-    add("--out", type=Path, help="file for one JSON line per cut")
-    return parser
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(number) for number in text.split(","))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+CONTEST = Contest(
+    name="bottleneck_cuts",
+    about="planted bottlenecks: connectivity and spectrum after a cut",
+    contenders=contenders,
+    graphs=tuple(PLANTED),
+    quick_graphs=("joined_random_graphs",),
+    keys=("sparsity_target",),
+    columns={
+        "num_components": "pieces",
+        "planted_connected": "joined",
+        "planted_edges": "between",
+        "smallest_eigenvalue": "min eig",
+        "largest_eigenvalue": "max eig",
+    },
+    repeats=100,
+    warm_up=0,
+    each_turn=True,
+    table="bottlenecks",
+)

@@ -1,20 +1,18 @@
-"""How close resistances are to what degrees say of them, on real graphs."""
+"""Effective resistances beside what the degrees say of them, on real graphs.
 
-from collections.abc import Sequence
-from pathlib import Path
+They should agree: `"Hitting and commute times in large graphs are often misleading"
+<https://arxiv.org/abs/1003.1266>`_.
+"""
 
 from scipy.stats import pearsonr, spearmanr
 from torch_geometric.data import Data
 
-from gsparse.bench.tables.measurement import measurement
+from gsparse.bench.contests.contest import Contender, Contest, Problem
 from gsparse.bench.tables.rows import Row
 from gsparse.data import load
 from gsparse.edges import undirected_pairs
 from gsparse.linalg import exact_resistance
 from gsparse.transforms.sampled import degree
-
-SCORED = ("PubMed", "Computers", "tolokers", "CS", "Cora", "CiteSeer", "squirrel")
-"""Below 20,000 nodes, and exact in seconds."""
 
 
 def compare_scores(data: Data) -> Row:
@@ -47,22 +45,28 @@ def compare_scores(data: Data) -> Row:
     }
 
 
-def score_row(name: str, root: Path | None = None) -> Row:
-    """A row of :func:`compare_scores` on a data set."""
-    found = compare_scores(load(name, root))
-    return measurement("bottlenecks", name, "EffectiveResistance", {}, **found)
+def contenders(problem: Problem) -> list[Contender]:
+    """Return the comparison on a data set."""
+    data = load(problem.graph, problem.root)
+    run = {"seconds": lambda _: compare_scores(data)}
+    return [Contender("EffectiveResistance", run, check=lambda found: found)]
 
 
-def format_scores(rows: Sequence[Row]) -> str:
-    """One line for each data set."""
-    lines = [
-        f"{'graph':14}{'edges':>9}{'Pearson':>9}{'Spearman':>10}"
-        f"{'R > twice':>11}{'median':>8}{'largest':>9}"
-    ]
-    lines += [
-        f"{row['dataset']:14}{row['num_pairs']:>9}{row['pearson']:>9.3f}"
-        f"{row['spearman']:>10.3f}{row['num_above_twice']:>11}"
-        f"{row['median_ratio']:>8.2f}{row['largest_ratio']:>9.2f}"
-        for row in rows
-    ]
-    return "\n".join(lines)
+CONTEST = Contest(
+    name="bottleneck_scores",
+    about="effective resistances beside what degrees say of them",
+    contenders=contenders,
+    # Below 20,000 nodes, and exact in seconds.
+    graphs=("PubMed", "Computers", "tolokers", "CS", "Cora", "CiteSeer", "squirrel"),
+    columns={
+        "num_pairs": "edges",
+        "pearson": "Pearson",
+        "spearman": "Spearman",
+        "num_above_twice": "R > twice",
+        "median_ratio": "median",
+        "largest_ratio": "largest",
+    },
+    repeats=1,
+    warm_up=0,
+    table="bottlenecks",
+)

@@ -1,96 +1,92 @@
-"""Seconds of a forward pass, of dense models and of structurally pruned ones.
+"""Seconds of a forward pass: dense models and structurally pruned ones.
 
-Run it as a module. Both take turns in one process. The
-cases and the shapes are those of ``gsparse reproduce structured``; the weights are
+The cases and the shapes are those of ``gsparse reproduce structured``. The weights are
 random, as seconds do not depend on them, so that a machine is measured in a minute.
 """
 
-import argparse
-import sys
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import torch
+from torch.nn import Module
+
+from gsparse.bench.contests.contest import Contender, Contest, Problem
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.papers.structured import CASES
 from gsparse.bench.structured import StructuredConfig
-from gsparse.bench.structured_costs import arguments_of, timings
+from gsparse.bench.structured_costs import MOST_DENSE, arguments_of
 from gsparse.bench.structured_shapes import shape_for
-from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row
 from gsparse.compaction import multiply_adds
+from gsparse.train import SparseFeatures
 from gsparse.train.fit import prepare
 
-ROUNDS = 31
-"""Turns of each model, at most; ten seconds end them early."""
+QUICK = StructuredConfig("digits", "gcn", "Dense", hidden=32)
 
 
-def measure(
-    case: StructuredConfig, rounds: int = ROUNDS, root: Path | None = None
-) -> Row:
-    """One row: medians of both models, on features as they are stored, and dense.
-
-    Args:
-        case: Graph, model, and how much smaller it gets.
-        rounds: Most turns of a timing.
-        root: Folder of the data sets.
-    """
+def contenders(problem: Problem) -> list[Contender]:
+    """Return a dense and a compact model, on features as stored and on dense ones."""
+    cases = {case.dataset: case for case in (*CASES, QUICK)}
+    if problem.graph not in cases:
+        names = ", ".join(cases)
+        raise ValueError(f"'graphs' must be of {names} (got {problem.graph})")
+    case = cases[problem.graph]
     chosen = case.recipe()
-    data = prepare(Workspace(root).graphs(case.dense, 0).fit)
+    workspace = Workspace(None if problem.root is None else Path(problem.root))
+    data = prepare(workspace.graphs(case.dense, 0).fit)
     example, dense = arguments_of(data), chosen.build(data, 0).eval()
     shape = shape_for(dense, chosen, data, example, case.fewer, case.output_heads)
     small = shape.of(chosen).build(data, 0).eval()
-    row = measurement(
-        "compact_models",
-        case.dataset,
-        "compact",
-        {"model": case.model, "rounds": rounds},
-        hidden=chosen.options["hidden_channels"],
-        heads_after=shape.heads,
-        width_after=shape.width,
-        multiply_adds=multiply_adds(small, example),
-        multiply_adds_before=multiply_adds(dense, example),
-    )
-    return row | timings(dense, small, example, rounds)
-
-
-def format_rows(rows: Sequence[Row]) -> str:
-    """A line a graph: milliseconds before and after, and how many times as fast."""
-    lines = [
-        f"{'graph':10}{'model':6}{'mult-adds':>10}{'dense':>10}{'compact':>9}"
-        f"{'speed':>8}{'dense x':>9}"
-    ]
-    for row in rows:
-        fewer = row["multiply_adds_before"] / row["multiply_adds"]
-        before, after = row["infer_seconds_before"], row["infer_seconds"]
-        full = row.get("speedup_dense_x")
-        lines.append(
-            f"{row['dataset']:10}{row['model']:6}{fewer:9.1f}x{1e3 * before:7.1f} ms"
-            f"{1e3 * after:6.1f} ms{row['speedup']:7.2f}x"
-            + (f"{full:8.2f}x" if full else f"{'-':>9}")
+    inputs: dict[str, tuple[Any, ...]] = {"infer_seconds": example}
+    if isinstance(data.x, SparseFeatures) and 4 * data.x.numel() <= MOST_DENSE:
+        inputs["infer_seconds_dense_x"] = (data.x.to_dense(), *example[1:])
+    facts: Row = {
+        "hidden": chosen.options["hidden_channels"],
+        "heads_after": shape.heads,
+        "width_after": shape.width,
+        "multiply_adds_before": multiply_adds(dense, example),
+    }
+    return [
+        Contender(
+            method,
+            {key: partial(_infer, model, example) for key, example in inputs.items()},
+            {"model": case.model, "rounds": problem.repeats},
+            facts=facts | {"multiply_adds": multiply_adds(model, example)},
         )
-    return "\n".join(lines)
+        for method, model in (("dense", dense), ("compact", small))
+    ]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure the cases, print a table, append rows."""
-    parser = argparse.ArgumentParser(prog="compact_models")
-    names = [case.dataset for case in CASES]
-    parser.add_argument("--graphs", default=",".join(names), help="of these")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--data-root", type=Path)
-    parser.add_argument("--out", type=Path, help="a .jsonl file to append rows to")
-    args = parser.parse_args(arguments)
-    wanted = args.graphs.split(",")
-    if set(wanted) - set(names):
-        parser.error(f"--graphs must be of {', '.join(names)} (got {args.graphs})")
-    rows = []
-    for case in CASES:
-        if case.dataset in wanted:
-            rows.append(measure(case, args.rounds, args.data_root))
-            append_rows(args.out, rows[-1:])
-    print(format_rows(rows))
-    return 0
+@torch.no_grad()
+def _infer(model: Module, example: tuple[Any, ...], _: int) -> None:
+    model(*example)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def finish(rows: list[Row]) -> list[Row]:
+    """Add the seconds of the dense model, and the ratios, to the compact one's row."""
+    dense, small = rows[0], rows[-1]
+    for x in ("", "_dense_x"):
+        if small.get(f"infer_seconds{x}") and dense.get(f"infer_seconds{x}"):
+            small[f"infer_seconds_before{x}"] = dense[f"infer_seconds{x}"]
+            for key, cpu in (("speedup", ""), ("speedup_cpu", "cpu_")):
+                field = f"infer_{cpu}seconds{x}"
+                small[key + x] = dense[field] / small[field]
+    return rows
+
+
+CONTEST = Contest(
+    name="compact_models",
+    about="inference: dense and structurally pruned models",
+    contenders=contenders,
+    graphs=tuple(case.dataset for case in CASES),
+    keys=("model",),
+    columns={
+        "multiply_adds": "mult-adds",
+        "infer_seconds": "infer ms",
+        "infer_seconds_dense_x": "dense x ms",
+        "infer_peak_bytes": "peak MB",
+    },
+    repeats=31,
+    finish=finish,
+)

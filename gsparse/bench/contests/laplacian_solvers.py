@@ -1,87 +1,57 @@
-"""Solvers of Laplacian systems side by side: setup, seconds and iterations.
+"""Laplacian systems: our preconditioners and pyamg's, setup and solve.
 
-Run it as a module. Every preconditioner serves our
-conjugate gradients, in float64, on a block of eight right-hand sides of the kind that
-random projections draw. Each is charged for the fewest iterations after which every
-column has a relative error of 1e-5 in the energy norm. A solve checks its start and its
-end, so that m iterations apply the preconditioner m + 3 times. The cycles of pyamg take
-one column at a time, on one thread; ours take the block.
+Every preconditioner serves our conjugate gradients, in float64, on a block of eight
+right-hand sides of the kind that random projections draw. Each is charged for the
+fewest iterations after which all columns have a relative error of 1e-5 in the energy
+norm. A solve checks its start and its end, so that m iterations apply the
+preconditioner m + 3 times. The cycles of pyamg take one column at a time, on one
+thread; ours take the block.
 """
 
-import argparse
-import sys
-import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from statistics import median
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gsparse.bench.contests.contest import Contender, Contest, Problem
 from gsparse.bench.contests.multigrid import Multigrid
-from gsparse.bench.contests.planted_pairs import (
-    Planted,
-    joined,
-    long_grid,
-    ring_of_cliques,
+from gsparse.bench.contests.planted_pairs import OTHERS, Planted, pairs_of
+from gsparse.bench.contests.resistance_rivals import (
+    find_peers,
+    missing_peers,
+    versions_of,
 )
-from gsparse.bench.contests.resistance_contenders import Problem, make_problem
-from gsparse.bench.contests.resistance_rivals import Peers, find_peers
-from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row
 from gsparse.linalg import PCG, Laplacian, approximate_cholesky, jacobi
 from gsparse.linalg.cholesky import Preconditioner
 
-#: Relative error in the energy norm to reach, and that of the reference's residual.
 ENERGY, REFERENCE = 1e-5, 1e-11
-#: Right-hand sides.
+"""Relative error in the energy norm to reach, and residual of the reference."""
 WIDTH = 8
-#: More iterations than this are not tried.
+"""Number of right-hand sides."""
 MAX_ITER = 16_384
+"""More iterations than this are not tried."""
 
 Maker = Callable[[Any], Preconditioner]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark, print its table, and append its rows to a file."""
-    options = _parser().parse_args(arguments)
-    peers = Peers(pyamg=find_peers().pyamg)
-    makers = solvers(peers.pyamg)
-    for name in options.graphs.split(","):
-        problem = make_system(name, options.root)
-        rows = compare(problem, makers, options.repeats, peers.versions)
-        _say(f"\n{name}: {problem.num_nodes} nodes, {len(problem.row)} pairs")
-        _say(format_rows(rows))
-        append_rows(options.out, rows)
-    return 0
+def contenders(problem: Problem) -> list[Contender]:
+    """Return a setup and a solve with each preconditioner."""
+    graph, peers = pairs_of(problem.graph, problem.root), find_peers()
+    peers = {name: peer for name, peer in peers.items() if name == "pyamg"}
+    return solves(graph, makers(peers.get("pyamg")), versions_of(peers))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="laplacian_solvers")
-    add = parser.add_argument
-    graphs = ("PubMed", "Physics", "tolokers", *SYNTHETIC)
-    add("--graphs", default=",".join(graphs), help="names, with commas")
-    add("--repeats", type=int, default=3, help="turns of each solver")
-    add("--root", type=Path, help="folder of the data sets")
-    add("--out", type=Path, help="file for one JSON line per solver and graph")
-    return parser
-
-
-def solvers(pyamg: Any) -> dict[str, Maker]:  # noqa: ANN401
-    """The preconditioners by name; without pyamg (None) only ours."""
-    found: dict[str, Maker] = {
-        "Jacobi": jacobi,
-        "approximate Cholesky": _cholesky,
-    }
-    if pyamg is None:
-        _say("pyamg is not installed: left out (pip install pyamg)")
-        return found
-    found["pyamg SA"] = Multigrid(pyamg, "smoothed")
-    found["pyamg SA, unsmoothed"] = Multigrid(pyamg, "plain")
-    found["pyamg pairwise"] = Multigrid(pyamg, "pairwise")
+def makers(pyamg: Any) -> dict[str, Maker]:  # noqa: ANN401
+    """Return the preconditioners by name; without pyamg (None) only ours."""
+    found: dict[str, Maker] = {"Jacobi": jacobi, "approximate Cholesky": _cholesky}
+    if pyamg is not None:
+        found["pyamg SA"] = Multigrid(pyamg, "smoothed")
+        found["pyamg SA, unsmoothed"] = Multigrid(pyamg, "plain")
+        found["pyamg pairwise"] = Multigrid(pyamg, "pairwise")
     return found
 
 
@@ -89,84 +59,54 @@ def _cholesky(L: Any) -> Preconditioner:  # noqa: ANN401
     return approximate_cholesky(L)
 
 
-SYNTHETIC: dict[str, Callable[[], Planted]] = {
-    "ring_of_200_cliques": lambda: ring_of_cliques(200, 20),
-    "grid_300x300": lambda: long_grid(300, 300),
-    "two_random_graphs": lambda: joined(5000, 20, 2),
-}
-
-
-def make_system(name: str, root: Path | None = None) -> Problem:
-    """A graph of :data:`SYNTHETIC`, or a data set by name."""
-    if name not in SYNTHETIC:
-        return make_problem(name, root)
-    planted = SYNTHETIC[name]()
-    return Problem(name, planted.row, planted.col, planted.num_nodes)
-
-
-def right_sides(problem: Problem, seed: int = 50951) -> Tensor:
-    """Columns of ``B^T Q`` with random signs ``Q`` ``[N, 8]``."""
-    rng = np.random.default_rng(seed)
-    Q = torch.from_numpy(rng.choice([-1.0, 1.0], (len(problem.row), WIDTH)))
-    B = torch.zeros(problem.num_nodes, WIDTH, dtype=torch.float64)
-    return B.index_add_(0, problem.row, Q).index_add_(0, problem.col, -Q)
-
-
-def compare(
-    problem: Problem, makers: dict[str, Maker], repeats: int = 3, peers: str = ""
-) -> list[Row]:
-    """Measure every solver on one graph.
+def solves(graph: Planted, makers: dict[str, Maker], peers: str) -> list[Contender]:
+    """Return a contender for each preconditioner.
 
     Args:
-        problem: The graph.
+        graph: The graph.
         makers: The preconditioners by name.
-        repeats: How often all have a turn; medians are reported.
-        peers: Versions of the peers, for the rows.
-
-    Returns:
-        One row per solver, without seconds where it did not get there.
+        peers: Versions of the peers.
     """
-    L = Laplacian(problem.row, problem.col, None, problem.num_nodes)
-    B = right_sides(problem)
+    L = Laplacian(graph.row, graph.col, None, graph.num_nodes)
+    B = right_sides(graph)
     careful = PCG(rtol=REFERENCE, max_iter=MAX_ITER, preconditioner=_cholesky)
     exact = careful.solve(careful.init(L), B).x
-    setups: dict[str, list[float]] = {name: [] for name in makers}
-    times: dict[str, list[float]] = {name: [] for name in makers}
-    counts = {name: fewest_iterations(L, B, exact, m) for name, m in makers.items()}
-    for _ in range(repeats):
-        for name, maker in makers.items():
-            start = time.perf_counter()
-            state = _solver(maker, 1).init(L)
-            ready = time.perf_counter()
-            setups[name].append(ready - start)
-            count = counts[name]
-            if count is not None:
-                _solver(maker, count).solve(state, B, check=False)
-                times[name].append(time.perf_counter() - ready)
-    return [
-        measurement(
-            "laplacian_solvers",
-            problem.name,
-            name,
-            {"columns": WIDTH, "energy_error": ENERGY},
-            num_nodes=problem.num_nodes,
-            num_pairs=len(problem.row),
-            setup_seconds=median(setups[name]),
-            seconds=median(times[name]) if times[name] else None,
-            num_iters=counts[name],
-            repeats=repeats,
-            peers=peers,
-        )
-        for name in makers
-    ]
+
+    def contender(name: str, maker: Maker) -> Contender:
+        count = fewest_iterations(L, B, exact, maker)
+        facts: Row = {"num_nodes": graph.num_nodes, "num_pairs": len(graph.row)}
+        facts |= {"num_iters": count, "peers": peers}
+        runs: dict[str, Callable[[int], Any]] = {
+            "setup_seconds": lambda _: _solver(maker, 1).init(L)
+        }
+        if count is None:
+            text = f"more than {MAX_ITER} iterations"
+            facts |= {"seconds": None, "outcome": text}
+        else:
+            solver, state = _solver(maker, count), _solver(maker, 1).init(L)
+            runs["seconds"] = lambda _: solver.solve(state, B, check=False)
+        settings = {"columns": WIDTH, "energy_error": ENERGY}
+        is_peer = isinstance(maker, Multigrid)
+        return Contender(name, runs, settings, is_peer, facts)
+
+    return [contender(name, maker) for name, maker in makers.items()]
+
+
+def right_sides(graph: Planted, seed: int = 50951) -> Tensor:
+    """Return the columns of ``B^T Q`` with random signs ``Q`` ``[N, 8]``."""
+    rng = np.random.default_rng(seed)
+    Q = torch.from_numpy(rng.choice([-1.0, 1.0], (len(graph.row), WIDTH)))
+    B = torch.zeros(graph.num_nodes, WIDTH, dtype=torch.float64)
+    return B.index_add_(0, graph.row, Q).index_add_(0, graph.col, -Q)
 
 
 def fewest_iterations(
     L: Laplacian, B: Tensor, exact: Tensor, maker: Maker
 ) -> int | None:
-    """Fewest iterations after which all columns have an energy error of at most 1e-5.
+    """Return the fewest iterations after which the energy error is at most 1e-5.
 
-    The energy error of conjugate gradients never rises, so the number is bisected.
+    The error of conjugate gradients never rises, so the number is found by bisection.
+    None means more than :data:`MAX_ITER`.
     """
     state = _solver(maker, 1).init(L)
 
@@ -184,7 +124,7 @@ def fewest_iterations(
 
 
 def energy_error(L: Laplacian, x: Tensor, exact: Tensor) -> float:
-    """Largest relative error of a column in the norm of the matrix."""
+    """Return the largest relative error of a column in the norm of the matrix."""
 
     def energy(y: Tensor) -> Tensor:
         return (y * L.matmul(y)).sum(dim=0)
@@ -193,27 +133,22 @@ def energy_error(L: Laplacian, x: Tensor, exact: Tensor) -> float:
 
 
 def _solver(maker: Maker, max_iter: int) -> PCG:
-    """Conjugate gradients that only the number of iterations can stop."""
+    """Return conjugate gradients that stop at the number of iterations only."""
     return PCG(rtol=1e-15, max_iter=max_iter, preconditioner=maker)
 
 
-def format_rows(rows: Iterable[Row]) -> str:
-    """One line per solver."""
-    lines = [
-        "{:22}{:>9}{:>10}{:>12}".format("solver", "setup", "seconds", "iterations")
-    ]
-    for row in rows:
-        found = f"more than {MAX_ITER} iterations"
-        if row["seconds"] is not None:
-            found = f"{row['seconds']:>10.3f}{row['num_iters']:>12}"
-        lines.append(f"{row['method']:22}{row['setup_seconds']:>9.3f}{found}")
-    return "\n".join(lines)
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+CONTEST = Contest(
+    name="laplacian_solvers",
+    about="Laplacian systems: our preconditioners and pyamg's",
+    contenders=contenders,
+    graphs=("PubMed", "Physics", "tolokers", *[*OTHERS][:3]),
+    quick_graphs=("toy",),
+    columns={
+        "setup_seconds": "setup ms",
+        "seconds": "solve ms",
+        "num_iters": "iterations",
+        "peak_bytes": "peak MB",
+    },
+    warm_up=0,
+    summary=lambda rows: "\n".join(missing_peers(rows, ("pyamg",))),
+)

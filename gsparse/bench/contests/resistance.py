@@ -1,212 +1,177 @@
-"""Effective resistances side by side with others: errors against seconds.
+"""Effective resistances of all edges: errors against seconds, ours and others'."""
 
-Run it as a module. All contenders run in this process on
-as many threads as torch uses (those that can), taking turns, so that a busy machine is
-unfair to all.
-"""
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
 
-import argparse
-import math
-import sys
-import time
-from collections.abc import Sequence
-from pathlib import Path
-from statistics import median
-from typing import NamedTuple
-
+import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
-from gsparse.bench.contests.resistance_contenders import (
-    GRAPHS,
-    TREES,
-    Contender,
-    Problem,
-    make_problem,
-    own_contenders,
+from gsparse.bench.contests.contest import Contender, Contest, Problem
+from gsparse.bench.contests.planted_pairs import Planted, pairs_of
+from gsparse.bench.contests.resistance_rivals import (
+    Entry,
+    find_peers,
+    missing_peers,
+    peer_entries,
+    versions_of,
 )
-from gsparse.bench.contests.resistance_memory import peak_row
-from gsparse.bench.contests.resistance_rivals import Peers, find_peers, peer_contenders
-from gsparse.bench.contests.resistance_targets import format_rows, format_targets
-from gsparse.bench.tables.measurement import append_rows, measurement
+from gsparse.bench.contests.resistance_targets import format_targets
 from gsparse.bench.tables.rows import Row
-from gsparse.data import random_graph
-from gsparse.edges import undirected_pairs
-from gsparse.linalg import exact_resistance, tree_resistance
+from gsparse.linalg import (
+    exact_resistance,
+    jl_resistance,
+    pair_resistance,
+    tree_resistance,
+)
+from gsparse.transforms import EffectiveResistance
 
-#: The reference of a graph too large for exact resistances: so many times more trees.
+TREES = (4, 8, 16, 32, 64, 128, 256)
+COLUMNS = (16, 64, 256)
+TOLERANCES = (0.05,)
 LONGER = 20
-#: Above this many pairs there is no exact reference.
+"""Factor by which the reference has more trees where exact resistances cost much."""
 EXACT_PAIRS = 2_000_000
-#: Seeds of ours and of the peers.
+"""Pairs above which there is no exact reference."""
 SEEDS = (41603, 80687)
+"""Seeds of ours and of the peers."""
 
 
-class Errors(NamedTuple):
-    """How far estimates are from a reference."""
+def contenders(problem: Problem) -> list[Contender]:
+    """Return ours and all installed peers at several settings.
 
-    rms_relative_error: float
-    max_relative_error: float
-    max_absolute_error: float
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark, print its tables, and append its rows to a file."""
-    options = _parser().parse_args(arguments)
-    peers = find_peers()
-    for name, peer in peers._asdict().items():
-        if peer is None:
-            _say(f"{name} is not installed: left out (pip install {name})")
-    for name in options.graphs.split(","):
-        problem = make_problem(name, options.root, quick=options.quick)
-        _say(f"\n{name}: {problem.num_nodes} nodes, {len(problem.row)} pairs")
-        rows = compare(problem, peers, options.repeats, options.quick, options.limit)
-        if options.memory:
-            rows.append(peak_row(problem.name, options.root, quick=options.quick))
-        _say(format_rows(rows))
-        _say(format_targets(rows))
-        append_rows(options.out, rows)
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="resistance")
-    add = parser.add_argument
-    add("--graphs", default=",".join(GRAPHS), help="names, with commas")
-    add("--repeats", type=int, default=3, help="turns of each contender")
-    add("--limit", type=float, default=120.0, help="seconds that end a contender")
-    add("--quick", action="store_true", help="few, coarse settings")
-    add("--memory", action="store_true", help="peak of a fresh process")
-    add("--root", type=Path, help="folder of the data sets")
-    add("--out", type=Path, help="file for one JSON line per setting")
-    return parser
-
-
-def compare(
-    problem: Problem,
-    peers: Peers,
-    repeats: int = 3,
-    quick: bool = False,
-    limit: float = 120.0,
-) -> list[Row]:
-    """Time all contenders on one graph.
-
-    Args:
-        problem: The graph.
-        peers: The modules of the peers; those that are None are left out.
-        repeats: How often everybody has a turn; medians are reported.
-        quick: Fewer settings.
-        limit: A contender that takes more seconds has no second turn.
-
-    Returns:
-        One row per contender, in the order in which they ran. Those that ran out of
-        time or memory have an ``outcome`` and neither seconds nor errors.
+    With ``problem.memory`` one more scores and cuts the graph, as users do.
     """
-    is_small = len(problem.row) <= EXACT_PAIRS
-    reference, kind = reference_resistance(problem, is_small)
-    for contender in contenders_of(_toy(), peers, True, True, math.inf):
-        contender.run()  # compiles
-    contenders = contenders_of(problem, peers, is_small, quick, limit)
-    runs = [_Runs([], []) for _ in contenders]
-    outcome = ["ran"] * len(contenders)
-    for _ in range(repeats):
-        for k, contender in enumerate(contenders):
-            if outcome[k] != "ran":
-                continue
-            start = time.perf_counter()
-            try:
-                resistance = contender.run()
-            except (MemoryError, TimeoutError) as error:
-                outcome[k] = _reason(error, limit)
-                continue
-            runs[k].seconds.append(time.perf_counter() - start)
-            runs[k].errors.append(error_of(resistance, reference))
-            if runs[k].seconds[-1] > limit:
-                outcome[k] = f"slower than {limit:g} s"
-    facts = {"reference": kind, "peers": peers.versions}
-    return [
-        _row(problem, contender, runs[k], outcome[k], facts)
-        for k, contender in enumerate(contenders)
+    graph, peers = pairs_of(problem.graph, problem.root), find_peers()
+    exact = len(graph.row) <= EXACT_PAIRS
+    facts: Row = {"num_nodes": graph.num_nodes, "num_pairs": len(graph.row)}
+    facts["reference"] = "exact" if exact else f"{LONGER * TREES[1]} trees"
+    facts["peers"] = versions_of(peers)
+    reference = cache(partial(reference_resistance, graph, exact))
+    most = 1 if problem.quick else None
+    theirs = peer_entries(
+        problem.graph, graph, peers, SEEDS[1], limit=problem.limit, most=most
+    )
+    found = [
+        Contender(
+            method,
+            {"seconds": partial(_call, run)},
+            {"setting": setting, "is_peer": is_peer},
+            is_peer=is_peer,
+            facts=facts,
+            check=lambda found: error_of(found, reference()),
+        )
+        for is_peer, entries in (
+            (False, own_entries(graph, SEEDS[0], exact, 2 if problem.quick else None)),
+            (True, theirs),
+        )
+        for method, setting, run in entries
     ]
+    return found + ([_sparsifier(problem, graph)] if problem.memory else [])
 
 
-def contenders_of(
-    problem: Problem, peers: Peers, exact: bool, quick: bool, limit: float
-) -> list[Contender]:
-    """Ours and the peers', in the order in which they run."""
-    own = own_contenders(problem, SEEDS[0], exact=exact, quick=quick)
-    return own + peer_contenders(problem, peers, SEEDS[1], limit=limit, quick=quick)
+def _call(run: Callable[[], Tensor], _: int) -> Tensor:
+    return run()
 
 
-def _toy() -> Problem:
-    data = random_graph(num_nodes=100, p=0.1, seed=23011)
-    pairs = undirected_pairs(data.edge_index, data.num_nodes)
-    return Problem("toy", pairs.row, pairs.col, pairs.num_nodes)
+def own_entries(
+    graph: Planted, seed: int, exact: bool, most: int | None
+) -> list[Entry]:
+    """Return our methods, each at ``most`` settings from coarse to fine."""
+    ends: tuple[Any, ...] = graph.graph
+
+    def tree(count: int) -> Tensor:
+        return tree_resistance(*ends, num_trees=count, seed=seed).resistance
+
+    def jl(count: int) -> Tensor:
+        return jl_resistance(*ends, num_columns=count, seed=seed).resistance
+
+    def auto(tolerance: float) -> Tensor:
+        return pair_resistance(*ends, tolerance=tolerance, seed=seed).resistance
+
+    methods: Any = {tree: TREES, jl: COLUMNS, auto: TOLERANCES}
+    found: list[Entry] = [
+        (run.__name__, setting, partial(run, setting))
+        for run, settings in methods.items()
+        for setting in settings[:most]
+    ]
+    if exact:
+        found.append(("exact", 0.0, partial(exact_resistance, *ends)))
+    return found
 
 
-def _reason(error: Exception, limit: float) -> str:
-    if isinstance(error, MemoryError):
-        return f"out of memory: {error}".rstrip(": ")
-    return f"gave up after {limit:g} s: {error}"
+def _sparsifier(problem: Problem, graph: Planted) -> Contender:
+    """Return a contender that scores, and scores and cuts, the graph."""
+    edge_index = torch.stack([graph.row, graph.col])
+    edge_index = torch.cat([edge_index, edge_index.flip(0)], dim=1)
+    data = Data(edge_index=edge_index, num_nodes=graph.num_nodes)
+    transform = EffectiveResistance(sparsity=0.5, seed=1)
+    return Contender(
+        "memory",
+        {
+            "score_seconds": lambda _: transform.score(data),
+            "seconds": lambda _: transform(data),
+        },
+        {"quick": problem.quick},
+        facts={"edge_index_bytes": edge_index.nbytes},
+        max_turns=1,
+    )
 
 
-def reference_resistance(problem: Problem, is_small: bool) -> tuple[Tensor, str]:
-    """Exact resistances, or the estimate from many more trees, and which it is."""
-    ends = problem.row, problem.col, None, problem.num_nodes
-    if is_small:
-        return exact_resistance(*ends), "exact"
+def reference_resistance(graph: Planted, exact: bool) -> Tensor:
+    """Return exact resistances, or the estimate from many more trees."""
+    if exact:
+        return exact_resistance(*graph.graph)
     count = LONGER * TREES[1]
-    run = tree_resistance(*ends, num_trees=count, seed=977)
-    return run.resistance, f"{count} trees"
+    return tree_resistance(*graph.graph, num_trees=count, seed=977).resistance
 
 
-def error_of(resistance: Tensor, reference: Tensor) -> Errors:
-    """Root mean square and largest relative error, and the largest absolute one."""
+def error_of(resistance: Tensor, reference: Tensor) -> dict[str, float]:
+    """Return the root mean square and the largest relative error, and the largest
+    absolute one.
+    """
     difference = resistance.double() - reference
     relative = difference / reference
-    return Errors(
-        rms_relative_error=float(relative.square().mean().sqrt()),
-        max_relative_error=float(relative.abs().max()),
-        max_absolute_error=float(difference.abs().max()),
-    )
+    return {
+        "rms_relative_error": float(relative.square().mean().sqrt()),
+        "max_relative_error": float(relative.abs().max()),
+        "max_absolute_error": float(difference.abs().max()),
+    }
 
 
-class _Runs(NamedTuple):
-    seconds: list[float]
-    errors: list[Errors]
+def finish(rows: list[Row]) -> list[Row]:
+    """Relate the memory of scoring and cutting to that of the edges."""
+    for row in rows:
+        if row["method"] == "memory" and row.get("peak_bytes") is not None:
+            row["peak_ratio"] = row["peak_bytes"] / row["edge_index_bytes"]
+    return rows
 
 
-def _row(
-    problem: Problem,
-    contender: Contender,
-    runs: _Runs,
-    outcome: str,
-    facts: dict[str, str],
-) -> Row:
-    found: Row = dict.fromkeys(("seconds", "seconds_min", "seconds_max"))
-    found |= {"repeats": len(runs.seconds)} | dict.fromkeys(Errors._fields)
-    if runs.seconds:
-        found["seconds"] = median(runs.seconds)
-        found["seconds_min"] = min(runs.seconds)
-        found["seconds_max"] = max(runs.seconds)
-        errors = zip(*runs.errors, strict=True)
-        found |= dict(zip(Errors._fields, map(median, errors), strict=True))
-    return measurement(
-        "resistance",
-        problem.name,
-        contender.method,
-        {"setting": contender.setting, "is_peer": contender.is_peer},
-        num_nodes=problem.num_nodes,
-        num_pairs=len(problem.row),
-        **found,
-        outcome=outcome,
-        **facts,
-    )
+def summary(rows: list[Row]) -> str:
+    """Return who is faster at equal error, and the peers that are missing."""
+    lines = [format_targets(rows), *missing_peers(rows, ("networkit", "pyamg"))]
+    return "\n".join(lines)
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+CONTEST = Contest(
+    name="resistance",
+    about="effective resistances: errors against seconds, with peers",
+    contenders=contenders,
+    graphs=("PubMed", "Physics", "tolokers", "chung_lu"),
+    quick_graphs=("toy",),
+    keys=("setting",),
+    columns={
+        "seconds": "ms",
+        "rms_relative_error": "rms error",
+        "max_relative_error": "largest",
+        "peak_bytes": "peak MB",
+        "peak_ratio": "of edges",
+    },
+    baseline="exact",
+    warm_up=0,
+    toy="toy",
+    probed=("memory",),
+    finish=finish,
+    summary=summary,
+)

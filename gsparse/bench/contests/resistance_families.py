@@ -1,165 +1,133 @@
-"""How far off resistances are where bottlenecks decide, and whether they say so.
+"""Errors of resistances where bottlenecks decide, beside the errors reported."""
 
-Run it as a module.
-"""
-
-import argparse
-import sys
-import time
-from collections.abc import Sequence
-from pathlib import Path
-from statistics import mean, median, stdev
+from collections.abc import Callable
+from functools import cache, partial
+from statistics import fmean
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from gsparse.bench.contests.planted_pairs import FAMILIES, Planted
-from gsparse.bench.tables.measurement import append_rows, measurement
+from gsparse.bench.contests.contest import Contender, Contest, Problem, spread
+from gsparse.bench.contests.planted_pairs import FAMILIES, Planted, pairs_of
 from gsparse.bench.tables.rows import Row
-from gsparse.data import load
-from gsparse.edges import undirected_pairs
 from gsparse.linalg import ResistanceResult, exact_resistance, pair_resistance
 from gsparse.linalg.resistance import Method
 
-METHODS: tuple[Method, ...] = ("jl", "tree", "exact", "auto")
-#: Real graphs whose exact resistances take seconds.
-REAL = ("PubMed", "Computers", "tolokers")
-#: Pairs that stand out most from what their degrees say.
+METHODS: dict[Method, int | None] = {"jl": None, "tree": 3, "exact": 1, "auto": 3}
+"""Maximum number of random seeds of each method."""
 CRITICAL = 100
-#: Above so many nodes there is no exact reference, but what the planted cut must carry.
+"""Number of pairs that stand out most from what their degrees say."""
 MOST_NODES, SPARSE_DEGREE = 20_000, 16
+"""Size above which only the planted cut, not every resistance, is checked."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print one line per graph and method, and append rows to a file."""
-    parser = argparse.ArgumentParser(prog="resistance_families")
-    add = parser.add_argument
-    add("--graphs", default="", help="part of the names; all if left out")
-    add("--methods", default=",".join(METHODS), help="names, with commas")
-    add("--seeds", type=int, default=20)
-    add("--root", type=Path, help="folder of the data sets")
-    add("--out", type=Path, help="file for one JSON line per graph and method")
-    options = parser.parse_args(arguments)
-    for name in [*FAMILIES, *REAL]:
-        if options.graphs not in name:
-            continue
-        planted = make(name, options.root)
-        exact = _reference(planted)
-        for method in options.methods.split(","):
-            row = measure(name, planted, exact, method, options.seeds)
-            if row is not None:
-                sys.stdout.write(format_row(row) + "\n")
-                sys.stdout.flush()
-                append_rows(options.out, [row])
-    return 0
+class Reference(NamedTuple):
+    """Exact resistances, and the pairs in the same component with the critical ones."""
+
+    exact: Tensor  # [M]
+    joined: Tensor
+    critical: Tensor
 
 
-def make(name: str, root: Path | None = None) -> Planted:
-    """A graph of a family, or a data set."""
-    if name in FAMILIES:
-        return FAMILIES[name]()
-    data = load(name, root=root)
-    pairs = undirected_pairs(data.edge_index, data.num_nodes)
-    none = torch.zeros(pairs.num_pairs, dtype=torch.bool)
-    return Planted(pairs.row, pairs.col, None, pairs.num_nodes, none)
+def contenders(problem: Problem) -> list[Contender]:
+    """Return each method; the number of the turn is its random seed."""
+    graph = pairs_of(problem.graph, problem.root)
+    check = partial(errors, graph, cache(partial(reference_of, graph)))
+    size = {"num_nodes": graph.num_nodes, "num_pairs": len(graph.row)}
+
+    def run(method: Method, seed: int) -> ResistanceResult:
+        return pair_resistance(*graph.graph, method=method, seed=seed)
+
+    return [
+        Contender(
+            method,
+            {"seconds": partial(run, method)},
+            {"seeds": min(problem.repeats, most or problem.repeats)},
+            facts=size,
+            check=check,
+            max_turns=most,
+        )
+        for method, most in METHODS.items()
+    ]
 
 
-def _reference(planted: Planted) -> Tensor | None:
-    degree = 2 * len(planted.row) / planted.num_nodes
-    if planted.num_nodes > MOST_NODES and degree > SPARSE_DEGREE:
+def _weight(graph: Planted) -> Tensor:
+    if graph.weight is None:
+        return torch.ones(len(graph.row), dtype=torch.float64)
+    return graph.weight
+
+
+def reference_of(graph: Planted) -> Reference | None:
+    """Return the exact resistances; None where they would cost too much."""
+    row, col, _, n, _ = graph
+    if n > MOST_NODES and 2 * len(row) / n > SPARSE_DEGREE:
         return None
-    return exact_resistance(*planted.graph)
-
-
-def measure(
-    name: str, planted: Planted, exact: Tensor | None, method: Method, seeds: int
-) -> Row | None:
-    """One row for a method on a graph; ``None`` where it is refused or gives up."""
-    found: list[ResistanceResult] = []
-    seconds = []
-    for seed in range(seeds if method == "jl" else min(seeds, 3)):
-        start = time.perf_counter()
-        try:
-            found.append(pair_resistance(*planted.graph, method=method, seed=seed))
-        except (ValueError, RuntimeError) as error:
-            sys.stdout.write(f"{name}: {method} gives up: {error}\n")
-            return None
-        seconds.append(time.perf_counter() - start)
-        if seconds[-1] > 20 or found[-1].method == "exact":
-            break
-    size: Row = {"num_nodes": planted.num_nodes, "num_pairs": len(planted.row)}
-    size |= {"used": found[0].method, "seconds": median(seconds)}
-    size |= {"reported_error": mean(one.error for one in found)}
-    errors = {} if exact is None else _errors(planted, exact, found)
-    settings = {"seeds": len(found)}
-    row = measurement("resistance_families", name, method, settings)
-    return row | size | errors | _cuts(planted, exact, found)
-
-
-def _errors(
-    planted: Planted, exact: Tensor, found: Sequence[ResistanceResult]
-) -> dict[str, float]:
-    row, col, weight, n, _ = planted
-    w = torch.ones(len(row), dtype=torch.float64) if weight is None else weight
+    exact, w = exact_resistance(*graph.graph), _weight(graph)
     strength = torch.zeros(n, dtype=torch.float64)
     strength.index_add_(0, row, w).index_add_(0, col, w)
     joined = torch.isfinite(exact).nonzero().view(-1)
     ratio = exact[joined] / (1 / strength[row] + 1 / strength[col])[joined]
-    critical = joined[ratio.argsort(descending=True)[:CRITICAL]]
-    relative = [one.resistance / exact - 1 for one in found]
-    covered = torch.stack([_covers(one, exact) for one in found]).double()
-    true = [_rms(value[joined]) for value in relative]
-    reported = [one.error for one in found]
-    return {
-        "rms_relative_error": mean(true),
-        "true_over_reported": max(
-            t / max(r, 1e-9) for t, r in zip(true, reported, strict=True)
-        ),
-        "max_relative_error": max(float(v[joined].abs().max()) for v in relative),
-        "critical_rms_error": mean(_rms(value[critical]) for value in relative),
-        "covered": float(covered[:, joined].mean()),
-        "critical_covered": float(covered[:, critical].mean()),
-    }
+    return Reference(exact, joined, joined[ratio.argsort(descending=True)[:CRITICAL]])
 
 
-def _covers(one: ResistanceResult, exact: Tensor) -> Tensor:
-    width = 2 * one.solver_error * exact + 1e-9 * exact
-    if one.std is not None:
-        width += 2 * one.std
-    return (one.resistance - exact).abs() <= width
-
-
-def _cuts(
-    planted: Planted, exact: Tensor | None, found: Sequence[ResistanceResult]
-) -> dict[str, float]:
-    if not planted.cut.any():
-        return {}
-    w = planted.weight
-    w = torch.ones(len(planted.row), dtype=torch.float64) if w is None else w
-    sums = [float((w * one.resistance)[planted.cut].sum()) for one in found]
-    known = {} if exact is None else {"cut": float((w * exact)[planted.cut].sum())}
-    spread = stdev(sums) if len(sums) > 1 else 0.0
-    return known | {"cut_mean": mean(sums), "cut_std": spread, "cut_least": min(sums)}
+def errors(
+    graph: Planted, reference: Callable[[], Reference | None], found: ResistanceResult
+) -> Row:
+    """Return the error reported, the true ones, and the sum over the planted cut."""
+    facts: Row = {"used": found.method, "reported_error": found.error}
+    known, w, cut = reference(), _weight(graph), graph.cut
+    if known is not None:
+        exact, joined, critical = known
+        relative = found.resistance / exact - 1
+        width = 2 * found.solver_error * exact + 1e-9 * exact
+        if found.std is not None:
+            width += 2 * found.std
+        covered = ((found.resistance - exact).abs() <= width).double()
+        true = _rms(relative[joined])
+        facts |= {
+            "rms_relative_error": true,
+            "true_over_reported": true / max(found.error, 1e-9),
+            "max_relative_error": float(relative[joined].abs().max()),
+            "critical_rms_error": _rms(relative[critical]),
+            "covered": float(covered[joined].mean()),
+            "critical_covered": float(covered[critical].mean()),
+        }
+        if cut.any():
+            facts["cut"] = float((w * exact)[cut].sum())
+    if cut.any():
+        total = float((w * found.resistance)[cut].sum())
+        facts |= dict.fromkeys(("cut_mean", "cut_std", "cut_least"), total)
+    return facts
 
 
 def _rms(value: Tensor) -> float:
     return float(value.square().mean().sqrt())
 
 
-def format_row(row: Row) -> str:
-    """One line."""
-    text = f"{row['dataset']:29}{row['method']:6}{row['used']:6}{row['seconds']:7.2f} s"
-    text += f" reported {row['reported_error']:.4f}"
-    if "covered" in row:
-        text += (
-            f" rms {row['rms_relative_error']:.4f} max {row['max_relative_error']:.3f}"
-            f" critical {row['critical_rms_error']:.4f} covered {row['covered']:.3f}"
-            f" {row['critical_covered']:.3f}"
-        )
-    if "cut_mean" in row:
-        text += f" cut {row['cut_mean']:.3f} +- {row['cut_std']:.3f}"
-    return text
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+CONTEST = Contest(
+    name="resistance_families",
+    about="effective resistances: errors where bottlenecks decide",
+    contenders=contenders,
+    graphs=(*FAMILIES, "PubMed", "Computers", "tolokers"),
+    quick_graphs=("lollipop, 100 + 100",),
+    columns={
+        "seconds": "ms",
+        "reported_error": "reported",
+        "rms_relative_error": "rms",
+        "max_relative_error": "largest",
+        "critical_rms_error": "critical",
+        "covered": "covered",
+        "cut_mean": "cut",
+    },
+    repeats=20,
+    limit=20.0,
+    warm_up=0,
+    average=fmean,
+    combine={
+        "true_over_reported": max,
+        "max_relative_error": max,
+        "cut_std": spread,
+        "cut_least": min,
+    },
+)

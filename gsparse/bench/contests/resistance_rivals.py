@@ -1,8 +1,10 @@
-"""The programs and methods of others in the benchmark of effective resistances."""
+"""Programs and methods of others that estimate effective resistances."""
 
+from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,10 +12,13 @@ from torch import Tensor
 
 from gsparse.bench.contests.approximate_inverse import approximate_inverse_resistance
 from gsparse.bench.contests.multigrid import Multigrid, multigrid_resistance
-from gsparse.bench.contests.resistance_contenders import Contender, Problem
+from gsparse.bench.contests.planted_pairs import Planted
+from gsparse.bench.tables.rows import Row
 from gsparse.linalg import PCG, jl_resistance
 
-#: Allowed errors of networkit, per graph: finer ones take minutes.
+Entry = tuple[str, float, Callable[[], Tensor]]
+"""Method, setting, and a call that returns one resistance for each pair."""
+
 NETWORKIT: dict[str, dict[str, tuple[float, ...]]] = {
     "ApproxSpanningEdge": {
         "PubMed": (0.2, 0.1, 0.05, 0.02),
@@ -28,158 +33,158 @@ NETWORKIT: dict[str, dict[str, tuple[float, ...]]] = {
         "chung_lu": (),  # ran out of 23 GB
     },
 }
-#: Drop tolerances of the incomplete factor for each share dropped from its inverse.
+"""Allowed errors of networkit on each graph: finer ones take minutes."""
+
 INVERSE = {
     0.1: (1e-1, 1e-2, 1e-3),
     0.01: (1e-2, 1e-3, 1e-4, 0.0),
     0.001: (1e-4, 0.0),
 }
-#: Columns of the plain estimate, and of ours, with pyamg.
+"""Drop tolerances of the incomplete factor for each share dropped from its inverse."""
+
 COLUMNS = {"pyamg JL": (16, 64, 256), "jl, pyamg": (16, 64)}
-#: Estimates whose error falls with the root of their time.
+"""Columns of the plain estimate, and of ours, with pyamg."""
+
+PATIENT_PAIRS = 2_000_000
+"""Pairs above which ours with pyamg, which cannot give up, would take many minutes."""
+
 PLAIN_SAMPLERS = (*NETWORKIT, "pyamg JL")
+"""Estimates whose error falls with the root of their time."""
 
 
-class Peers(NamedTuple):
-    """The modules of the peers that are installed."""
-
-    networkit: Any = None
-    pyamg: Any = None
-
-    @property
-    def versions(self) -> str:
-        """Which versions they are, as ``name==version``."""
-        names = [name for name, peer in self._asdict().items() if peer is not None]
-        return " ".join(f"{name}=={version(name)}" for name in names)
-
-
-def find_peers() -> Peers:
-    """Import the optional peers, where they are compared with and nowhere else."""
-    try:
-        import networkit
-    except ImportError:
-        networkit = None
-    else:
-        networkit.setNumberOfThreads(torch.get_num_threads())
-    try:
-        import pyamg
-    except ImportError:
-        pyamg = None
-    return Peers(networkit, pyamg)
+def find_peers() -> dict[str, Any]:
+    """Import networkit and pyamg, so far as they are installed."""
+    peers: dict[str, Any] = {}
+    for name in ("networkit", "pyamg"):
+        try:
+            peers[name] = import_module(name)
+        except ImportError:
+            continue
+    if "networkit" in peers:
+        peers["networkit"].setNumberOfThreads(torch.get_num_threads())
+    return peers
 
 
-def peer_contenders(
-    problem: Problem, peers: Peers, seed: int, *, limit: float, quick: bool
-) -> list[Contender]:
-    """All peers at several settings.
+def versions_of(peers: dict[str, Any]) -> str:
+    """Return the versions of peers as ``name==version``."""
+    return " ".join(f"{name}=={version(name)}" for name in peers)
+
+
+def missing_peers(rows: list[Row], names: tuple[str, ...]) -> list[str]:
+    """Return a line for each peer that was not installed when rows were made."""
+    return [
+        f"{name} is not installed: left out (pip install {name})"
+        for name in names
+        if f"{name}==" not in rows[0]["peers"]
+    ]
+
+
+def peer_entries(
+    name: str,
+    graph: Planted,
+    peers: dict[str, Any],
+    seed: int,
+    *,
+    limit: float,
+    most: int | None,
+) -> list[Entry]:
+    """Return all peers at several settings.
 
     Args:
-        problem: The graph.
+        name: Name of the graph.
+        graph: Its pairs.
         peers: The modules that are installed.
         seed: Seed of the random methods.
         limit: Seconds after which those give up that can.
-        quick: Only the coarsest setting of each.
-
-    Returns:
-        One contender per setting.
+        most: Number of settings of each; None for all.
     """
-    found = inverse_contenders(problem, limit, quick)
-    if peers.networkit is not None:
-        found += networkit_contenders(problem, peers.networkit, quick)
-    if peers.pyamg is not None:
-        found += pyamg_contenders(problem, peers.pyamg, seed, limit, quick)
+    found = inverse_entries(graph, limit, most)
+    if "networkit" in peers:
+        found += networkit_entries(name, graph, peers["networkit"], most)
+    if "pyamg" in peers:
+        found += pyamg_entries(graph, peers["pyamg"], seed, limit, most)
     return found
 
 
-def inverse_contenders(problem: Problem, limit: float, quick: bool) -> list[Contender]:
-    """The approximate inverse: epsilon in the name, the drop tolerance as setting."""
-    row, col, n = problem.row, problem.col, problem.num_nodes
-
-    def contender(epsilon: float, drop: float) -> Contender:
-        def run() -> Tensor:
-            return approximate_inverse_resistance(
-                row, col, n, epsilon=epsilon, drop=drop, max_seconds=limit
-            )
-
-        return Contender(f"approximate inverse {epsilon:g}", drop, run, is_peer=True)
-
-    most = 1 if quick else None
+def inverse_entries(graph: Planted, limit: float, most: int | None) -> list[Entry]:
+    """Return the approximate inverse, with epsilon in the name of the method."""
     return [
-        contender(epsilon, drop)
+        (
+            f"approximate inverse {epsilon:g}",
+            drop,
+            partial(
+                approximate_inverse_resistance,
+                *(graph.row, graph.col, graph.num_nodes),
+                epsilon=epsilon,
+                drop=drop,
+                max_seconds=limit,
+            ),
+        )
         for epsilon, drops in INVERSE.items()
         for drop in drops[:most]
     ]
 
 
-def pyamg_contenders(
-    problem: Problem,
+def pyamg_entries(
+    graph: Planted,
     pyamg: Any,  # noqa: ANN401
     seed: int,
     limit: float,
-    quick: bool,
-) -> list[Contender]:
-    """Projections solved by pyamg: the plain estimate, and ours.
+    most: int | None,
+) -> list[Entry]:
+    """Return projections solved by pyamg: the plain estimate, and ours.
 
     Ours with pyamg counts as a peer: it can only make our own solver look worse.
     """
-    row, col, n = problem.row, problem.col, problem.num_nodes
+    row, col, _, n, _ = graph
 
     def plain(count: int) -> Tensor:
         settings: dict[str, Any] = {"num_columns": count, "seed": seed}
         return multigrid_resistance(pyamg, row, col, n, **settings, max_seconds=limit)
 
     def ours(count: int) -> Tensor:
-        # a twentieth of the tolerance, as jl_resistance asks of its own solver
+        # A twentieth of the tolerance, as jl_resistance asks of its own solver.
         solver = PCG(0.0, atol=0.0025, preconditioner=Multigrid(pyamg, "plain"))
         settings: dict[str, Any] = {"num_columns": count, "seed": seed}
         return jl_resistance(row, col, None, n, **settings, solver=solver).resistance
 
-    most = 1 if quick else None
     return [
-        Contender(method, count, partial(run, count), is_peer=True)
+        (method, count, partial(run, count))
         for method, run in (("pyamg JL", plain), ("jl, pyamg", ours))
+        if method == "pyamg JL" or len(row) <= PATIENT_PAIRS
         for count in COLUMNS[method][:most]
     ]
 
 
-def networkit_contenders(
-    problem: Problem,
+def networkit_entries(
+    name: str,
+    graph: Planted,
     networkit: Any,  # noqa: ANN401
-    quick: bool,
-) -> list[Contender]:
-    """Networkit's two approximations; building its graph is not part of the time."""
-    graph = networkit.GraphFromCoo(
-        (problem.row.numpy(), problem.col.numpy()), n=problem.num_nodes
-    )
-    graph.indexEdges()
-    order = _edge_ids(problem, graph)
+    most: int | None,
+) -> list[Entry]:
+    """Return networkit's two approximations; the time to build its graph is left out.
 
-    def contender(method: str, setting: float) -> Contender:
-        def run() -> Tensor:
-            solver = getattr(networkit.centrality, method)(graph, setting)
-            if method == "SpanningEdgeCentrality":
-                solver.runApproximation()
-            else:
-                solver.run()
-            return torch.from_numpy(np.asarray(solver.scores()))[order]
+    Raises:
+        RuntimeError: If networkit numbers the edges in another way than we assume.
+    """
+    u, v = graph.row.numpy(), graph.col.numpy()
+    theirs = networkit.GraphFromCoo((u, v), n=graph.num_nodes)
+    theirs.indexEdges()
+    order = np.empty(len(u), np.int64)
+    order[np.lexsort((u, v))] = np.arange(len(u))  # by the larger, then the smaller end
+    for e in range(0, len(u), max(1, len(u) // 100)):
+        found = theirs.edgeId(int(u[e]), int(v[e]))
+        if found != order[e]:
+            raise RuntimeError(f"networkit numbers pair {e} as {found}, not {order[e]}")
 
-        return Contender(method, setting, run, is_peer=True)
+    def run(method: str, setting: float) -> Tensor:
+        solver = getattr(networkit.centrality, method)(theirs, setting)
+        approximate = method == "SpanningEdgeCentrality"
+        (solver.runApproximation if approximate else solver.run)()
+        return torch.from_numpy(np.asarray(solver.scores())[order])
 
-    most = 1 if quick else None
     return [
-        contender(method, setting)
+        (method, setting, partial(run, method, setting))
         for method, settings in NETWORKIT.items()
-        for setting in settings.get(problem.name, (0.5, 0.2))[:most]
+        for setting in settings.get(name, (0.5, 0.2))[:most]
     ]
-
-
-def _edge_ids(problem: Problem, graph: Any) -> Tensor:  # noqa: ANN401
-    """Networkit's number of each pair: sorted by the larger, then the smaller end."""
-    by_column = np.lexsort((problem.row.numpy(), problem.col.numpy()))
-    ids = torch.empty(len(by_column), dtype=torch.long)
-    ids[torch.from_numpy(by_column)] = torch.arange(len(by_column))
-    for e in range(0, len(ids), max(1, len(ids) // 100)):
-        found = graph.edgeId(int(problem.row[e]), int(problem.col[e]))
-        if found != ids[e]:
-            raise RuntimeError(f"networkit numbers pair {e} as {found}, not {ids[e]}")
-    return ids

@@ -1,35 +1,31 @@
 """Seconds of a training epoch against the number of nodes, degrees growing with it.
 
-Run it as a module. FastGAT's first claim: on the full graph an
-epoch costs as much as there are edges, on the sparsified one, of O(n log n) edges,
-almost as much as there are nodes. The slopes of both lines, in logarithms, say so.
+FastGAT's first claim: on the full graph an epoch costs as much as there are edges, on
+the sparsified one, of O(n log n) edges, almost as much as there are nodes. The slopes
+of both lines on logarithmic axes show it.
 """
 
-import argparse
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from time import perf_counter
 
 import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from gsparse.bench.tables.measurement import append_rows, measurement
+from gsparse.bench.contests.contest import Contender, Contest, Problem
 from gsparse.bench.tables.rows import Row
 from gsparse.data import chung_lu
 from gsparse.train import GAT, FitConfig, fit
-from gsparse.train.fit import seeded
+from gsparse.train.fit import WARM_UP, seeded
 from gsparse.transforms import EffectiveResistance
 
-SIZES = (10_000, 30_000, 100_000, 300_000)
-CLASSES, FEATURES, SEED = 8, 64, 73009
-#: Directed edges a node at 10,000 nodes; grows as the square root of the nodes.
+CLASSES, FEATURES, SEED, EPSILON, EPOCHS = 8, 64, 73009, 0.5, 5
 DEGREE = 20
+"""Directed edges a node at 10,000 nodes; grows as the square root of the nodes."""
 
 
 def make_graph(num_nodes: int) -> Data:
-    """A Chung-Lu graph with random features and labels; all nodes are trained on."""
+    """Return a Chung-Lu graph with random features and labels for all nodes."""
     degree = DEGREE * (num_nodes / 10_000) ** 0.5
     num_edges = 2 * round(num_nodes * degree / 2)
     data = chung_lu(num_nodes, num_edges, exponent=2.5, seed=SEED)
@@ -41,77 +37,73 @@ def make_graph(num_nodes: int) -> Data:
     return data
 
 
-def epoch_seconds(data: Data, epochs: int) -> float:
-    """Median seconds of a training epoch of a two-layer GAT with 8 heads of 8."""
-    with seeded(SEED):
-        model = GAT(FEATURES, 8, CLASSES)
-    return fit(model, data, config=FitConfig(epochs=epochs + 3), seed=0).epoch_seconds
-
-
-def measure(num_nodes: int, epsilon: float, epochs: int) -> list[Row]:
-    """One row for the full graph, one for the sparsified."""
+def contenders(problem: Problem) -> list[Contender]:
+    """Return a few epochs of a GAT with 8 heads of 8 on the full and the cut graph."""
+    num_nodes = int(problem.size) if problem.graph == "chung_lu" else 1000
     data = make_graph(num_nodes)
     start = perf_counter()
-    transform = EffectiveResistance(epsilon=epsilon, reweight=False, seed=SEED)
-    cut = transform(data)
-    preprocess = perf_counter() - start
-    rows = []
-    for method, graph in (("Dense", data), ("EffectiveResistance", cut)):
-        settings: Row = {"model": "gat", "num_layers": 2, "hidden": 8}
-        found: Row = {
-            "num_nodes": num_nodes,
-            "num_edges": graph.num_edges,
-            "train_epoch_seconds": epoch_seconds(graph, epochs),
-        }
-        if graph is cut:
-            found |= {"epsilon": epsilon, "preprocess_seconds": preprocess}
-        settings |= {"num_nodes": num_nodes, "epsilon": epsilon}
-        rows.append(measurement("scaling", "chung_lu", method, settings, **found))
-    return rows
+    cut = EffectiveResistance(epsilon=EPSILON, reweight=False, seed=SEED)(data)
+    preprocess: Row = {"preprocess_seconds": perf_counter() - start}
+    settings: Row = {"model": "gat", "num_layers": 2, "hidden": 8}
+    settings |= {"num_nodes": num_nodes, "epsilon": EPSILON}
+    return [
+        Contender(
+            method,
+            {"seconds": partial(_epoch, graph, 1 if problem.quick else EPOCHS)},
+            settings,
+            facts={"num_edges": graph.num_edges} | facts,
+            check=lambda found: {"train_epoch_seconds": found},
+        )
+        for method, graph, facts in (
+            ("Dense", data, {}),
+            ("EffectiveResistance", cut, preprocess),
+        )
+    ]
 
 
-def slope(rows: Sequence[Row], method: str, key: str) -> float:
-    """Least-squares slope of the logarithm of a column against that of the nodes."""
+def _epoch(data: Data, epochs: int, _: int) -> float:
+    """Return the median seconds of an epoch."""
+    with seeded(SEED):
+        model = GAT(FEATURES, 8, CLASSES)
+    config = FitConfig(epochs=epochs + WARM_UP)
+    return fit(model, data, config=config, seed=0).epoch_seconds
+
+
+def slope(rows: list[Row], method: str, key: str) -> float:
+    """Return the least-squares slope of log(column) against log(nodes)."""
     mine = [row for row in rows if row["method"] == method]
     nodes, values = [r["num_nodes"] for r in mine], [r[key] for r in mine]
     return float(np.polyfit(np.log(nodes), np.log(values), 1)[0])
 
 
-def format_row(row: Row) -> str:
-    """One line of the table."""
-    line = f"{row['num_nodes']:>8}{row['method']:>21}{row['num_edges']:>12}"
-    line += f"{1e3 * row['train_epoch_seconds']:>10.1f}"
-    return line + f"{row.get('preprocess_seconds', 0):>12.1f}"
+def summary(rows: list[Row]) -> str:
+    """Return the exponents of time and edges in the number of nodes."""
+    timed = [row for row in rows if row["train_epoch_seconds"] is not None]
+    if len({row["num_nodes"] for row in timed}) < 2:
+        return "one size has no slope"
+    return "\n".join(
+        f"{method}: time ~ nodes^{slope(timed, method, 'train_epoch_seconds'):.2f}, "
+        f"edges ~ nodes^{slope(timed, method, 'num_edges'):.2f}"
+        for method in dict.fromkeys(row["method"] for row in timed)
+    )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure all sizes, print the table and the slopes, append rows to a file."""
-    parser = argparse.ArgumentParser(prog="scaling")
-    sizes = ",".join(map(str, SIZES))
-    parser.add_argument("--sizes", default=sizes, help="nodes, with commas")
-    parser.add_argument("--epsilon", type=float, default=0.5)
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--out", type=Path, help="file for one JSON line a graph")
-    options = parser.parse_args(arguments)
-    titles = ("nodes", "method", "edges", "epoch ms", "sparsify s")
-    sys.stdout.write("{:>8}{:>21}{:>12}{:>10}{:>12}\n".format(*titles))
-    measure(1000, options.epsilon, 1)  # compiles
-    rows: list[Row] = []
-    for num_nodes in map(int, options.sizes.split(",")):
-        found = measure(num_nodes, options.epsilon, options.epochs)
-        sys.stdout.write("\n".join(map(format_row, found)) + "\n")
-        sys.stdout.flush()
-        rows += found
-        append_rows(options.out, found)
-    if len(options.sizes.split(",")) > 1:
-        for method in ("Dense", "EffectiveResistance"):
-            time = slope(rows, method, "train_epoch_seconds")
-            edges = slope(rows, method, "num_edges")
-            sys.stdout.write(
-                f"{method}: time ~ nodes^{time:.2f}, edges ~ nodes^{edges:.2f}\n"
-            )
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+CONTEST = Contest(
+    name="scaling",
+    about="training epochs against the number of nodes",
+    contenders=contenders,
+    graphs=("chung_lu",),
+    sizes=("10000", "30000", "100000", "300000"),
+    quick_graphs=("chung_lu",),
+    quick_sizes=("1000", "2000"),
+    keys=("num_nodes",),
+    columns={
+        "num_edges": "edges",
+        "train_epoch_seconds": "epoch ms",
+        "preprocess_seconds": "cut ms",
+    },
+    repeats=1,
+    warm_up=0,
+    toy="toy",
+    summary=summary,
+)

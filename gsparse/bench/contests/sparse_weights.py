@@ -1,88 +1,58 @@
-"""A pruned linear layer three ways: dense, torch's CSR weight, and ours.
+"""A pruned linear layer: dense, with torch's CSR weight, and ours.
 
-Run it as a module. Contenders take turns in one process,
-so that a busy machine is unfair to all; medians are compared. The places of the weights
-are random, so that hardly any input is unused: the hardest case for ours.
+The weights are in random places, so that hardly any input is unused: the hardest case
+for ours.
 """
 
-import argparse
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from statistics import median
-from time import perf_counter
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from gsparse.bench.experiment.facts import versions
-from gsparse.bench.tables.measurement import append_rows, measurement
+from gsparse.bench.contests.contest import Contender, Contest, Problem
 from gsparse.bench.tables.rows import Row
 from gsparse.kernels.sparse_weight import SparseWeight, sparse_linear
 
-Contender = Callable[[], Tensor]
-
-#: Rows of the features, inputs, outputs: first layers on PubMed and Cora, a hidden one
-#: on as many nodes as Physics has, and a wide one.
-SHAPES = (
-    "19717x500x16",
-    "19717x500x64",
-    "2708x1433x16",
-    "34493x256x256",
-    "10000x512x512",
-)
 SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
-CONTENDERS = ("dense", "torch_csr", "ours")
-#: How many times as fast as the dense layer is worth another form of the weight.
 WORTH = 1.1
+"""Speed-up over the dense layer from which on another form of the weight pays."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark, print its table, append its rows to a file."""
-    options = _parser().parse_args(arguments)
-    _say(f"{versions()}\nload of the last minute: {os.getloadavg()[0]:.1f}")
-    for threads in options.threads.split(","):
-        _say(f"\n{threads} threads\n{format_head()}")
-        for shape in options.shapes.split(","):
-            rows = []
-            for sparsity in options.sparsity.split(","):
-                with num_threads(int(threads)):
-                    found = compare(shape, float(sparsity), options.rounds)
-                append_rows(options.out, found)
-                _say(format_rows(found))
-                rows += found
-            _say(verdict(shape, rows))
-    return 0
+def contenders(problem: Problem) -> list[Contender]:
+    """Return the product of each form of the weight at each sparsity."""
+    found = []
+    for sparsity in (0.5, 0.95) if problem.quick else SPARSITIES:
+        settings = {"shape": problem.size, "weight_sparsity": sparsity}
+        products, held = make_products(*make_input(problem.size, sparsity))
+        for method, run in products.items():
+            found.append(
+                Contender(
+                    method,
+                    {"infer_seconds": partial(_infer, run)},
+                    settings,
+                    is_peer=method == "torch_csr",
+                    facts={"weight_bytes": held[method]},
+                    check=lambda _: {"load": os.getloadavg()[0]},
+                )
+            )
+    return found
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="sparse_weights")
-    parser.add_argument(
-        "--shapes", default=",".join(SHAPES), help="rowsxinputsxoutputs"
-    )
-    parser.add_argument("--sparsity", default=",".join(map(str, SPARSITIES)))
-    parser.add_argument("--threads", default="1,2", help="numbers, with commas")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each")
-    parser.add_argument("--out", type=Path, help="file for one JSON line a contender")
-    return parser
-
-
-@contextmanager
-def num_threads(wanted: int) -> Iterator[None]:
-    """So many threads for torch and ours."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(wanted)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+@torch.inference_mode()
+def _infer(run: Callable[[], Tensor], _: int) -> Tensor:
+    return run()
 
 
 def make_input(shape: str, sparsity: float) -> tuple[Tensor, Tensor]:
-    """Random features, and a weight with exactly that share of zeros."""
+    """Return random features, and a weight with exactly that fraction of zeros.
+
+    Args:
+        shape: Rows of the features, inputs and outputs, such as ``"2708x1433x16"``.
+        sparsity: Fraction of zeros.
+    """
     rows, inputs, outputs = (int(n) for n in shape.split("x"))
     generator = torch.Generator().manual_seed(37619)
     x = torch.randn(rows, inputs, generator=generator)
@@ -92,69 +62,37 @@ def make_input(shape: str, sparsity: float) -> tuple[Tensor, Tensor]:
     return x, weight
 
 
-def make_contenders(x: Tensor, weight: Tensor) -> dict[str, Contender]:
-    """The product ``x @ weight.T`` of everybody; what is done once is done here."""
+def make_products(
+    x: Tensor, weight: Tensor
+) -> tuple[dict[str, Callable[[], Tensor]], dict[str, int]]:
+    """Return ``x @ weight.T`` in all ways, and the bytes of each form of the weight."""
     csr, sparse = weight.to_sparse_csr(), SparseWeight.from_dense(weight)
+    tensors = {
+        "dense": [weight],
+        "torch_csr": [csr.crow_indices(), csr.col_indices(), csr.values()],
+        "ours": [it for it in vars(sparse).values() if isinstance(it, Tensor)],
+    }
     return {
         "dense": lambda: linear(x, weight),
         "torch_csr": lambda: torch.sparse.mm(csr, x.t()).t(),
         "ours": lambda: sparse_linear(x, sparse),
-    }
+    }, {name: sum(t.nbytes for t in found) for name, found in tensors.items()}
 
 
-def compare(shape: str, sparsity: float, rounds: int) -> list[Row]:
-    """Time everybody in turn; one row a contender."""
-    x, weight = make_input(shape, sparsity)
-    runs = make_contenders(x, weight)
-    held = weight_bytes(weight)
-    seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    for turn in range(rounds + 1):
-        for name in CONTENDERS:
-            start = perf_counter()
-            with torch.inference_mode():
-                runs[name]()
-            if turn > 0:  # the first compiles
-                seconds[name].append(perf_counter() - start)
-    return [
-        measurement(
-            "sparse_weights",
-            "random",
-            name,
-            {"shape": shape, "weight_sparsity": sparsity},
-            infer_seconds=median(times),
-            weight_bytes=held[name],
-            load=os.getloadavg()[0],
-        )
-        for name, times in seconds.items()
-    ]
-
-
-def weight_bytes(weight: Tensor) -> dict[str, int]:
-    """Of all tensors that a contender holds for its weight."""
-    csr, sparse = weight.to_sparse_csr(), SparseWeight.from_dense(weight)
-    ours = (value for value in vars(sparse).values() if isinstance(value, Tensor))
-    theirs = csr.crow_indices(), csr.col_indices(), csr.values()
-    held: dict[str, Iterable[Tensor]] = {
-        "dense": [weight],
-        "torch_csr": theirs,
-        "ours": ours,
-    }
-    return {name: sum(tensor.nbytes for tensor in held[name]) for name in CONTENDERS}
-
-
-def pays_from(rows: Iterable[Row]) -> float | None:
-    """Least sparsity from which on ours is worth it at all that were measured."""
+def pays_from(rows: list[Row]) -> float | None:
+    """Return the least sparsity from which on ours is worth it wherever measured."""
     seconds = {(r["weight_sparsity"], r["method"]): r["infer_seconds"] for r in rows}
     found = None
     for sparsity in sorted({sparsity for sparsity, _ in seconds}, reverse=True):
-        if seconds[sparsity, "dense"] < WORTH * seconds[sparsity, "ours"]:
+        dense, ours = (seconds.get((sparsity, name)) for name in ("dense", "ours"))
+        if dense is None or ours is None or dense < WORTH * ours:
             break
         found = sparsity
     return found
 
 
-def verdict(shape: str, rows: Sequence[Row]) -> str:
-    """Where a sparse weight does not pay, in words."""
+def verdict(shape: str, rows: list[Row]) -> str:
+    """Say from which sparsity on a sparse weight pays, and where it does not."""
     least, tried = pays_from(rows), sorted({row["weight_sparsity"] for row in rows})
     if least is None:
         return f"{shape}: does not pay at any sparsity up to {tried[-1]:.0%}"
@@ -163,30 +101,33 @@ def verdict(shape: str, rows: Sequence[Row]) -> str:
     return f"{shape}: pays from {least:.0%} zeros on{loses}"
 
 
-def format_head() -> str:
-    """Column titles."""
-    return (
-        f"{'shape':16}{'zeros':>6}{'dense ms':>10}{'CSR ms':>9}{'ours ms':>9}"
-        f"{'dense/ours':>12}{'CSR/ours':>10}{'bytes':>8}"
-    )
+def summary(rows: list[Row]) -> str:
+    """Return the verdict on each shape."""
+    shapes = dict.fromkeys(row["shape"] for row in rows)
+    return "\n".join(verdict(s, [r for r in rows if r["shape"] == s]) for s in shapes)
 
 
-def format_rows(rows: Sequence[Row]) -> str:
-    """One line for the contenders of one weight."""
-    by_name = {row["method"]: row for row in rows}
-    dense, csr, ours = (by_name[name]["infer_seconds"] for name in CONTENDERS)
-    memory = by_name["ours"]["weight_bytes"] / by_name["dense"]["weight_bytes"]
-    return (
-        f"{rows[0]['shape']:16}{rows[0]['weight_sparsity']:>6.0%}"
-        f"{1e3 * dense:>10.2f}{1e3 * csr:>9.2f}{1e3 * ours:>9.2f}"
-        f"{dense / ours:>11.2f}x{csr / ours:>9.2f}x{memory:>8.2f}"
-    )
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+CONTEST = Contest(
+    name="sparse_weights",
+    about="a pruned linear layer: dense, torch's CSR, and ours",
+    contenders=contenders,
+    graphs=("random",),
+    # First layers on PubMed and Cora, a hidden one on Physics, and a wide one.
+    sizes=(
+        "19717x500x16",
+        "19717x500x64",
+        "2708x1433x16",
+        "34493x256x256",
+        "10000x512x512",
+    ),
+    quick_graphs=("random",),
+    quick_sizes=("300x40x8",),
+    keys=("shape", "weight_sparsity"),
+    columns={
+        "infer_seconds": "infer ms",
+        "weight_bytes": "weight MB",
+        "infer_peak_bytes": "peak MB",
+    },
+    repeats=5,
+    summary=summary,
+)

@@ -1,20 +1,21 @@
-"""The attention benchmark compares like with like, and says what it measured."""
-
-import json
+"""The attention contest compares like with like, and counts the bytes it says."""
 
 import pytest
 import torch
 
 from gsparse.bench.contests import attention
+from gsparse.bench.contests.contest import Problem
+
+CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("shape", ["2x3", "v2:2x3"])
 def test_contenders_compute_the_same(shape):
     x, edge_index = torch.randn(20, 64), torch.randint(20, (2, 90))
-    names = [c for c in attention.CONTENDERS if "v2" not in shape or c != "reference"]
-    layers = [attention.make_contender(c, shape, 64, edge_index) for c in names]
-    expected = layers[0](x)
-    for layer in layers[1:]:
+    layers = attention.make_layers(shape, 64, edge_index, CPU)
+    assert len(layers) == (2 if "v2" in shape else 3)
+    expected = layers["pyg"](x)
+    for layer in layers.values():
         torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -25,22 +26,17 @@ def test_bytes_of_a_step_by_hand():
     assert found == 15 * 4 * ((6 + 2 + 1) + (6 + 6 + 1))
 
 
-def test_rows_and_table(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(attention.SYNTHETIC, "tiny", (50, 300))
-    out = tmp_path / "rows.jsonl"
-    arguments = ["--graphs", "tiny", "--shapes", "2x3", "--rounds", "1"]
-    assert attention.main([*arguments, "--out", str(out)]) == 0
-    rows = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [row["method"] for row in rows] == list(attention.CONTENDERS)
-    assert all(row["train_step_seconds"] > 0 for row in rows)
-    assert all(row["num_edges"] == 300 for row in rows)
-    table = capsys.readouterr().out
-    assert "a copy moves" in table
-    assert table.count("tiny") == 3
-
-
 def test_large_graphs_are_ours_alone(monkeypatch):
+    problem = Problem("tiny", "2x3")
+    found = attention.contenders(problem)
+    assert [c.method for c in found] == ["pyg", "reference", "ours"]
+    assert found[0].facts["num_edges"] == 4000
     monkeypatch.setattr(attention, "TOO_MANY", 10)
-    x, edge_index = torch.randn(20, 4), torch.randint(20, (2, 90))
-    rows = attention.compare("g", "2x3", x, edge_index, attention.CONTENDERS, 1)
-    assert [row["method"] for row in rows] == ["ours"]
+    assert [c.method for c in attention.contenders(problem)] == ["ours"]
+
+
+def test_the_summary_compares_with_a_copy():
+    row = {"method": "ours", "shape": "8x8", "train_step_seconds": 2.0}
+    row |= {"gather_bytes": 10e9, "copy_bytes_per_second": 20e9}
+    text = attention.summary([row])
+    assert text == "a copy moves 20.0 GB/s; 8x8: ours 5.0 GB/s, 25%"

@@ -1,40 +1,34 @@
-"""Dense and compact models side by side."""
-
-import json
+"""Dense and compact models in one contest."""
 
 import pytest
 
-from gsparse.bench.contests import compact_models
-from gsparse.bench.contests.compact_models import format_rows, main, measure
-from gsparse.bench.structured import StructuredConfig
-from gsparse.bench.tables.measurement import is_measurement
-
-CASE = StructuredConfig("digits", "gcn", "Dense", hidden=32)
+from gsparse.bench.contests.compact_models import CONTEST, finish
+from gsparse.bench.contests.compare import compare
+from gsparse.bench.contests.contest import Problem
 
 
-def test_a_row_holds_both_models(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(compact_models, "CASES", (CASE,))
-    out = tmp_path / "a.jsonl"
-    assert main(["--graphs", "digits", "--rounds", "2", "--out", str(out)]) == 0
-    (row,) = (json.loads(line) for line in out.read_text().splitlines())
-    assert is_measurement(row)
+def test_the_compact_row_holds_both_models():
+    dense, row = compare(CONTEST, Problem("digits", repeats=2))
+    assert [dense["method"], row["method"]] == ["dense", "compact"]
+    assert row["multiply_adds_before"] == dense["multiply_adds"]
     assert row["multiply_adds_before"] >= 4 * row["multiply_adds"]
     assert row["width_after"] < row["hidden"] == 32
+    assert row["infer_seconds_before"] == dense["infer_seconds"]
     ratio = row["infer_seconds_before"] / row["infer_seconds"]
     assert row["speedup"] == pytest.approx(ratio)
-    assert "digits" in capsys.readouterr().out
+    ratio = dense["infer_cpu_seconds"] / row["infer_cpu_seconds"]
+    assert row["speedup_cpu"] == pytest.approx(ratio)
+    assert "speedup_dense_x" not in row
 
 
-def test_lines_fit_a_terminal():
-    row = measure(CASE, rounds=1) | {"infer_seconds_before": 1.25, "speedup": 12.5}
-    lines = format_rows([row, row | {"speedup_dense_x": 3.5}]).splitlines()
-    assert max(map(len, lines)) <= 80
-    assert "1250.0 ms" in lines[1]
-    assert lines[1].endswith("-")
-    assert lines[2].endswith("3.50x")
-
-
-def test_other_graphs_are_refused(capsys):
-    with pytest.raises(SystemExit):
-        main(["--graphs", "Cora"])
-    assert "must be of PubMed, Physics, cornell5" in capsys.readouterr().err
+def test_dense_features_have_a_ratio_of_their_own():
+    rows = [
+        {"infer_seconds": 4.0, "infer_cpu_seconds": 8.0}
+        | {"infer_seconds_dense_x": 6.0, "infer_cpu_seconds_dense_x": 9.0},
+        {"infer_seconds": 2.0, "infer_cpu_seconds": 1.0}
+        | {"infer_seconds_dense_x": 2.0, "infer_cpu_seconds_dense_x": 2.0},
+    ]
+    row = finish(rows)[1]
+    assert (row["speedup"], row["speedup_cpu"]) == (2.0, 8.0)
+    assert (row["speedup_dense_x"], row["speedup_cpu_dense_x"]) == (3.0, 4.5)
+    assert row["infer_seconds_before_dense_x"] == 6.0

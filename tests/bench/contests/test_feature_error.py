@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from gsparse.bench.contests import feature_error
-from gsparse.bench.tables.rows import read_rows
+from gsparse.bench.contests.compare import compare
+from gsparse.bench.contests.contest import Problem
 from gsparse.data import load
 from gsparse.train import recipe
 
@@ -22,13 +23,11 @@ def test_distance_by_hand():
     assert feature_error.distance(found, expected) == pytest.approx(0.8)
 
 
-def test_error_grows_with_epsilon(tmp_path, capsys):
-    out = tmp_path / "rows.jsonl"
-    words = ["--graphs", "digits", "--epsilons", "0.1,0.9", "--seeds", "2"]
-    assert feature_error.main([*words, "--out", str(out)]) == 0
-    rows = read_rows(out)
-    assert len(rows) == 6
+def test_error_grows_with_epsilon():
+    rows = compare(feature_error.CONTEST, Problem("digits", repeats=2, quick=True))
+    assert [row["epsilon"] for row in rows] == [0.1, 0.1, 0.1, 0.9, 0.9, 0.9]
     used = [row for row in rows if row["method"].endswith("used")]
     assert 0 < used[0]["output_error"] < used[1]["output_error"]
     assert used[0]["sparsity"] < used[1]["sparsity"]
-    assert "eps 0.9" in capsys.readouterr().out
+    assert 0 < used[1]["output_error_std"] < used[1]["output_error"]
+    assert used[0]["num_samples"] == 2

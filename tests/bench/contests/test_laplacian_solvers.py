@@ -1,32 +1,39 @@
 """The comparison of Laplacian solvers: its graphs, its count and its rows."""
 
-import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from gsparse.bench.contests import laplacian_solvers
+from gsparse.bench.contests.compare import compare
+from gsparse.bench.contests.contest import Problem
 from gsparse.bench.contests.laplacian_solvers import (
-    SYNTHETIC,
-    compare,
     energy_error,
     fewest_iterations,
-    main,
-    make_system,
+    makers,
     right_sides,
-    solvers,
+    solves,
 )
-from gsparse.bench.contests.planted_pairs import joined, ring_of_cliques
-from gsparse.bench.contests.resistance_contenders import Problem
+from gsparse.bench.contests.planted_pairs import (
+    Planted,
+    joined,
+    pairs_of,
+    ring_of_cliques,
+)
+from gsparse.bench.contests.table import format_rows
 from gsparse.data import grid
 from gsparse.edges import undirected_pairs
 from gsparse.linalg import PCG, Laplacian
 from gsparse.linalg.pcg import jacobi
 
 
-def small_ring():
-    ring = ring_of_cliques(6, 5)
-    return Problem("ring", ring.row, ring.col, ring.num_nodes)
+def rows_of(graph, chosen):
+    contest = replace(
+        laplacian_solvers.CONTEST,
+        contenders=lambda _: solves(graph, chosen, "pyamg==0"),
+    )
+    return compare(contest, Problem("toy", repeats=1))
 
 
 def exact_inverse(L):
@@ -54,15 +61,17 @@ def test_two_edges_join_the_random_graphs():
     assert apart.num_components == 2
 
 
-def test_systems_by_name():
-    assert make_system("grid_300x300").num_nodes == 90_000
-    assert len(make_system("grid_300x300").row) == 2 * 300 * 299
-    assert set(SYNTHETIC) > {"grid_300x300", "ring_of_200_cliques"}
+def test_graphs_by_name():
+    graph = pairs_of("grid_300x300")
+    assert graph.num_nodes == 90_000
+    assert len(graph.row) == 2 * 300 * 299
+    names = laplacian_solvers.CONTEST.graphs
+    assert {"grid_300x300", "ring_of_200_cliques", "two_random_graphs"} < {*names}
 
 
 def test_the_count_is_the_fewest():
     pairs = undirected_pairs(grid(20, 20).edge_index)
-    problem = Problem("grid", pairs.row, pairs.col, 400)
+    problem = Planted(pairs.row, pairs.col, None, 400, pairs.row < 0)
     L = Laplacian(problem.row, problem.col, None, problem.num_nodes)
     B = right_sides(problem)
     assert B.sum(dim=0).abs().max() == 0
@@ -87,27 +96,31 @@ def test_energy_error_by_hand():
 
 def test_rows_of_all_solvers():
     pyamg = pytest.importorskip("pyamg")
-    makers = solvers(pyamg)
-    rows = compare(small_ring(), makers, repeats=1)
-    assert [row["method"] for row in rows] == list(makers)
-    assert len(makers) == 5
+    rows = rows_of(ring_of_cliques(6, 5), makers(pyamg))
+    assert [row["method"] for row in rows] == list(makers(pyamg))
+    assert [row["is_peer"] for row in rows] == [False, False, True, True, True]
     for row in rows:
         assert 1 <= row["num_iters"] < 40
         assert row["seconds"] > 0
         assert row["setup_seconds"] > 0
+        assert (row["columns"], row["energy_error"]) == (8, 1e-5)
         assert row["val_score"] is None
 
 
-def test_a_solver_that_does_not_get_there(monkeypatch, capsys, tmp_path):
+def test_without_pyamg_ours_are_left():
+    assert list(makers(None)) == ["Jacobi", "approximate Cholesky"]
+    lines = laplacian_solvers.CONTEST.summary([{"peers": ""}])
+    assert "pyamg is not installed" in lines
+
+
+def test_a_solver_that_does_not_get_there(monkeypatch):
     monkeypatch.setattr(laplacian_solvers, "MAX_ITER", 8)
-    makers = {"exact": exact_inverse, "Jacobi": jacobi}
-    monkeypatch.setattr(laplacian_solvers, "solvers", lambda _: makers)
-    monkeypatch.setitem(SYNTHETIC, "toy", lambda: ring_of_cliques(40, 5))
     monkeypatch.setattr(laplacian_solvers, "_cholesky", exact_inverse)
-    out = tmp_path / "rows.jsonl"
-    assert main(["--graphs", "toy", "--repeats", "1", "--out", str(out)]) == 0
-    assert "more than 8 iterations" in capsys.readouterr().out
-    found, failed = (json.loads(line) for line in out.read_text().splitlines())
+    chosen = {"exact": exact_inverse, "Jacobi": jacobi}
+    found, failed = rows_of(ring_of_cliques(40, 5), chosen)
     assert (found["num_iters"], failed["num_iters"]) == (1, None)
     assert failed["seconds"] is None
-    assert failed["table"] == "laplacian_solvers"
+    assert failed["setup_seconds"] > 0
+    assert failed["outcome"] == "more than 8 iterations"
+    text = format_rows(laplacian_solvers.CONTEST, [found, failed])
+    assert "more than 8 iterations" in text

@@ -1,6 +1,5 @@
-"""The resistance benchmark: its numbers, its laws and its files; never the seconds."""
+"""The contest of resistances: its numbers and its laws; never the seconds."""
 
-import json
 import math
 import sys
 
@@ -8,27 +7,38 @@ import pytest
 import torch
 
 from gsparse.bench.contests import resistance
-from gsparse.bench.contests.resistance import compare, error_of, main
-from gsparse.bench.contests.resistance_contenders import Contender, Problem
-from gsparse.bench.contests.resistance_rivals import (
-    Peers,
-    find_peers,
-    networkit_contenders,
-)
-from gsparse.bench.contests.resistance_targets import (
-    best_at,
-    format_rows,
-    format_targets,
-)
+from gsparse.bench.contests.compare import compare
+from gsparse.bench.contests.contest import Problem
+from gsparse.bench.contests.planted_pairs import Planted
+from gsparse.bench.contests.resistance import error_of
+from gsparse.bench.contests.resistance_rivals import find_peers, networkit_entries
+from gsparse.bench.contests.resistance_targets import best_at, format_targets
+from gsparse.bench.contests.table import format_rows
 from gsparse.data import lollipop, random_graph
 from gsparse.edges import undirected_pairs
 from gsparse.linalg import exact_resistance
 
 
-def problem_of(num_nodes=60, p=0.3):
-    data = random_graph(num_nodes=num_nodes, p=p, seed=83621)
-    pairs = undirected_pairs(data.edge_index, num_nodes)
-    return Problem("toy", pairs.row, pairs.col, num_nodes)
+def pairs_of(data):
+    pairs = undirected_pairs(data.edge_index, data.num_nodes)
+    return Planted(pairs.row, pairs.col, None, pairs.num_nodes, pairs.row < 0)
+
+
+@pytest.fixture
+def graph(monkeypatch):
+    found = pairs_of(random_graph(num_nodes=60, p=0.3, seed=83621))
+    monkeypatch.setattr(resistance, "pairs_of", lambda *_: found)
+    return found
+
+
+def run(**options):
+    settings = {"repeats": 1, "quick": True} | options
+    return compare(resistance.CONTEST, Problem("toy", **settings))
+
+
+def without_peers(monkeypatch):
+    for name in ("networkit", "pyamg"):
+        monkeypatch.setitem(sys.modules, name, None)
 
 
 def row_of(method, seconds, rms, largest, is_peer=False):
@@ -46,14 +56,16 @@ def row_of(method, seconds, rms, largest, is_peer=False):
 
 def test_errors_by_hand():
     found = error_of(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 2.5]).double())
-    assert found.rms_relative_error == pytest.approx(math.sqrt((0.5**2 + 0.2**2) / 2))
-    assert found.max_relative_error == 0.5
-    assert found.max_absolute_error == 1.0
+    assert found["rms_relative_error"] == pytest.approx(
+        math.sqrt((0.5**2 + 0.2**2) / 2)
+    )
+    assert found["max_relative_error"] == 0.5
+    assert found["max_absolute_error"] == 1.0
 
 
-def test_rows_of_a_small_graph():
-    problem = problem_of()
-    rows = compare(problem, Peers(), repeats=2, quick=True)
+def test_rows_of_a_small_graph(graph, monkeypatch):
+    without_peers(monkeypatch)
+    rows = run(repeats=2)
     own = {row["method"] for row in rows if not row["is_peer"]}
     assert own == {"tree", "jl", "auto", "exact"}
     assert {row["method"] for row in rows} - own == {
@@ -63,74 +75,67 @@ def test_rows_of_a_small_graph():
         assert row["seconds_min"] <= row["seconds"] <= row["seconds_max"]
         assert row["repeats"] == 2
         assert row["outcome"] == "ran"
-        assert row["num_pairs"] == len(problem.row)
+        assert row["num_pairs"] == len(graph.row)
         assert row["reference"] == "exact"
         assert row["rms_relative_error"] <= row["max_relative_error"] < 2
         assert row["rms_relative_error"] < 0.6
     assert [r["rms_relative_error"] for r in rows if r["method"] == "exact"] == [0.0]
+    assert len({row["config_hash"] for row in rows}) == len(rows) == 6 + 3
+    lines = resistance.summary(rows)
+    assert "networkit is not installed" in lines
+    assert "pyamg is not installed" in lines
 
 
+@pytest.mark.usefixtures("graph")
 def test_all_installed_peers_take_part():
-    peers = find_peers()
-    if peers.pyamg is None:
+    if "pyamg" not in find_peers():
         pytest.skip("pyamg is not installed")
-    rows = compare(problem_of(), peers, repeats=1, quick=True)
+    rows = run()
     error = {r["method"]: r["rms_relative_error"] for r in rows if r["is_peer"]}
     assert 0.1 < error["pyamg JL"] < 0.7  # sqrt(2 / 16) = 0.35
     assert error["jl, pyamg"] < 0.1
     assert all("pyamg==" in row["peers"] for row in rows)
 
 
-def test_who_runs_out_of_time_or_memory_has_one_turn_and_a_row(monkeypatch):
-    turns = []
-
-    def contenders_of(problem, *_):
-        def run(name, error=None):
-            turns.append(name)
-            if error is not None and problem.name != "toy graph":
-                raise error
-            return torch.ones(len(problem.row))
-
-        return [
-            Contender("late", 1.0, lambda: run("late", TimeoutError("7 of 9"))),
-            Contender("large", 1.0, lambda: run("large", MemoryError("")), True),
-            Contender("fine", 1.0, lambda: run("fine")),
-        ]
-
-    monkeypatch.setattr(resistance, "contenders_of", contenders_of)
-    monkeypatch.setattr(
-        resistance, "_toy", lambda: problem_of()._replace(name="toy graph")
-    )
-    rows = compare(problem_of(), Peers(), repeats=3, limit=50.0)
-    assert [turns.count(name) for name in ("late", "large", "fine")] == [2, 2, 4]
-    assert [r["outcome"] for r in rows] == [
-        "gave up after 50 s: 7 of 9",
-        "out of memory",
-        "ran",
-    ]
-    assert [r["seconds"] is None for r in rows] == [True, True, False]
-    assert [r["max_relative_error"] is None for r in rows] == [True, True, False]
-    text = format_rows(rows)
-    assert "gave up after 50 s" in text
-    format_targets(rows)
-
-
-def test_the_slow_are_not_run_again():
-    rows = compare(problem_of(), Peers(), repeats=2, quick=True, limit=0.0)
+@pytest.mark.usefixtures("graph")
+def test_the_slow_are_not_run_again(monkeypatch):
+    without_peers(monkeypatch)
+    rows = run(repeats=2, limit=0.0)
     own = [row for row in rows if not row["is_peer"]]
     assert {row["outcome"] for row in own} == {"slower than 0 s"}
     assert {row["repeats"] for row in own} == {1}
     inverse = [row for row in rows if row["method"].startswith("approximate inverse")]
     assert all(row["outcome"].startswith("gave up after 0 s") for row in inverse)
+    assert all(row["max_relative_error"] is None for row in inverse)
+    format_targets(rows)
 
 
-def test_reference_without_exact():
-    """Many trees are close to exact; the row says what the reference was."""
-    problem = problem_of()
-    reference, kind = resistance.reference_resistance(problem, is_small=False)
-    exact = exact_resistance(problem.row, problem.col, None, problem.num_nodes)
-    assert kind == "160 trees"
-    assert error_of(reference, exact).rms_relative_error < 0.08
+@pytest.mark.usefixtures("graph")
+def test_memory_of_scoring_and_cutting(monkeypatch):
+    without_peers(monkeypatch)
+    peaks = {"score_peak_bytes": 100, "peak_bytes": 200}
+    monkeypatch.setattr("gsparse.bench.contests.compare.peak_row", lambda *_: peaks)
+    *others, row = run(memory=True)
+    assert (row["method"], row["quick"], row["repeats"]) == ("memory", True, 1)
+    assert row["peak_ratio"] == 200 / row["edge_index_bytes"]
+    assert row["edge_index_bytes"] == 2 * 8 * 2 * others[0]["num_pairs"]
+    assert not any("peak_bytes" in other for other in others)
+    assert "memory" in format_rows(resistance.CONTEST, [*others, row])
+    format_targets([*others, row])
+
+
+def test_reference_without_exact(graph):
+    """Many trees are close to exact."""
+    reference = resistance.reference_resistance(graph, exact=False)
+    exact = exact_resistance(*graph.graph)
+    assert error_of(reference, exact)["rms_relative_error"] < 0.08
+
+
+def test_the_row_says_what_the_reference_was(graph, monkeypatch):
+    monkeypatch.setattr(resistance, "EXACT_PAIRS", 10)
+    found = resistance.contenders(Problem("toy", quick=True))
+    assert {c.facts["reference"] for c in found} == {"160 trees"}
+    assert "exact" not in {c.method for c in found}
 
 
 def test_plain_samplers_are_extrapolated_by_the_root_of_their_time():
@@ -167,33 +172,13 @@ def test_targets_name_both_winners():
     ]
     lines = format_targets(rows).split("\n")
     assert [line.split()[0] for line in lines[:4]] == ["rms", "0.16", "0.06", "0.03"]
-    assert "0.5x   jl 1 beside approximate inverse 0.01 1" in lines[1]
+    assert "0.5x  jl 1 and approximate inverse 0.01 1" in lines[1]
     assert [line.split()[0] for line in lines[4:]] == ["largest", "1"]
-
-
-def test_without_the_peers_a_line_says_so_for_each(monkeypatch, capsys, tmp_path):
-    monkeypatch.setitem(sys.modules, "networkit", None)
-    monkeypatch.setitem(sys.modules, "pyamg", None)
-    monkeypatch.setattr(resistance, "make_problem", lambda *_, **__: problem_of(40))
-    out = tmp_path / "rows.jsonl"
-    arguments = ["--graphs", "toy", "--quick", "--repeats", "1", "--out", str(out)]
-    assert main(arguments) == 0
-    assert main(arguments) == 0  # appends
-    text = capsys.readouterr().out
-    assert text.count("networkit is not installed") == 2
-    assert text.count("pyamg is not installed") == 2
-    assert "toy: 40 nodes" in text
-    rows = [json.loads(line) for line in out.read_text().splitlines()]
-    assert len(rows) == 2 * (6 + 3)
-    assert len({row["config_hash"] for row in rows}) == 6 + 3
-    assert {row["table"] for row in rows} == {"resistance"}
 
 
 def test_networkit_numbers_its_edges_as_we_think():
     networkit = pytest.importorskip("networkit")
-    pairs = undirected_pairs(lollipop(20, 10).edge_index)
-    problem = Problem("lollipop", pairs.row, pairs.col, 30)
-    exact = exact_resistance(problem.row, problem.col, None, 30)  # 0.1 and 1
-    for contender in networkit_contenders(problem, networkit, quick=True):
-        assert contender.is_peer
-        assert error_of(contender.run(), exact).max_absolute_error < 0.5
+    graph = pairs_of(lollipop(20, 10))
+    exact = exact_resistance(*graph.graph)  # 0.1 and 1
+    for _, _, run in networkit_entries("lollipop", graph, networkit, most=1):
+        assert error_of(run(), exact)["max_absolute_error"] < 0.5

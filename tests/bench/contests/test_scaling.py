@@ -3,7 +3,8 @@
 import pytest
 
 from gsparse.bench.contests import scaling
-from gsparse.bench.tables.rows import read_rows
+from gsparse.bench.contests.compare import compare
+from gsparse.bench.contests.contest import Problem
 
 
 def test_slope_of_a_power_law():
@@ -13,13 +14,15 @@ def test_slope_of_a_power_law():
     assert scaling.slope(rows, "b", "t") == pytest.approx(0)
 
 
-def test_rows_and_table(tmp_path, capsys):
-    out = tmp_path / "rows.jsonl"
-    words = ["--sizes", "1000,2000", "--epochs", "1", "--epsilon", "0.7"]
-    assert scaling.main([*words, "--out", str(out)]) == 0
-    rows = read_rows(out)
+def test_rows_of_two_sizes():
+    rows = []
+    for size in ("1000", "2000"):
+        problem = Problem("chung_lu", size, repeats=1, quick=True)
+        rows += compare(scaling.CONTEST, problem)
     assert [row["num_nodes"] for row in rows] == [1000, 1000, 2000, 2000]
     full, sparse = rows[2], rows[3]
     assert full["num_edges"] == 2 * round(2000 * 20 * 0.2**0.5 / 2)
     assert sparse["num_edges"] < full["num_edges"]
-    assert "Dense: time ~ nodes^" in capsys.readouterr().out
+    assert sparse["preprocess_seconds"] > 0
+    assert "Dense: time ~ nodes^" in scaling.summary(rows)
+    assert scaling.summary(rows[:2]) == "one size has no slope"
