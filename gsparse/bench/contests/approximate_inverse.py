@@ -17,16 +17,16 @@ from gsparse.bench.contests.approximate_inverse_kernels import (
 from gsparse.kernels.resistance.ordering import minimum_degree
 from gsparse.kernels.threads import run_blocks
 
-#: Conductance from a node of each component to the ground: small where the factor leaks
-#: to it, else as good as a short circuit, which keeps the columns of the inverse short.
 GROUND, SHORT = 0.1, 1e6
-#: Columns between two looks at the clock.
+"""Conductances from a node of each component to the ground: small if the factor leaks
+to it, else like a short circuit, which keeps the columns of the inverse short."""
 CHUNK = 64
-#: Visits of the ordering, after which the rest goes by degree.
+"""Columns between two checks of the time."""
 ORDERING_WORK = 1e9
-#: From this drop tolerance on, minimum degree stops at nodes of this degree: most fill
-#: that it would avoid beyond is dropped anyway, and the ordering would cost more.
+"""Visits of the ordering, after which the remaining nodes are ordered by degree."""
 COARSE, COARSE_DEGREE = 1e-4, 16
+"""From this drop tolerance on, minimum degree stops at nodes of this degree: the fill
+that it would avoid beyond is mostly dropped, and the ordering would cost more."""
 
 
 def approximate_inverse_resistance(
@@ -53,15 +53,15 @@ def approximate_inverse_resistance(
 
     from the last to the first. From each column with more than :math:`\log_2 N` entries
     the smallest are dropped, as many as sum up to at most :math:`\varepsilon` of its
-    1-norm. The factor is incomplete: an entry is dropped where it is below a share of
-    the pivot, and leaks to the ground. A good conductor to the ground would turn the
-    leaks into a short cut to its node: on tolokers the largest relative error was 0.5
-    instead of 0.03.
+    1-norm. The factor is incomplete: an entry below a fraction of the pivot is dropped,
+    which leaks to the ground. With a good conductor to the ground the leaks become a
+    short cut to its node: on tolokers the largest relative error was 0.5 instead of
+    0.03.
 
-    Differs from the paper, of which only the abstract was at hand: order, drop rule
-    of the factor and ground are ours, the best of what was tried.
+    Differs from the paper, of which only the abstract was available: order, drop rule
+    of the factor and ground are ours, the best of those tried.
 
-    Pairs share the threads of torch; factor and inverse take one.
+    The pairs use all threads of torch; factor and inverse use one.
 
     Args:
         row: Smaller end point of each pair, sorted by ``(row, col)``.
@@ -99,7 +99,7 @@ def approximate_inverse_resistance(
 
 
 class _Budget:
-    """Time and memory that are left."""
+    """Limits of time and memory."""
 
     def __init__(self, end: float, max_entries: int) -> None:
         self.end, self.max_entries = end, max_entries
@@ -117,7 +117,7 @@ class _Budget:
 
 
 def _elimination_order(adjacency: csr_array, limit: int) -> np.ndarray:
-    """Nodes by minimum degree up to a limit, the others by degree in the graph."""
+    """Order nodes by minimum degree up to a limit, the others by their degree."""
     ptr, neighbour = adjacency.indptr.astype(np.int64), adjacency.indices
     order, _ = minimum_degree(ptr, neighbour, limit, 0.9, ORDERING_WORK)
     deg = np.diff(ptr)
@@ -128,7 +128,7 @@ def _elimination_order(adjacency: csr_array, limit: int) -> np.ndarray:
 def _lower_triangle(
     adjacency: csr_array, order: np.ndarray, ground: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Columns of the grounded Laplacian in the order of elimination."""
+    """Return the columns of the grounded Laplacian in the order of elimination."""
     n, deg = len(order), np.diff(adjacency.indptr)
     component = connected_components(adjacency, directed=False)[1]
     by_component = np.lexsort((-deg, component))

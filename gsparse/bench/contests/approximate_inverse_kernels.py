@@ -1,7 +1,7 @@
-"""Kernels of the approximate inverse: factor, invert, measure pairs.
+"""Kernels of the approximate inverse: factorise, invert, and measure the pairs.
 
-All work on a matrix whose rows are in the order of elimination. The first two stop at
-the end of a chunk of columns or where their store is full, and are called again.
+The rows of the matrix are in the order of elimination. The first two kernels stop at
+the end of a chunk of columns or when their store is full, and are called again.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def factor_columns(
     lists: np.ndarray,
     work: np.ndarray,
 ) -> int:
-    """Columns ``first`` to ``last`` of an incomplete Cholesky factor, left-looking.
+    """Compute columns ``first`` to ``last`` of an incomplete Cholesky factor.
 
     An entry is dropped where it is below ``drop`` times the pivot, both before scaling.
 
@@ -42,7 +42,7 @@ def factor_columns(
         l_value: Their values.
         lists: Columns whose next row is j, as linked lists: head, next, position and
             the last column that touched a row ``[4, N]``.
-        work: The column in the making ``[N]``.
+        work: The current column ``[N]``.
 
     Returns:
         The column before which the store was full, or ``last``.
@@ -106,7 +106,7 @@ def factor_columns(
 
 @jit()
 def threshold(value: np.ndarray, budget: float, sums: np.ndarray) -> float:
-    """Largest value that the rule drops: the smallest ones, in sum at most ``budget``.
+    """Return the largest of the smallest values whose sum is at most ``budget``.
 
     Args:
         value: Positive numbers.
@@ -156,7 +156,7 @@ def invert_columns(
     z_value: np.ndarray,
     work: np.ndarray,
 ) -> int:
-    """Columns ``first`` down to ``last`` of the inverse of a factor, truncated.
+    """Compute columns ``first`` down to ``last`` of the truncated inverse.
 
     Args:
         first: First column, the largest.
@@ -164,8 +164,8 @@ def invert_columns(
         l_ptr: Starts of the columns of the factor ``[N + 1]``.
         l_row: Their rows, the diagonal first.
         l_value: Their values.
-        epsilon: Share of the 1-norm of a column that may be dropped from it.
-        few: Columns of at most so many entries are left whole.
+        epsilon: Fraction of the 1-norm of a column that may be dropped from it.
+        few: Number of entries up to which a column is not truncated.
         z_span: Start and end of each column of the inverse ``[N, 2]``.
         z_row: Their rows.
         z_value: Their values.
@@ -224,7 +224,7 @@ def measure_pairs(
     z_value: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Squared distance of the columns of both ends of each pair.
+    """Compute the squared distance between the columns of both ends of each pair.
 
     Args:
         counter: Shared among threads.

@@ -15,7 +15,7 @@ from gsparse.bench.contests.contest import Contender, Contest, Problem
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.papers.structured import CASES
 from gsparse.bench.structured import StructuredConfig
-from gsparse.bench.structured_costs import MOST_DENSE, arguments_of
+from gsparse.bench.structured_costs import MOST_DENSE
 from gsparse.bench.structured_shapes import shape_for
 from gsparse.bench.tables.rows import Row
 from gsparse.compaction import multiply_adds
@@ -35,7 +35,9 @@ def contenders(problem: Problem) -> list[Contender]:
     chosen = case.recipe()
     workspace = Workspace(None if problem.root is None else Path(problem.root))
     data = prepare(workspace.graphs(case.dense, 0).fit)
-    example, dense = arguments_of(data), chosen.build(data, 0).eval()
+    weight = [] if data.get("edge_weight") is None else [data.edge_weight]
+    example = (data.x, data.edge_index, *weight)
+    dense = chosen.build(data, 0).eval()
     shape = shape_for(dense, chosen, data, example, case.fewer, case.output_heads)
     small = shape.of(chosen).build(data, 0).eval()
     inputs: dict[str, tuple[Any, ...]] = {"infer_seconds": example}

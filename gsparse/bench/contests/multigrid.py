@@ -12,9 +12,9 @@ from torch import Tensor
 from gsparse.linalg import Laplacian
 from gsparse.linalg.cholesky import Preconditioner
 
-#: Hierarchies of pyamg: smoothed, unsmoothed and pairwise aggregation. Classical
-#: (Ruge-Stuben) coarsening takes 40 s to set up on tolokers and saves no iterations.
 KINDS = ("smoothed", "plain", "pairwise")
+"""Hierarchies of pyamg: smoothed, unsmoothed and pairwise aggregation. Classical
+(Ruge-Stuben) coarsening takes 40 s to set up on tolokers and saves no iterations."""
 
 
 def hierarchy(pyamg: Any, L: csr_array, kind: str) -> Any:  # noqa: ANN401
