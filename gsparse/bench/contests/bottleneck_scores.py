@@ -14,6 +14,9 @@ from gsparse.edges import undirected_pairs
 from gsparse.linalg import exact_resistance
 from gsparse.transforms.sampled import degree
 
+SCORED = ("PubMed", "Computers", "tolokers", "CS", "Cora", "CiteSeer", "squirrel")
+"""Graphs below 20,000 nodes, whose exact resistances take seconds."""
+
 
 def compare_scores(data: Data) -> Row:
     r"""Compare :math:`R_{uv}` with :math:`1/d_u + 1/d_v` over the edges.
@@ -56,8 +59,7 @@ CONTEST = Contest(
     name="bottleneck_scores",
     about="effective resistances beside what degrees say of them",
     contenders=contenders,
-    # Below 20,000 nodes, and exact in seconds.
-    graphs=("PubMed", "Computers", "tolokers", "CS", "Cora", "CiteSeer", "squirrel"),
+    graphs=SCORED,
     columns={
         "num_pairs": "edges",
         "pearson": "Pearson",
