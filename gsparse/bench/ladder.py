@@ -20,10 +20,10 @@ from torch.nn import Module
 from torch.nn.functional import cross_entropy
 from torch_geometric.data import Data
 
+from gsparse.bench.contests.plain_pyg import PlainModel
 from gsparse.bench.epoch_parts import PARTS, epoch_parts
 from gsparse.bench.experiment.fresh_process import ask
 from gsparse.bench.experiment.memory import peak, reset_peak
-from gsparse.bench.sparse_features import PlainModel
 from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row
 from gsparse.data import load

@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from gsparse.bench.bottleneck_graphs import (
+from gsparse.bench.contests.planted_pairs import (
     joined,
     long_grid,
     ring_of_cliques,

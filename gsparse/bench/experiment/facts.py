@@ -25,7 +25,8 @@ def command_line() -> str:
     """Return the command of this process, without the folder of its program."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if spec is not None and spec.name.startswith("gsparse."):
-        return shlex.join(["python", "-m", spec.name, *sys.argv[1:]])
+        module = spec.name.removesuffix(".__main__")
+        return shlex.join(["python", "-m", module, *sys.argv[1:]])
     program = Path(sys.argv[0] or "python").name
     return shlex.join([program, *sys.argv[1:]])
 
