@@ -2,8 +2,8 @@
 
 from statistics import fmean
 
-from gsparse.bench.bottleneck_scores import SCORED
 from gsparse.bench.contests.bottleneck_cuts import METHODS
+from gsparse.bench.contests.bottleneck_scores import SCORED
 from gsparse.bench.tables.documents import Blocks, Results
 from gsparse.bench.tables.grid_table import (
     Column,
