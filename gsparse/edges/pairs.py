@@ -180,9 +180,7 @@ def pair_weight(
         ValueError: If the two directions of an edge differ.
     """
     check_edge_weight(edge_weight, pairs.pair.numel())
-    row, col = edge_index.as_subclass(Tensor)
-    forward = _total(pairs, row < col, edge_weight)
-    backward = _total(pairs, row > col, edge_weight)
+    forward, backward = direction_totals(edge_index, edge_weight, pairs)
     bad = forward != backward
     if edge_weight is not None:
         bad = ~torch.isclose(forward, backward, rtol=1e-5, atol=0)
@@ -197,15 +195,28 @@ def pair_weight(
         )
     if edge_weight is None and (forward == 1).all():
         return None
-    return (forward.double() + backward.double()) / 2
+    return (forward + backward) / 2
+
+
+def direction_totals(
+    edge_index: Tensor, edge_weight: Tensor | None, pairs: Pairs
+) -> tuple[Tensor, Tensor]:
+    """Sum the weights of each pair in both directions; without weights, count entries.
+
+    Shapes:
+        - **edge_index:** :math:`(2, E)`
+        - **edge_weight:** :math:`(E,)`
+        - **outputs:** :math:`(M,)`, float64
+    """
+    row, col = edge_index.as_subclass(Tensor)
+    return _total(pairs, row < col, edge_weight), _total(pairs, row > col, edge_weight)
 
 
 def _total(pairs: Pairs, side: Tensor, edge_weight: Tensor | None) -> Tensor:
-    """Sum the weights (or count the entries) of one direction of every pair."""
+
     weight = None if edge_weight is None else edge_weight.detach().double()[side]
     pair = pairs.pair[side]
     if weight is not None and pair.numel() > pairs.num_pairs:
         order = weight.argsort()  # the order of the entries must not change the sum
         pair, weight = pair[order], weight[order]
-    total = torch.bincount(pair, weight, minlength=pairs.num_pairs)
-    return total if weight is None else total.double()  # empty input gives integers
+    return torch.bincount(pair, weight, minlength=pairs.num_pairs).double()

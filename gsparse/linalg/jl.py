@@ -174,9 +174,10 @@ def jl_resistance(
     order, degree = minimum_degree(net.ptr, net.nbr, max_degree, 1.0, 1e10)
     elimination = Elimination(net, order, degree)
     core = elimination.sparse_core()
-    pairs = [torch.from_numpy(x) for x in (core.row, core.col, core.conductance)]
+    lists = (core.row, core.col, core.conductance)
+    u, v, conductance = (torch.from_numpy(array) for array in lists)
     size = len(elimination.core_nodes)
-    estimate, sampler = _project(*pairs, size, settings, apart=True)
+    estimate, sampler = _project(u, v, conductance, size, settings, apart=True)
     resistance = torch.ones(row.numel(), dtype=torch.float64)
     if weight is not None:
         resistance = 1 / weight.cpu().double()
