@@ -1,13 +1,11 @@
 """Dense and compressed feature matrices."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 
 def csr_matrix(
-    crow: Tensor, col: Tensor, values: Tensor, shape: Sequence[int]
+    crow: Tensor, col: Tensor, values: Tensor, shape: list[int] | tuple[int, ...]
 ) -> Tensor:
     """Build a ``torch.sparse_csr`` matrix and check its invariants."""
     return torch.sparse_csr_tensor(crow, col, values, shape, check_invariants=True)

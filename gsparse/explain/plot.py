@@ -1,33 +1,33 @@
-"""Interactions as pictures: bars with their uncertainty, and a graph."""
+"""Plot interactions with their intervals, or as a graph."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import networkx as nx
 
+from gsparse.data.places import replacing
 from gsparse.explain.table import Interactions, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOR = "#0072b2"
-LONGEST = 24  # characters of a name
+LONGEST = 24  # maximum number of characters of a name
 
 
 def plot_pairs(found: Interactions, path: Path | str, k: int = 15) -> None:
-    """Draw the strongest pairs: mean scores, with the interval over the draws.
+    """Plot the mean importances of the strongest pairs with their intervals.
 
     Args:
-        found: The scores.
-        path: The suffix decides the format (``.png``, ``.pdf``, ``.svg``).
-        k: How many pairs.
+        found: Result of :func:`interactions`.
+        path: Path of the image; the suffix determines the format (``.png``, ``.pdf``,
+            ``.svg``).
+        k: Number of pairs.
 
     Raises:
-        ModuleNotFoundError: matplotlib is missing; it comes with the ``cli`` extra.
+        ModuleNotFoundError: If matplotlib (in the ``cli`` extra) is missing.
     """
-    # Local: matplotlib is an extra, and half a second of import.
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # optional, and slow to import
 
     best = found.top(k)
     rows = best.rows()
@@ -42,7 +42,7 @@ def plot_pairs(found: Interactions, path: Path | str, k: int = 15) -> None:
     mean = [row["mean"] for row in rows]
     spread = None
     if best.draws.size(0) > 1:
-        # The mean of a skewed score may lie outside of its interval.
+        # The mean of a skewed distribution may be outside of the interval.
         low = [max(row["mean"] - row["low"], 0.0) for row in rows]
         high = [max(row["high"] - row["mean"], 0.0) for row in rows]
         spread = [low, high]
@@ -61,17 +61,17 @@ def plot_pairs(found: Interactions, path: Path | str, k: int = 15) -> None:
 
 
 def plot_graph(found: Interactions, path: Path | str, k: int = 15) -> None:
-    """Draw the units of the strongest pairs, joined by lines as wide as their scores.
+    """Plot the strongest pairs as a graph whose line widths are the importances.
 
     Args:
-        found: The scores.
-        path: The suffix decides the format.
-        k: How many pairs.
+        found: Result of :func:`interactions`.
+        path: Path of the image; the suffix determines the format.
+        k: Number of pairs.
 
     Raises:
-        ModuleNotFoundError: matplotlib is missing; it comes with the ``cli`` extra.
+        ModuleNotFoundError: If matplotlib (in the ``cli`` extra) is missing.
     """
-    from matplotlib.figure import Figure  # local: an extra
+    from matplotlib.figure import Figure  # optional, and slow to import
 
     graph = nx.Graph()
     for row in found.top(k).rows():
@@ -104,11 +104,6 @@ def plot_graph(found: Interactions, path: Path | str, k: int = 15) -> None:
 
 
 def _save(figure: "Figure", path: Path) -> None:
-    """Write the file beside its place, then rename it."""
-    scratch = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        figure.savefig(scratch, dpi=150)
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)
