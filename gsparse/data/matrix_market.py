@@ -26,7 +26,7 @@ class _Header(NamedTuple):
     num_columns: int
     num_nodes: int
     num_entries: int
-    end: int
+    body: bytes
 
 
 def is_matrix_market(content: bytes) -> bool:
@@ -45,11 +45,10 @@ def read_matrix_market(content: bytes, where: object) -> Data:
             entries is not the one in the header.
     """
     header = _read_header(content, where)
-    body = content[header.end :]
-    if header.num_entries == 0 and not body.strip():
+    if header.num_entries == 0 and not header.body.strip():
         ids, weight = torch.empty(2, 0, dtype=torch.long), torch.empty(0)
     else:
-        ids, weight = read_columns(body, header.num_columns, where)
+        ids, weight = read_columns(header.body, header.num_columns, where)
     if ids.size(1) != header.num_entries:
         raise ValueError(
             f"{where} must have the {header.num_entries} entries that its header "
@@ -99,8 +98,7 @@ def _read_header(content: bytes, where: object) -> _Header:
         )
     check_num_nodes(num_rows, where)
     width = 2 if words[3] == "pattern" else 3
-    end = len(banner) + 1 + sizes.end()
-    return _Header(words[4], width, num_rows, num_entries, end)
+    return _Header(words[4], width, num_rows, num_entries, rest[sizes.end() :])
 
 
 def _expand(

@@ -69,21 +69,16 @@ def layer_number(model: Module, layer: str | None) -> int | None:
 @contextmanager
 def shifted(place: Place, shift: Tensor) -> Iterator[None]:
     """Add ``shift`` at a place in every call within this context."""
-
-    def before(module: Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return args[0] + shift, *args[1:]
-
-    def after(module: Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-        return output + shift
-
     if place.after:
-        handle = place.module.register_forward_hook(after)
+        handle = place.module.register_forward_hook(
+            lambda module, args, output: output + shift
+        )
     else:
-        handle = place.module.register_forward_pre_hook(before)
-    try:
+        handle = place.module.register_forward_pre_hook(
+            lambda module, args: (args[0] + shift, *args[1:])
+        )
+    with handle:
         yield
-    finally:
-        handle.remove()
 
 
 def width_of(model: Module, inputs: Inputs, place: Place) -> tuple[int, int]:
@@ -92,11 +87,8 @@ def width_of(model: Module, inputs: Inputs, place: Place) -> tuple[int, int]:
     hook = place.module.register_forward_hook(
         lambda module, args, output: found.append(output if place.after else args[0])
     )
-    try:
-        with torch.no_grad():
-            call(model, inputs)
-    finally:
-        hook.remove()
+    with hook, torch.no_grad():
+        call(model, inputs)
     if not found or found[0].dim() != 2:
         got = "no call" if not found else f"shape {list(found[0].shape)}"
         raise ValueError(

@@ -49,14 +49,12 @@ def plot_pairs(found: Interactions, path: Path | str, k: int = 15) -> None:
     axes.errorbar(mean, places, xerr=spread, fmt="o", color=COLOR, ms=5, capsize=3)
     axes.set_yticks(places, names)
     axes.invert_yaxis()
-    axes.set_xlim(left=0)
     axes.grid(axis="x", color="0.9")
-    axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    label = f"{found.score}"
+    label = found.score
     if spread is not None:
         label += f", mean and {100 * found.level:g} % of {found.draws.size(0)} draws"
-    axes.set_xlabel(label)
+    axes.set(xlabel=label, xlim=(0, None), axisbelow=True)
     _save(figure, Path(path))
 
 
@@ -97,9 +95,9 @@ def plot_graph(found: Interactions, path: Path | str, k: int = 15) -> None:
         side = "center" if abs(x) < 0.1 else "left" if x > 0 else "right"
         axes.text(*(1.1 * x, 1.1 * y), names[unit], ha=side, va="center", fontsize=9)
     room = 1.2 + 0.05 * max(map(len, names.values()), default=0)
-    axes.set(xlim=(-room, room), ylim=(-1.25, 1.25))
+    title = f"{found.score}: the strongest of {len(found):,} pairs"
+    axes.set(xlim=(-room, room), ylim=(-1.25, 1.25), title=title)
     axes.set_axis_off()
-    axes.set_title(f"{found.score}: the strongest of {len(found):,} pairs")
     _save(figure, Path(path))
 
 

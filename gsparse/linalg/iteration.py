@@ -25,20 +25,16 @@ class Operator(Protocol):
     @property
     def component(self) -> Tensor:
         """Component of each node ``[N]``."""
-        ...
 
     @property
     def num_components(self) -> int:
         """Number of connected components."""
-        ...
 
     def matmul(self, X: Tensor) -> Tensor:
         """Multiply a block of vectors ``[N, k]`` by the Laplacian."""
-        ...
 
     def preconditioner(self) -> Preconditioner:
         """Return an approximate inverse."""
-        ...
 
 
 class PCGState(NamedTuple):

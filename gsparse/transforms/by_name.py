@@ -39,11 +39,10 @@ def make_sparsifier(method: str, **settings: Any) -> EdgeSparsifier:  # noqa: AN
 
 def sparsifiers() -> dict[str, type[EdgeSparsifier]]:
     """Return all public edge sparsifiers by name."""
-    public = {name: getattr(transforms, name) for name in transforms.__all__}
     return {
         name: thing
-        for name, thing in public.items()
-        if inspect.isclass(thing)
+        for name in transforms.__all__
+        if inspect.isclass(thing := getattr(transforms, name))
         and issubclass(thing, EdgeSparsifier)
         and not inspect.isabstract(thing)
     }
