@@ -5,12 +5,13 @@ import math
 from typing import Literal, NamedTuple, get_args
 
 import torch
+from scipy.special import stdtrit
 from torch import Tensor
 
 from gsparse.edges import draw_seed, pair_weight, spread, undirected_pairs
 from gsparse.linalg.exact import MAX_CORE, exact_resistance, predict_exact
 from gsparse.linalg.jl import FIRST, jl_resistance
-from gsparse.linalg.trees import WIDE, tree_resistance, weight_spread
+from gsparse.linalg.trees import BATCHES, WIDE, tree_resistance, weight_spread
 
 Method = Literal["auto", "exact", "tree", "jl"]
 
@@ -19,6 +20,8 @@ Method = Literal["auto", "exact", "tree", "jl"]
 FLOPS, GATHERS, STEPS = 2e10, 3e8, 2e7
 #: Seconds per entry to factorise.
 SETUP = 5e-7
+#: Probability of a normal variable below two standard deviations.
+TWO_STD = 0.97725
 #: Exact results are preferred up to this many predicted seconds.
 PATIENCE = 10.0
 #: Large graphs with a larger mean degree are not considered for exact elimination.
@@ -38,7 +41,8 @@ class ResistanceResult(NamedTuple):
         solver_error: Bound of the part of ``error`` that is due to the solver. The rest
             is due to sampling.
         std: Standard deviation of each value due to sampling ``[M]``; ``None`` for
-            ``"exact"``.
+            ``"exact"``. For ``"tree"`` it is estimated from a few batches of trees, and
+            widened so that two of them cover 95 % of the pairs (Student's t).
         clipped: Fraction of the pairs whose estimate was clipped to 1 / w.
         seconds: Predicted seconds of each method on one core of a fixed speed, if the
             method was ``"auto"``.
@@ -206,7 +210,9 @@ def _run(method: str, pairs: _Pairs, tolerance: float, seed: int) -> ResistanceR
     joined = torch.isfinite(drawn.resistance)
     share = drawn.variance[joined] / drawn.resistance[joined] ** 2
     error = math.sqrt(share.mean()) if share.numel() else 0.0
-    return ResistanceResult(drawn.resistance, "tree", error, std=drawn.variance.sqrt())
+    freedom = min(drawn.num_trees, BATCHES) - 1
+    std = drawn.variance.sqrt() * (stdtrit(freedom, TWO_STD) / 2)
+    return ResistanceResult(drawn.resistance, "tree", error, std=std)
 
 
 def _run_first(
