@@ -29,13 +29,12 @@ def _drop(
     key2: np.uint32,
 ) -> None:
     x, y, zero = data(values), data(out), values.dtype.type(0)
-    while True:
-        start = take_block(counter) * BLOCK
-        if start >= values.shape[0]:
-            break
+    start = take_block(counter) * BLOCK
+    while start < values.shape[0]:
         for k in range(start, min(start + BLOCK, values.shape[0])):
             keep = random_bits(np.uint32(k), key, key2) >= threshold
             y[k] = x[k] * scale if keep else zero
+        start = take_block(counter) * BLOCK
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:

@@ -74,10 +74,8 @@ def _draw_kernel(
     size = uniform.shape[0]
     s, v, z, o = data(scores), data(uniform), data(drawn), data(opened)
     slope = data(slopes)
-    while True:
-        start = take_block(counter) * BLOCK
-        if start >= size:
-            break
+    start = take_block(counter) * BLOCK
+    while start < size:
         for i in range(start, min(start + BLOCK, size)):
             t = _tanh(s[2 * i] / sure)
             odds, bend = sure * t, _ONE - t * t
@@ -107,6 +105,7 @@ def _draw_kernel(
                 -inside * (log_u / a + lean * bow) * (_ONE - log_a * log_a)
             )
             slope[3 * i + 2] = is_open * is_shut * bend
+        start = take_block(counter) * BLOCK
 
 
 def _drawn(

@@ -33,15 +33,14 @@ def _roots_kernel(
 ) -> None:
     r""":math:`d_i^{-1/2}` of the sums of rows; 0 for those of 0, NaN below."""
     v, one, zero = data(values), values.dtype.type(1), values.dtype.type(0)
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for i in range(blocks[block], blocks[block + 1]):
             total = zero
             for e in range(indptr[i], indptr[i + 1]):
                 total += v[e]
             scale[i] = zero if total == zero else one / np.sqrt(total)
+        block = take_block(counter)
 
 
 @jit()
@@ -56,14 +55,13 @@ def _scale_kernel(
 ) -> None:
     """``out[e] = scale[i] * values[e] * scale[j]``."""
     v, s, j, o = data(values), data(scale), data(indices), data(out)
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for i in range(blocks[block], blocks[block + 1]):
             mine = scale[i]
             for e in range(indptr[i], indptr[i + 1]):
                 o[e] = v[e] * (mine * s[np.intp(j[e])])
+        block = take_block(counter)
 
 
 @jit(fastmath={"contract", "reassoc", "nsz"})
@@ -83,10 +81,8 @@ def _row_pulls_kernel(
     """
     g, v, p = data(grad), data(values), data(products)
     s, j, zero = data(scale), data(indices), values.dtype.type(0)
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for i in range(blocks[block], blocks[block + 1]):
             total = zero
             for e in range(indptr[i], indptr[i + 1]):
@@ -94,6 +90,7 @@ def _row_pulls_kernel(
                 p[e] = product
                 total += product * s[np.intp(j[e])]
             pulls[i] = total
+        block = take_block(counter)
 
 
 @jit(fastmath={"contract", "reassoc", "nsz"})
@@ -110,15 +107,14 @@ def _column_pulls_kernel(
     """The same, added, of a column; places are permuted."""
     p, s, j, q = data(products), data(scale), data(indices), data(perm)
     zero = products.dtype.type(0)
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for i in range(blocks[block], blocks[block + 1]):
             total = zero
             for e in range(indptr[i], indptr[i + 1]):
                 total += p[np.intp(q[e])] * s[np.intp(j[e])]
             pulls[i] += total
+        block = take_block(counter)
 
 
 @jit()
@@ -135,15 +131,14 @@ def _weights_kernel(
     """``out[e] = grad[e] scale[i] scale[j] - pulls[i] scale[i] ** 3 / 2``."""
     g, s, j, o = data(grad), data(scale), data(indices), data(out)
     half = grad.dtype.type(0.5)
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for i in range(blocks[block], blocks[block + 1]):
             mine = scale[i]
             shift = half * pulls[i] * mine * mine * mine
             for e in range(indptr[i], indptr[i + 1]):
                 o[e] = g[e] * (mine * s[np.intp(j[e])]) - shift
+        block = take_block(counter)
 
 
 def normalised_values(pattern: HasTranspose, values: Tensor) -> Tensor:

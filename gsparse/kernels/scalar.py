@@ -54,15 +54,19 @@ def stack(typingctx: Any, size: Any, like: Any) -> Any:
 
 @intrinsic
 def data(typingctx: Any, array: Any) -> Any:
-    """Pointer to the first element; the array must outlive it (an argument does).
+    """Return a pointer to the first element; None for None.
 
-    Indexing a pointer counts no references and wraps no negative index.
+    The array must outlive the pointer, as an argument of the kernel does. Indexing a
+    pointer counts no references and wraps no negative index.
     """
+    missing = isinstance(array, types.NoneType)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if missing:
+            return context.get_dummy_value()
         return context.make_array(signature.args[0])(context, builder, args[0]).data
 
-    return types.CPointer(array.dtype)(array), codegen
+    return (array if missing else types.CPointer(array.dtype))(array), codegen
 
 
 @intrinsic
@@ -70,7 +74,8 @@ def at(typingctx: Any, pointer: Any, offset: Any) -> Any:
     """Pointer ``offset`` elements further on."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.gep(args[0], [args[1]])
+        kind = context.get_data_type(signature.args[0].dtype)
+        return builder.gep(args[0], [args[1]], source_etype=kind)
 
     return pointer(pointer, types.intp), codegen
 

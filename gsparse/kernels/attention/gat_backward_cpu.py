@@ -160,10 +160,8 @@ def _backward(
     heads, channels, fixed = shape
     width, has_att = heads * channels, inputs[5].shape[0] > 0
     fill(scratch[5], LANES, 1.0)
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         att_sum = at(data(grad_att), block * 2 * width)
         for j in range(blocks[block], blocks[block + 1]):
             x_row, src = at(x, j * width), at(alpha_src, j * heads)
@@ -192,6 +190,7 @@ def _backward(
                 x_row[c] = acc[c]
             for h in range(heads):
                 src[h] = total[h]
+        block = take_block(counter)
 
 
 @lru_cache

@@ -165,10 +165,8 @@ def _forward(
     acc, pos, total, total_pos = scratch[:4]
     heads, channels, _ = shape
     width, zero = heads * channels, slope - slope
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for i in range(blocks[block], blocks[block + 1]):
             row = (np.int64(indptr[i]), np.int64(indptr[i + 1]))
             dst = at(alpha_dst, i * heads)
@@ -198,6 +196,7 @@ def _forward(
                     lse[i, h] = np.inf if sums == 0 else top[h] + log(sums)
                     for c in range(h * channels, (h + 1) * channels):
                         part[i * width + c] = pos[c] * inverse
+        block = take_block(counter)
 
 
 @jit(forceinline=True)
@@ -212,15 +211,14 @@ def _scores(
     alpha_src, alpha_dst = data(outputs[0]), data(outputs[1])
     heads, channels, fixed = shape
     width = heads * channels
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for i in range(blocks[block], blocks[block + 1]):
             row = at(x, i * width)
             dots(row, att, at(alpha_src, i * heads), heads, channels, fixed)
             dst = at(alpha_dst, i * heads)
             dots(row, at(att, width), dst, heads, channels, fixed)
+        block = take_block(counter)
 
 
 @lru_cache

@@ -30,10 +30,8 @@ def _targets(
     heads, channels, fixed = shape
     width = heads * channels
     fill(one, heads, 1.0)
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         bias_sum = at(data(grad_bias), block * width)
         for i in range(blocks[block], blocks[block + 1]):
             row = at(grad, i * width)
@@ -48,6 +46,7 @@ def _targets(
                 record[i, 0, h] = alpha_dst[i, h]
                 record[i, 1, h] = lse[i, h]
                 record[i, 2, h] = drift
+        block = take_block(counter)
 
 
 @lru_cache

@@ -89,10 +89,8 @@ def _targets(
     width, itemsize, num_edges = heads * channels, inputs[0].itemsize, indices.shape[0]
     fill(scratch[2], heads, 1.0)
     slant = scratch[1]
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         att_sum = at(data(grad_att), block * width)
         for i in range(blocks[block], blocks[block + 1]):
             target, row = at(x_dst, i * width), at(grad, i * width)
@@ -117,6 +115,7 @@ def _targets(
             target = at(data(grad_dst), i * width)
             for c in range(width):
                 target[c] = acc[c]
+        block = take_block(counter)
 
 
 @jit(forceinline=True)
@@ -142,10 +141,8 @@ def _sources(
     fill(scratch[2], heads, 1.0)
     term, slant = scratch[0], scratch[1]
     acc, own = wide
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for j in range(blocks[block], blocks[block + 1]):
             row = at(x, j * width)
             for c in range(width):
@@ -166,6 +163,7 @@ def _sources(
             row = at(data(grad_x), j * width)
             for c in range(width):
                 row[c] = acc[c]
+        block = take_block(counter)
 
 
 @lru_cache

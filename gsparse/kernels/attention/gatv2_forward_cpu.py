@@ -130,10 +130,8 @@ def _forward(
     heads, channels, _ = shape
     width, one = heads * channels, slope - slope + np.float32(1)
     itemsize, num_edges = inputs[0].itemsize, indices.shape[0]
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for i in range(blocks[block], blocks[block + 1]):
             row = (np.int64(indptr[i]), np.int64(indptr[i + 1]))
             nodes = (x, at(x_dst, i * width), att)
@@ -144,6 +142,7 @@ def _forward(
                 lse[i, h] = np.inf if sums == 0 else top[h] + log(sums)
                 for c in range(h * channels, (h + 1) * channels):
                     out[i * width + c] = acc[c] * inverse
+        block = take_block(counter)
 
 
 @lru_cache

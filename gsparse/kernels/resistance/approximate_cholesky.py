@@ -145,10 +145,8 @@ def solve_factor(
     num_nodes, k = R.shape
     Y = np.empty((num_nodes, WIDTH), R.dtype)
     total = stack(8, R[0, 0])
-    while True:
-        base = take_block(counter) * WIDTH
-        if base >= k:
-            break
+    base = take_block(counter) * WIDTH
+    while base < k:
         width = min(WIDTH, k - base)
         for v in range(num_nodes):
             for c in range(WIDTH):
@@ -172,3 +170,4 @@ def solve_factor(
         for v in range(num_nodes):
             for c in range(width):
                 out[order[v], base + c] = Y[v, c]
+        base = take_block(counter) * WIDTH

@@ -58,10 +58,8 @@ def dense_core(
     """
     c = len(pattern.core)
     size = len(out)
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= size:
-            break
+    block = take_block(counter)
+    while block * ROWS < size:
         for a in range(block * ROWS, min(size, (block + 1) * ROWS)):
             line = out[a]
             for e in range(slot_ptr[a], slot_ptr[a + 1]):
@@ -70,6 +68,7 @@ def dense_core(
                 scale = share[q] * total[j]
                 for r in range(q + 1, pattern.ptr[j + 1]):
                     line[pattern.rows[r] - c] += scale * share[r]
+        block = take_block(counter)
 
 
 @jit()

@@ -137,10 +137,8 @@ def forest_sums(
         steps: Receives the steps of each block, or -1 if a forest had too many.
     """
     forest = empty_forest(len(walk.ptr) - 1)
-    while True:
-        block = take_block(counter)
-        if block >= len(steps):
-            break
+    block = take_block(counter)
+    while block < len(steps):
         steps[block] = 0
         for tree in range(first[block], first[block + 1]):
             taken = grow_forest(walk, forest, stream_bits(seed, tree), max_steps)
@@ -150,6 +148,7 @@ def forest_sums(
             steps[block] += taken
             number_forest(walk, forest)
             add_forest(walk, forest, bulk[block], less[block])
+        block = take_block(counter)
 
 
 @jit()
@@ -177,10 +176,8 @@ def forest_means(
         out: Receives the estimates ``[m]``.
     """
     ptr, nbr, pair = walk.ptr, walk.nbr, walk.pair
-    while True:
-        block = take_block(counter)
-        if block * NODES >= len(bulk):
-            break
+    block = take_block(counter)
+    while block * NODES < len(bulk):
         for u in range(block * NODES, min(len(bulk), (block + 1) * NODES)):
             for k in range(ptr[u], ptr[u + 1]):
                 v = nbr[k]
@@ -191,3 +188,4 @@ def forest_means(
                 elif not upper and less[k] != 0.0:  # v < u, and few: spare the rest
                     out[pair[k]] -= less[k] / count
                     less[k] = 0.0
+        block = take_block(counter)

@@ -87,10 +87,8 @@ def product(
     weighted, whole = values.shape[0] > 0, diagonal.shape[0] > 0
     full = k // WIDTH * WIDTH
     total = stack(8, X[0, 0])
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= num_nodes:
-            break
+    block = take_block(counter)
+    while block * ROWS < num_nodes:
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
             for base in range(0, full, WIDTH):
                 for c in range(WIDTH):
@@ -116,6 +114,7 @@ def product(
                     w = values[e] if weighted else X[u, c] * 0 + 1
                     single += w * X[indices[e], c]
                 out[u, c] = diagonal[u] * X[u, c] - single if whole else single
+        block = take_block(counter)
 
 
 @jit()
@@ -124,15 +123,14 @@ def block_dot(
 ) -> None:
     """Column-wise products of each block of rows, summed in float64."""
     num_nodes, k = X.shape
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= num_nodes:
-            break
+    block = take_block(counter)
+    while block * ROWS < num_nodes:
         for c in range(k):
             partial[block, c] = 0
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
             for c in range(k):
                 partial[block, c] += np.float64(X[u, c]) * np.float64(Y[u, c])
+        block = take_block(counter)
 
 
 @jit()
@@ -141,13 +139,12 @@ def scale_rows(
 ) -> None:
     """``out = diag(factor) X``."""
     num_nodes, k = X.shape
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= num_nodes:
-            break
+    block = take_block(counter)
+    while block * ROWS < num_nodes:
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
             for c in range(k):
                 out[u, c] = factor[u] * X[u, c]
+        block = take_block(counter)
 
 
 @jit()
@@ -161,27 +158,25 @@ def descend(
 ) -> None:
     """``X += alpha P`` and ``R -= alpha Q`` in one pass, alpha per column."""
     num_nodes, k = X.shape
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= num_nodes:
-            break
+    block = take_block(counter)
+    while block * ROWS < num_nodes:
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
             for c in range(k):
                 X[u, c] += alpha[c] * P[u, c]
                 R[u, c] -= alpha[c] * Q[u, c]
+        block = take_block(counter)
 
 
 @jit()
 def turn(counter: np.ndarray, beta: np.ndarray, Z: np.ndarray, P: np.ndarray) -> None:
     """``P = Z + beta P``, beta per column."""
     num_nodes, k = P.shape
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= num_nodes:
-            break
+    block = take_block(counter)
+    while block * ROWS < num_nodes:
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
             for c in range(k):
                 P[u, c] = Z[u, c] + beta[c] * P[u, c]
+        block = take_block(counter)
 
 
 @jit()
@@ -198,10 +193,8 @@ def random_start(
     has a hash of its own.
     """
     num_nodes, k = out.shape
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= num_nodes:
-            break
+    block = take_block(counter)
+    while block * ROWS < num_nodes:
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
             bits = mix(seed + np.uint64(u))
             for c in range(k):
@@ -212,6 +205,7 @@ def random_start(
                     sign = (bits >> np.uint64(c)) & np.uint64(1)
                     value = np.float64(1 - 2 * np.int64(sign))
                 out[u, c] = value * scale[u]
+        block = take_block(counter)
 
 
 @jit()
@@ -220,10 +214,8 @@ def block_gram(
 ) -> None:
     """``X^T Y`` of each block of rows ``[blocks, k, m]``."""
     num_nodes = X.shape[0]
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= num_nodes:
-            break
+    block = take_block(counter)
+    while block * ROWS < num_nodes:
         part = partial[block]
         part[:] = 0
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
@@ -231,6 +223,7 @@ def block_gram(
                 x = X[u, a]
                 for b in range(Y.shape[1]):
                     part[a, b] += x * Y[u, b]
+        block = take_block(counter)
 
 
 @jit()
@@ -239,12 +232,11 @@ def add_product(
 ) -> None:
     """``out += X C`` for a small matrix ``C [k, m]``, row by row."""
     num_nodes = X.shape[0]
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= num_nodes:
-            break
+    block = take_block(counter)
+    while block * ROWS < num_nodes:
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
             for a in range(X.shape[1]):
                 x = X[u, a]
                 for b in range(C.shape[1]):
                     out[u, b] += x * C[a, b]
+        block = take_block(counter)

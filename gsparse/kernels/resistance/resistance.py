@@ -30,10 +30,8 @@ def random_flow(
     weighted = values.shape[0] > 0
     total = stack(8, out[0, 0])
     one = out[0, 0] * 0 + 1
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= num_nodes:
-            break
+    block = take_block(counter)
+    while block * ROWS < num_nodes:
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
             for c in range(WIDTH):
                 total[c] = 0
@@ -50,6 +48,7 @@ def random_flow(
                     total[c] += root * np.int32(1 - 2 * ((low >> np.int32(c)) & 1))
             for c in range(WIDTH):
                 out[u, c] = total[c]
+        block = take_block(counter)
 
 
 @jit()
@@ -72,10 +71,8 @@ def add_squares(
     """
     near, square = stack(2, fields[0, 0]), stack(8, fields[0, 0])
     weighted, apart = weight.shape[0] > 0, total.shape[1] > 1
-    while True:
-        block = take_block(counter)
-        if block * PAIRS >= row.shape[0]:
-            break
+    block = take_block(counter)
+    while block * PAIRS < row.shape[0]:
         for e in range(block * PAIRS, min((block + 1) * PAIRS, row.shape[0])):
             u, v = row[e], col[e]
             w = weight[e] if weighted else 1.0
@@ -95,6 +92,7 @@ def add_squares(
                 low = (square[0] + square[1]) + (square[2] + square[3])
                 high = (square[4] + square[5]) + (square[6] + square[7])
                 total[e, 0] += low + high
+        block = take_block(counter)
 
 
 @jit()
@@ -128,10 +126,8 @@ def summarise(
     or ``[M, 2]`` for these clipped to 1 / w and the scaled far parts.
     """
     weighted, has_known = weight.shape[0] > 0, known.shape[0] > 0
-    while True:
-        block = take_block(counter)
-        if block * PAIRS >= row.shape[0]:
-            break
+    block = take_block(counter)
+    while block * PAIRS < row.shape[0]:
         for e in range(block * PAIRS, min((block + 1) * PAIRS, row.shape[0])):
             w = weight[e] if weighted else 1.0
             value, fixed = 0.0, 0.0
@@ -154,3 +150,4 @@ def summarise(
                 if out.shape[1] > 1:
                     out[e, 0] = min(total, 1 / w)
                     out[e, 1] = value
+        block = take_block(counter)
