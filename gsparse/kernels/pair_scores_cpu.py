@@ -72,8 +72,8 @@ def _gathered(count: int) -> Any:
             with cgutils.for_range_slice(builder, low, high, LONG(1)) as (slot, _):
                 place = load_index(builder, pair, slot, code.types[1].dtype)
                 other = load_index(builder, indices, slot, code.types[2].dtype)
-                row = builder.add(builder.mul(other, columns), start)
-                vector, own = code.load(hidden, row, width), builder.mul(place, scores)
+                row, own = builder.mul(other, columns), builder.mul(place, scores)
+                vector = code.load(code.at(hidden, start), row, width)
                 for k, total, end in zip(numbers, totals, sums, strict=True):
                     factor = code.item(grad, builder.add(own, LONG(k)))
                     new = code.splat(factor, width)

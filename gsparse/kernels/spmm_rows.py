@@ -53,7 +53,7 @@ class _Row(Code):
 
     def dense_block(self, row: Any, start: Any, width: int) -> Any:
         """Load columns of the dense row at an offset."""
-        return self.load(self.dense, self.builder.add(row, start), width)
+        return self.load(self.at(self.dense, start), row, width)
 
     def zeros(self, width: int) -> Any:
         """Return a vector register set to zero."""
@@ -112,16 +112,20 @@ def weighted_sum(row: _Row, out: Any, columns: Any) -> None:
     whole, rest = builder.and_(columns, LONG(-64)), builder.and_(columns, LONG(63))
     with cgutils.for_range_slice(builder, LONG(0), whole, LONG(64)) as (c, _):
         row.weighted_sum(out, 64, [c])
-    for power in range(5, -1, -1):
-        width, highest = 1 << power, builder.lshr(rest, LONG(power))
-        with builder.if_then(builder.icmp_signed("==", highest, LONG(1))):
-            last = builder.add(whole, builder.sub(rest, LONG(width)))
-            exact = builder.icmp_signed("==", rest, LONG(width))
-            with builder.if_else(exact) as (one, two):
-                with one:
-                    row.weighted_sum(out, width, [whole])
-                with two:
-                    row.weighted_sum(out, width, [whole, last])
+
+    def emit(width: int) -> None:
+        size, ends = LONG(width), builder.add(whole, rest)
+        with builder.if_else(builder.icmp_signed("==", rest, size)) as (equal, other):
+            with equal:
+                row.weighted_sum(out, width, [whole])
+            with other, builder.if_else(builder.icmp_signed(">", rest, size)) as cases:
+                with cases[0]:
+                    row.weighted_sum(out, width, [whole, builder.sub(ends, size)])
+                with cases[1]:
+                    if width > 1:
+                        emit(width // 2)
+
+    emit(32)
 
 
 @_row_walk
@@ -136,7 +140,7 @@ def scattered_row(row: _Row, own: Any, columns: Any) -> None:
         with row.slots() as (place, target):
             before = row.dense_block(target, start, width)
             total = row.fused(before, row.factor(place, width), held)
-            row.store(total, row.dense, row.builder.add(target, start))
+            row.store(total, row.at(row.dense, start), target)
 
     row.each_block(columns, 64, emit)
 
