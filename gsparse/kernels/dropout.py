@@ -8,14 +8,16 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from gsparse.kernels.attention.reference import drop_threshold, mix_seed
+from gsparse.kernels.attention.reference import (
+    drop_threshold,
+    mix_seed,
+    random_bits_reference,
+)
 from gsparse.kernels.differentiable import differentiable
 from gsparse.kernels.scalar import data, random_bits
 from gsparse.kernels.threads import jit, run_blocks, take_block
 
 BLOCK = 1 << 14
-
-_M32 = 0xFFFFFFFF
 
 
 @jit()
@@ -77,14 +79,8 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 
 def dropout_reference(x: Tensor, p: float, seed: int) -> Tensor:
     """The same in plain torch for a given seed: the oracle."""
-    key, key2 = mix_seed(seed)
-    z = torch.arange(x.numel(), device=x.device) & _M32 ^ key
-    for after in (key2, 0):
-        z = ((z ^ (z >> 16)) * 0x85EBCA6B) & _M32
-        z = ((z ^ (z >> 13)) * 0xC2B2AE35) & _M32
-        z = ((z ^ (z >> 16)) + after) & _M32
     threshold, scale = drop_threshold(p)
-    keep = (z >= threshold).view(x.shape)
+    keep = (random_bits_reference(x.numel(), seed, x) >= threshold).view(x.shape)
     return torch.where(keep, x * scale, torch.zeros_like(x))
 
 

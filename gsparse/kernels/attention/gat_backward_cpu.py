@@ -27,7 +27,7 @@ from gsparse.kernels.attention.lanes import (
 from gsparse.kernels.attention.simd import add_heads, add_row, dots, edge_scores
 from gsparse.kernels.scalar import Pointer, at, data, exp, stack
 from gsparse.kernels.threads import jit, take_block
-from gsparse.kernels.vector_code import fixed_shape
+from gsparse.kernels.vector_code import fixed_shape, shape_of
 
 
 @jit(forceinline=True)
@@ -201,9 +201,7 @@ def backward_kernel(heads: int, channels: int) -> Callable[..., None]:
     @jit()
     def gat_backward(counter, graph, inputs, settings, rule, outputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         f = settings[0]
-        h = heads if heads > 0 else inputs[2].shape[1]
-        c = channels if heads > 0 else inputs[2].shape[2]
-        shape = (h, c, fixed_shape(heads, channels))
+        shape = shape_of(inputs[2], fixed_shape(heads, channels))
         lanes = (stack(pad, f), stack(pad, f), stack(pad, f), stack(pad, f))
         scratch = (stack(size, f), stack(most, f), *lanes, stack(pad, rule[0]))
         own = stack(size, f)

@@ -38,7 +38,7 @@ from gsparse.kernels.scalar import (
     stack,
 )
 from gsparse.kernels.threads import jit, take_block
-from gsparse.kernels.vector_code import fixed_shape
+from gsparse.kernels.vector_code import fixed_shape, shape_of
 
 
 @jit(forceinline=True)
@@ -229,9 +229,7 @@ def forward_kernel(heads: int, channels: int) -> Callable[..., None]:
     @jit()
     def gat_forward(counter, graph, inputs, settings, rule, outputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         f = settings[0]
-        h = heads if heads > 0 else inputs[2].shape[1]
-        c = channels if heads > 0 else inputs[2].shape[2]
-        shape = (h, c, fixed_shape(heads, channels))
+        shape = shape_of(inputs[2], fixed_shape(heads, channels))
         wide = (stack(size, f), stack(size, f), stack(most, f), stack(most, f))
         lanes = (stack(pad, f), stack(pad, f), stack(pad, f), stack(pad, f))
         scratch = (*wide, *lanes, stack(pad, rule[0]))
@@ -247,9 +245,7 @@ def scores_kernel(heads: int, channels: int) -> Callable[..., None]:
 
     @jit()
     def gat_scores(counter, blocks, inputs, outputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        h = heads if heads > 0 else inputs[0].shape[1]
-        c = channels if heads > 0 else inputs[0].shape[2]
-        shape = (h, c, fixed_shape(heads, channels))
+        shape = shape_of(inputs[0], fixed_shape(heads, channels))
         _scores(counter, blocks, inputs, outputs, shape)
 
     return gat_scores

@@ -9,7 +9,7 @@ from gsparse.kernels.attention.lanes import MAX_HEADS, Shape, fill
 from gsparse.kernels.attention.simd import add_row, dots
 from gsparse.kernels.scalar import Pointer, at, data, stack
 from gsparse.kernels.threads import jit, take_block
-from gsparse.kernels.vector_code import fixed_shape
+from gsparse.kernels.vector_code import fixed_shape, shape_of
 
 
 @jit(forceinline=True)
@@ -56,9 +56,7 @@ def targets_kernel(heads: int, channels: int) -> Callable[..., None]:
 
     @jit()
     def gat_targets(counter, blocks, inputs, slope, outputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        h = heads if heads > 0 else inputs[1].shape[1]
-        c = channels if heads > 0 else inputs[1].shape[2]
-        shape = (h, c, fixed_shape(heads, channels))
+        shape = shape_of(inputs[1], fixed_shape(heads, channels))
         most_heads = (stack(most, slope), stack(most, slope))
         scratch = (*most_heads, stack(most, slope), stack(most, slope))
         _targets(counter, blocks, inputs, slope, outputs, shape, scratch)

@@ -23,7 +23,7 @@ from gsparse.kernels.attention.simd import add_row, dots
 from gsparse.kernels.attention.simd_v2 import add_leaky, add_slope, leaky_dots
 from gsparse.kernels.scalar import Pointer, at, data, exp, stack
 from gsparse.kernels.threads import jit, take_block
-from gsparse.kernels.vector_code import fixed_shape
+from gsparse.kernels.vector_code import fixed_shape, shape_of
 
 
 @jit(forceinline=True)
@@ -174,9 +174,7 @@ def targets_kernel(heads: int, channels: int) -> Callable[..., None]:
     @jit()
     def gatv2_targets(counter, graph, inputs, settings, rule, outputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         f = settings[0]
-        h = heads if heads > 0 else inputs[0].shape[1]
-        c = channels if heads > 0 else inputs[0].shape[2]
-        shape = (h, c, fixed_shape(heads, channels))
+        shape = shape_of(inputs[0], fixed_shape(heads, channels))
         lanes = (stack(most, f), stack(most, f), stack(most, f))
         scratch = (*lanes, stack(most, rule[0]))
         acc = stack(size, f)
@@ -193,9 +191,7 @@ def sources_kernel(heads: int, channels: int) -> Callable[..., None]:
     @jit()
     def gatv2_sources(counter, graph, inputs, slope, rule, grad_x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         f = slope
-        h = heads if heads > 0 else inputs[0].shape[1]
-        c = channels if heads > 0 else inputs[0].shape[2]
-        shape = (h, c, fixed_shape(heads, channels))
+        shape = shape_of(inputs[0], fixed_shape(heads, channels))
         lanes = (stack(most, f), stack(most, f), stack(most, f))
         scratch = (*lanes, stack(most, rule[0]))
         wide = (stack(size, f), stack(size, f))

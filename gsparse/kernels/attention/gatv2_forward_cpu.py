@@ -26,7 +26,7 @@ from gsparse.kernels.attention.simd import add_heads, add_row, raise_top
 from gsparse.kernels.attention.simd_v2 import leaky_dots
 from gsparse.kernels.scalar import Pointer, at, data, exp, log, stack
 from gsparse.kernels.threads import jit, take_block
-from gsparse.kernels.vector_code import fixed_shape
+from gsparse.kernels.vector_code import fixed_shape, shape_of
 
 _CHUNK = 16  # edges whose rows of x are surely still in cache when added up
 
@@ -153,9 +153,7 @@ def forward_kernel(heads: int, channels: int) -> Callable[..., None]:
     @jit()
     def gatv2_forward(counter, graph, inputs, slope, rule, outputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         f = slope
-        h = heads if heads > 0 else inputs[0].shape[1]
-        c = channels if heads > 0 else inputs[0].shape[2]
-        shape = (h, c, fixed_shape(heads, channels))
+        shape = shape_of(inputs[0], fixed_shape(heads, channels))
         nodes = (stack(size, f), stack(most, f), stack(most, f), stack(most, f))
         scratch = (*nodes, stack(pad, f), stack(pad, f), stack(pad, rule[0]))
         _forward(counter, graph, inputs, slope, rule, outputs, shape, scratch)

@@ -8,7 +8,6 @@ from torch import Tensor
 from gsparse.kernels.attention.lanes import MAX_HEADS, MAX_WIDTH
 from gsparse.kernels.checks import check_once, check_pointers, check_range, check_shape
 from gsparse.kernels.graph import Graph
-from gsparse.kernels.tracing import is_transformed
 
 _HALVES = (torch.bfloat16, torch.float16)
 _HAS_TRITON = find_spec("triton") is not None
@@ -117,17 +116,4 @@ def check_messages(x: Tensor, num_nodes: int) -> None:
         raise ValueError(
             f"'x' must have 1 to {MAX_HEADS} heads and 1 to {MAX_WIDTH} numbers a row "
             f"(got {heads} heads, {width} numbers)"
-        )
-
-
-def refuse_batches() -> None:
-    """Called in a derivative, which takes one gradient at a time.
-
-    Raises:
-        RuntimeError: Within a transform of ``torch.func``, or for batched gradients.
-    """
-    if is_transformed():
-        raise RuntimeError(
-            "fused attention takes one gradient at a time: use "
-            "attention='reference' (or gat_attention_reference) for batched gradients"
         )

@@ -28,6 +28,21 @@ def drop_threshold(dropout: float) -> tuple[int, float]:
     return min(int(dropout * 2**32), _M32), scale
 
 
+def random_bits_reference(count: int, seed: int, like: Tensor) -> Tensor:
+    """Return the 32 random bits of the counters 0 to ``count - 1``.
+
+    They are a hash of the counter (mod 2^32) and the seed: two keyed rounds of the
+    murmur3 finaliser.
+    """
+    key, key2 = mix_seed(seed)
+    z = torch.arange(count, device=like.device) & _M32 ^ key
+    for after in (key2, 0):
+        z = ((z ^ (z >> 16)) * 0x85EBCA6B) & _M32
+        z = ((z ^ (z >> 13)) * 0xC2B2AE35) & _M32
+        z = ((z ^ (z >> 16)) + after) & _M32
+    return z
+
+
 def attention_dropout(
     num_edges: int, heads: int, dropout: float, seed: int, like: Tensor
 ) -> Tensor:
@@ -39,14 +54,9 @@ def attention_dropout(
     Shapes:
         - **output:** :math:`(E, H)`, dtype and device of ``like``
     """
-    key, key2 = mix_seed(seed)
-    z = torch.arange(num_edges * heads, device=like.device) & _M32 ^ key
-    for after in (key2, 0):
-        z = ((z ^ (z >> 16)) * 0x85EBCA6B) & _M32
-        z = ((z ^ (z >> 13)) * 0xC2B2AE35) & _M32
-        z = ((z ^ (z >> 16)) + after) & _M32
     threshold, scale = drop_threshold(dropout)
-    return ((z >= threshold).to(like.dtype) * scale).view(num_edges, heads)
+    keep = random_bits_reference(num_edges * heads, seed, like) >= threshold
+    return (keep.to(like.dtype) * scale).view(num_edges, heads)
 
 
 def weighted_softmax(
