@@ -1,4 +1,4 @@
-"""Dropout by counter: the mask is a function of seed and position, never stored."""
+"""Dropout whose mask is a function of seed and position and is never stored."""
 
 from typing import Any
 
@@ -42,17 +42,17 @@ def _drop(
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     r"""Zero each entry with probability ``p`` and scale the others by 1 / (1 - p).
 
-    Does what :func:`torch.nn.functional.dropout` does, in another stream of random
-    numbers: entry ``k`` is dropped by a hash of ``k`` (mod :math:`2^{32}`) and of a
-    seed drawn from torch's generator. On the CPU, where torch draws one number after
-    the other, it takes a tenth of the time and stores no mask; the result does not
-    depend on the number of threads. On other devices, and for dtypes other than
+    Equals :func:`torch.nn.functional.dropout` with another stream of random numbers:
+    entry ``k`` is dropped by a hash of ``k`` (mod :math:`2^{32}`) and of a seed drawn
+    from torch's generator. On the CPU, where torch draws one number after the other, it
+    takes a tenth of the time and stores no mask; the result does not depend on the
+    number of threads. On other devices, and for dtypes other than
     float32 and float64, torch's function runs. Differentiable any number of times.
 
     Args:
-        x: What to drop out.
-        p: Probability of zero, in [0, 1].
-        training: Without it, ``x`` comes back.
+        x: Input.
+        p: Probability that an entry is zeroed, in [0, 1].
+        training: Return ``x`` unchanged if false.
 
     Raises:
         ValueError: If ``p`` is out of range.
@@ -78,7 +78,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 
 
 def dropout_reference(x: Tensor, p: float, seed: int) -> Tensor:
-    """The same in plain torch for a given seed: the oracle."""
+    """Compute :func:`dropout` for a given seed in plain torch (for tests)."""
     threshold, scale = drop_threshold(p)
     keep = (random_bits_reference(x.numel(), seed, x) >= threshold).view(x.shape)
     return torch.where(keep, x * scale, torch.zeros_like(x))

@@ -31,7 +31,7 @@ def _roots_kernel(
     values: np.ndarray,
     scale: np.ndarray,
 ) -> None:
-    r""":math:`d_i^{-1/2}` of the sums of rows; 0 for those of 0, NaN below."""
+    r"""Compute :math:`d_i^{-1/2}` of the sums of rows; 0 for a sum of 0, NaN below."""
     v, one, zero = data(values), values.dtype.type(1), values.dtype.type(0)
     block = take_block(counter)
     while block < blocks.shape[0] - 1:
@@ -53,7 +53,7 @@ def _scale_kernel(
     scale: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """``out[e] = scale[i] * values[e] * scale[j]``."""
+    """Compute ``out[e] = scale[i] * values[e] * scale[j]``."""
     v, s, j, o = data(values), data(scale), data(indices), data(out)
     block = take_block(counter)
     while block < blocks.shape[0] - 1:
@@ -76,8 +76,9 @@ def _row_pulls_kernel(
     products: np.ndarray,
     pulls: np.ndarray,
 ) -> None:
-    """``products = grad * values``, and ``pulls[i] = sum_e products[e] scale[j]``: how
-    the output pulls at the scale of a row.
+    """Compute ``products = grad * values`` and the gradients of the scales of rows.
+
+    The latter are ``pulls[i] = sum_e products[e] scale[j]``.
     """
     g, v, p = data(grad), data(values), data(products)
     s, j, zero = data(scale), data(indices), values.dtype.type(0)
@@ -104,7 +105,7 @@ def _column_pulls_kernel(
     scale: np.ndarray,
     pulls: np.ndarray,
 ) -> None:
-    """The same, added, of a column; places are permuted."""
+    """Add the gradients of the scales of columns; ``perm`` permutes the products."""
     p, s, j, q = data(products), data(scale), data(indices), data(perm)
     zero = products.dtype.type(0)
     block = take_block(counter)
@@ -128,7 +129,7 @@ def _weights_kernel(
     pulls: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """``out[e] = grad[e] scale[i] scale[j] - pulls[i] scale[i] ** 3 / 2``."""
+    """Compute ``out[e] = grad[e] scale[i] scale[j] - pulls[i] scale[i] ** 3 / 2``."""
     g, s, j, o = data(grad), data(scale), data(indices), data(out)
     half = grad.dtype.type(0.5)
     block = take_block(counter)
@@ -142,14 +143,14 @@ def _weights_kernel(
 
 
 def normalised_values(pattern: HasTranspose, values: Tensor) -> Tensor:
-    r"""Entries of :math:`D^{-1/2} A D^{-1/2}`, where :math:`D` has the sums of rows.
+    r"""Return the entries of :math:`D^{-1/2} A D^{-1/2}`; :math:`D` holds row sums.
 
     A node whose weights sum to 0 gets zeros, one with a negative sum NaN.
     Differentiable any number of times; the first derivative walks the edges three times
-    and stores two numbers a node.
+    and stores two numbers per node.
 
     Args:
-        pattern: Where the entries stand; rows are the targets.
+        pattern: Sparsity pattern; rows are the targets.
         values: The weights :math:`A`, not negative, in the order of the rows.
 
     Shapes:
@@ -165,7 +166,7 @@ def normalised_values(pattern: HasTranspose, values: Tensor) -> Tensor:
 
 
 def normalised_reference(pattern: HasTranspose, values: Tensor) -> Tensor:
-    """The same in plain torch, which has derivatives of any order."""
+    """Compute :func:`normalised_values` in plain torch, with any derivatives."""
     num_nodes = pattern.indptr.numel() - 1
     nodes = torch.arange(num_nodes, device=values.device)
     row = nodes.repeat_interleave(pattern.indptr.diff().long())
@@ -205,9 +206,8 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 
 def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
     values, scale = ctx.saved_tensors
-    if (
-        torch.is_grad_enabled() and not is_beyond_grad()
-    ):  # a derivative of this one will be asked for
+    # With gradients enabled, the derivative will be differentiated.
+    if torch.is_grad_enabled() and not is_beyond_grad():
         out = normalised_reference(BothWalks.of(ctx.walk, ctx.back), values)
         (found,) = torch.autograd.grad(out, values, grad, create_graph=True)
     else:
@@ -218,7 +218,7 @@ def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
 def _derived(
     grad: Tensor, values: Tensor, scale: Tensor, walk: list[Tensor], back: list[Tensor]
 ) -> Tensor:
-    """The derivative by the values."""
+    """Compute the gradient of the values."""
     _check(values, walk, back)
     check_shape("perm", back[2], values.shape)
     check_shape("grad", grad, values.shape, values.dtype)

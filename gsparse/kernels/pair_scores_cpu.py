@@ -135,8 +135,10 @@ def scores_kernel(
     right: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """``out[pair[e], k] = sum_c product[k, c] hidden[i, c] hidden[j, c]`` plus what the
-    end points ``i`` and ``j`` bring.
+    """Compute the scores of all pairs.
+
+    ``out[pair[e], k] = sum_c product[k, c] hidden[i, c] hidden[j, c] + left[i, k] +
+    right[j, k]``.
     """
     scores, width = product.shape
     scaled, zero = np.empty(scores * width, hidden.dtype), hidden.dtype.type(0)
@@ -173,8 +175,10 @@ def grads_kernel(
     to_ends: np.ndarray,
     to_product: np.ndarray,
 ) -> None:
-    """What the pairs of row ``i`` bring to the derivatives: added to ``to_hidden[i]``,
-    written to ``to_ends[i]``, and added up over a block in ``to_product[block]``.
+    """Sum the gradients over the pairs of each row ``i``.
+
+    They are added to ``to_hidden[i]``, written to ``to_ends[i]``, and summed over a
+    block of rows in ``to_product[block]``.
     """
     scores, width = product.shape
     size = scores * width

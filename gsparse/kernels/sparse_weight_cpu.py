@@ -1,4 +1,4 @@
-"""Compiled body of dense features times a sparse weight: tiles of turned rows."""
+"""Compiled loop of dense features times a sparse weight: tiles of transposed rows."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ from gsparse.kernels.vector_code import LONG, Code, load_index, shuffle
 
 # ruff: noqa: ANN401 (numba's typing and code-generation hooks are untyped)
 
-#: Rows of the features that are turned into one tile, a vector lane each.
+#: Rows of the features in one transposed tile, one vector lane each.
 LANES = 64
-#: Columns that are turned at a time, and rows.
+#: Number of rows, and of columns, that are transposed at a time.
 WINDOW = 16
 
 
@@ -22,7 +22,7 @@ WINDOW = 16
 def _turn(
     typingctx: Any, source: Any, stride: Any, target: Any, target_stride: Any
 ) -> Any:
-    """``target[c, r] = source[r, c]`` for 16 rows and columns, by shuffles."""
+    """Set ``target[c, r] = source[r, c]`` for 16 rows and columns by shuffles."""
     signature = types.void(source, types.intp, target, types.intp)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -45,7 +45,7 @@ def _turn(
 
 
 def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
-    """Swap quarters of ever smaller squares: of 16 vectors in 64 shuffles."""
+    """Transpose by swapping quarters of ever smaller squares (16 rows: 64 shuffles)."""
     side, half = len(rows), len(rows) // 2
     while half:
         low = [k + side * (k & half != 0) - half * (k & half != 0) for k in range(side)]
@@ -70,7 +70,7 @@ def _accumulate(
     start: Any,
     out: Any,
 ) -> Any:
-    """``out[:] = start + sum_e values[e] * tile[places[e]]`` over one output."""
+    """Set ``out[:] = start + sum_e values[e] * tile[places[e]]`` over one output."""
     size = types.intp
     signature = types.void(values, places, size, size, tile, values.dtype, out)
 
@@ -101,7 +101,7 @@ def sparse_linear_kernel(
     stride: int,
     out: np.ndarray,
 ) -> None:
-    """Every row of the output is made by one thread, in the order of the weights."""
+    """Compute the product; one thread sums each row in the order of the weights."""
     num_rows, columns = features.shape
     outputs, width = out.shape[1], starts.shape[0] * WINDOW
     scratch = np.empty((width + WINDOW + 1) * LANES, features.dtype)
@@ -137,4 +137,4 @@ def sparse_linear_kernel(
                         for c in range(right - left):
                             target[r * outputs + c] = made[c * LANES + r]
         first = take_block(counter) * LANES
-    scratch[0] = 0  # it must live until here
+    scratch[0] = 0  # keeps the array alive until here

@@ -25,10 +25,11 @@ def has_predicates(core: Any = _CORE) -> bool:  # noqa: ANN401
             forward_ad._current_level,
         )
         core._get_dispatch_mode(core._TorchDispatchModeKey.PROXY)
-        callable(core._functorch.get_interpreter_stack), core._functorch.TransformType
+        has_levels = callable(core._functorch.get_interpreter_stack)
+        has_levels = has_levels and hasattr(core._functorch.TransformType, "Grad")
     except (AttributeError, TypeError):
         return False
-    return all(isinstance(answer, int) for answer in answers)
+    return has_levels and all(isinstance(answer, int) for answer in answers)
 
 
 HAS_PREDICATES = has_predicates()

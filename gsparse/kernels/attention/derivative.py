@@ -1,4 +1,4 @@
-"""Derivative of the attention operators: what is saved, and what is refused."""
+"""Register the derivatives of the attention operators."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
-"""CPU body of GAT attention, forward: one pass over the in-edges of each node.
+"""Forward pass of GAT attention on the CPU: one walk over the in-edges of each node.
 
-Edges of a row are taken in chunks of a few hundred (edge, head) lanes: scores are
-gathered, one contiguous loop does the exponentials, then the rows of ``x`` are added
-up while they are in cache.
+Edges of a row are processed in chunks of a few hundred (edge, head) lanes: the scores
+are gathered, one contiguous loop computes the exponentials, and the rows of ``x`` are
+summed while they are in the cache.
 """
 
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def _top_scores(
     shape: Shape,
     top: Pointer,
 ) -> None:
-    """Largest ``alpha_src`` among the neighbours that are present."""
+    """Find the largest ``alpha_src`` among the neighbours that are present."""
     indices, edge_id, weight = edges
     heads, _, fixed = shape
     fill(top, heads, -np.inf)
@@ -70,8 +70,9 @@ def _chunk(
     shape: Shape,
     scratch: tuple[Pointer, ...],
 ) -> None:
-    """Softmax terms of a chunk before division, and their sums; those of scores above
-    zero only where they are saved for the gradient.
+    """Compute the undivided softmax terms of a chunk, and their sums.
+
+    Those of scores above zero are only computed if they are saved for the gradient.
     """
     first, last = part
     heads, _, fixed = shape
@@ -118,7 +119,7 @@ def _row(
     shape: Shape,
     scratch: tuple[Pointer, ...],
 ) -> None:
-    """Add up one row: messages, softmax sums, and the same for scores above zero."""
+    """Sum messages and softmax terms of one row, also for scores above zero alone."""
     heads, channels, fixed = shape
     acc, pos, total, total_pos, _, term, term_pos, _, _ = scratch
     slope, save, _ = settings
@@ -223,7 +224,7 @@ def _scores(
 
 @lru_cache
 def forward_kernel(heads: int, channels: int) -> Callable[..., None]:
-    """The forward loop, compiled for one shape; ``(0, 0)`` serves any shape."""
+    """Return the forward loop for one shape; ``(0, 0)`` for any shape."""
     size, most, pad = heads * channels or MAX_WIDTH, heads or MAX_HEADS, LANES + 8
 
     @jit()
@@ -241,7 +242,7 @@ def forward_kernel(heads: int, channels: int) -> Callable[..., None]:
 
 @lru_cache
 def scores_kernel(heads: int, channels: int) -> Callable[..., None]:
-    """Both halves of the score of every node."""
+    """Return the loop that computes both halves of the score of every node."""
 
     @jit()
     def gat_scores(counter, blocks, inputs, outputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202

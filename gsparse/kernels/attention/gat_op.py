@@ -1,4 +1,4 @@
-"""GAT attention as torch custom ops: registration, shapes, derivative, CPU calls."""
+"""GAT attention as torch operators: shapes, calls of the kernels, registration."""
 
 from typing import Any
 
@@ -31,14 +31,14 @@ def gat_forward(
     dropout: float,
     save: bool,
 ) -> list[Tensor]:
-    """Attention output, and with ``save`` what its derivative needs.
+    """Compute the attention output and, with ``save``, what its derivative needs.
 
-    Scores come in as ``alpha_src`` and ``alpha_dst`` ``[N, H]``, or as ``att``
+    Scores are given as ``alpha_src`` and ``alpha_dst`` ``[N, H]``, or by ``att``
     ``[2, H, C]``; the others are empty. ``weight`` and ``bias`` may be empty.
 
     Returns ``out [N, H, C]``, the log of the softmax's denominator ``[N, H]``, the
-    part of ``out`` and of the softmax's sum that came from scores above zero,
-    ``[N, H, C]`` and ``[N, H]``, and the two scores if they were made here.
+    parts of ``out`` and of the softmax's sum that come from scores above zero,
+    ``[N, H, C]`` and ``[N, H]``, and the two scores if they are computed here.
     """
     indptr, indices, edge_id, _, _, _, blocks, _ = structure
     _check(structure, alpha_src, alpha_dst, x, weight, att, bias)
@@ -65,7 +65,7 @@ def gat_forward(
 
 @gat_forward.register_kernel("cuda")
 def _(*arguments: Any) -> list[Tensor]:
-    # Imported here: Triton comes with CUDA builds of torch only, and takes a while.
+    # Imported here: Triton comes only with CUDA builds of torch and loads slowly.
     from gsparse.kernels.attention.gat_triton import gat_forward_cuda
 
     _check(*arguments[:7])
@@ -81,7 +81,7 @@ def _check(
     att: Tensor,
     bias: Tensor,
 ) -> None:
-    """Refuse sizes and indices that do not fit each other."""
+    """Raise an error for sizes and indices that do not match."""
     num_nodes, _ = check_structure(structure, weight)
     check_messages(x, num_nodes)
     if att.numel():
@@ -102,7 +102,7 @@ def _check_saved(
     forward: list[Tensor],
     grad: Tensor,
 ) -> None:
-    """Refuse a gradient and saved outputs of other sizes than ``x``."""
+    """Raise an error for a gradient or saved outputs that do not match ``x``."""
     out, lse, part, part_sum, *scores = forward
     for name, tensor in (("grad", grad), ("out", out), ("part", part)):
         check_shape(name, tensor, x.shape, x.dtype)
@@ -165,10 +165,9 @@ def gat_backward(
     dropout: float,
     weight_grad: bool,
 ) -> list[Tensor]:
-    """Gradients of ``alpha_src, alpha_dst, x, weight, att, bias``.
+    """Compute the gradients of ``alpha_src, alpha_dst, x, weight, att, bias``.
 
-    Those of inputs that were empty are empty; so is that of ``weight`` unless
-    ``weight_grad``.
+    Those of empty inputs are empty; so is that of ``weight`` unless ``weight_grad``.
     """
     _, _, edge_id, t_indptr, t_indices, t_perm, blocks, t_blocks = structure
     _check(structure, alpha_src, alpha_dst, x, weight, att, bias)
@@ -218,7 +217,9 @@ def gat_backward(
 
 @gat_backward.register_kernel("cuda")
 def _(*arguments: Any) -> list[Tensor]:
-    from gsparse.kernels.attention.gat_triton import gat_backward_cuda  # as above
+    from gsparse.kernels.attention.gat_triton import (
+        gat_backward_cuda,
+    )  # imported here as above
 
     _check(*arguments[:7])
     _check_saved(*arguments[3:10])

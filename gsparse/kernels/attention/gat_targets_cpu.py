@@ -1,4 +1,4 @@
-"""CPU body of GAT attention, backward: what comes from the nodes as targets."""
+"""Backward pass of GAT attention on the CPU: the part computed for each target."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -51,7 +51,7 @@ def _targets(
 
 @lru_cache
 def targets_kernel(heads: int, channels: int) -> Callable[..., None]:
-    """What the backward pass needs of each target; gradients of scores and bias."""
+    """Return the loop for records of targets and gradients of scores and bias."""
     most = heads or MAX_HEADS
 
     @jit()

@@ -1,7 +1,7 @@
-"""CPU body of GATv2 attention, backward: a pass over in-edges, one over out-edges.
+"""Backward pass of GATv2 attention on the CPU: two walks over the edges.
 
-The in-edges give the gradients of the targets, of ``att`` and of the weights, the
-out-edges that of the messages; scores are computed anew in both.
+The walk over in-edges computes the gradients of the targets, of ``att`` and of the
+weights; the walk over out-edges that of the messages. Both compute the scores again.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def _edge(
     shape: Shape,
     scratch: tuple[Pointer, ...],
 ) -> float:
-    """Term ``p m w`` and score gradient ``slant``; returns the weight's gradient."""
+    """Compute ``term = p m w`` and the score's gradient; return that of the weight."""
     term, slant, drop, lane = scratch
     att, source, target, grad, record = nodes
     slope, weight, has_weight = settings
@@ -73,7 +73,7 @@ def _targets(
     acc: Pointer,
     scratch: tuple[Pointer, ...],
 ) -> None:
-    """Over in-edges: gradients of the targets, of ``att``, of the weights."""
+    """Sum the gradients of targets, ``att`` and weights over in-edges."""
     blocks, indptr, indices, edge_id = graph
     x, x_dst, att = data(inputs[0]), data(inputs[1]), data(inputs[2])
     weight, grad, out, lse = (
@@ -130,7 +130,7 @@ def _sources(
     wide: tuple[Pointer, Pointer],
     scratch: tuple[Pointer, ...],
 ) -> None:
-    """Over out-edges: gradients of the sources."""
+    """Sum the gradients of the sources over out-edges."""
     blocks, t_indptr, t_indices, t_perm, edge_id = graph
     x, x_dst, att = data(inputs[0]), data(inputs[1]), data(inputs[2])
     weight, grad, record = data(inputs[3]), data(inputs[4]), data(inputs[5])
@@ -168,7 +168,7 @@ def _sources(
 
 @lru_cache
 def targets_kernel(heads: int, channels: int) -> Callable[..., None]:
-    """The backward loop over in-edges."""
+    """Return the backward loop over in-edges."""
     size, most = heads * channels or MAX_WIDTH, heads or MAX_HEADS
 
     @jit()
@@ -185,7 +185,7 @@ def targets_kernel(heads: int, channels: int) -> Callable[..., None]:
 
 @lru_cache
 def sources_kernel(heads: int, channels: int) -> Callable[..., None]:
-    """The backward loop over out-edges."""
+    """Return the backward loop over out-edges."""
     size, most = heads * channels or MAX_WIDTH, heads or MAX_HEADS
 
     @jit()

@@ -1,8 +1,8 @@
-r"""CPU body of GATv2 attention, forward: one pass over the in-edges of each node.
+r"""Forward pass of GATv2 attention on the CPU: one walk over the in-edges.
 
 The score :math:`s_{ij} = att \cdot LeakyReLU(x_j + z_i)` needs the row :math:`x_j`
-itself, so forward is a softmax on line: each chunk of a row makes its scores, and
-when their top rises, what was added up so far is scaled down.
+itself, so the softmax is computed online: each chunk of a row computes its scores, and
+when their maximum rises, the sums so far are scaled down.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from gsparse.kernels.scalar import Pointer, at, data, exp, log, stack
 from gsparse.kernels.threads import jit, take_block
 from gsparse.kernels.vector_code import fixed_shape, shape_of
 
-_CHUNK = 16  # edges whose rows of x are surely still in cache when added up
+_CHUNK = 16  # edges whose rows of x are still in the cache when they are summed
 
 
 @jit(forceinline=True)
@@ -38,7 +38,7 @@ def _rise(
     shape: Shape,
     scratch: tuple[Pointer, ...],
 ) -> None:
-    """Raise the running top to a chunk's and scale down what was added before."""
+    """Raise the running maximum to that of a chunk and scale down earlier sums."""
     acc, top, old, total, term = scratch
     heads, channels, fixed = shape
     first, edge_id, weight, has_weight = present
@@ -147,7 +147,7 @@ def _forward(
 
 @lru_cache
 def forward_kernel(heads: int, channels: int) -> Callable[..., None]:
-    """The forward loop, compiled for one shape; ``(0, 0)`` serves any shape."""
+    """Return the forward loop for one shape; ``(0, 0)`` for any shape."""
     size, most, pad = heads * channels or MAX_WIDTH, heads or MAX_HEADS, LANES + 8
 
     @jit()

@@ -1,4 +1,4 @@
-"""GATv2 attention as torch custom ops; see :mod:`gsparse.kernels.attention.gat_op`."""
+"""GATv2 attention as torch operators; see :mod:`gsparse.kernels.attention.gat_op`."""
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ def gatv2_forward(
     negative_slope: float,
     dropout: float,
 ) -> list[Tensor]:
-    """Output ``[N, H, C]`` and the log of the softmax's denominator ``[N, H]``."""
+    """Return output ``[N, H, C]`` and log of the softmax's denominator ``[N, H]``."""
     indptr, indices, edge_id, _, _, _, blocks, _ = structure
     _check(structure, x_src, x_dst, att, weight)
     made = [x_src.new_empty(x_src.shape), x_src.new_empty(x_src.shape[:2])]
@@ -44,7 +44,7 @@ def gatv2_forward(
 def _check(
     structure: list[Tensor], x_src: Tensor, x_dst: Tensor, att: Tensor, weight: Tensor
 ) -> None:
-    """Refuse sizes and indices that do not fit each other."""
+    """Raise an error for sizes and indices that do not match."""
     num_nodes, _ = check_structure(structure, weight)
     check_messages(x_src, num_nodes)
     check_shape("x_dst", x_dst, x_src.shape, x_src.dtype)
@@ -79,7 +79,7 @@ def gatv2_backward(
     dropout: float,
     weight_grad: bool,
 ) -> list[Tensor]:
-    """Gradients of ``x_src, x_dst, att, weight`` (the last empty unless asked for)."""
+    """Return the gradients of ``x_src, x_dst, att`` and, if asked for, ``weight``."""
     indptr, indices, edge_id, t_indptr, t_indices, t_perm, blocks, t_blocks = structure
     _check(structure, x_src, x_dst, att, weight)
     check_shape("grad", grad, x_src.shape, x_src.dtype)

@@ -21,10 +21,10 @@ def random_flow(
     seed: np.uint64,
     out: np.ndarray,
 ) -> None:
-    """``WIDTH`` columns of ``B^T W^(1/2) Q``, the sign of a pair from its hash.
+    """Compute ``WIDTH`` columns of ``B^T W^(1/2) Q`` with random signs of pairs.
 
     The sign in column c is bit c of a hash of (seed, smaller end, larger end), so it
-    belongs to the pair, whatever the order of the edges and the number of threads.
+    does not depend on the order of the edges or the number of threads.
     """
     num_nodes = out.shape[0]
     weighted = values.shape[0] > 0
@@ -40,7 +40,7 @@ def random_flow(
                 v = indices[e]
                 if v > u:
                     bits = mix(own + np.uint64(v))
-                else:  # flows into u what flows out of v
+                else:  # the opposite sign at the other end
                     bits = ~mix(mix(seed + np.uint64(v)) + np.uint64(u))
                 root = math.sqrt(values[e]) if weighted else one
                 low = np.int32(bits & np.uint64(255))
@@ -97,7 +97,7 @@ def add_squares(
 
 @jit()
 def grounded(rest_u: float, rest_v: float, w: float) -> float:
-    """Resistance of a pair while all other nodes are grounded: a lower bound."""
+    """Return the resistance of a pair with all other nodes grounded, a lower bound."""
     if rest_u <= 0 or rest_v <= 0:
         return 1 / w
     return (rest_u + rest_v) / (rest_u * rest_v + w * (rest_u + rest_v))
@@ -117,10 +117,10 @@ def summarise(
     out: np.ndarray,
     sums: np.ndarray,
 ) -> None:
-    """Resistances from far parts, and 1 / w for bridges.
+    """Compute resistances from far parts, and 1 / w for bridges.
 
-    The far part is ``known`` (if not empty) plus ``scale`` times what the columns of
-    ``far`` sum to. Per block of pairs ``sums`` gets the total of w R before clipping,
+    The far part is ``known`` (if not empty) plus ``scale`` times the sum of the columns
+    of ``far``. Per block of pairs ``sums`` gets the total of w R before clipping,
     the number of clipped pairs, and the totals of (scaled far / R)^2 and of
     ((known + scaled far) / R)^2. ``out`` may be empty, ``[M, 1]`` for the resistances,
     or ``[M, 2]`` for these clipped to 1 / w and the scaled far parts.
