@@ -35,10 +35,8 @@ def spanning_forest(row: Tensor, col: Tensor, score: Tensor, num_nodes: int) -> 
     order = score.argsort(descending=True, stable=True)
     cost = torch.empty_like(order)
     cost[order] = torch.arange(1, order.numel() + 1, device=order.device)
-    graph = coo_array(
-        (cost.double().cpu().numpy(), (row.cpu().numpy(), col.cpu().numpy())),
-        shape=(num_nodes, num_nodes),
-    )
+    ends = row.int().cpu().numpy(), col.int().cpu().numpy()  # SciPy 1.11 needs 32 bits
+    graph = coo_array((cost.double().cpu().numpy(), ends), shape=(num_nodes, num_nodes))
     chosen = torch.from_numpy(minimum_spanning_tree(graph.tocsr()).data).long() - 1
     keep = torch.zeros_like(order, dtype=torch.bool)
     keep[order[chosen.to(order.device)]] = True
