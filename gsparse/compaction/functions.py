@@ -1,4 +1,4 @@
-"""What torch functions do to channels: the table of rules, and the call they get."""
+"""Table of the tracing rules of torch functions."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,7 +21,7 @@ assert spmm_op  # its import registers the operator
 
 
 def _everywhere(names: str) -> Iterable[Callable[..., Any]]:
-    """What has one of these names in torch, in Tensor or in functional."""
+    """Yield the functions with these names in torch, Tensor and functional."""
     for name in names.split():
         for place in (torch, Tensor, F, torch.sparse, torch._VF):
             if hasattr(place, name):
@@ -87,37 +87,41 @@ def _table() -> Table:
 
 RULES = _table()
 
-#: Make tensors of a shape; nothing of the channels is in them.
+#: Functions that create tensors of a shape and do not read the channels.
 _OF_A_SHAPE = "new_zeros new_ones new_empty new_full new_tensor"
 UNREAD = set(_everywhere(f"{_OF_A_SHAPE} expand_as view_as reshape_as type_as"))
 
-#: Make tensors of zeros.
+#: Functions that create tensors of zeros.
 ZEROS = {"new_zeros", "zeros"}
 
-#: Make Python numbers of a tensor.
+#: Functions that convert a tensor to Python numbers.
 _NUMBERS = set(_everywhere("item tolist numpy __float__ __bool__ __int__ __array__"))
 
 
 def refusal(call: Call, path: str, kind: str, detail: str) -> ValueError:
-    """Names the function and the module that called it."""
+    """Return an error that names the function and the module that called it."""
     name = torch.overrides.resolve_name(call.function) or str(call.function)
     place = f"{path!r} ({kind})" if path else kind
     shapes = [list(t.shape) for t in call.tensors if call.value_of(t) is not None]
     return ValueError(
-        f"'model' must treat its channels in ways that are known (got {name} of "
+        f"'model' must use known operations on its channels (got {name} of "
         f"{', '.join(map(str, shapes))} in {place}{detail}); rewrite that step, or "
         "compact the parts of the model around it"
     )
 
 
 def decides(call: Call) -> bool:
-    """Whether whole numbers or truth values are made of channels, such as by argmax."""
+    """Return whether a call computes integers or booleans from channels, such as
+    argmax.
+    """
     made = any(isinstance(leaf, Tensor) for leaf in tree_leaves(call.result))
     return call.function in _NUMBERS or (made and call.function not in UNREAD)
 
 
 def holds_numbers(result: Any) -> bool:
-    """Whether a result has floating-point entries, which may be those of channels."""
+    """Return whether a result has floating-point entries, which may come from
+    channels.
+    """
     return any(
         isinstance(leaf, Tensor) and (leaf.is_floating_point() or leaf.is_complex())
         for leaf in tree_leaves(result)

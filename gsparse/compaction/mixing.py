@@ -1,4 +1,4 @@
-"""Functions that mix nodes or channels: products, sums, softmax, lengths."""
+"""Rules of functions that mix nodes or channels: products, sums, softmax, norms."""
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ _ADDMM = ("input", "mat1")
 
 
 def rows(call: Call) -> Value:
-    """Nodes are mixed, copied or summed up within a channel."""
+    """Trace functions that mix, copy or sum nodes within a channel."""
     values = call.values
     if len({(value.size, value.axis) for value in values}) != 1:
         raise Refused
@@ -31,7 +31,7 @@ def rows(call: Call) -> Value:
 
 
 def gather(call: Call) -> Value:
-    """Nodes picked by an index, channel by channel."""
+    """Trace ``gather``: nodes are picked by an index within each channel."""
     tensor, x = call.first()
     if from_end(call.argument(1, "dim"), tensor.dim()) == x.axis:
         raise Refused("; it picks channels by their positions")
@@ -51,7 +51,7 @@ def _moved(
 
 
 def linear(call: Call) -> Value:
-    """A linear map by a parameter."""
+    """Trace a linear map by a parameter."""
     _, x = call.first()
     weight, bias = call.argument(1, "weight"), call.argument(2, "bias")
     known = call.is_parameter(weight) and (bias is None or call.is_parameter(bias))
@@ -61,7 +61,7 @@ def linear(call: Call) -> Value:
 
 
 def product(call: Call) -> Value:
-    """A product with a parameter from the right, or with a matrix over nodes."""
+    """Trace a product with a parameter from the right, or with a matrix over nodes."""
     left, right = call.argument(0, "input"), call.argument(1, "other")
     right = call.kwargs.get("mat2", right)
     x, y = call.value_of(left), call.value_of(right)
@@ -73,7 +73,7 @@ def product(call: Call) -> Value:
 
 
 def scaled_sum(call: Call) -> Value:
-    """``beta * x + alpha * y @ weight``, as in ``GCN2Conv``."""
+    """Trace ``beta * x + alpha * y @ weight``, as in ``GCN2Conv``."""
     x, y = (call.value_of(call.argument(i, name)) for i, name in enumerate(_ADDMM))
     weight = call.argument(2, "mat2")
     if x is None or y is None or not call.is_parameter(weight):
@@ -90,7 +90,9 @@ def scaled_sum(call: Call) -> Value:
 
 
 def reduce(call: Call) -> Result:
-    """Over nodes or layers: as propagation. Over channels: all of them are read."""
+    """Trace a reduction: over nodes like propagation; over channels it reads all of
+    them.
+    """
     if len(call.values) == 2:
         return channelwise(call)  # the larger of two
     tensor, x = call.first()
@@ -114,13 +116,15 @@ def reduce(call: Call) -> Result:
 
 
 def kept_whole(call: Call) -> None:
-    """Recurrent layers: every channel is read, and what they make is not followed."""
+    """Trace recurrent layers, which read every channel and whose outputs are not
+    traced.
+    """
     for value in call.values:
         call.fixed(value, f"{call.name} reads every channel")
 
 
 def softmax(call: Call) -> Value:
-    """A zero counts as well."""
+    """Trace a softmax, in which zeros count as well."""
     tensor, x = call.first()
     dim = call.argument(1, "dim")
     if dim is None:
@@ -133,7 +137,7 @@ def softmax(call: Call) -> Value:
 
 
 def unit_length(call: Call) -> Value:
-    """Division of a row by its length, which zeros do not change."""
+    """Trace the division of a row by its length, which zeros do not change."""
     tensor, x = call.first()
     if from_end(call.argument(2, "dim", 1), tensor.dim()) != x.axis:
         return _moved(call, Rows, [x], x.is_zero, x.axis)

@@ -1,4 +1,4 @@
-"""What normalisation layers need of their channels, and which constants they make."""
+"""Tracing of normalisation layers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,9 +21,9 @@ from gsparse.compaction.recording import Recording
 
 
 def _batch_norm(recording: Recording, norm: Any, x: Value) -> Value:
-    """In evaluation a scale and a shift of each channel; of a constant, a constant.
+    """Trace a batch norm, which scales and shifts each channel in evaluation.
 
-    A channel of scale 0 is its shift, whatever comes in.
+    A constant stays a constant, and a channel with scale 0 equals its shift.
     """
     statistics = [norm.running_mean, norm.running_var]
     recording.attach(x, [norm.weight, norm.bias, *statistics])
@@ -40,9 +40,10 @@ def _batch_norm(recording: Recording, norm: Any, x: Value) -> Value:
 
 
 def _of_the_batch(recording: Recording, norm: Any, x: Value) -> Value:
-    """Statistics of the nodes at hand: a channel of zeros becomes the shift.
+    """Trace a norm with statistics of the current nodes: a channel of zeros becomes the
+    shift.
 
-    Another constant does up to rounding only, which a variance of 0 blows up.
+    Other constants do so only up to rounding, which a variance of 0 amplifies.
     """
     shift = getattr(norm, "bias", None)
     constant = torch.full_like(x.constant, torch.nan)
@@ -76,7 +77,7 @@ def _without_parameters(recording: Recording, norm: Any, x: Value) -> Value:
 
 
 def _layer_norm(recording: Recording, norm: Any, x: Value) -> Value:
-    """Its statistics are over the channels: without one of them they are others."""
+    """Trace a layer norm, whose statistics depend on all channels."""
     recording.attach(x, [norm.weight, getattr(norm, "bias", None)])
     own = "in_channels" if isinstance(norm, LayerNorm) else "normalized_shape"
     recording.widths.append((norm, own, x.units))
@@ -99,7 +100,7 @@ NORMS: dict[type[Module], Callable[[Recording, Any, Value], Value]] = {
 
 
 def refuse_shape(norm: Module, path: str, x: Tensor) -> None:
-    """Norms are followed over the last of two dimensions."""
+    """Refuse norms that are not over the last of two dimensions."""
     shape = getattr(norm, "normalized_shape", (x.size(-1),))
     if x.dim() != 2 or len(shape) != 1:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Functions of each number by itself: activations, sums, factors, copies."""
+"""Rules of elementwise functions: activations, sums, factors, copies."""
 
 from typing import Any
 
@@ -16,7 +16,9 @@ _QUOTIENTS = ["div", "div_", "divide", "true_divide", "__truediv__", "__itruediv
 
 
 def channelwise(call: Call) -> Value:
-    """Functions of one number each: constants are put through the function itself."""
+    """Trace an elementwise function; constants are passed through the function
+    itself.
+    """
     followed = [(t, v) for t in call.tensors if (v := call.value_of(t)) is not None]
     size, axis = max((v.size, v.axis) for _, v in followed)
     dtype = followed[0][0].dtype
@@ -42,7 +44,7 @@ def channelwise(call: Call) -> Value:
             rows[id(tensor)] = tensor.detach().flatten()
         elif tensor.dim() >= -axis and tensor.size(axis) != 1:
             raise Refused("; a factor of every channel has to be a parameter")
-        if id(tensor) not in rows:  # another one for every node
+        if id(tensor) not in rows:  # differs between nodes
             like = tensor.to(dtype) if not tensor.is_floating_point() else tensor
             rows[id(tensor)] = like.new_full([1] * (1 - axis), torch.nan)
     if not mains or len({id(bias) for bias in biases}) != len(biases):
@@ -73,7 +75,7 @@ def channelwise(call: Call) -> Value:
 
 
 def drop_out(call: Call) -> Value:
-    """Nothing in evaluation; zeros stay zeros in any case."""
+    """Trace a dropout, which has no effect in evaluation and keeps zeros."""
     _, x = call.first()
     name = "train" if call.name == "dropout_" else "training"
     training = call.argument(2, name, default=True)
@@ -84,10 +86,10 @@ def drop_out(call: Call) -> Value:
 
 
 def same_shape(call: Call) -> Value | None:
-    """Views and copies that leave the channels where they are, behind any rows."""
+    """Trace views and copies that leave the channels in their dimension."""
     tensor = call.argument(0, "input")
     x = call.value_of(tensor)
-    if x is None:  # only made like a tensor that is followed
+    if x is None:  # a traced tensor only defines the shape or dtype
         return None
     if call.result.shape[x.axis :] != tensor.shape[x.axis :]:
         raise Refused(f"; it makes {list(call.result.shape)} of it")
@@ -96,7 +98,7 @@ def same_shape(call: Call) -> Value | None:
 
 
 def widened(call: Call) -> Value | None:
-    """A number for every node, copied to all channels."""
+    """Trace the copy of one number per node to all channels."""
     x = call.value_of(call.argument(1, "other"))
     if x is None or len(call.values) != 1:
         return same_shape(call)
@@ -107,7 +109,7 @@ def widened(call: Call) -> Value | None:
 
 
 def like(call: Call) -> Value:
-    """New numbers in the same shape."""
+    """Trace new tensors with the shape of a traced one."""
     _, x = call.first()
     numbers = {"zeros_like": 0.0, "ones_like": 1.0}
     fill = numbers.get(call.name, torch.nan)

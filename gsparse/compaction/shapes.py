@@ -1,4 +1,4 @@
-"""Functions that put channels elsewhere: concatenation, stacks, slices, parts."""
+"""Rules of functions that move channels: concatenation, stacks, slices, splits."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from gsparse.compaction.operations import (
 
 
 def concatenate(call: Call) -> Value:
-    """Channels one after another, or nodes one after another."""
+    """Trace a concatenation of channels or of nodes."""
     tensors = call.argument(0, "tensors")
     dim = from_end(call.argument(1, "dim", 0), call.result.dim())
     values = [call.value_of(tensor) for tensor in tensors]
@@ -37,15 +37,17 @@ def concatenate(call: Call) -> Value:
 
 
 def _foreign(call: Call, size: int, like: Tensor) -> Value:
-    """Channels that come from elsewhere: none of them can be removed."""
+    """Create a value for channels that are not traced; none of them can be removed."""
     units = call.recording.units.fresh(size)
     x = call.recording.value(units, torch.full([size], torch.nan, dtype=like.dtype))
-    call.fixed(x, "they come from outside of what is followed")
+    call.fixed(x, "they are concatenated from a tensor that is not traced")
     return x
 
 
 def _tied(call: Call, values: list[Value | None], axis: int) -> Value:
-    """Several tensors of the same channels; what is equal in all stays a constant."""
+    """Tie several tensors with the same channels; constants equal in all stay
+    constant.
+    """
     known = [value for value in values if value is not None]
     if len(known) < len(values) or len({(v.size, v.axis) for v in known}) != 1:
         raise Refused("; all of these tensors have to come from the features")
@@ -59,7 +61,7 @@ def _tied(call: Call, values: list[Value | None], axis: int) -> Value:
 
 
 def stack(call: Call) -> Value:
-    """A new dimension, before or after the channels."""
+    """Trace ``stack``, which adds a dimension before or after the channels."""
     values = [call.value_of(tensor) for tensor in call.argument(0, "tensors")]
     axis = call.values[0].axis
     dim = from_end(call.argument(1, "dim", 0), call.result.dim())
@@ -67,7 +69,7 @@ def stack(call: Call) -> Value:
 
 
 def unsqueeze(call: Call) -> Value:
-    """A new dimension of size 1."""
+    """Trace ``unsqueeze``, which adds a dimension of size 1."""
     _, x = call.first()
     dim = from_end(call.argument(1, "dim"), call.result.dim())
     axis = x.axis - 1 if dim >= x.axis else x.axis
@@ -76,7 +78,7 @@ def unsqueeze(call: Call) -> Value:
 
 
 def squeeze(call: Call) -> Value:
-    """Without some dimensions of size 1, but not the one of the channels."""
+    """Trace ``squeeze``, which must not remove the dimension of the channels."""
     tensor, x = call.first()
     dims = call.argument(1, "dim")
     if call.result.shape == tensor.shape:
@@ -97,7 +99,7 @@ def squeeze(call: Call) -> Value:
 
 
 def pick(call: Call) -> Value:
-    """Some nodes, or some channels by their positions."""
+    """Trace indexing of nodes, or of channels by their positions."""
     tensor, x = call.first()
     index, dim = call.argument(1, "index"), None
     if call.name != "__getitem__":
@@ -132,7 +134,7 @@ def pick(call: Call) -> Value:
 
 
 def _sliced(call: Call, x: Value, index: Any) -> Value:
-    """Channels by their positions, which must go on being those."""
+    """Trace a selection of channels by position, which all have to be kept."""
     parts = (index.start, index.stop) if isinstance(index, slice) else ()
     varying = isinstance(index, Tensor) and not call.is_constant(index)
     if varying or not call.same(*parts):
@@ -144,7 +146,7 @@ def _sliced(call: Call, x: Value, index: Any) -> Value:
 
 
 def split(call: Call) -> list[Value]:
-    """Parts of the nodes, or of the channels by their positions."""
+    """Trace a split of the nodes, or of the channels by their positions."""
     tensor, x = call.first()
     parts = []
     if from_end(call.argument(2, "dim", 0), tensor.dim()) == x.axis:

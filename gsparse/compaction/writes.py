@@ -1,4 +1,4 @@
-"""Functions that write: item assignment, masks, scatter, copies into a tensor."""
+"""Rules of functions that write: item assignment, masks, scatter, copies."""
 
 from typing import Any
 
@@ -14,7 +14,9 @@ _NAMED = "an entry is written by its position"
 
 
 def scatter(call: Call) -> Value:
-    """``target.scatter_add_(dim, index, source)`` and its like, over nodes."""
+    """Trace ``target.scatter_add_(dim, index, source)`` and similar functions over
+    nodes.
+    """
     target, source = call.argument(0, "input"), _source(call)
     x, y = call.value_of(target), call.value_of(source)
     known = [value for value in (x, y) if value is not None]
@@ -28,7 +30,7 @@ def scatter(call: Call) -> Value:
         call.recording.units.tie(known[0].units, known[1].units)
     zero = torch.stack([value.is_zero for value in known]).all(dim=0)
     if x is None and not call.on_zeros:
-        zero = torch.zeros_like(zero)  # what was there before is not known
+        zero = torch.zeros_like(zero)  # the old entries are not known
     if y is None:
         zero &= call.constant(source, main.constant) == 0
     constant = torch.full_like(main.constant, torch.nan).masked_fill(zero, 0.0)
@@ -44,7 +46,7 @@ def _source(call: Call) -> Any:
 
 
 def assign(call: Call) -> Result:
-    """``h[index] = value``."""
+    """Trace ``h[index] = value``."""
     target, index, value = call.argument(0, "input"), *_index_and_value(call)
     x, y = call.value_of(target), call.value_of(value)
     if x is None and y is None:
@@ -75,7 +77,7 @@ def _index_and_value(call: Call) -> tuple[Any, Any]:
 
 
 def choose(call: Call) -> Value:
-    """``torch.where(condition, first, second)``."""
+    """Trace ``torch.where(condition, first, second)``."""
     condition, first, second = call.args
     if not isinstance(condition, Tensor) or condition.dtype != torch.bool:
         first, condition = condition, first  # as a method of the first
@@ -87,7 +89,7 @@ def choose(call: Call) -> Value:
 
 
 def fill(call: Call) -> Value:
-    """A number in some places, or in all of them."""
+    """Trace functions that write a number to some or all places."""
     tensor, x = call.first()
     if call.name in ("zero_", "fill_"):
         number = 0.0 if call.name == "zero_" else call.argument(1, "value")
@@ -105,7 +107,7 @@ def fill(call: Call) -> Value:
 
 
 def copy(call: Call) -> Result:
-    """``target.copy_(source)``."""
+    """Trace ``target.copy_(source)``."""
     target, source = call.argument(0, "input"), call.argument(1, "other")
     y = call.value_of(source)
     if y is None:
@@ -118,7 +120,9 @@ def copy(call: Call) -> Result:
 
 
 def _one_of(call: Call, x: Value, tensor: Tensor, others: list[Any]) -> Value:
-    """Entries that come from ``x`` or from others; where all agree, a constant."""
+    """Trace entries that come from ``x`` or others; a channel is constant if
+    all agree.
+    """
     parts, constants = [x], [x.constant]
     for other in others:
         value = call.value_of(other)
@@ -143,7 +147,7 @@ def _one_of(call: Call, x: Value, tensor: Tensor, others: list[Any]) -> Value:
 
 
 def _touches(index: Any, num_dims: int, axis: int) -> bool:
-    """Whether an index names channels by their positions."""
+    """Return whether an index names channels by their positions."""
     parts = list(index) if isinstance(index, tuple) else [index]
     if any(part is None or isinstance(part, bool) for part in parts):
         return True
@@ -160,6 +164,6 @@ def _touches(index: Any, num_dims: int, axis: int) -> bool:
 
 
 def _dims(part: Any) -> int:
-    """How many dimensions a part of an index takes."""
+    """Return the number of dimensions that a part of an index takes."""
     masks = isinstance(part, Tensor) and part.dtype in (torch.bool, torch.uint8)
     return part.dim() if masks else 1

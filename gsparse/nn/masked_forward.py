@@ -1,4 +1,4 @@
-"""How each convolution runs with a weight per edge."""
+"""Forward passes of convolutions with one weight per edge."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ from gsparse.nn.weighted_aggregation import aggregate_messages, aggregation_name
 from gsparse.nn.weighted_sum import AGGREGATIONS, aggregate_weighted
 from gsparse.nn.weighted_transformer import WeightedTransformerConv
 
-# ruff: noqa: ANN401 (a convolution's arguments are its own)
+# ruff: noqa: ANN401 (arguments of any convolution)
 
 Forward = Callable[..., Any]
 
@@ -50,13 +50,13 @@ _LOOPS: TensorCache[Tensor] = TensorCache(max_entries=16)
 def forward_of(
     layer: MessagePassing, attention: Attention, *, weighted: bool
 ) -> Forward | None:
-    """Return the forward that serves a :func:`plain_call` with ``edge_weight``.
+    """Return the forward for a :func:`plain_call` with ``edge_weight``.
 
-    Without weights it is the fused one of an attention layer, and None for any other.
+    Without weights it is the fused one for attention layers, and None for all others.
     """
     kind = plain_class(layer)
     if not weighted and any(step in vars(layer) for step in _STEPS):
-        return None  # of the user's own
+        return None  # the user replaced a step
     if kind in (GATConv, GATv2Conv):
         layer = fast_twin(layer, attention)
         return plain_class(layer).forward.__get__(layer)
@@ -73,10 +73,10 @@ def forward_of(
 
 
 def plain_call(layer: MessagePassing, own: Tensor | None, x: Any) -> bool:
-    """Return whether nothing in a call needs PyG's own message passing.
+    """Return whether a call needs no step of PyG's own message passing.
 
-    Otherwise :func:`general_forward` serves it: for other aggregations, more
-    dimensions, hooks, explanations, and steps that were replaced.
+    Otherwise :func:`general_forward` runs: for other aggregations, more dimensions,
+    hooks, explanations and replaced steps.
     """
     kind, name = plain_class(layer), aggregation_name(layer.aggr_module)
     if _touched(layer) or kind not in (*ATTENTION, *NORMALISED, *SUMMED):
@@ -90,7 +90,7 @@ def plain_call(layer: MessagePassing, own: Tensor | None, x: Any) -> bool:
 
 
 def _touched(layer: MessagePassing) -> bool:
-    """Whether someone watches or changes the steps of message passing."""
+    """Return whether steps of message passing have hooks or were replaced."""
     return (
         layer.explain is True
         or layer.decomposed_layers != 1
@@ -105,7 +105,7 @@ def _touched(layer: MessagePassing) -> bool:
 
 
 def _transformer_forward(layer: MessagePassing) -> Forward:
-    """The forward of a layer that runs PyG's steps."""
+    """Return the forward of a layer that runs PyG's steps."""
     call = WeightedTransformerConv.forward.__get__(layer)
 
     def forward(*, edge_index: Tensor, **kwargs: Any) -> Any:
@@ -115,7 +115,7 @@ def _transformer_forward(layer: MessagePassing) -> Forward:
 
 
 def _summed_forward(layer: MessagePassing) -> Forward:
-    """The layer's own forward, in which messages are collected with weights."""
+    """Return the layer's own forward, in which messages are aggregated with weights."""
     kind = plain_class(layer)
     if kind is FastSAGEConv:
         fast = twin(layer, FastSAGEConv, weights_change=True)
@@ -140,7 +140,7 @@ def _summed_forward(layer: MessagePassing) -> Forward:
 
 
 def _num_targets(layer: MessagePassing, ends: Tensor, x: Any, size: Any) -> int:
-    """Rows of the output, by the rule of PyG's ``propagate``."""
+    """Return the number of output rows, as PyG's ``propagate`` determines it."""
     sizes = layer._check_input(ends, size)
     for side in (0, 1):
         if x[side] is not None:
@@ -151,7 +151,9 @@ def _num_targets(layer: MessagePassing, ends: Tensor, x: Any, size: Any) -> int:
 
 
 def _uncached_forward(layer: MessagePassing) -> Forward:
-    """The layer's own forward; a cache would freeze the first weights it saw."""
+    """Return the layer's own forward without its cache, which would keep the first
+    weights.
+    """
     kind = GCNConv if plain_class(layer) is FastGCNConv else plain_class(layer)
 
     def forward(*, edge_index: Tensor, edge_weight: Tensor, **kwargs: Any) -> Any:
@@ -178,9 +180,9 @@ def _uncached_forward(layer: MessagePassing) -> Forward:
 def _without_undefined(
     layer: MessagePassing, edge_index: Tensor, weight: Tensor
 ) -> Tensor:
-    """Weights without a derivative where a node has degree 0.
+    """Return weights without a derivative where a node has degree 0.
 
-    PyG's :math:`d^{-1/2}` has none there, and its backward pass makes NaN of it.
+    PyG's :math:`d^{-1/2}` is not differentiable there, and its gradient would be NaN.
     """
     if not weight.requires_grad:
         return weight
@@ -194,8 +196,8 @@ def _without_undefined(
 def general_forward(layer: MessagePassing, attention: Attention) -> Forward:
     """Return PyG's own forward, in which messages are aggregated with weights.
 
-    It takes the weights of the mask as ``mask``, and as ``edge_weight`` those that the
-    layer itself takes.
+    It takes the weights of the mask as ``mask`` and the layer's own weights as
+    ``edge_weight``.
     """
     kind = plain_class(layer)
     runner, call = layer, _uncached_forward(layer)
@@ -244,7 +246,7 @@ def general_forward(layer: MessagePassing, attention: Attention) -> Forward:
 def _message_weights(
     layer: MessagePassing, edge_index: Tensor, mask: Tensor, num: int, x: Any
 ) -> Tensor:
-    """The mask of all messages, those of self-loops that the layer added too."""
+    """Return the mask of all messages, including those of added self-loops."""
     if not adds_self_loops(layer):
         return mask
     if isinstance(layer, NORMALISED):
@@ -256,9 +258,10 @@ def _message_weights(
 
 @contextmanager
 def _own_propagate(layer: MessagePassing) -> Iterator[None]:
-    """PyG's ``propagate``, bound to this layer: a twin would run that of another.
+    """Bind PyG's ``propagate`` to this layer within this context; a twin would run
+    another one.
 
-    The compiled one knows no explanations and no decomposition.
+    The compiled version supports neither explanations nor decomposition.
     """
     if plain_class(layer).__module__.split(".")[0] not in (
         "torch_geometric",
@@ -273,7 +276,7 @@ def _own_propagate(layer: MessagePassing) -> Iterator[None]:
 
 
 def adds_self_loops(layer: Module) -> bool:
-    """Return whether a layer gives self-loops to the nodes."""
+    """Return whether a layer adds self-loops."""
     return bool(getattr(layer, "add_self_loops", False)) and bool(
         getattr(layer, "normalize", True)
     )
@@ -282,9 +285,9 @@ def adds_self_loops(layer: Module) -> bool:
 def without_absent_loops(
     edge_index: Tensor, weight: Tensor, own: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Leave out self-loops of weight 0, so that the layer adds its own in their place.
+    """Remove self-loops of weight 0, so that the layer adds its own instead.
 
-    A self-loop that is there keeps its weight in a layer of the GCN family, even 0.
+    Layers of the GCN family keep the weight of an existing self-loop, even if it is 0.
     """
     loops = _LOOPS.get((edge_index,), None, lambda: _loops(edge_index))
     if loops.numel() == 0:
@@ -299,14 +302,14 @@ def without_absent_loops(
 
 
 def _loops(edge_index: Tensor) -> Tensor:
-    """Positions of the self-loops."""
+    """Return the positions of the self-loops."""
     source, target = edge_index.as_subclass(Tensor)
     return (source == target).nonzero().view(-1)
 
 
 @contextmanager
 def replaced(layer: Module, name: str, value: Any) -> Iterator[None]:
-    """Within this context an attribute of a layer is another."""
+    """Replace an attribute of a layer within this context."""
     before = vars(layer).get(name)
     object.__setattr__(layer, name, value)
     try:

@@ -1,4 +1,4 @@
-"""Aggregation over weighted edges, where a weight of 0 is an absent edge."""
+"""Aggregation over weighted edges; weight 0 equals a removed edge."""
 
 import threading
 from collections.abc import Iterator
@@ -20,20 +20,20 @@ AGGREGATIONS = ("sum", "add", "mean", "max")
 def aggregate_weighted(
     x: Tensor, edge_index: Tensor, weight: Tensor, num_targets: int, aggr: str
 ) -> Tensor:
-    r"""Collect the rows of the neighbours, each with the weight of its edge.
+    r"""Aggregate the rows of the neighbours with the weights of the edges.
 
     - ``"sum"``: :math:`\sum_j w_{ij} x_j`
-    - ``"mean"``: the same over :math:`\sum_j w_{ij}`
-    - ``"max"``: :math:`\max_j (x_j + \log w_{ij})`; only its limits at weights 0 and 1
-      have a meaning
+    - ``"mean"``: the same divided by :math:`\sum_j w_{ij}`
+    - ``"max"``: :math:`\max_j (x_j + \log w_{ij})`, which is meant for weights near 0
+      and 1
 
-    A node all whose edges have weight 0 gets 0, as one without edges does. Sum and mean
-    store nothing of the size of edges times channels.
+    A node gets 0 if all its edges have weight 0 or it has no edges. Sum and mean store
+    no tensor of edges times channels.
 
     Args:
-        x: Rows of the sources.
+        x: Features of the sources.
         edge_index: Sources and targets.
-        weight: Non-negative, one an edge; may need a gradient.
+        weight: Non-negative weight per edge; may need a gradient.
         num_targets: Number of rows of the output.
         aggr: One of ``AGGREGATIONS``.
 
@@ -66,18 +66,19 @@ def aggregate_weighted(
 def aggregate_normalised(
     x: Tensor, edge_index: Tensor, weight: Tensor, loop_weight: float | None
 ) -> Tensor:
-    r""":math:`D^{-1/2} (A + c I) D^{-1/2} x` of weighted edges, GCN's aggregation.
+    r"""Compute GCN's aggregation :math:`D^{-1/2} (A + c I) D^{-1/2} x` with edge
+    weights.
 
-    :math:`D` holds the weighted in-degrees, self-loops included. A node that has a
-    self-loop keeps its weight in place of :math:`c`. Nothing but the weights has the
-    size of the edges. Within :func:`sharing_normalised` layers that are called with
-    the same graph and weights share the normalised ones.
+    :math:`D` holds the weighted in-degrees, self-loops included. An existing self-loop
+    keeps its weight instead of :math:`c`. Only the weights have one entry per edge.
+    Within :func:`sharing_normalised`, layers that are called with the same graph and
+    weights share the normalised weights.
 
     Args:
-        x: Rows of the nodes.
+        x: Features of the nodes.
         edge_index: Sources and targets.
-        weight: Non-negative, one an edge; may need a gradient.
-        loop_weight: :math:`c`; None for no self-loops but those that are there.
+        weight: Non-negative weight per edge; may need a gradient.
+        loop_weight: :math:`c`; None adds no self-loops.
 
     Shapes:
         - **x**, **output:** :math:`(N, C)`
@@ -85,7 +86,7 @@ def aggregate_normalised(
         - **weight:** :math:`(E,)`
     """
     n, shared = x.size(0), _SHARED.found
-    # Held with its tensors, so that their ids are not given to others.
+    # The tensors are stored too, so that their ids are not reused.
     of = (edge_index, weight)
     key = (*map(id, of), n, x.dtype, loop_weight, torch.is_grad_enabled())
     if shared is None or key not in shared:
@@ -100,7 +101,7 @@ _PLACES: TensorCache[Tensor] = TensorCache(max_entries=16)
 
 
 def _places(graph: Graph) -> Tensor:
-    """The entry of each slot; one behind the last for self-loops that were added."""
+    """Return the entry of each slot; one past the last for added self-loops."""
     place = graph.edge_id.long()
     return torch.where(place < 0, graph.num_entries, place)
 
@@ -114,10 +115,10 @@ _SHARED = _Shared()
 
 @contextmanager
 def sharing_normalised(*, share: bool = True) -> Iterator[None]:
-    """Within, normalised weights are computed once for all layers, or for each.
+    """Compute normalised weights once for all layers within this context, or per layer.
 
-    Put it round one call of a model: a second backward pass would meet the graph of the
-    first, and weights that are changed in place would not be seen.
+    Use it around one call of a model: a second backward pass would use the autograd
+    graph of the first, and in-place changes of the weights would go unnoticed.
     """
     before, _SHARED.found = _SHARED.found, {} if share else None
     try:
@@ -129,7 +130,7 @@ def sharing_normalised(*, share: bool = True) -> Iterator[None]:
 def _normalised(
     edge_index: Tensor, weight: Tensor, num_nodes: int, loop_weight: float | None
 ) -> tuple[Graph, Tensor]:
-    """The graph with self-loops, and the normalised weights of its slots."""
+    """Return the graph with self-loops, and the normalised weights of its slots."""
     if loop_weight is None:
         graph = graph_of(edge_index, num_nodes, "keep")
     else:

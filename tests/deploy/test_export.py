@@ -70,7 +70,7 @@ def test_blocks_are_stored_as_blocks():
 def test_vectors_and_stacks_go_as_coo():
     model = HeteroLinear(4, 2, num_types=3, bias=False)
     RandomWeight(model, 0.5, seed=3)
-    with pytest.raises(ValueError, match=r"'weight' must be a matrix .*; take 'coo'"):
+    with pytest.raises(ValueError, match=r"'weight' must be a matrix .*; use 'coo'"):
         export_weights(model)
     assert export_weights(model, "coo")["weight"].to_dense().equal(model.weight)
 
@@ -188,7 +188,7 @@ class _Random(torch.nn.Module):
             fresh("gat"),
             arguments(SMALL, True),
             ValueError,
-            r"GAT, which it stops at with ValueError: .*no 'edge_weight'",
+            r"GAT, which fails with ValueError: .*no 'edge_weight'",
         ),
         (fresh("sage"), arguments(SMALL, True), ValueError, "no 'edge_weight'"),
         (fresh("gcn"), [SMALL.x], TypeError, r"must be a tuple .* \(got list\)"),
