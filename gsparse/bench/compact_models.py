@@ -13,11 +13,12 @@ from pathlib import Path
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.papers.structured import CASES
 from gsparse.bench.structured import StructuredConfig
-from gsparse.bench.structured_costs import arguments_of, timings
+from gsparse.bench.structured_costs import timings
 from gsparse.bench.structured_shapes import shape_for
 from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row
 from gsparse.compaction import multiply_adds
+from gsparse.nn.calling import model_arguments
 from gsparse.train.fit import prepare
 
 ROUNDS = 31
@@ -36,7 +37,7 @@ def measure(
     """
     chosen = case.recipe()
     data = prepare(Workspace(root).graphs(case.dense, 0).fit)
-    example, dense = arguments_of(data), chosen.build(data, 0).eval()
+    example, dense = model_arguments(data), chosen.build(data, 0).eval()
     shape = shape_for(dense, chosen, data, example, case.fewer, case.output_heads)
     small = shape.of(chosen).build(data, 0).eval()
     row = measurement(

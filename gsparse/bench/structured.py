@@ -20,7 +20,6 @@ from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.structured_costs import (
     CONVERSIONS,
     ROUNDS,
-    arguments_of,
     file_bytes,
     infer_peak_bytes,
     timings,
@@ -41,6 +40,7 @@ from gsparse.bench.tables.measurement import measurement
 from gsparse.bench.tables.rows import Row, content_hash
 from gsparse.compaction import compact, multiply_adds
 from gsparse.deploy.model_file import permanent_state
+from gsparse.nn.calling import model_arguments
 from gsparse.train import Recipe, fit
 from gsparse.train.fit import prepare
 
@@ -140,7 +140,7 @@ class StructuredConfig:
         start, chosen = perf_counter(), self.recipe()
         graphs = workspace.graphs(self.dense, seed)
         data = prepare(graphs.fit)
-        arguments = arguments_of(data)
+        arguments = model_arguments(data)
         dense = workspace.dense(self.dense, seed).eval()
         shape = shape_for(dense, chosen, data, arguments, self.fewer, self.output_heads)
         trained = self._trained(seed, workspace, shape)
@@ -227,7 +227,7 @@ class StructuredConfig:
             self.method,
             dense,
             data,
-            arguments_of(data),
+            model_arguments(data),
             shape,
             chosen.fit,
             seed,

@@ -9,7 +9,6 @@ from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
@@ -20,6 +19,7 @@ from gsparse.bench.experiment.workspace import load_graphs
 from gsparse.data import random_graph
 from gsparse.deploy.model_file import save_model
 from gsparse.nn import to_sparse
+from gsparse.nn.calling import model_arguments
 from gsparse.prune import RandomWeight
 from gsparse.prune.quantise_weights import quantise_weights
 from gsparse.train import SparseFeatures, sparse_features
@@ -172,8 +172,8 @@ def _rise(request: list[Any]) -> int:
     model = CONVERSIONS[conversion](model).eval()
     device = torch.device("cpu")
     with torch.no_grad():
-        model(*arguments_of(_toy(data)))  # compiles, and loads libraries
-        arguments = arguments_of(data)
+        model(*model_arguments(_toy(data)))  # compiles, and loads libraries
+        arguments = model_arguments(data)
         before = reset_peak(device)
         model(*arguments)
         return peak(device) - before
@@ -190,13 +190,3 @@ def _toy(data: Data) -> Data:
         None if data.get("edge_weight") is None else torch.ones(toy.num_edges)
     )
     return toy
-
-
-def arguments_of(data: Data) -> tuple[Tensor, ...]:
-    """What the standard models are called with."""
-    weight = data.get("edge_weight")
-    return (
-        (data.x, data.edge_index)
-        if weight is None
-        else (data.x, data.edge_index, weight)
-    )

@@ -182,8 +182,7 @@ def _transformer(
     recording.units.tie(out.units.repeat(3), triple)
     zero = out.is_zero & skip.is_zero
     mixed = recording.value(out.units, _zero_or_nan(zero, out.constant))
-    recording.add(Gate(out, skip, mixed, conv.lin_beta.weight.detach().cpu()))
-    return mixed
+    return recording.add(Gate(out, skip, mixed, conv.lin_beta.weight.detach().cpu()))
 
 
 class Gate(Operation):
@@ -244,9 +243,10 @@ def _edge_rows(
     if edge_attr is not None:
         columns = recording.axis(weight, 1, "consumer")
         recording.units.tie(edge_attr.units, columns)
-        unread = recording.value(edge_attr.units, edge_attr.constant)
         reason = "edge features are kept"
-        recording.add(AllChannels([edge_attr], unread, reason, always=True))
+        recording.record(
+            AllChannels, [edge_attr], edge_attr.constant, -1, reason=reason, always=True
+        )
     return (weight.detach() != 0).any(dim=1).cpu()
 
 

@@ -97,9 +97,9 @@ class Call:
         """Record that the code depends on the number of channels, and return an unused
         value.
         """
-        unread = self.recording.value(x.units, torch.full_like(x.constant, torch.nan))
-        operation = AllChannels([x], unread, reason, always=True)
-        return self.recording.add(operation)
+        return self.recording.record(
+            AllChannels, [x], x.unknown, axis=-1, reason=reason, always=True
+        )
 
 
 Result = Value | list[Value] | None

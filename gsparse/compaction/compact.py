@@ -11,7 +11,7 @@ from torch.nn import Module
 from gsparse.compaction.dead import Verdict, judge
 from gsparse.compaction.fold import fold_constants
 from gsparse.compaction.groups import groups_with_units
-from gsparse.compaction.inputs import InputSelection, forget_caches, places_of
+from gsparse.compaction.inputs import InputSelection, places_of
 from gsparse.compaction.multiply_adds import multiply_adds
 from gsparse.compaction.probes import graphs_that_run
 from gsparse.compaction.recording import Recording
@@ -25,6 +25,7 @@ from gsparse.compaction.trace import check_example, trace_all
 from gsparse.compaction.unread import guard, unread_modules
 from gsparse.compaction.verify import check_examples, check_graphs
 from gsparse.nn.final_masks import check_final, unmasked_copy
+from gsparse.nn.stale_caches import forget
 
 Inputs = Literal["select", "sliced"]
 
@@ -231,7 +232,7 @@ def _compact(
     selection = InputSelection(small, places, kept)
     check_examples(selection, runs[: len(examples)], verdict)
     check_graphs(selection, graphs, runs)
-    forget_caches(small)
+    forget(small)
     whole = all(kept[name].numel() == x.size for name, x in recording.inputs.items())
     if before is not None:
         kept = {name: before.columns(name)[kept[name]] for name in kept}

@@ -1,25 +1,17 @@
 """Find dead units of trained models, and remove them."""
 
 import copy
-from collections.abc import Iterator
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import torch
-from torch import Tensor
 from torch.nn import Module
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch_geometric.data import Data
 
 from gsparse.compaction.compact import compact
+from gsparse.nn.calling import model_arguments
 from gsparse.nn.evaluating import evaluating
-from gsparse.prune.implicit import (
-    Criterion,
-    ImplicitReport,
-    implicit_sparsity_report,
-    model_arguments,
-)
-
-# ruff: noqa: ANN401 (attributes of layers of any kind)
+from gsparse.prune.implicit import Criterion, ImplicitReport, implicit_sparsity_report
 
 TOO_FAR = 1e-4  # largest change of an output that should stay the same
 
@@ -80,7 +72,7 @@ def silence_dead_units(
     report = implicit_sparsity_report(model, data)
     out, num_constant = copy.deepcopy(model), 0
     for layer in report.layers:
-        dead, module = layer.dead(by), out.get_submodule(layer.name)
+        dead, module = layer.dead(by), cast(Any, out.get_submodule(layer.name))
         constant = dead & (layer.shift > 0) & (by == "scale")
         num_constant += int(constant.sum())
         if not bool(dead.any()):
@@ -91,8 +83,8 @@ def silence_dead_units(
                 "affine=False); train it with affine=True"
             )
         with torch.no_grad():
-            for parameter, zero in _zeros(module, dead, constant):
-                parameter.masked_fill_(zero, 0.0)
+            module.weight.masked_fill_(dead, 0.0)
+            module.bias.masked_fill_(dead & ~constant, 0.0)
     change = largest_change(model, out, data)
     if by == "activation" and change > TOO_FAR:
         raise ValueError(
@@ -160,15 +152,7 @@ def remove_dead_units(
 
 
 def _num_normalised(model: Module) -> int:
-    found = (it.num_features for it in model.modules() if isinstance(it, _BatchNorm))
-    return sum(found)
-
-
-def _zeros(
-    module: Any, dead: Tensor, constant: Tensor
-) -> Iterator[tuple[Tensor, Tensor]]:
-    yield module.weight, dead
-    yield module.bias, dead & ~constant
+    return sum(it.num_features for it in model.modules() if isinstance(it, _BatchNorm))
 
 
 @torch.no_grad()

@@ -15,8 +15,6 @@ from gsparse.kernels.dropout import dropout as kernel_dropout
 
 # ruff: noqa: ANN401 (torch functions take and return anything)
 
-Table = dict[Callable[..., Any], Rule]
-
 assert spmm_op  # its import registers the operator
 
 
@@ -48,44 +46,37 @@ _ROWS = """
 """
 
 
-def _table() -> Table:
-    table: Table = {}
-
-    def enter(rule: Rule, names: str) -> None:
-        table.update(dict.fromkeys(_everywhere(names), rule))
-
-    enter(pointwise.channelwise, _CHANNELWISE)
-    enter(pointwise.same_shape, _SAME)
-    enter(writes.scatter, _ROWS)
-    enter(mixing.gather, "gather")
-    enter(writes.assign, "__setitem__ index_put index_put_")
-    enter(writes.choose, "where")
-    enter(writes.fill, "masked_fill masked_fill_ fill_ zero_ index_fill index_fill_")
-    enter(writes.copy, "copy_")
-    enter(pointwise.drop_out, "dropout dropout_ alpha_dropout feature_alpha_dropout")
-    enter(mixing.linear, "linear")
-    enter(mixing.product, "matmul __matmul__ mm spmm")
-    enter(mixing.scaled_sum, "addmm")
-    enter(pointwise.widened, "expand_as")
-    enter(shapes.concatenate, "cat concat concatenate")
-    enter(shapes.stack, "stack")
-    enter(shapes.unsqueeze, "unsqueeze")
-    enter(shapes.squeeze, "squeeze")
-    enter(mixing.reduce, "sum mean amax amin max min norm std var prod logsumexp")
-    enter(mixing.kept_whole, "lstm gru rnn_tanh rnn_relu")
-    enter(mixing.softmax, "softmax log_softmax softmin")
-    enter(mixing.unit_length, "normalize")
-    enter(shapes.pick, "__getitem__ index_select narrow select")
-    enter(shapes.split, "split chunk tensor_split split_with_sizes")
-    enter(
-        pointwise.like, "zeros_like ones_like empty_like rand_like randn_like full_like"
-    )
-    table[kernel_dropout] = pointwise.drop_out
-    table[torch.ops.gsparse.spmm.default] = mixing.rows
-    return table
-
-
-RULES = _table()
+_NAMES: dict[Rule, str] = {
+    pointwise.channelwise: _CHANNELWISE,
+    pointwise.same_shape: _SAME,
+    writes.scatter: _ROWS,
+    mixing.gather: "gather",
+    writes.assign: "__setitem__ index_put index_put_",
+    writes.choose: "where",
+    writes.fill: "masked_fill masked_fill_ fill_ zero_ index_fill index_fill_",
+    writes.copy: "copy_",
+    pointwise.drop_out: "dropout dropout_ alpha_dropout feature_alpha_dropout",
+    mixing.linear: "linear",
+    mixing.product: "matmul __matmul__ mm spmm",
+    mixing.scaled_sum: "addmm",
+    pointwise.widened: "expand_as",
+    shapes.concatenate: "cat concat concatenate",
+    shapes.stack: "stack",
+    shapes.unsqueeze: "unsqueeze",
+    shapes.squeeze: "squeeze",
+    mixing.reduce: "sum mean amax amin max min norm std var prod logsumexp",
+    mixing.kept_whole: "lstm gru rnn_tanh rnn_relu",
+    mixing.softmax: "softmax log_softmax softmin",
+    mixing.unit_length: "normalize",
+    shapes.pick: "__getitem__ index_select narrow select",
+    shapes.split: "split chunk tensor_split split_with_sizes",
+    pointwise.like: "zeros_like ones_like empty_like rand_like randn_like full_like",
+}
+RULES: dict[Callable[..., Any], Rule] = {
+    function: rule for rule, names in _NAMES.items() for function in _everywhere(names)
+}
+RULES[kernel_dropout] = pointwise.drop_out
+RULES[torch.ops.gsparse.spmm.default] = mixing.rows
 
 #: Functions that create tensors of a shape and do not read the channels.
 _OF_A_SHAPE = "new_zeros new_ones new_empty new_full new_tensor"

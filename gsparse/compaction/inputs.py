@@ -186,11 +186,3 @@ def _argument_names(model: Module, count: int) -> list[str]:
             f"{', '.join(names)} (got {count} arguments)"
         )
     return names[:count]
-
-
-def forget_caches(model: Module) -> None:
-    """Clear the graphs that layers with ``cached=True`` store."""
-    for module in model.modules():
-        for name, kept in vars(module).items():
-            if name.startswith("_cached_") and kept is not None:
-                setattr(module, name, None)

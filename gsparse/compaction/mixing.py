@@ -1,7 +1,6 @@
 """Rules of functions that mix nodes or channels: products, sums, softmax, norms."""
 
 import torch
-from torch import Tensor
 
 from gsparse.compaction.call import Call, Refused, Result, from_end
 from gsparse.compaction.operations import (
@@ -27,7 +26,7 @@ def rows(call: Call) -> Value:
     for value in values[1:]:
         call.recording.units.tie(x.units, value.units)
     zero = torch.stack([value.is_zero for value in values]).all(dim=0)
-    return _moved(call, Rows, values, zero, x.axis)
+    return call.recording.record(Rows, values, x.unknown.masked_fill(zero, 0.0))
 
 
 def gather(call: Call) -> Value:
@@ -36,18 +35,6 @@ def gather(call: Call) -> Value:
     if from_end(call.argument(1, "dim"), tensor.dim()) == x.axis:
         raise Refused("; it picks channels by their positions")
     return rows(call)
-
-
-def _moved(
-    call: Call,
-    kind: type[Channelwise],
-    values: list[Value],
-    zero: Tensor,
-    axis: int,
-) -> Value:
-    constant = torch.full_like(values[0].constant, torch.nan).masked_fill(zero, 0.0)
-    out = call.recording.value(values[0].units, constant, axis)
-    return call.recording.add(kind(values, out))
 
 
 def linear(call: Call) -> Value:
@@ -82,9 +69,10 @@ def scaled_sum(call: Call) -> Value:
     parts = [(made, call.kwargs.get("alpha", 1)), (x, call.kwargs.get("beta", 1))]
     known = call.same(*(factor for _, factor in parts))
     first, second = (
-        call.recording.add(Channelwise([v], call.recording.value(v.units, constant)))
+        call.recording.record(
+            Channelwise, [v], v.constant * (factor if known else torch.nan), axis=-1
+        )
         for v, factor in parts
-        for constant in [v.constant * (factor if known else torch.nan)]
     )
     return call.recording.sum(first, second)
 
@@ -112,7 +100,7 @@ def reduce(call: Call) -> Result:
     if call.name in ("prod", "logsumexp"):
         keep = torch.zeros_like(keep)
     constant = x.constant.masked_fill(~keep, torch.nan)
-    return call.recording.add(Rows([x], call.recording.value(x.units, constant, axis)))
+    return call.recording.record(Rows, [x], constant, axis)
 
 
 def kept_whole(call: Call) -> None:
@@ -130,18 +118,16 @@ def softmax(call: Call) -> Value:
     if dim is None:
         raise Refused("; name its 'dim'")
     if from_end(dim, tensor.dim()) != x.axis:
-        return _moved(call, Rows, [x], torch.zeros_like(x.needed), x.axis)
-    out = call.recording.value(x.units, torch.full_like(x.constant, torch.nan), x.axis)
+        return call.recording.record(Rows, [x], x.unknown)
     reason = f"{call.name} reads every channel"
-    return call.recording.add(AllChannels([x], out, reason))
+    return call.recording.record(AllChannels, [x], x.unknown, reason=reason)
 
 
 def unit_length(call: Call) -> Value:
     """Trace the division of a row by its length, which zeros do not change."""
     tensor, x = call.first()
     if from_end(call.argument(2, "dim", 1), tensor.dim()) != x.axis:
-        return _moved(call, Rows, [x], x.is_zero, x.axis)
+        return call.recording.rows(x)
     constant = x.constant.masked_fill(~x.is_zero, torch.nan)
-    out = call.recording.value(x.units, constant, x.axis)
     reason = "the length of a row reads every channel"
-    return call.recording.add(AllChannels([x], out, reason, zeros=False))
+    return call.recording.record(AllChannels, [x], constant, reason=reason, zeros=False)

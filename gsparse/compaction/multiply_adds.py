@@ -1,5 +1,6 @@
 """Count the multiply-adds of a model."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -105,20 +106,23 @@ def _entries(x: Any) -> int:
     return x.numel() if x.layout == torch.strided else x.values().numel()
 
 
-def _channels(layer: Any, x: Tensor) -> int:
-    """Return the number of channels that a layer propagates along each edge."""
+def _sage_channels(layer: Any, x: Tensor) -> int:
     if isinstance(layer, FastSAGEConv) and layer.aggr == "mean" and not layer.project:
         return layer.out_channels
-    if isinstance(layer, GCNConv):
-        return layer.out_channels
-    if isinstance(layer, GATConv):
-        return layer.heads * layer.out_channels
-    if isinstance(layer, GATv2Conv | TransformerConv):
-        return 2 * layer.heads * layer.out_channels
-    if isinstance(layer, SGConv | APPNP):
-        return layer.K * x.size(1)
-    if isinstance(layer, SAGEConv) and layer.project:
-        return layer.lin.weight.size(0)
-    if isinstance(layer, SAGEConv | GINConv | GraphConv | GCN2Conv):
-        return x.size(1)
-    return 0
+    return layer.lin.weight.size(0) if layer.project else x.size(1)
+
+
+_CHANNELS: dict[Any, Callable[[Any, Tensor], int]] = {
+    GCNConv: lambda layer, x: layer.out_channels,
+    GATConv: lambda layer, x: layer.heads * layer.out_channels,
+    (GATv2Conv, TransformerConv): lambda layer, x: 2 * layer.heads * layer.out_channels,
+    (SGConv, APPNP): lambda layer, x: layer.K * x.size(1),
+    SAGEConv: _sage_channels,
+    (GINConv, GraphConv, GCN2Conv): lambda layer, x: x.size(1),
+}
+"""Number of channels that a layer propagates along each edge; others count 0."""
+
+
+def _channels(layer: Any, x: Tensor) -> int:
+    found = (count for kinds, count in _CHANNELS.items() if isinstance(layer, kinds))
+    return next(found, lambda layer, x: 0)(layer, x)

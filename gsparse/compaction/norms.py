@@ -36,7 +36,7 @@ def _batch_norm(recording: Recording, norm: Any, x: Value) -> Value:
     if norm.affine:
         still = norm.weight.detach().cpu() == 0
         constant = torch.where(still, norm.bias.detach().to(constant), constant)
-    return recording.add(Channelwise([x], recording.value(x.units, constant)))
+    return recording.record(Channelwise, [x], constant)
 
 
 def _of_the_batch(recording: Recording, norm: Any, x: Value) -> Value:
@@ -46,10 +46,9 @@ def _of_the_batch(recording: Recording, norm: Any, x: Value) -> Value:
     Other constants do so only up to rounding, which a variance of 0 amplifies.
     """
     shift = getattr(norm, "bias", None)
-    constant = torch.full_like(x.constant, torch.nan)
-    zero = torch.zeros_like(constant) if shift is None else shift.detach().cpu()
-    constant = torch.where(x.is_zero, zero.to(constant), constant)
-    return recording.add(Rows([x], recording.value(x.units, constant)))
+    zero = torch.zeros_like(x.constant) if shift is None else shift.detach().cpu()
+    constant = torch.where(x.is_zero, zero.to(x.constant), torch.nan)
+    return recording.record(Rows, [x], constant)
 
 
 def _instance_norm(recording: Recording, norm: Any, x: Value) -> Value:
@@ -57,13 +56,8 @@ def _instance_norm(recording: Recording, norm: Any, x: Value) -> Value:
     recording.attach(x, [norm.weight, norm.bias, *statistics])
     recording.widths.append((norm, "num_features", x.units))
     if norm.running_mean is not None:  # a constant is scaled and shifted
-        return _moved(recording, x)
+        return recording.record(Rows, [x], x.unknown)
     return _of_the_batch(recording, norm, x)
-
-
-def _moved(recording: Recording, x: Value) -> Value:
-    constant = torch.full_like(x.constant, torch.nan)
-    return recording.add(Rows([x], recording.value(x.units, constant)))
 
 
 def _graph_norm(recording: Recording, norm: Any, x: Value) -> Value:
@@ -81,9 +75,8 @@ def _layer_norm(recording: Recording, norm: Any, x: Value) -> Value:
     recording.attach(x, [norm.weight, getattr(norm, "bias", None)])
     own = "in_channels" if isinstance(norm, LayerNorm) else "normalized_shape"
     recording.widths.append((norm, own, x.units))
-    constant = torch.full_like(x.constant, torch.nan)
-    out = recording.value(x.units, constant)
-    return recording.add(AllChannels([x], out, "layer norm reads every channel"))
+    reason = "layer norm reads every channel"
+    return recording.record(AllChannels, [x], x.unknown, reason=reason)
 
 
 NORMS: dict[type[Module], Callable[[Recording, Any, Value], Value]] = {

@@ -33,6 +33,11 @@ class Value:
         return self.units.numel()
 
     @property
+    def unknown(self) -> Tensor:
+        """NaN for every channel, the constant of channels that vary."""
+        return torch.full_like(self.constant, torch.nan)
+
+    @property
     def varies(self) -> Tensor:
         """True for channels that are not constant."""
         return self.constant.isnan()

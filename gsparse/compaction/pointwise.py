@@ -67,11 +67,12 @@ def channelwise(call: Call) -> Value:
         constant = constant.masked_fill(zero, 0.0)
     if call.name in _QUOTIENTS and call.value_of(call.argument(0, "input")) is mains[0]:
         constant = constant.masked_fill(mains[0].is_zero, 0.0)
-    out = call.recording.value(mains[0].units, constant, axis)
     plain = call.function in _SUMS and not call.kwargs.get("alpha") and not factors
     is_sum = plain and len(mains) == 2
     bias = biases[0] if plain and len(mains) == len(biases) == 1 else None
-    return call.recording.add(Channelwise([*mains, *factors], out, bias, is_sum))
+    return call.recording.record(
+        Channelwise, [*mains, *factors], constant, bias=bias, is_sum=is_sum
+    )
 
 
 def drop_out(call: Call) -> Value:
@@ -81,8 +82,7 @@ def drop_out(call: Call) -> Value:
     training = call.argument(2, name, default=True)
     keep = x.is_zero if training else torch.ones_like(x.needed)
     constant = x.constant.masked_fill(~keep, torch.nan)
-    out = call.recording.value(x.units, constant, x.axis)
-    return call.recording.add(Channelwise([x], out))
+    return call.recording.record(Channelwise, [x], constant)
 
 
 def same_shape(call: Call) -> Value | None:
@@ -93,8 +93,7 @@ def same_shape(call: Call) -> Value | None:
         return None
     if call.result.shape[x.axis :] != tensor.shape[x.axis :]:
         raise Refused(f"; it makes {list(call.result.shape)} of it")
-    out = call.recording.value(x.units, x.constant, x.axis)
-    return call.recording.add(Channelwise([x], out))
+    return call.recording.record(Channelwise, [x], x.constant)
 
 
 def widened(call: Call) -> Value | None:
@@ -104,8 +103,7 @@ def widened(call: Call) -> Value | None:
         return same_shape(call)
     if call.argument(0, "self").size(x.axis) != 1:
         raise Refused
-    constant = torch.full_like(x.constant, torch.nan)
-    return call.recording.value(x.units, constant, x.axis)
+    return call.recording.value(x.units, x.unknown, x.axis)
 
 
 def like(call: Call) -> Value:

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn import Module
 from torch.utils._pytree import tree_leaves
 
-from gsparse.compaction.inputs import forget_caches, places_of
+from gsparse.compaction.inputs import places_of
 from gsparse.kernels.spmm import SparseMatrix
 from gsparse.nn.evaluating import evaluating
+from gsparse.nn.stale_caches import forget
 
 # ruff: noqa: ANN401 (arguments of any model)
 
@@ -48,7 +49,7 @@ class Graph(NamedTuple):
 @torch.no_grad()
 def outputs_of(model: Module, example: tuple[Any, ...]) -> list[Tensor]:
     """Return the tensors that a model returns in evaluation mode."""
-    forget_caches(model)
+    forget(model)
     with evaluating(model):
         leaves = tree_leaves(model(*example))
     return [leaf.clone() for leaf in leaves if isinstance(leaf, Tensor)]
@@ -117,9 +118,8 @@ class _Maker:
         self.size, self.generator, self.fresh = size, generator, fresh
         self.features = {id(tensor) for tensor in features}
         self.num_nodes = features[0].size(0)
-        ends = [it for it in example if _is_edge_index(it)]
-        self.num_edges = [it.size(1) for it in ends]
         places = [i for i, it in enumerate(example) if _is_edge_index(it)]
+        self.num_edges = [example[i].size(1) for i in places]
         self.after_edges = places[0] if places else len(example)
         self.made = tuple(self._one(i, it) for i, it in enumerate(example))
 
@@ -133,7 +133,7 @@ class _Maker:
         if not isinstance(argument, Tensor) or argument.dim() == 0:
             return argument
         if _is_edge_index(argument):
-            return self._edges(argument, self.size.nodes, self.size.nodes)
+            return self._edges(argument)
         rows = argument.size(0)
         edges = rows in self.num_edges and (
             rows != self.num_nodes
@@ -148,25 +148,28 @@ class _Maker:
         )
 
     def _of_type(self, key: Any, argument: Any) -> Any:
-        """Return an entry of a dictionary, resized by its node or edge type."""
+        """Return an entry of a dictionary, resized by its node or edge type.
+
+        All node types have the same number of nodes, so that they may share tensors.
+        """
         if not isinstance(argument, Tensor) or argument.dim() == 0:
             return argument
         if _is_edge_index(argument):
-            return self._edges(argument, self._nodes(key[0]), self._nodes(key[-1]))
+            return self._edges(argument)
         is_edge = isinstance(key, tuple)
-        return self._rows(argument, self.size.edges if is_edge else self._nodes(key))
+        return self._rows(argument, self.size.edges if is_edge else self.size.nodes)
 
-    def _nodes(self, key: Any) -> int:
-        """As many nodes of every type, so that types may share tensors."""
-        return self.size.nodes
-
-    def _edges(self, edge_index: Tensor, sources: int, targets: int) -> Tensor:
+    def _edges(self, edge_index: Tensor) -> Tensor:
         """Return random edges; the last two nodes have none if there are enough
         others.
         """
         ends = [
-            torch.randint(max(n - 2, 1), (self.size.edges,), generator=self.generator)
-            for n in (sources, targets)
+            torch.randint(
+                max(self.size.nodes - 2, 1),
+                (self.size.edges,),
+                generator=self.generator,
+            )
+            for _ in range(2)
         ]
         return torch.stack(ends).to(edge_index.device, edge_index.dtype)
 

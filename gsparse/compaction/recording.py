@@ -1,6 +1,6 @@
 """Recording of a run: values, axes of parameters, and operations."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -100,6 +100,19 @@ class Recording:
         operation.output.producer = operation
         return operation.output
 
+    def record(
+        self,
+        kind: type[Operation],
+        inputs: Sequence[Value],
+        constant: Tensor,
+        axis: int | None = None,
+        **options: Any,  # noqa: ANN401 (of the operation)
+    ) -> Value:
+        """Record an operation whose output has the units of its first input."""
+        first = inputs[0]
+        out = self.value(first.units, constant, first.axis if axis is None else axis)
+        return self.add(kind(inputs, out, **options))
+
     def axis(
         self,
         tensor: Tensor,
@@ -153,24 +166,20 @@ class Recording:
     def plus(self, x: Value, bias: Tensor) -> Value:
         """Record ``x + bias`` for a parameter with one entry per channel."""
         self.attach(x, [bias])
-        out = self.value(x.units, x.constant + bias.detach().flatten().cpu(), x.axis)
-        return self.add(Channelwise([x], out, bias=bias))
+        constant = x.constant + bias.detach().flatten().cpu()
+        return self.record(Channelwise, [x], constant, bias=bias)
 
     def sum(self, first: Value, second: Value) -> Value:
         """Record the sum of two tensors of the same shape."""
         self.units.tie(first.units, second.units)
-        out = self.value(first.units, first.constant + second.constant, first.axis)
-        return self.add(Channelwise([first, second], out, is_sum=True))
+        constant = first.constant + second.constant
+        return self.record(Channelwise, [first, second], constant, is_sum=True)
 
     def rows(self, x: Value) -> Value:
         """Record an operation that mixes nodes within each channel; only zeros stay
         constant.
         """
-        zero = x.constant == 0
-        out = self.value(
-            x.units, torch.where(zero, 0.0, torch.nan).to(x.constant), x.axis
-        )
-        return self.add(Rows([x], out))
+        return self.record(Rows, [x], x.unknown.masked_fill(x.is_zero, 0.0))
 
     def stays_whole(self, value: Value) -> bool:
         """Return whether earlier operations need all channels, so that any operation is
@@ -188,11 +197,9 @@ class Recording:
         for axis in list(self.axes.values()):
             if id(axis.tensor) in self.pinned:
                 x = self.value(axis.units, torch.full([axis.units.numel()], torch.nan))
-                reason = "its layer is also used on what is not followed"
-                self.add(
-                    AllChannels(
-                        [x], self.value(x.units, x.constant), reason, True, True
-                    )
+                reason = "its layer is also used on tensors that are not traced"
+                self.record(
+                    AllChannels, [x], x.constant, reason=reason, zeros=True, always=True
                 )
         for value in self.values:
             value.is_output |= not value.consumers

@@ -1,5 +1,6 @@
 """Rules of functions that move channels: concatenation, stacks, slices, splits."""
 
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -56,8 +57,7 @@ def _tied(call: Call, values: list[Value | None], axis: int) -> Value:
     constants = torch.stack([value.constant for value in known])
     equal = (constants == constants[0]).all(dim=0)  # never of NaN
     constant = constants[0].masked_fill(~equal, torch.nan)
-    out = call.recording.value(known[0].units, constant, axis)
-    return call.recording.add(Channelwise(known, out))
+    return call.recording.record(Channelwise, known, constant, axis)
 
 
 def stack(call: Call) -> Value:
@@ -73,8 +73,7 @@ def unsqueeze(call: Call) -> Value:
     _, x = call.first()
     dim = from_end(call.argument(1, "dim"), call.result.dim())
     axis = x.axis - 1 if dim >= x.axis else x.axis
-    out = call.recording.value(x.units, x.constant, axis)
-    return call.recording.add(Channelwise([x], out))
+    return call.recording.record(Channelwise, [x], x.constant, axis)
 
 
 def squeeze(call: Call) -> Value:
@@ -82,9 +81,7 @@ def squeeze(call: Call) -> Value:
     tensor, x = call.first()
     dims = call.argument(1, "dim")
     if call.result.shape == tensor.shape:
-        return call.recording.add(
-            Channelwise([x], call.recording.value(x.units, x.constant, x.axis))
-        )
+        return call.recording.record(Channelwise, [x], x.constant)
     if dims is None:
         raise Refused("; name its 'dim'")
     places = [
@@ -94,8 +91,7 @@ def squeeze(call: Call) -> Value:
     if x.axis in gone:
         raise Refused("; it takes the dimension of the channels away")
     axis = x.axis + sum(place > x.axis for place in gone)
-    out = call.recording.value(x.units, x.constant, axis)
-    return call.recording.add(Channelwise([x], out))
+    return call.recording.record(Channelwise, [x], x.constant, axis)
 
 
 def pick(call: Call) -> Value:
@@ -117,19 +113,16 @@ def pick(call: Call) -> Value:
         raise Refused("; write unsqueeze()")
     if dim is None or dim != x.axis:
         if call.name == "select" and dim is not None and dim > x.axis:
-            out = call.recording.value(x.units, x.constant, x.axis + 1)
-            return call.recording.add(Rows([x], out))
+            return call.recording.record(Rows, [x], x.constant, x.axis + 1)
         if tensor.dim() + x.axis == 0 or (
             isinstance(index, Tensor) and index.dtype == torch.bool and index.dim() > 1
         ):
             raise Refused
-        out = call.recording.value(x.units, x.constant, x.axis)
-        return call.recording.add(Rows([x], out))
+        return call.recording.record(Rows, [x], x.constant)
     if isinstance(index, int):
         raise Refused("; take a slice of one channel instead")
     if isinstance(index, slice) and index == slice(None):
-        out = call.recording.value(x.units, x.constant, x.axis)
-        return call.recording.add(Rows([x], out))
+        return call.recording.record(Rows, [x], x.constant)
     return _sliced(call, x, index)
 
 
@@ -148,15 +141,7 @@ def _sliced(call: Call, x: Value, index: Any) -> Value:
 def split(call: Call) -> list[Value]:
     """Trace a split of the nodes, or of the channels by their positions."""
     tensor, x = call.first()
-    parts = []
-    if from_end(call.argument(2, "dim", 0), tensor.dim()) == x.axis:
-        start = 0
-        for part in call.result:
-            end = start + part.size(x.axis)
-            parts.append(_sliced(call, x, slice(start, end)))
-            start = end
-        return parts
-    for _ in call.result:
-        out = call.recording.value(x.units, x.constant, x.axis)
-        parts.append(call.recording.add(Rows([x], out)))
-    return parts
+    if from_end(call.argument(2, "dim", 0), tensor.dim()) != x.axis:
+        return [call.recording.record(Rows, [x], x.constant) for _ in call.result]
+    ends = list(accumulate((part.size(x.axis) for part in call.result), initial=0))
+    return [_sliced(call, x, slice(*ends)) for ends in pairwise(ends)]

@@ -9,12 +9,13 @@ from torch.nn import Module
 from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
-from gsparse.compaction.inputs import forget_caches, places_of
+from gsparse.compaction.inputs import places_of
 from gsparse.compaction.recording import Recording, Step
 from gsparse.compaction.tracer import Tracer
 from gsparse.compaction.watching import watching
 from gsparse.nn.evaluating import evaluating
 from gsparse.nn.sparse_linear import SparseLinear
+from gsparse.nn.stale_caches import forget
 
 # ruff: noqa: ANN401 (arguments of any model)
 
@@ -124,7 +125,7 @@ def run(
         varies = torch.full([width], torch.nan, dtype=tensor.dtype)
         value = tracer.set(tensor, recording.value(units, varies))
         recording.inputs.setdefault(name, value)
-    forget_caches(model)
+    forget(model)
     with evaluating(model), torch.no_grad(), watching(tracer, model), tracer:
         result = model(*example)
     leaves = _outputs(result)

@@ -90,11 +90,8 @@ class Tracer(TorchFunctionMode):
         return self._constants.get(tensor) == self._version(tensor)
 
     def _version(self, tensor: Tensor) -> int:
-        self.depth += 1
-        try:
+        with self.inside():
             return version(tensor)
-        finally:
-            self.depth -= 1
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None

@@ -55,11 +55,7 @@ def guard(model: Module, paths: tuple[str, ...]) -> None:
     """Make the layers in these modules refuse inputs that have lost channels."""
     for path in paths:
         for name, layer in model.get_submodule(path).named_modules(prefix=path):
-            widths = [getattr(layer, it) for it in _WIDTHS if hasattr(layer, it)]
-            width = (
-                widths[0]
-                if widths and next(layer.parameters(), None) is not None
-                else None
-            )
-            if isinstance(width, int):
+            widths = (getattr(layer, it) for it in _WIDTHS if hasattr(layer, it))
+            width = next(widths, None)
+            if isinstance(width, int) and any(True for _ in layer.parameters()):
                 layer.register_forward_pre_hook(WholeInput(name, width))

@@ -33,16 +33,12 @@ def scatter(call: Call) -> Value:
         zero = torch.zeros_like(zero)  # the old entries are not known
     if y is None:
         zero &= call.constant(source, main.constant) == 0
-    constant = torch.full_like(main.constant, torch.nan).masked_fill(zero, 0.0)
-    out = call.recording.value(main.units, constant, main.axis)
-    return call.recording.add(Rows(known, out))
+    return call.recording.record(Rows, known, main.unknown.masked_fill(zero, 0.0))
 
 
 def _source(call: Call) -> Any:
-    for name in ("src", "source", "value"):
-        if name in call.kwargs:
-            return call.kwargs[name]
-    return call.argument(3, "src")
+    named = [call.kwargs[it] for it in ("src", "source", "value") if it in call.kwargs]
+    return named[0] if named else call.argument(3, "src")
 
 
 def assign(call: Call) -> Result:
@@ -94,8 +90,7 @@ def fill(call: Call) -> Value:
     if call.name in ("zero_", "fill_"):
         number = 0.0 if call.name == "zero_" else call.argument(1, "value")
         constant = call.constant(number, x.constant)
-        out = call.recording.value(x.units, constant, x.axis)
-        return call.recording.add(Channelwise([x], out))
+        return call.recording.record(Channelwise, [x], constant)
     if call.name.startswith("index_fill"):
         if from_end(call.argument(1, "dim"), tensor.dim()) == x.axis:
             call.fixed(x, _NAMED)
@@ -115,8 +110,7 @@ def copy(call: Call) -> Result:
     if target.shape != source.shape:
         call.fixed(y, "it is written into another tensor")
         return None
-    out = call.recording.value(y.units, y.constant, y.axis)
-    return call.recording.add(Channelwise([y], out))
+    return call.recording.record(Channelwise, [y], y.constant)
 
 
 def _one_of(call: Call, x: Value, tensor: Tensor, others: list[Any]) -> Value:
@@ -142,8 +136,7 @@ def _one_of(call: Call, x: Value, tensor: Tensor, others: list[Any]) -> Value:
     table = torch.stack(constants)
     equal = (table == table[0]).all(dim=0)  # never of NaN
     constant = x.constant.masked_fill(~equal, torch.nan)
-    out = call.recording.value(x.units, constant, x.axis)
-    return call.recording.add(Rows(parts, out))
+    return call.recording.record(Rows, parts, constant)
 
 
 def _touches(index: Any, num_dims: int, axis: int) -> bool:

@@ -14,6 +14,7 @@ from gsparse.nn.evaluating import evaluating
 from gsparse.nn.fast_gat_conv import FastGATConv, FastGATv2Conv
 from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
 from gsparse.nn.final_masks import check_final, unmasked_copy
+from gsparse.nn.masked_parameters import masked_names
 
 Layout = Literal["csr", "bsr", "coo"]
 
@@ -196,7 +197,7 @@ def pruned_weights(model: Module) -> Iterator[tuple[str, Tensor]]:
                 continue
             seen.add(id(parameter))
             weight = getattr(module, attribute).detach()  # through its mask
-            masked = attribute in getattr(type(module), "_masked_names", ())
+            masked = attribute in masked_names(module)
             if masked or (weight.dim() > 1 and not weight.all()):
                 yield f"{prefix}.{attribute}".lstrip("."), weight
 

@@ -199,7 +199,12 @@ def to_semi_structured(model: Module) -> SemiStructured:
             continue
         name, weight = f"{prefix}.weight".lstrip("."), layer.weight.detach()
         reason = semi_structured_reason(weight.shape, weight.dtype)
-        reason = reason or _pattern_reason(weight)
+        if reason is None:
+            most = int((weight.view(weight.size(0), -1, 4) != 0).sum(2).max())
+            if most > 2:
+                reason = (
+                    f"at most 2 of 4 inputs may be left (got {most}); see prune_n_of_m"
+                )
         if reason is not None:
             skipped[name] = reason
             continue
@@ -241,10 +246,3 @@ def _check_scores(scores: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -
                 f"'scores' of {name!r} must have shape {list(weight.shape)} "
                 f"(got {list(scores[name].shape)})"
             )
-
-
-def _pattern_reason(weight: Tensor) -> str | None:
-    most = int((weight.view(weight.size(0), -1, 4) != 0).sum(2).max())
-    if most > 2:
-        return f"at most 2 of 4 inputs may be left (got {most}); see prune_n_of_m"
-    return None

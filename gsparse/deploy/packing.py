@@ -47,11 +47,10 @@ def pack(tensor: Tensor) -> Packed:
     flat = tensor.detach().cpu().contiguous().flatten()
     left = flat.view(_BITS[flat.element_size()]) != 0
     values = flat[left]
-    found = [Packed("bits", values, _bits(left))]
     at = left.nonzero().view(-1)
-    before = torch.cat([at.new_full((1,), -1), at])
-    found.append(Packed("gaps", values, _gaps(before.diff() - 1)))
-    found.append(Packed("runs", values, _smallest(_runs(left))))
+    gaps = at.diff(prepend=at.new_full((1,), -1)) - 1
+    places = {"bits": _bits(left), "gaps": _gaps(gaps), "runs": _smallest(_runs(left))}
+    found = (Packed(form, values, it) for form, it in places.items())
     return min(found, key=lambda packed: packed.num_bytes)
 
 

@@ -54,6 +54,13 @@ class FastAttention(FastLayer):
     add_self_loops: bool
     concat: bool
 
+    def __init__(
+        self, *args: Any, attention: Attention = "fused", **kwargs: Any
+    ) -> None:
+        check_attention(attention)
+        super().__init__(*args, **kwargs)
+        self.attention = attention
+
     def _serves(self, x: Any, edge_index: Any, *others: object) -> bool:
         """Return whether the fused kernel covers this call; otherwise PyG's
         code runs.
@@ -182,8 +189,8 @@ class FastAttention(FastLayer):
 
 def check_attention(attention: str) -> None:
     """Raise an error unless ``attention`` is ``"fused"`` or ``"reference"``."""
-    if attention not in get_args(Attention):
-        allowed = get_args(Attention)
+    allowed = get_args(Attention)
+    if attention not in allowed:
         raise ValueError(f"'attention' must be one of {allowed} (got {attention!r})")
 
 

@@ -154,6 +154,21 @@ def _parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     return tuple(inspect.signature(function).parameters.values())
 
 
+def model_arguments(data: Data | tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return ``(x, edge_index)`` of a graph, with ``edge_weight`` if it has one.
+
+    These are the arguments of the standard models; a tuple of arguments is returned as
+    it is. For models with other signatures use :func:`call_arguments`.
+
+    Shapes:
+        - **output:** :math:`(N, F)`, :math:`(2, E)` and :math:`(E,)`
+    """
+    if not isinstance(data, Data):
+        return tuple(data)
+    weight = data.get("edge_weight")
+    return (data.x, data.edge_index) + (() if weight is None else (weight,))
+
+
 def call_arguments(model: Module, data: Data) -> Arguments:
     """Return the arguments with which a model is called for a graph.
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from gsparse.kernels.tensor_cache import TensorCache
-from gsparse.nn.fast_gat_conv import Attention, check_attention
+from gsparse.nn.attention_base import Attention, check_attention
 from gsparse.nn.masking import convolutions, edge_weights, refuse_unsupported
 from gsparse.nn.pair_scorer import EdgeGroups, edge_groups
 from gsparse.nn.stale_caches import caches_aside

@@ -14,9 +14,7 @@ from gsparse.kernels import (
 )
 from gsparse.nn.attention_base import (
     EDGE_WEIGHT,
-    Attention,
     FastAttention,
-    check_attention,
     entries,
 )
 from gsparse.nn.fast_layer import as_dtypes_of, steps_of
@@ -66,16 +64,6 @@ class FastGATConv(FastAttention, GATConv):
         >>> conv(x, edge_index, edge_weight=torch.tensor([1.0, 0.5, 0.0])).shape
         torch.Size([5, 8])
     """
-
-    def __init__(
-        self,
-        *args: Any,
-        attention: Attention = "fused",
-        **kwargs: Any,
-    ) -> None:
-        check_attention(attention)
-        super().__init__(*args, **kwargs)
-        self.attention = attention
 
     def forward(
         self,
@@ -175,16 +163,6 @@ class FastGATv2Conv(FastAttention, GATv2Conv):
         >>> conv(torch.ones(5, 3), torch.tensor([[0, 1, 2], [1, 2, 0]])).shape
         torch.Size([5, 8])
     """
-
-    def __init__(
-        self,
-        *args: Any,
-        attention: Attention = "fused",
-        **kwargs: Any,
-    ) -> None:
-        check_attention(attention)
-        super().__init__(*args, **kwargs)
-        self.attention = attention
 
     def forward(
         self,

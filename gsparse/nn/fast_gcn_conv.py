@@ -93,19 +93,14 @@ class FastGCNConv(FastLayer, GCNConv):
             ends = edge_index if self.flow == "source_to_target" else edge_index.flip(0)
             loop = (2.0 if self.improved else 1.0) if self.add_self_loops else None
             out = aggregate_normalised(hidden, ends, edge_weight, loop)
-            return out if self.bias is None else out + self.bias
-        matrix = _MATRICES.get(
-            (edge_index, edge_weight),
-            (
-                hidden.size(0),
-                hidden.dtype,
-                self.improved,
-                self.add_self_loops,
-                self.flow,
-            ),
-            lambda: self._matrix(edge_index, edge_weight, hidden),
-        )
-        out = spmm(matrix, hidden)
+        else:
+            options = self.improved, self.add_self_loops, self.flow
+            matrix = _MATRICES.get(
+                (edge_index, edge_weight),
+                (hidden.size(0), hidden.dtype, *options),
+                lambda: self._matrix(edge_index, edge_weight, hidden),
+            )
+            out = spmm(matrix, hidden)
         return out if self.bias is None else out + self.bias
 
     def _serves(self, x: Any, edge_index: Any, edge_weight: Tensor | None) -> bool:

@@ -21,7 +21,8 @@ from gsparse.kernels.tracing import is_beyond_grad, is_recorded
 STEPS = ("message", "aggregate", "message_and_aggregate", "update", "edge_update")
 #: Methods that PyG compiles for every class.
 COMPILED = ("propagate", "edge_updater")
-_HOOKS = tuple(
+#: Attributes with the hooks of these steps.
+HOOKS = tuple(
     f"_{step}_forward{pre}_hooks"
     for step in ("propagate", *STEPS)
     if step != "update"
@@ -86,7 +87,7 @@ class FastLayer(MessagePassing):
         own, kind = self.__dict__, type(self)
         if self.explain or not is_quiet(own["_modules"].get("aggr_module")):
             return False
-        for name in _HOOKS:  # loops, since generators take three times as long
+        for name in HOOKS:  # loops, since generators take three times as long
             if own.get(name):
                 return False
         for name, step in self.steps.items():

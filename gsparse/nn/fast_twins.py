@@ -6,12 +6,8 @@ from weakref import WeakSet
 from torch.nn import Module
 from torch_geometric.nn import GATConv, GATv2Conv
 
-from gsparse.nn.fast_gat_conv import (
-    Attention,
-    FastGATConv,
-    FastGATv2Conv,
-    check_attention,
-)
+from gsparse.nn.attention_base import Attention, check_attention
+from gsparse.nn.fast_gat_conv import FastGATConv, FastGATv2Conv
 from gsparse.nn.masked_parameters import masked_class, masked_names, plain_class
 from gsparse.nn.replace_modules import replace_modules
 

@@ -1,6 +1,5 @@
 """FeatureMask: learn which node features a network does not need."""
 
-import math
 from typing import Any
 
 import torch
@@ -8,12 +7,13 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 from torch_geometric.data import Data
 
-from gsparse.edges import budget, check_sparsity, draw_seed, keep_top
-from gsparse.nn.density import RAMP, check_ramp, hold_density, warn_on_the_way
+from gsparse.edges import budget, draw_seed
+from gsparse.nn.budgeted_mask import OPEN, BudgetedMask
+from gsparse.nn.density import RAMP
 from gsparse.nn.hard_concrete import HardConcrete
-from gsparse.nn.learned_mask import OPEN
+from gsparse.nn.learned_mask import PlainGate
 from gsparse.nn.stale_caches import caches_aside
-from gsparse.nn.wrapper import Wrapper, check_width
+from gsparse.nn.wrapper import check_width
 from gsparse.transforms.columns import as_csr, cut_features
 
 # ruff: noqa: ANN401 (further arguments of the wrapped model)
@@ -61,7 +61,7 @@ def gate_features(x: Tensor, gate: Tensor) -> Tensor:
     )
 
 
-class FeatureMask(Wrapper):
+class FeatureMask(BudgetedMask):
     r"""Wraps a GNN and learns a mask on the columns of its features, with the gates of
     the `"Learning Sparse Neural Networks through L0 Regularization"
     <https://arxiv.org/abs/1712.01312>`_ paper on the inputs.
@@ -128,11 +128,6 @@ class FeatureMask(Wrapper):
         Data(edge_index=[2, 90], num_nodes=10, x=[10, 2], kept_features=[2])
     """
 
-    revision = 1  # raised when a change alters results, so that old rows show as stale
-
-    multiplier: Tensor
-    num_steps: Tensor
-
     def __init__(
         self,
         model: Module,
@@ -143,33 +138,18 @@ class FeatureMask(Wrapper):
         dense: bool = False,
         ramp: int = RAMP,
     ) -> None:
-        super().__init__()
+        super().__init__(model, sparsity, penalty, ramp)
         if in_channels < 1:
             raise ValueError(f"'in_channels' must be at least 1 (got {in_channels})")
-        if (sparsity is None) == (penalty is None):
+        if sparsity is not None and budget(in_channels, sparsity) == 0:
             raise ValueError(
-                f"give one of 'sparsity' and 'penalty' (got {sparsity} and {penalty})"
+                f"'sparsity' must leave a feature of {in_channels} (got {sparsity}); "
+                "lower it"
             )
-        if sparsity is not None:
-            check_sparsity(sparsity)
-            if budget(in_channels, sparsity) == 0:
-                raise ValueError(
-                    f"'sparsity' must leave a feature of {in_channels} "
-                    f"(got {sparsity}); lower it"
-                )
-        elif not 0 <= penalty < math.inf:  # type: ignore[operator]
-            raise ValueError(
-                f"'penalty' must be finite and not negative (got {penalty})"
-            )
-        check_ramp(ramp)
-        self.model, self.ramp = model, ramp
-        self.sparsity, self.factor, self.dense = sparsity, penalty or 0.0, dense
+        self.dense = dense
         generator = torch.Generator().manual_seed(draw_seed(seed) % 2**63)
         noise = SPREAD * torch.randn(in_channels, generator=generator)
         self.log_odds = Parameter((OPEN + noise) / SPEED)
-        self.register_buffer("multiplier", torch.zeros(()))
-        self.register_buffer("num_steps", torch.zeros(()))
-        self._opened: Tensor | None = None  # density in the last step
 
     def gates(self) -> HardConcrete:
         """Return one gate per feature."""
@@ -198,7 +178,7 @@ class FeatureMask(Wrapper):
             x = x.to_dense()
         if self.training:
             gates = self.gates()
-            self._opened, gate = gates.expected_l0.mean(), gates.rsample()
+            self._opened, gate = [gates.expected_l0.mean()], gates.rsample()
         else:
             gate = self.keep()
         with caches_aside(self.model):  # some layers cache propagated features
@@ -206,50 +186,22 @@ class FeatureMask(Wrapper):
                 gate_features(x, gate.to(x.dtype)), edge_index, *args, **kwargs
             )
 
-    @torch.no_grad()
     def keep(self) -> Tensor:
         """Return a boolean for each feature, True if it is kept.
 
         Shapes:
             - **output:** :math:`(F,)`
         """
-        if self.sparsity is not None:
-            warn_on_the_way(self, lambda: self.gates().expected_l0.mean())
-            return keep_top(self.log_odds.detach(), self.sparsity)
-        zero, one = self.gates().prob_zero, self.gates().prob_one
-        return (zero <= one) | (zero <= 1 - zero - one)
+        return self._kept(PlainGate(self.log_odds, self.gates()))
 
     def penalty(self) -> Tensor:
-        """Return the term to add to the loss of the last training step; 0 if there was
-        none.
+        """Return the term to add to the loss, with the penalty of a wrapped edge mask.
 
-        With ``sparsity`` each call also updates the multiplier of the constraint and
-        its target, which falls from 1 within the first ``ramp`` steps. The penalty of
-        a wrapped edge mask is included.
+        See :meth:`gsparse.nn.budgeted_mask.BudgetedMask.penalty`.
         """
-        density, self._opened = self._opened, None
-        value = self.multiplier.new_zeros(())
         if callable(getattr(self.model, "penalty", None)):
-            value = value + self.model.penalty()  # type: ignore[operator]
-        if density is None:
-            return value
-        if self.sparsity is None:
-            return value + density * self.factor
-        held = hold_density(
-            density,
-            self.sparsity,
-            self.multiplier,
-            self.num_steps,
-            self.ramp,
-        )
-        return value + held
-
-    def train(self, mode: bool = True) -> "FeatureMask":
-        """Set the training mode; a frozen model stays in evaluation mode."""
-        super().train(mode)
-        if not any(p.requires_grad for p in self.model.parameters()):
-            self.model.eval()
-        return self
+            return self.model.penalty() + super().penalty()  # type: ignore[operator]
+        return super().penalty()
 
     @torch.no_grad()
     def feature_probability(self) -> Tensor:
@@ -270,10 +222,5 @@ class FeatureMask(Wrapper):
         check_width(data.x, self.log_odds.numel())
         return cut_features(data, self.keep())
 
-    def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_opened": None}  # part of an autograd graph: not copied
-
     def extra_repr(self) -> str:
-        if self.sparsity is None:
-            return f"{self.log_odds.numel()}, penalty={self.factor}"
-        return f"{self.log_odds.numel()}, sparsity={self.sparsity}"
+        return f"{self.log_odds.numel()}, {super().extra_repr()}"

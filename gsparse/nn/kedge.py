@@ -5,10 +5,12 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from gsparse.edges import draw_seed, undirected_pairs
+from gsparse.nn.attention_base import Attention
+from gsparse.nn.budgeted_mask import OPEN
 from gsparse.nn.density import RAMP
-from gsparse.nn.fast_gat_conv import Attention
-from gsparse.nn.learned_mask import OPEN, LearnedMask, Scope
+from gsparse.nn.learned_mask import LearnedMask, Scope
 from gsparse.nn.pair_scorer import EdgeGroups, PairScorer
+from gsparse.nn.seeded import seeded
 from gsparse.nn.steered_gate import SteeredGate
 
 
@@ -103,8 +105,7 @@ class KEdge(LearnedMask):
         super().__init__(model, sparsity, penalty, scope, symmetric, attention, ramp)
         self.in_channels = in_channels
         num_scores = 2 * len(self.names)
-        with torch.random.fork_rng([]):
-            torch.manual_seed(draw_seed(seed) % 2**63)
+        with seeded(draw_seed(seed) % 2**63):
             self.scorer = PairScorer(
                 in_channels,
                 hidden_channels,

@@ -1,6 +1,5 @@
 """Base class of learned edge masks: samples gates and meets the budget."""
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, get_args
@@ -10,15 +9,11 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from gsparse.edges import (
-    apply_edge_mask,
-    check_sparsity,
-    keep_top,
-    require_edge_index,
-)
+from gsparse.edges import apply_edge_mask, require_edge_index
 from gsparse.kernels.tensor_cache import TensorCache
-from gsparse.nn.density import RAMP, check_ramp, hold_density, warn_on_the_way
-from gsparse.nn.fast_gat_conv import Attention, check_attention
+from gsparse.nn.attention_base import Attention, check_attention
+from gsparse.nn.budgeted_mask import BudgetedMask
+from gsparse.nn.density import RAMP
 from gsparse.nn.full_precision import full_precision
 from gsparse.nn.masking import (
     EdgeWeigher,
@@ -27,16 +22,12 @@ from gsparse.nn.masking import (
     refuse_unsupported,
 )
 from gsparse.nn.pair_scorer import EdgeGroups, edge_groups
-from gsparse.nn.rectified import Rectified
 from gsparse.nn.weighted_sum import sharing_normalised
-from gsparse.nn.wrapper import Wrapper, check_width, count_nodes
+from gsparse.nn.wrapper import check_width, count_nodes
 
 # ruff: noqa: ANN401 (further arguments of the wrapped model)
 
 Scope = Literal["shared", "layer"]
-
-#: Initial log-odds of an open gate: nearly all gates are open.
-OPEN = 2.0
 
 
 class Drawn(Protocol):
@@ -80,7 +71,7 @@ class PlainGate(NamedTuple):
         return self.variable.rsample(), self.variable.expected_l0
 
 
-class LearnedMask(Wrapper):
+class LearnedMask(BudgetedMask):
     r"""Base class of wrappers that multiply edges by gates learned with the model.
 
     A subclass computes the gates, from the input features or from the input of each
@@ -111,10 +102,6 @@ class LearnedMask(Wrapper):
         TypeError: If a convolution of the model takes no weights.
     """
 
-    revision = 1  # raised when a change alters results, so that old rows show as stale
-
-    multiplier: Tensor
-    num_steps: Tensor
     in_channels: int | None = None
     """Number of features, if the gates are computed from features."""
 
@@ -128,31 +115,16 @@ class LearnedMask(Wrapper):
         attention: Attention = "fused",
         ramp: int = RAMP,
     ) -> None:
-        super().__init__()
+        super().__init__(model, sparsity, penalty, ramp)
         check_attention(attention)
-        if (sparsity is None) == (penalty is None):
-            raise ValueError(
-                f"give one of 'sparsity' and 'penalty' (got {sparsity} and {penalty})"
-            )
-        if sparsity is not None:
-            check_sparsity(sparsity)
-        elif not 0 <= penalty < math.inf:  # type: ignore[operator]
-            raise ValueError(f"'penalty' must not be negative (got {penalty})")
         if scope not in get_args(Scope):
             raise ValueError(f"'scope' must be 'shared' or 'layer' (got {scope!r})")
         layers = convolutions(model)
         if not layers:
             raise TypeError(f"{type(model).__name__} has no convolutions to mask")
         refuse_unsupported(layers)
-        self.model = model
-        self.sparsity, self.factor = sparsity, penalty or 0.0
         self.scope, self.symmetric, self.attention = scope, symmetric, attention
-        check_ramp(ramp)
-        self.ramp = ramp
         self.names = list(layers) if scope == "layer" else [""]
-        self.register_buffer("multiplier", torch.zeros(()))
-        self.register_buffer("num_steps", torch.zeros(()))
-        self._opened: list[Tensor] = []  # density of each mask of the last step
         self._groups: TensorCache[EdgeGroups] = TensorCache(max_entries=8)
 
     @abstractmethod
@@ -203,38 +175,10 @@ class LearnedMask(Wrapper):
     def _value(self, gate: Gate, groups: EdgeGroups) -> Tensor:
         """Return one weight per group: sampled in training, 0 or 1 in evaluation."""
         if not self.training:
-            return self._keep(gate, groups).to(gate.rank.dtype)
+            return self._kept(gate, groups.tie).to(gate.rank.dtype)
         drawn, opened = gate.draw()
         self._opened.append(opened.mean())
         return drawn
-
-    def penalty(self) -> Tensor:
-        """Return the term to add to the loss of the last training step; 0 if there was
-        none.
-
-        With ``sparsity`` each call also updates the multiplier of the constraint and
-        its target, which falls from 1 within the first ``ramp`` steps.
-        """
-        opened, self._opened = self._opened, []
-        if not opened:
-            return self.multiplier.new_zeros(())
-        density = torch.stack(opened).mean()
-        if self.sparsity is None:
-            return density * self.factor
-        return hold_density(
-            density,
-            self.sparsity,
-            self.multiplier,
-            self.num_steps,
-            self.ramp,
-        )
-
-    def train(self, mode: bool = True) -> "LearnedMask":
-        """Set the training mode; a frozen model stays in evaluation mode."""
-        super().train(mode)
-        if not any(p.requires_grad for p in self.model.parameters()):
-            self.model.eval()
-        return self
 
     def edge_probability(self, data: Data) -> Tensor | list[Tensor]:
         r"""Return :math:`P(z \ne 0)` of every entry, 1 for self-loops; with
@@ -257,7 +201,7 @@ class LearnedMask(Wrapper):
         """
         groups, gates = self._of(data)
         cuts = [
-            apply_edge_mask(data, groups.spread(self._keep(gate, groups)).bool())
+            apply_edge_mask(data, groups.spread(self._kept(gate, groups.tie)).bool())
             for gate in gates
         ]
         return cuts[0] if self.scope == "shared" else cuts
@@ -289,20 +233,7 @@ class LearnedMask(Wrapper):
         """Return the groups; subclasses refuse graphs that the gates are not for."""
         return groups
 
-    def _keep(self, gate: Gate, groups: EdgeGroups) -> Tensor:
-        """Return a boolean for each group, True if its edges are kept."""
-        if self.sparsity is not None:
-            warn_on_the_way(self, lambda: gate.variable.expected_l0.detach().mean())
-            return keep_top(gate.rank.detach(), self.sparsity, groups.tie)
-        assert isinstance(gate.variable, Rectified)  # others take no penalty
-        zero, one = gate.variable.prob_zero, gate.variable.prob_one
-        return (zero <= one) | (zero <= 1 - zero - one)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_opened": []}  # part of an autograd graph: not copied
-
     def extra_repr(self) -> str:
-        size = f"penalty={self.factor}"
-        if self.sparsity is not None:
-            size = f"sparsity={self.sparsity}"
-        return f"{size}, scope={self.scope!r}, symmetric={self.symmetric}"
+        return (
+            f"{super().extra_repr()}, scope={self.scope!r}, symmetric={self.symmetric}"
+        )

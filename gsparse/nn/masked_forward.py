@@ -25,11 +25,13 @@ from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.utils import add_remaining_self_loops
 
 from gsparse.kernels.tensor_cache import TensorCache
-from gsparse.nn.fast_gat_conv import Attention, FastGATConv, FastGATv2Conv
+from gsparse.nn.attention_base import Attention
+from gsparse.nn.fast_gat_conv import FastGATConv, FastGATv2Conv
 from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
-from gsparse.nn.fast_layer import general, with_long_ids
+from gsparse.nn.fast_layer import HOOKS, general, with_long_ids
 from gsparse.nn.fast_twins import fast_twin, twin
 from gsparse.nn.masked_parameters import plain_class
+from gsparse.nn.stale_caches import caches_aside
 from gsparse.nn.weighted_aggregation import aggregate_messages, aggregation_name
 from gsparse.nn.weighted_sum import AGGREGATIONS, aggregate_weighted
 from gsparse.nn.weighted_transformer import WeightedTransformerConv
@@ -41,7 +43,6 @@ Forward = Callable[..., Any]
 ATTENTION = (GATConv, GATv2Conv, FastGATConv, FastGATv2Conv, TransformerConv)
 NORMALISED = (GCNConv, FastGCNConv, GCN2Conv, SGConv, APPNP)
 SUMMED = (SAGEConv, FastSAGEConv, GINConv, GraphConv)
-_CACHES = ("_cached_edge_index", "_cached_adj_t", "_cached_x")
 _STEPS = ("propagate", "message", "aggregate", "update", "edge_update")
 
 _LOOPS: TensorCache[Tensor] = TensorCache(max_entries=16)
@@ -65,7 +66,8 @@ def forward_of(
     if not weighted:
         return None
     if kind is TransformerConv:
-        return _transformer_forward(twin(layer, WeightedTransformerConv))
+        layer = twin(layer, WeightedTransformerConv)
+        return WeightedTransformerConv.forward.__get__(layer)
     if kind in (GCNConv, FastGCNConv):
         layer = twin(layer, FastGCNConv, weights_change=True)
         return FastGCNConv.forward.__get__(layer)
@@ -95,23 +97,8 @@ def _touched(layer: MessagePassing) -> bool:
         layer.explain is True
         or layer.decomposed_layers != 1
         or any(step in vars(layer) for step in _STEPS)
-        or any(
-            getattr(layer, f"_{step}_forward{kind}_hooks")
-            for step in (*_STEPS, "message_and_aggregate")
-            if step != "update"
-            for kind in ("", "_pre")
-        )
+        or any(getattr(layer, hooks) for hooks in HOOKS)
     )
-
-
-def _transformer_forward(layer: MessagePassing) -> Forward:
-    """Return the forward of a layer that runs PyG's steps."""
-    call = WeightedTransformerConv.forward.__get__(layer)
-
-    def forward(*, edge_index: Tensor, **kwargs: Any) -> Any:
-        return call(edge_index=with_long_ids(edge_index), **kwargs)
-
-    return forward
 
 
 def _summed_forward(layer: MessagePassing) -> Forward:
@@ -161,18 +148,10 @@ def _uncached_forward(layer: MessagePassing) -> Forward:
         edge_index = with_long_ids(edge_index)
         if getattr(layer, "normalize", True) and not adds_self_loops(layer):
             edge_weight = _without_undefined(layer, edge_index, edge_weight)
-        kept = {key: vars(layer)[key] for key in _CACHES if key in vars(layer)}
-        cached, layer.cached = layer.cached, False
-        for key in kept:
-            object.__setattr__(layer, key, None)
-        try:
+        with caches_aside(layer):
             return kind.forward(
                 layer, edge_index=edge_index, edge_weight=edge_weight, **kwargs
             )
-        finally:
-            layer.cached = cached
-            for key, value in kept.items():
-                object.__setattr__(layer, key, value)
 
     return forward
 
@@ -289,22 +268,15 @@ def without_absent_loops(
 
     Layers of the GCN family keep the weight of an existing self-loop, even if it is 0.
     """
-    loops = _LOOPS.get((edge_index,), None, lambda: _loops(edge_index))
-    if loops.numel() == 0:
+    ends = edge_index.as_subclass(Tensor)
+    loops = _LOOPS.get(
+        (edge_index,), None, lambda: (ends[0] == ends[1]).nonzero().view(-1)
+    )
+    absent = loops[weight.index_select(0, loops) == 0]
+    if absent.numel() == 0:
         return edge_index, weight, own
-    absent = weight.index_select(0, loops) == 0
-    if not absent.any():
-        return edge_index, weight, own
-    there = torch.ones_like(weight, dtype=torch.bool)
-    there[loops[absent]] = False
-    edge_index = edge_index.as_subclass(Tensor)[:, there]
-    return edge_index, weight[there], None if own is None else own[there]
-
-
-def _loops(edge_index: Tensor) -> Tensor:
-    """Return the positions of the self-loops."""
-    source, target = edge_index.as_subclass(Tensor)
-    return (source == target).nonzero().view(-1)
+    there = torch.ones_like(weight, dtype=torch.bool).index_fill(0, absent, False)
+    return ends[:, there], weight[there], None if own is None else own[there]
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from torch_geometric.nn import GCNConv, TransformerConv
 from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.utils import is_torch_sparse_tensor
 
+from gsparse.nn.attention_base import Attention
 from gsparse.nn.edge_alignment import align_weights
-from gsparse.nn.fast_gat_conv import Attention
 from gsparse.nn.fast_gcn_conv import FastSAGEConv
 from gsparse.nn.masked_forward import (
     ATTENTION,

@@ -5,9 +5,10 @@ from torch import Tensor
 from torch.nn import Module
 
 from gsparse.edges import draw_seed
-from gsparse.nn.fast_gat_conv import Attention
+from gsparse.nn.attention_base import Attention
 from gsparse.nn.learned_mask import LearnedMask, PlainGate
 from gsparse.nn.pair_scorer import EdgeGroups, PairScorer
+from gsparse.nn.seeded import seeded
 
 #: First and last temperature of the relaxed choice, and its decay per training step.
 FIRST, LAST, DECAY = 1.0, 0.05, 0.99
@@ -132,8 +133,7 @@ class NeuralSparse(LearnedMask):
         if k < 1:
             raise ValueError(f"'k' must be at least 1 (got {k})")
         self.k = k
-        with torch.random.fork_rng([]):
-            torch.manual_seed(draw_seed(seed) % 2**63)
+        with seeded(draw_seed(seed) % 2**63):
             self.scorer = PairScorer(
                 in_channels,
                 hidden_channels,

@@ -15,15 +15,17 @@ from torch_geometric.nn.conv import MessagePassing
 
 from gsparse.edges import draw_seed
 from gsparse.kernels.tensor_cache import TensorCache
+from gsparse.nn.attention_base import Attention
+from gsparse.nn.budgeted_mask import OPEN
 from gsparse.nn.calling import call_arguments
 from gsparse.nn.density import RAMP
 from gsparse.nn.evaluating import evaluating
-from gsparse.nn.fast_gat_conv import Attention
 from gsparse.nn.full_precision import full_precision
 from gsparse.nn.ky_fan import ky_fan_norm
-from gsparse.nn.learned_mask import OPEN, Gate, LearnedMask, PlainGate, Scope
+from gsparse.nn.learned_mask import Gate, LearnedMask, PlainGate, Scope
 from gsparse.nn.masking import EdgeWeigher, convolutions, edge_weights
 from gsparse.nn.pair_scorer import EdgeGroups, PairScorer
+from gsparse.nn.seeded import seeded
 from gsparse.nn.sparse_gat import SHIFT, gate
 
 
@@ -178,8 +180,7 @@ class PTDNet(LearnedMask):
         widths = [in_channels]
         if scope == "layer":
             widths = [input_width(*item) for item in convolutions(model).items()]
-        with torch.random.fork_rng([]):
-            torch.manual_seed(draw_seed(seed) % 2**63)
+        with seeded(draw_seed(seed) % 2**63):
             fused = attention == "fused"
             scorers = [
                 PairScorer(width, hidden_channels, 1, fused=fused) for width in widths

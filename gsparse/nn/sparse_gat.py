@@ -7,11 +7,13 @@ from torch import Tensor
 from torch.nn import Linear, Module, Parameter, init
 
 from gsparse.edges import draw_seed
+from gsparse.nn.attention_base import Attention
+from gsparse.nn.budgeted_mask import OPEN
 from gsparse.nn.density import RAMP
-from gsparse.nn.fast_gat_conv import Attention
 from gsparse.nn.hard_concrete import HardConcrete
-from gsparse.nn.learned_mask import OPEN, LearnedMask, PlainGate
+from gsparse.nn.learned_mask import LearnedMask, PlainGate
 from gsparse.nn.pair_scorer import EdgeGroups
+from gsparse.nn.seeded import seeded
 
 TEMPERATURE = 0.66
 LOW, HIGH = -0.1, 1.1
@@ -93,8 +95,7 @@ class SparseGAT(LearnedMask):
     ) -> None:
         super().__init__(model, sparsity, penalty, attention=attention, ramp=ramp)
         self.in_channels = in_channels
-        with torch.random.fork_rng([]):
-            torch.manual_seed(draw_seed(seed) % 2**63)
+        with seeded(draw_seed(seed) % 2**63):
             self.lin = Linear(in_channels, hidden_channels, bias=False)
             self.ends = Parameter(torch.empty(hidden_channels))
             init.normal_(self.ends, std=0.1)

@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.nn.aggr import MaxAggregation
 
 from gsparse.kernels import Graph, graph_of
 from gsparse.kernels.normalise_op import normalised_values
 from gsparse.kernels.spmm_op import spmm_values
 from gsparse.kernels.tensor_cache import TensorCache
+from gsparse.nn.weighted_aggregation import aggregate_messages
 
 AGGREGATIONS = ("sum", "add", "mean", "max")
 
@@ -55,7 +57,10 @@ def aggregate_weighted(
         raise ValueError(f"'aggr' must be one of {known} (got {aggr!r})")
     weight = weight.to(x.dtype)
     if aggr == "max":
-        return _largest(x, edge_index, weight, num_targets)
+        source, target = edge_index.long()
+        return aggregate_messages(
+            MaxAggregation(), x[source], target, weight, num_targets
+        )
     total = _sum(x, edge_index, weight, num_targets)
     if aggr != "mean":
         return total
@@ -148,14 +153,3 @@ def _sum(x: Tensor, edge_index: Tensor, weight: Tensor, num_targets: int) -> Ten
         return spmm_values(graph, weight.index_select(0, graph.edge_id.long()), x)
     message = weight.unsqueeze(-1) * x[edge_index[0]]
     return x.new_zeros(num_targets, x.size(1)).index_add(0, edge_index[1], message)
-
-
-def _largest(x: Tensor, edge_index: Tensor, weight: Tensor, num_targets: int) -> Tensor:
-    here = weight > 0
-    level = torch.log(torch.where(here, weight, 1))
-    message = x[edge_index[0]] + level.unsqueeze(-1)
-    message = message.masked_fill(~here.unsqueeze(-1), -torch.inf)
-    place = edge_index[1].long().unsqueeze(-1).expand_as(message)
-    out = x.new_full((num_targets, x.size(1)), -torch.inf)
-    out = out.scatter_reduce(0, place, message, "amax", include_self=False)
-    return out.masked_fill(out == -torch.inf, 0.0)

@@ -10,6 +10,7 @@ from torch_geometric.nn import TransformerConv
 from torch_geometric.typing import OptTensor
 
 from gsparse.kernels import weighted_softmax
+from gsparse.nn.fast_layer import with_long_ids
 
 # PyG's forward has no argument for edge weights; a context variable passes them on.
 _WEIGHT: ContextVar[Tensor | None] = ContextVar("transformer_weight", default=None)
@@ -36,7 +37,7 @@ class WeightedTransformerConv(TransformerConv):
     ) -> Any:  # noqa: ANN401
         token = _WEIGHT.set(edge_weight)
         try:
-            return super().forward(x, edge_index, *args, **kwargs)
+            return super().forward(x, with_long_ids(edge_index), *args, **kwargs)
         finally:
             _WEIGHT.reset(token)
 

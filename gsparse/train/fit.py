@@ -2,8 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -15,6 +14,8 @@ from torch_geometric.data import Data, HeteroData
 from gsparse.kernels.tensor_cache import TensorCache
 from gsparse.nn.calling import Arguments, call_arguments
 from gsparse.nn.density import while_fitting
+from gsparse.nn.evaluating import evaluating
+from gsparse.nn.seeded import seeded
 from gsparse.nn.stale_caches import forget, fresh_caches
 from gsparse.prune import Pruner
 from gsparse.train.distill import Distillation
@@ -22,7 +23,7 @@ from gsparse.train.features import sparse_features
 from gsparse.train.fit_config import FitConfig, make_optimizer
 from gsparse.train.losses import mean_cross_entropy
 from gsparse.train.receptive_field import check_field, receptive_field
-from gsparse.train.scores import check_metric, score
+from gsparse.train.scores import check_class_numbers, check_metric, score
 
 _FEATURES: TensorCache[Tensor | None] = TensorCache(max_entries=4)
 
@@ -49,15 +50,6 @@ class History:
     def infer_seconds(self) -> float:
         """Median time of a forward pass without gradients, without the warm-up."""
         return median(self.eval_seconds[WARM_UP:] or self.eval_seconds)
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed torch's generator within this context and restore it afterwards."""
-    in_use = torch.cuda.is_available() and torch.cuda.is_initialized()
-    with torch.random.fork_rng([torch.cuda.current_device()] if in_use else []):
-        torch.manual_seed(seed)
-        yield
 
 
 def fit(
@@ -170,18 +162,16 @@ def fit(
 
 
 def evaluate(model: Module, data: Data, mask: str, metric: str = "accuracy") -> float:
-    """Return the score of a model on the nodes of a mask, in evaluation mode.
+    """Return the score of a model on the nodes of a mask, a fraction.
 
-    The caches of layers with ``cached=True`` are cleared before and afterwards.
+    The model runs in evaluation mode. The caches of layers with ``cached=True`` are
+    cleared before and afterwards.
 
     Args:
         model: A fitted model; called as in :func:`fit`.
         data: The graph with ``x``, ``y`` and the mask.
         mask: Name of the mask, such as ``"test_mask"``.
         metric: ``"accuracy"`` or ``"roc_auc"``.
-
-    Returns:
-        The score as a fraction.
     """
     check_metric(metric)
     data = prepare(data, mask)
@@ -200,13 +190,8 @@ def class_scores(model: Module, data: Data) -> Tensor:
     Shapes:
         - **output:** :math:`(N, C)`
     """
-    data, was_training = prepare(data), model.training
-    model.eval()
-    try:
-        with fresh_caches(model):
-            return call_arguments(model, data).call(model)
-    finally:
-        model.train(was_training)
+    with evaluating(model), fresh_caches(model):
+        return call_arguments(model, prepare(data)).call(model)
 
 
 def prepare(data: Data, mask: str | None = None) -> Data:
@@ -222,11 +207,10 @@ def prepare(data: Data, mask: str | None = None) -> Data:
     if mask is not None:
         _check_labels(data, mask)
     x = _FEATURES.get((data.x,), None, lambda: _converted(data.x))
-    if x is None:
-        return data
-    out = copy.copy(data)
-    out.x = x
-    return out
+    if x is not None:
+        data = copy.copy(data)
+        data.x = x
+    return data
 
 
 def _field(model: Module, data: Data, mask: str, hops: int) -> Data:
@@ -243,11 +227,7 @@ def _check_labels(data: Data, mask: str) -> None:
         )
     if not data[mask].any():
         raise ValueError(f"{mask!r} must not be empty")
-    if data.y.dim() != 1 or data.y.is_floating_point():
-        raise ValueError(
-            f"'y' must hold one class number per node "
-            f"(got {data.y.dtype}, {list(data.y.shape)})"
-        )
+    check_class_numbers(data.y)
     if (data.y[data[mask]] < 0).any():
         raise ValueError(f"{mask!r} must hold labelled nodes only (got labels below 0)")
 

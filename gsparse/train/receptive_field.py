@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 
 from gsparse.data.inductive import induced
 from gsparse.nn.calling import call_arguments
+from gsparse.nn.evaluating import evaluating
 from gsparse.nn.stale_caches import fresh_caches
 from gsparse.train.features import SparseFeatures, sparse_features
 
@@ -83,14 +84,11 @@ def check_field(model: Module, data: Data, part: Data, mask: str, hops: int) -> 
             f"'hops' must be None for a model that reads all nodes or edges at once "
             f"(got {hops} with {', '.join(sorted(set(whole_graph)))})"
         )
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(model):
         with fresh_caches(model):
             wanted = call_arguments(model, data).call(model)[data[mask]]
         with fresh_caches(model):
             found = call_arguments(model, part).call(model)[part[mask]]
-    model.train(was_training)
     error = float((wanted - found).abs().max())
     if not error <= TOLERANCE * (1 + float(wanted.abs().max())):
         raise ValueError(

@@ -11,7 +11,7 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from gsparse.data import card
-from gsparse.train.fit import seeded
+from gsparse.nn.seeded import seeded
 from gsparse.train.fit_config import FitConfig
 from gsparse.train.models import build_model
 

@@ -12,6 +12,14 @@ def check_metric(metric: str) -> None:
         raise ValueError(f"'metric' must be one of {METRICS} (got {metric!r})")
 
 
+def check_class_numbers(y: Tensor) -> None:
+    """Refuse labels that are not one class number per node."""
+    if y.dim() != 1 or y.is_floating_point():
+        raise ValueError(
+            f"'y' must hold one class number per node (got {y.dtype}, {list(y.shape)})"
+        )
+
+
 def score(out: Tensor, y: Tensor, metric: str) -> float:
     """Return the metric of logits against labels, a fraction.
 

@@ -1,4 +1,4 @@
-"""The attention benchmark compares like with like, and says what it measured."""
+"""The attention benchmark compares equal computations and records its settings."""
 
 import json
 

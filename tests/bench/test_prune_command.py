@@ -1,4 +1,4 @@
-"""From a data set to a file, and back to the same model."""
+"""The prune command: from a data set to a file and back to the same model."""
 
 import json
 import os
@@ -8,16 +8,18 @@ import torch
 
 from gsparse.bench import prune_command
 from gsparse.bench.experiment.cells import configs
-from gsparse.bench.experiment.structured import arguments, switch_off
+from gsparse.bench.experiment.structured import switch_off
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.prune_command import format_record, prune_model
 from gsparse.compaction import compact
 from gsparse.data import random_graph
 from gsparse.deploy.model_file import save_model
 from gsparse.deploy.pruned_models import load_pruned, specify
+from gsparse.nn.calling import model_arguments
 from gsparse.prune import Magnitude, WeightMasks
 from gsparse.prune.structured.structures import Heads
 from gsparse.train import evaluate
+from gsparse.train.fit import prepare
 from gsparse.train.models import GCN, build_model
 
 EPOCHS = 2
@@ -87,13 +89,13 @@ def test_units_without_weights_lose_all_else():
     for layer in model.layers:
         torch.nn.init.normal_(layer.bias)
     pruner = Magnitude(model, 0.5, structure=Heads(4))
-    names = switch_off(pruner.masks, arguments(data))
+    names = switch_off(pruner.masks, model_arguments(prepare(data)))
     assert set(names) == {"layers.0.att_src", "layers.0.att_dst", "layers.0.bias"}
     alive = pruner.masks["layers.0.lin.weight"].any(1)
     assert alive.sum() == 8
     assert model.layers[0].bias.ne(0).equal(alive)
     assert model.layers[0].att_src.ne(0).flatten().equal(alive)
-    assert compact(model, arguments(data)).layers[0].heads == 2
+    assert compact(model, model_arguments(prepare(data))).layers[0].heads == 2
 
 
 def test_units_of_two_maps_live_while_one_is_left():
@@ -104,9 +106,10 @@ def test_units_of_two_maps_live_while_one_is_left():
     torch.nn.init.normal_(model.layers[0].lin_l.bias)
     masks, first = WeightMasks(model), torch.arange(4)[:, None].expand(4, 6)
     masks["layers.0.lin_l.weight"] = first < 2
-    assert switch_off(masks, arguments(data)) == []  # lin_r makes all units
+    example = model_arguments(prepare(data))
+    assert switch_off(masks, example) == []  # lin_r makes all units
     masks["layers.0.lin_r.weight"] = first % 2 == 0
-    assert switch_off(masks, arguments(data)) == ["layers.0.lin_l.bias"]
+    assert switch_off(masks, example) == ["layers.0.lin_l.bias"]
     assert model.layers[0].lin_l.bias.ne(0).tolist() == [True, True, True, False]
 
 

@@ -1,4 +1,4 @@
-"""The resistance benchmark: its numbers, its laws and its files; never the seconds."""
+"""The resistance benchmark: numbers, scaling laws and files, but no times."""
 
 import json
 import math

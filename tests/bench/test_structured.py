@@ -1,4 +1,4 @@
-"""Smaller models: their shapes by hand, the costs, the rows, and verdicts by hand."""
+"""Structured pruning: shapes, costs, rows and verdicts."""
 
 import copy
 import itertools
@@ -15,7 +15,6 @@ from gsparse.bench.structured import StructuredConfig, _check_shape
 from gsparse.bench.structured_costs import (
     MOST_DENSE,
     Seconds,
-    arguments_of,
     file_bytes,
     infer_peak_bytes,
     take_turns,
@@ -44,6 +43,7 @@ from gsparse.bench.tables.measurement import is_measurement
 from gsparse.bench.tables.rows import KEYS, append_row
 from gsparse.compaction import compact, multiply_adds
 from gsparse.data import planted_partition, split
+from gsparse.nn.calling import model_arguments
 from gsparse.train import GAT, GCN, FitConfig, recipe, sparse_features
 from gsparse.train.fit import seeded
 
@@ -69,7 +69,7 @@ def built(model, data, seed=40213):
 def test_no_wider_shape_has_so_many_times_fewer(graph, model, width, heads, fewer):
     """By the definition: every number of units is built and counted."""
     chosen, dense = built(model, graph)
-    example = arguments_of(graph)
+    example = model_arguments(graph)
     shape = shape_for(dense, chosen, graph, example, fewer)
     total = multiply_adds(dense, example)
     counts = {
@@ -102,7 +102,7 @@ def test_too_few_multiply_adds_are_refused():
 def test_a_model_of_two_hidden_layers_is_refused(graph):
     model = GCN(graph.num_features, 8, 10, num_layers=3)
     with pytest.raises(ValueError, match=r"one hidden layer \(got 2\)"):
-        HiddenUnits.of(model, arguments_of(graph))
+        HiddenUnits.of(model, model_arguments(graph))
 
 
 @pytest.mark.parametrize("shape", [Shape(2, 2), Shape(3, 1), Shape(1, 4), Shape(3, 4)])
@@ -144,7 +144,7 @@ def test_every_way_ends_in_the_shape(graph, model, width, heads, method):
     chosen, dense = built(model, graph)
     before = copy.deepcopy(dense.state_dict())
     shape = Shape(2, 3) if heads > 1 else Shape(1, 5)
-    example = arguments_of(graph)
+    example = model_arguments(graph)
     found = prune_units(method, dense, graph, example, shape, QUICK, 71933)
     small = compact(found.model, example)
     other = shape.of(chosen).build(graph, 0)
@@ -167,7 +167,7 @@ def averaging(graph):
 def test_equal_output_heads_become_one(graph, left):
     """Pairs of equal heads, or four; the outputs stay."""
     _, dense = averaging(graph)
-    example, last = arguments_of(graph), dense.layers[1]
+    example, last = model_arguments(graph), dense.layers[1]
     with torch.no_grad():
         for parts in (last.lin.weight.view(4, -1), last.att_src[0], last.att_dst[0]):
             parts.copy_(parts[:left].repeat_interleave(4 // left, 0))
@@ -182,7 +182,7 @@ def test_equal_output_heads_become_one(graph, left):
 @pytest.mark.parametrize("method", ["Structured", "ADMM"])
 def test_output_heads_go_with_the_units(graph, method):
     chosen, dense = averaging(graph)
-    example = arguments_of(graph)
+    example = model_arguments(graph)
     shape = shape_for(dense, chosen, graph, example, 4.0, output_heads=1)
     assert shape.output_heads == 1
     assert shape.num_units > shape_for(dense, chosen, graph, example, 4.0).num_units
@@ -195,7 +195,7 @@ def test_output_heads_go_with_the_units(graph, method):
 
 def test_what_is_kept_at_once_are_the_largest_units(graph):
     _, dense = built("gcn", graph)
-    example, shape = arguments_of(graph), Shape(1, 5)
+    example, shape = model_arguments(graph), Shape(1, 5)
     with torch.no_grad():
         dense.layers[0].lin.weight[[3, 8, 21, 40, 63]] *= 50
     for method in (AT_ONCE, "Structured+U"):
@@ -214,7 +214,7 @@ def test_units_that_are_sums_of_others_are_made_up_for(graph):
         first, second = model.layers[0], model.layers[1]
         first.lin.weight[32:] = 0.99 * first.lin.weight[:32]
         second.lin.weight[:, 32:] = torch.randn(3, 32, generator=seed_of(60133))
-    example = arguments_of(graph)
+    example = model_arguments(graph)
     settings, shape = replace(QUICK, epochs=1, lr=1e-9), Shape(1, 32)
     with torch.no_grad():
         wanted = model.eval()(*example)
@@ -230,7 +230,7 @@ def seed_of(number):
 
 
 def compacted(method, model, data, shape, settings):
-    example = arguments_of(data)
+    example = model_arguments(data)
     with torch.enable_grad():
         found = prune_units(method, model, data, example, shape, settings, 71933)
     return compact(found.model, example).eval()(*example)

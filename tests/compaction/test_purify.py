@@ -1,4 +1,4 @@
-"""Unused paths go without a trace, weak channels go, and arrays are counted."""
+"""Removal of unused paths and weak channels, and the number of arrays."""
 
 import pytest
 import torch

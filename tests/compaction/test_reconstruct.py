@@ -1,4 +1,4 @@
-"""Least squares: its normal equations, what it recovers, and what it cannot harm."""
+"""Reconstruction: normal equations, recovered weights, and errors that never grow."""
 
 from importlib import import_module
 

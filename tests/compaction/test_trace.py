@@ -1,4 +1,4 @@
-"""What code around layers may do to channels, and what it may not."""
+"""Supported and refused operations on channels in the code around layers."""
 
 import pytest
 import torch

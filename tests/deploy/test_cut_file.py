@@ -1,4 +1,4 @@
-"""From graph file to graph file, or one clear error and nothing written."""
+"""Sparsifying graph files: a new file, or one error and no file."""
 
 import pytest
 import torch

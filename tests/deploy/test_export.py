@@ -1,4 +1,4 @@
-"""Exported weights equal the weights; exported programs do what the model does."""
+"""Exported weights and programs equal the weights and outputs of the model."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Model files come back bit by bit, or not at all."""
+"""Model files are loaded bit for bit, or refused."""
 
 import importlib.util
 import json

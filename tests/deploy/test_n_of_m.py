@@ -1,4 +1,4 @@
-"""N of M: the pattern by its definition, and what torch's kernels take of it."""
+"""N of M: the pattern against its definition, and the limits of torch's kernels."""
 
 import math
 

@@ -15,6 +15,7 @@ from gsparse.bench.experiment.masks import within
 from gsparse.bench.experiment.methods import ANSWERED, pruner_class, pruners
 from gsparse.bench.experiment.pruning import AT_FIRST, MEANWHILE, make_pruner
 from gsparse.compaction import channel_groups
+from gsparse.nn.calling import model_arguments
 from gsparse.prune import WeightMasks
 from gsparse.prune.structured.structures import Columns, Heads, Rows, Structure, Units
 from gsparse.train import fit
@@ -63,7 +64,7 @@ def prune_structured(
     fresh = config.pruner in (*AT_FIRST, *MEANWHILE)
     model = chosen.build(data, seed) if fresh else copy.deepcopy(dense)
     settings = within(chosen.fit, config.epochs)
-    groups = _groups(structure, model, config, arguments(data))
+    groups = _groups(structure, model, config, model_arguments(prepare(data)))
     pruner = make_pruner(
         config.pruner,
         model,
@@ -77,7 +78,7 @@ def prune_structured(
         whole = replace(settings, patience=settings.epochs)
         fit(model, data, config=whole, seed=seed, pruner=pruner)
     pruner.finalize()
-    switch_off(pruner.masks, arguments(data))
+    switch_off(pruner.masks, model_arguments(prepare(data)))
     fit(model, data, config=settings, seed=seed)
     return model
 
@@ -117,14 +118,6 @@ def switch_off(masks: WeightMasks, example: tuple[Any, ...]) -> list[str]:
     if wanted:
         WeightMasks(masks.model, lambda name, _: name in wanted).set(wanted)
     return list(wanted)
-
-
-def arguments(data: Data) -> tuple[Any, ...]:
-    """What a model is called with; edge weights if there are any."""
-    given = prepare(data)
-    weight = given.get("edge_weight")
-    found = (given.x, given.edge_index)
-    return found if weight is None else (*found, weight)
 
 
 def _groups(

@@ -171,7 +171,7 @@ def _fit_jointly(
     assert isinstance(learner, TaskHeads)
     for task in tasks:
         learner.add_task(num_classes(task.y))
-    learner.heads.requires_grad_(True)
+    learner.tasks.requires_grad_(True)
     ready = [prepare(task, "train_mask") for task in tasks]
     arguments = [call_arguments(learner, it) for it in ready]
     y = torch.cat([task.y for task in tasks])

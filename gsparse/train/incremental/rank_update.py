@@ -12,7 +12,7 @@ from torch.nn import Module, ModuleList, Parameter
 
 from gsparse.edges import draw_seed
 from gsparse.nn.replace_modules import replace_modules
-from gsparse.train.fit import seeded
+from gsparse.nn.seeded import seeded
 from gsparse.train.incremental.low_rank import Factors
 from gsparse.train.incremental.output_layer import (
     find_output_layer,
@@ -26,13 +26,14 @@ from gsparse.train.incremental.shared_weights import (
     low_rank_layer,
     without_weights,
 )
+from gsparse.train.incremental.task_learner import TaskLearner
 
 # ruff: noqa: ANN401 (the wrapped model takes and returns anything)
 
 Start = Literal["zeros", "previous"]
 
 
-class RankUpdate(Module):
+class RankUpdate(TaskLearner):
     r"""Learns tasks one after another by adding a few columns to every weight, from the
     `"Incremental Task Learning with Incremental Rank Updates"
     <https://arxiv.org/abs/2207.09074>`_ paper.
@@ -128,7 +129,6 @@ class RankUpdate(Module):
         self.names = list(found)
         self.seed = draw_seed(None) if seed is None else seed
         self.num_classes: list[int] = []
-        self.current: int | None = None
         # Named `layers` because FitConfig.decay_first_layer_only looks for this name.
         self.layers = ModuleList(
             Factors(it.weight.size(1), it.weight.size(0)) for it in found.values()
@@ -196,17 +196,9 @@ class RankUpdate(Module):
     def save(self, path: str | Path) -> None:
         """Write all tasks to one file: tensors and a few numbers, see :meth:`load`."""
         keys = ("rank", "rank_per_task", "start", "head", "seed")
-        content = {
-            "settings": {key: getattr(self, key) for key in keys},
-            "num_classes": self.num_classes,
-            "state": dict(self.state_dict()),
-        }
-        torch.save(content, path)
-
-    @property
-    def num_tasks(self) -> int:
-        """Number of tasks added so far."""
-        return len(self.tasks)
+        settings = {key: getattr(self, key) for key in keys}
+        content = {"settings": settings, "num_classes": self.num_classes}
+        torch.save(content | {"state": dict(self.state_dict())}, path)
 
     @property
     def model(self) -> Module:
@@ -249,17 +241,8 @@ class RankUpdate(Module):
         model.train(self.training)
         self.tasks.append(model)
         self.num_classes.append(num_classes)
-        self.select(task)
-        return self.train(self.training).num_tasks - 1
-
-    def select(self, task: int) -> "RankUpdate":
-        """Select the task of later calls.
-
-        Raises:
-            ValueError: If the task does not exist.
-        """
-        self.current = self._check(task)
-        return self
+        self.select(task).train(self.training)
+        return task
 
     def forward(self, *args: Any, task: int | None = None, **kwargs: Any) -> Any:
         """Return the logits for a task, by default the selected one.
@@ -303,14 +286,6 @@ class RankUpdate(Module):
 
     def _factors(self) -> list[Factors]:
         return list(self.layers)  # type: ignore[arg-type]
-
-    def _check(self, task: int | None) -> int:
-        if task is None or not 0 <= task < self.num_tasks:
-            raise ValueError(
-                f"'task' must be one of the {self.num_tasks} tasks added so far, from "
-                f"0 (got {task}); call add_task() first"
-            )
-        return task
 
     def _apply(self, fn: Any, recurse: bool = True) -> "RankUpdate":
         super()._apply(fn, recurse)

@@ -10,15 +10,16 @@ from torch.nn.functional import pad
 
 from gsparse.nn.calling import Arguments
 from gsparse.nn.replace_modules import replace_modules
+from gsparse.nn.seeded import seeded
 from gsparse.nn.stale_caches import forget
-from gsparse.train.fit import seeded
 from gsparse.train.incremental.output_layer import find_output_layer, output_layer_like
 from gsparse.train.incremental.shared_weights import count_numbers
+from gsparse.train.incremental.task_learner import TaskLearner
 
 # ruff: noqa: ANN401 (the wrapped model takes and returns anything)
 
 
-class TaskHeads(Module):
+class TaskHeads(TaskLearner):
     """A model that all tasks share except for its output layer.
 
     Trained task after task it forgets, since later tasks change weights that earlier
@@ -55,14 +56,8 @@ class TaskHeads(Module):
         super().__init__()
         self.head = find_output_layer(model) if head is None else head
         self.model = copy.deepcopy(model)
-        self.heads = ModuleList()
+        self.tasks = ModuleList()
         self.freeze, self.seed = freeze, seed
-        self.current = 0
-
-    @property
-    def num_tasks(self) -> int:
-        """Number of tasks added so far."""
-        return len(self.heads)
 
     def add_task(self, num_classes: int) -> int:
         """Add an output layer for a new task, and select it.
@@ -77,11 +72,10 @@ class TaskHeads(Module):
             head = output_layer_like(self.model.get_submodule(self.head), num_classes)
         if self.num_tasks and self.freeze:
             self.model.requires_grad_(False)
-        self.heads.requires_grad_(False)
-        self.heads.append(head.requires_grad_(True))
-        self.select(self.num_tasks - 1)
-        self.train(self.training)
-        return self.current
+        self.tasks.requires_grad_(False)
+        self.tasks.append(head.requires_grad_(True))
+        self.select(self.num_tasks - 1).train(self.training)
+        return self.num_tasks - 1
 
     def select(self, task: int) -> "TaskHeads":
         """Select the task of later calls.
@@ -89,16 +83,9 @@ class TaskHeads(Module):
         Raises:
             ValueError: If the task does not exist.
         """
-        if not 0 <= task < self.num_tasks:
-            raise ValueError(
-                f"'task' must be one of the {self.num_tasks} tasks added so far, from "
-                f"0 (got {task}); call add_task() first"
-            )
-        replace_modules(
-            self.model,
-            {self.model.get_submodule(self.head): self.heads[task]},
-        )
-        self.current = task
+        super().select(task)
+        before = self.model.get_submodule(self.head)
+        replace_modules(self.model, {before: self.tasks[task]})
         return self
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -118,10 +105,10 @@ class TaskHeads(Module):
         """Return the number of values in the shared part and all output layers."""
         shared = count_numbers(self.model)
         shared -= count_numbers(self.model.get_submodule(self.head))
-        return shared + count_numbers(self.heads)
+        return shared + count_numbers(self.tasks)
 
 
-class SeparateModels(Module):
+class SeparateModels(TaskLearner):
     """One model per task, with the interface of ``TaskHeads``.
 
     Args:
@@ -131,35 +118,29 @@ class SeparateModels(Module):
 
     def __init__(self, model: Module, seed: int = 0) -> None:
         super().__init__()
-        self.seed, self.models, self._first = seed, ModuleList(), (model,)
-        self.current = 0
+        self.seed, self.tasks, self._first = seed, ModuleList(), (model,)
 
     def add_task(self, num_classes: int) -> int:
         """Add a model for a new task, and select it; earlier models do not change."""
-        self.models.requires_grad_(False)
-        model = TaskHeads(self._first[0], seed=self.seed + len(self.models))
+        self.tasks.requires_grad_(False)
+        model = TaskHeads(self._first[0], seed=self.seed + len(self.tasks))
         model.add_task(num_classes)
-        self.models.append(model.model)
-        self.current = len(self.models) - 1
-        return self.current
+        self.tasks.append(model.model)
+        self.select(self.num_tasks - 1)
+        return self.num_tasks - 1
 
     @property
     def model(self) -> Module:
         """The model of the selected task."""
-        return self.models[self.current]
-
-    def select(self, task: int) -> "SeparateModels":
-        """Select the task of later calls."""
-        self.current = task
-        return self
+        return self.tasks[self._check(self.current)]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return the logits for the selected task."""
-        return self.models[self.current](*args, **kwargs)
+        return self.model(*args, **kwargs)
 
     def storage(self) -> int:
         """Return the number of values in all models."""
-        return count_numbers(self.models)
+        return count_numbers(self.tasks)
 
 
 class AllTasks(Module):

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from gsparse.train.scores import check_class_numbers
+
 MASKS = ("train_mask", "val_mask", "test_mask")
 
 
@@ -140,11 +142,7 @@ def _checked_classes(data: Data) -> Tensor:
     for key in ("x", "y", *MASKS):
         if not isinstance(data.get(key), Tensor):
             raise ValueError(f"'data' must have {key!r} (got {sorted(data.keys())})")
-    if data.y.dim() != 1 or data.y.is_floating_point():
-        raise ValueError(
-            f"'y' must hold one class number per node "
-            f"(got {data.y.dtype}, {list(data.y.shape)})"
-        )
+    check_class_numbers(data.y)
     classes = data.y[data.y >= 0].unique()
     for name in MASKS:
         there = data.y[data[name]].unique()
