@@ -86,8 +86,7 @@ class _DeepLayer(Module):
     ) -> None:
         super().__init__()
         self.conv = FastGCNConv(in_channels, out_channels)
-        own = Linear(in_channels, out_channels, bias=False) if self_loop else None
-        self.own = own
+        self.own = Linear(in_channels, out_channels, bias=False) if self_loop else None
         self.norm = BatchNorm1d(out_channels) if batch_norm else None
 
     def reset_parameters(self) -> None:
@@ -121,8 +120,7 @@ class GCN(_Stack):
             of the usual weights, so that signals pass through many layers.
 
     Shapes:
-        - **x:** :math:`(N, F)`; **edge_index:** :math:`(2, E)`;
-          **edge_weight:** :math:`(E,)`
+        - **x:** :math:`(N, F)`, **edge_index:** :math:`(2, E)`
         - **output:** :math:`(N, C)`
     """
 
@@ -173,8 +171,7 @@ class SAGE(_Stack):
         dropout: Probability of dropping each input of each layer.
 
     Shapes:
-        - **x:** :math:`(N, F)`; **edge_index:** :math:`(2, E)`;
-          **edge_weight:** :math:`(E,)`
+        - **x:** :math:`(N, F)`, **edge_index:** :math:`(2, E)`
         - **output:** :math:`(N, C)`
     """
 
@@ -240,8 +237,7 @@ class GAT(_Stack):
             :class:`~gsparse.nn.FastGATConv`, ``"pyg"`` is PyG's ``GATConv``.
 
     Shapes:
-        - **x:** :math:`(N, F)`; **edge_index:** :math:`(2, E)`;
-          **edge_weight:** :math:`(E,)`
+        - **x:** :math:`(N, F)`, **edge_index:** :math:`(2, E)`
         - **output:** :math:`(N, C)`
     """
 
@@ -263,16 +259,12 @@ class GAT(_Stack):
             )
         _check_num_layers(num_layers)
         drop = dropout if attention_dropout is None else attention_dropout
-        layers: list[Module] = []
-        width = in_channels
+        layers, width = list[Module](), in_channels
         for i in range(num_layers):
             last = i + 1 == num_layers
             size = out_channels if last else hidden_channels
-            options = {
-                "heads": output_heads if last else heads,
-                "concat": not last,
-                "dropout": drop,
-            }
+            options = {"concat": not last, "dropout": drop}
+            options["heads"] = output_heads if last else heads
             if attention == "pyg":
                 layers.append(GATConv(width, size, **options))
             else:
@@ -306,6 +298,3 @@ def build_model(
         raise ValueError(f"'model' must be one of {sorted(models)} (got {name!r})")
     hidden = options.pop("hidden_channels", 16)
     return models[name.lower()](in_channels, hidden, out_channels, **options)
-
-
-__all__ = ["GAT", "GCN", "MLP", "SAGE", "build_model"]

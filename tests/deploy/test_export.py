@@ -183,7 +183,12 @@ class _Random(torch.nn.Module):
     ("model", "example", "error", "text"),
     [
         (_Branches(), arguments(SMALL), ValueError, r"trace, .* \(got _Branches"),
-        (_Random(), arguments(SMALL), ValueError, "does it depend on random numbers"),
+        (
+            _Random(),
+            arguments(SMALL),
+            ValueError,
+            "check whether the model uses random numbers",
+        ),
         (
             fresh("gat"),
             arguments(SMALL, True),
