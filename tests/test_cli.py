@@ -178,7 +178,7 @@ def test_sparsify_directed_and_named(tmp_path, capsys):
         ("in.txt", b"inf 1\n1 inf\n", "must be non-negative integers (got 'inf')"),
         ("in.txt", b"5000000000 12\n12 5000000000\n", "(--relabel)"),
         ("in.txt", b"# nodes: 999999999999\n0 1\n1 0\n", "nodes (got 999,999,999,999)"),
-        ("in.txt", b"0 1\n1 2\n", "say --symmetrize"),
+        ("in.txt", b"0 1\n1 2\n", "use --symmetrize"),
         ("in.txt", b"0 1 1\n1 0 2\n", "--symmetrize"),
         ("in.csv", b"a,b\nb,a\n", "(--relabel)"),
         ("in.npz", b"PK\x03\x04", "is truncated"),
@@ -312,7 +312,7 @@ def test_control_c_keeps_rows_and_says_so(tmp_path):
     finally:
         child.kill()
     assert child.returncode == 130
-    assert f"stopped; {path} keeps what is done" in err
+    assert f"stopped; repeat the command to resume from {path}" in err
     assert "Traceback" not in err
     assert read_rows(path)
 

@@ -13,7 +13,6 @@ from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.pruning import prune_and_train
 from gsparse.bench.experiment.structured import (
-    arguments,
     check_structure,
     prune_structured,
 )
@@ -24,9 +23,11 @@ from gsparse.deploy.model_card import ModelCard
 from gsparse.deploy.model_file import check_target, permanent_state, save_model
 from gsparse.deploy.pruned_models import FILE, SPECIFICATION, specify, stored, whole
 from gsparse.edges import check_sparsity
+from gsparse.nn.calling import model_arguments
 from gsparse.prune.quantise import check_bits
 from gsparse.prune.quantise_weights import quantise_weights
 from gsparse.train import evaluate
+from gsparse.train.fit import prepare
 
 _LOAD = """```python
 from gsparse.deploy.pruned_models import load_pruned
@@ -98,7 +99,7 @@ def prune_model(
     graphs = space.graphs(config, seed)
     dense = space.dense(config, seed)
     pruned = _pruned(config, seed, graphs.fit, dense, structure)
-    example = arguments(graphs.test)
+    example = model_arguments(prepare(graphs.test))
     small = _compacted(pruned, config, example) if compacted else None
     plain = small or _Small(_unmasked(config, seed, graphs.fit, pruned), _all(example))
     options, num_features = config.recipe().options, example[0].size(1)

@@ -17,7 +17,6 @@ from gsparse.bench.experiment.config import REACH, Config, resolve_split
 from gsparse.bench.experiment.masks import within
 from gsparse.bench.experiment.own_table import OwnTable, check_name
 from gsparse.bench.experiment.protocol import NUM_LAYERS
-from gsparse.bench.experiment.structured import arguments
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.structured_costs import (
     CONVERSIONS,
@@ -41,6 +40,7 @@ from gsparse.bench.structured_shapes import Shape, shape_for
 from gsparse.bench.tables.rows import Row
 from gsparse.compaction import compact, multiply_adds
 from gsparse.deploy.model_file import permanent_state
+from gsparse.nn.calling import model_arguments
 from gsparse.train import Recipe, fit
 from gsparse.train.fit import prepare
 
@@ -120,7 +120,7 @@ class StructuredConfig(OwnTable):
         chosen = self.recipe()
         graphs = workspace.graphs(self.dense, seed)
         data = prepare(graphs.fit)
-        example = arguments(data)
+        example = model_arguments(data)
         dense = workspace.dense(self.dense, seed).eval()
         shape = shape_for(dense, chosen, data, example, self.fewer, self.output_heads)
         trained = self._trained(seed, workspace, shape)
@@ -217,7 +217,7 @@ class StructuredConfig(OwnTable):
             self.method,
             dense,
             data,
-            arguments(data),
+            model_arguments(data),
             shape,
             chosen.fit,
             seed,

@@ -14,10 +14,10 @@ from torch.nn import Module
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.fresh_process import ask
 from gsparse.bench.experiment.memory import peak, reset_peak, toy_graph
-from gsparse.bench.experiment.structured import arguments
 from gsparse.bench.experiment.workspace import load_graphs
 from gsparse.deploy.model_file import save_model
 from gsparse.nn import to_sparse
+from gsparse.nn.calling import model_arguments
 from gsparse.prune import RandomWeight
 from gsparse.prune.quantise_weights import quantise_weights
 from gsparse.train import SparseFeatures
@@ -170,8 +170,8 @@ def _rise(request: list[Any]) -> int:
     model = CONVERSIONS[conversion](model).eval()
     device = torch.device("cpu")
     with torch.no_grad():
-        model(*arguments(toy_graph(data)))  # compiles, and loads libraries
-        given = arguments(data)
+        model(*model_arguments(toy_graph(data)))  # compiles, and loads libraries
+        given = model_arguments(data)
         before = reset_peak(device)
         model(*given)
         return peak(device) - before

@@ -21,16 +21,16 @@ from gsparse.cli.output import (
 def bench(
     dataset: Annotated[
         list[str] | None,
-        typer.Option(help="Data set; repeat for more. (digits)"),
+        typer.Option(help="Data set; may be repeated. (digits)"),
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="gat, gcn or sage; repeat for more. (gat)"),
+        typer.Option(help="gat, gcn or sage; may be repeated. (gat)"),
     ] = None,
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="Sparsifier; repeat for more. (EffectiveResistance, RandomEdge)"
+            help="Sparsifier; may be repeated. (EffectiveResistance, RandomEdge)"
         ),
     ] = None,
     sparsity: Annotated[
@@ -43,16 +43,18 @@ def bench(
         str | None, typer.Option(help="Kind of split (the dataset's default)")
     ] = None,
     weights: Annotated[
-        str, typer.Option(help="The method's new edge weights: use, ignore or auto.")
+        str, typer.Option(help="New edge weights of the method: use, ignore or auto.")
     ] = "auto",
     training: Annotated[
-        str, typer.Option(help="Weights: scratch, finetune, joint; with commas.")
+        str,
+        typer.Option(help="scratch, finetune or joint; separated by commas."),
     ] = "scratch",
     teacher: Annotated[
-        str, typer.Option(help="Dense model used for: none, edges, weights, auto.")
+        str,
+        typer.Option(help="Use of a dense model: none, edges, weights or auto."),
     ] = "auto",
     prune: Annotated[
-        list[str] | None, typer.Option(help="Weight pruner; repeat for more.")
+        list[str] | None, typer.Option(help="Weight pruner; may be repeated.")
     ] = None,
     weight_sparsity: Annotated[
         str, typer.Option(help="Fractions of weights to remove, with commas.")
@@ -66,11 +68,12 @@ def bench(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Maximum number of epochs (the recipe's)")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the rows.")] = Path("runs"),
-    table: Annotated[str, typer.Option(help="Name of the file in it.")] = "bench",
-    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs"),
+    table: Annotated[str, typer.Option(help="Name of the results file.")] = "bench",
+    jobs: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of all processes together.")
+        int | None,
+        typer.Option(min=1, help="Total number of threads of all processes."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data.")] = None,
@@ -81,10 +84,10 @@ def bench(
         bool, typer.Option("--memory", help="Also measure peak bytes.")
     ] = False,
     tune: Annotated[
-        bool, typer.Option("--tune", help="Validation scores only, no test.")
+        bool, typer.Option("--tune", help="Compute validation scores only.")
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Also draw score against sparsity.")
+        Path | None, typer.Option(help="File for a plot of score against sparsity.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
@@ -129,7 +132,7 @@ def bench(
     try:
         failures = run_with_progress(grid, path, jobs, data_root, memory=memory)
     except KeyboardInterrupt:
-        stop(f"stopped; {path} keeps what is done; the same command goes on", 130)
+        stop(f"stopped; repeat the command to resume from {path}", 130)
     print_rows(grid_rows(grid, path), as_json, plot)
     for outcome in failures:
         print(f"failed: {outcome.task}: {outcome.error}", file=sys.stderr)
@@ -147,8 +150,8 @@ def reproduce(
     full: Annotated[
         bool, typer.Option("--full/--quick", help="All graphs and seeds, or a few.")
     ] = False,
-    out: Annotated[Path, typer.Option(help="Folder of the rows.")] = Path("runs"),
-    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs"),
+    jobs: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data.")] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Print the hours and exit.")
@@ -175,12 +178,12 @@ def reproduce(
 
 
 def report(
-    runs: Annotated[Path, typer.Argument(help="Folder or file of rows.")],
+    runs: Annotated[Path, typer.Argument(help="Folder or file of results.")],
     stale: Annotated[
         bool, typer.Option("--stale", help="List rows of outdated methods or recipes.")
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Also draw score against sparsity.")
+        Path | None, typer.Option(help="File for a plot of score against sparsity.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     check: Annotated[

@@ -1,4 +1,6 @@
-"""Smaller layers with the same outputs, and what prepares a model for them."""
+"""Compaction: smaller layers with the same outputs, and steps that prepare a model for
+it.
+"""
 
 from gsparse.compaction.compact import compact, compaction_report
 from gsparse.compaction.dead_units import RemovedUnits, remove_dead_units

@@ -1,4 +1,4 @@
-"""The depth table: what is compared with what, and verdicts."""
+"""The depth table: comparisons and verdicts."""
 
 import pytest
 

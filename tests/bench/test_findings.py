@@ -1,4 +1,4 @@
-"""Findings: the difference, the verdict, and the paper that does not exist."""
+"""Findings: differences, verdicts, and unknown papers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Units that optimisers switch off: the protocol, and verdicts by hand."""
+"""Units that optimisers switch off: the protocol, and verdicts."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Rows of tasks learned in turn, and what is asked of them."""
+"""Rows and findings of incremental tasks."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What is asked of a learned mask: differences seed by seed, and verdicts."""
+"""Findings for learned masks: paired differences and verdicts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is asked of pruners: the best by validation, and what their papers claim."""
+"""Findings for pruners: the best by validation, and the claims of papers."""
 
 import pytest
 

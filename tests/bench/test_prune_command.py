@@ -1,4 +1,4 @@
-"""From a data set to a file, and back to the same model."""
+"""The prune command: from a data set to a file and back to the same model."""
 
 import json
 import os

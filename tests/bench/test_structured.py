@@ -1,4 +1,4 @@
-"""Smaller models: their shapes by hand, the costs, the rows, and verdicts by hand."""
+"""Structured pruning: shapes, costs, rows and verdicts."""
 
 import copy
 import itertools
@@ -9,7 +9,6 @@ import torch
 
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.grid import Task, grid_rows, run_grid
-from gsparse.bench.experiment.structured import arguments
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.papers import structured as paper
 from gsparse.bench.structured import StructuredConfig, _check_shape
@@ -41,6 +40,7 @@ from gsparse.bench.tables.measurement import is_measurement
 from gsparse.bench.tables.rows import KEYS, append_row
 from gsparse.compaction import compact, multiply_adds
 from gsparse.data import planted_partition, split
+from gsparse.nn.calling import model_arguments
 from gsparse.train import GAT, GCN, FitConfig, recipe, sparse_features
 from gsparse.train.fit import seeded
 
@@ -66,7 +66,7 @@ def built(model, data, seed=40213):
 def test_no_wider_shape_has_so_many_times_fewer(graph, model, width, heads, fewer):
     """By the definition: every number of units is built and counted."""
     chosen, dense = built(model, graph)
-    example = arguments(graph)
+    example = model_arguments(graph)
     shape = shape_for(dense, chosen, graph, example, fewer)
     total = multiply_adds(dense, example)
     counts = {
@@ -115,7 +115,7 @@ def test_every_way_ends_in_the_shape(graph, model, width, heads, method):
     chosen, dense = built(model, graph)
     before = copy.deepcopy(dense.state_dict())
     shape = Shape(2, 3) if heads > 1 else Shape(1, 5)
-    example = arguments(graph)
+    example = model_arguments(graph)
     found = prune_units(method, dense, graph, example, shape, QUICK, 71933)
     small = compact(found.model, example)
     other = shape.of(chosen).build(graph, 0)
@@ -137,7 +137,7 @@ def averaging(graph):
 @pytest.mark.parametrize("method", ["Structured", "ADMM"])
 def test_output_heads_go_with_the_units(graph, method):
     chosen, dense = averaging(graph)
-    example = arguments(graph)
+    example = model_arguments(graph)
     shape = shape_for(dense, chosen, graph, example, 4.0, output_heads=1)
     assert shape.output_heads == 1
     assert shape.num_units > shape_for(dense, chosen, graph, example, 4.0).num_units
@@ -150,7 +150,7 @@ def test_output_heads_go_with_the_units(graph, method):
 
 def test_what_is_kept_at_once_are_the_largest_units(graph):
     _, dense = built("gcn", graph)
-    example, shape = arguments(graph), Shape(1, 5)
+    example, shape = model_arguments(graph), Shape(1, 5)
     with torch.no_grad():
         dense.layers[0].lin.weight[[3, 8, 21, 40, 63]] *= 50
     for method in (AT_ONCE, "Structured+U"):
@@ -169,7 +169,7 @@ def test_units_that_are_sums_of_others_are_made_up_for(graph):
         first, second = model.layers[0], model.layers[1]
         first.lin.weight[32:] = 0.99 * first.lin.weight[:32]
         second.lin.weight[:, 32:] = torch.randn(3, 32, generator=seed_of(60133))
-    example = arguments(graph)
+    example = model_arguments(graph)
     settings, shape = replace(QUICK, epochs=1, lr=1e-9), Shape(1, 32)
     with torch.no_grad():
         wanted = model.eval()(*example)
@@ -185,7 +185,7 @@ def seed_of(number):
 
 
 def compacted(method, model, data, shape, settings):
-    example = arguments(data)
+    example = model_arguments(data)
     with torch.enable_grad():
         found = prune_units(method, model, data, example, shape, settings, 71933)
     return compact(found.model, example).eval()(*example)

@@ -1,4 +1,4 @@
-"""NumPy archives: what is written is read again, and no header is trusted."""
+"""NumPy archives: written graphs are read back, and headers are checked."""
 
 import io
 import logging

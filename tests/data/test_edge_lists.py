@@ -1,4 +1,4 @@
-"""Lists of edges: every line is an edge, every column what it is named."""
+"""Lists of edges: lines are edges, and named columns are attributes."""
 
 import gzip
 

@@ -1,4 +1,4 @@
-"""Files: what is written is read again, and nothing but data is read."""
+"""Graph files: written graphs are read back, and only data is read."""
 
 import gzip
 import pickle

@@ -1,4 +1,4 @@
-"""Loading: where files come from, what is trusted, what is kept.
+"""Loading: sources of files, trusted formats, and kept attributes.
 
 A tiny data set in the format of ``HeterophilousGraphDataset`` stands for all others.
 """

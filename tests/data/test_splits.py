@@ -1,4 +1,4 @@
-"""Splits: who is in which mask, and that nobody is in two."""
+"""Splits: the masks and that they are disjoint."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""``.pt`` files: only graphs whose tensors fit each other come out."""
+"""``.pt`` files: only graphs with consistent tensors are loaded."""
 
 import numpy as np
 import pytest

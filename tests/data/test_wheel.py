@@ -1,4 +1,4 @@
-"""The wheel works away from the checkout: cards and all."""
+"""The wheel works outside of the checkout, with its cards."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Scores of known functions, their order, their intervals, and what is refused."""
+"""Interactions of known functions: order, intervals, and refusals."""
 
 from itertools import pairwise
 

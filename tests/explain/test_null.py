@@ -1,4 +1,4 @@
-"""p-values are uniform where there is nothing to find."""
+"""p-values are uniform without interactions."""
 
 import pytest
 import torch

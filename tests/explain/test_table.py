@@ -1,4 +1,4 @@
-"""The table: ranks, quantiles, files, pictures, and its width."""
+"""The table of interactions: ranks, quantiles, files, plots, and width."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Sampled resistances where bottlenecks decide: right, and as sure as they say."""
+"""Sampled resistances with bottlenecks: correct within the stated error."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Every method on every graph against the pseudo-inverse, and what theorems say."""
+"""Every method on every graph against the pseudo-inverse and theorems."""
 
 import logging
 

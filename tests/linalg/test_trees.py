@@ -1,4 +1,4 @@
-"""Spanning-tree estimates: the trees, what one tree says, and the theorems."""
+"""Spanning-tree estimates: trees, single-tree estimates, and theorems."""
 
 from collections import Counter
 from itertools import combinations

@@ -1,4 +1,4 @@
-"""What holds for every pruner, whatever it prunes by.
+"""Contract tests of pruners.
 
 A new pruner is tested here by adding one line to ``INSTANCES``.
 """

@@ -1,4 +1,4 @@
-"""FeatureSelect: the scores by their definitions, in every storage; what is cut."""
+"""FeatureSelect: scores against their definitions, for every storage format."""
 
 import pickle
 from itertools import pairwise

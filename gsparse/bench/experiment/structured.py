@@ -13,6 +13,7 @@ from gsparse.bench.experiment.masks import within
 from gsparse.bench.experiment.methods import ANSWERED, pruner_class, pruners
 from gsparse.bench.experiment.pruning import AT_FIRST, MEANWHILE, make_pruner
 from gsparse.compaction import channel_groups, mask_dead_units
+from gsparse.nn.calling import model_arguments
 from gsparse.prune import Columns, Heads, Rows, Structure, Units
 from gsparse.train import fit
 from gsparse.train.fit import prepare
@@ -60,7 +61,7 @@ def prune_structured(
     fresh = config.pruner in (*AT_FIRST, *MEANWHILE)
     model = chosen.build(data, seed) if fresh else copy.deepcopy(dense)
     settings = within(chosen.fit, config.epochs)
-    groups = _groups(structure, model, config, arguments(data))
+    groups = _groups(structure, model, config, model_arguments(prepare(data)))
     pruner = make_pruner(
         config.pruner,
         model,
@@ -74,17 +75,9 @@ def prune_structured(
         whole = replace(settings, patience=settings.epochs)
         fit(model, data, config=whole, seed=seed, pruner=pruner)
     pruner.finalize()
-    mask_dead_units(pruner.masks, arguments(data))
+    mask_dead_units(pruner.masks, model_arguments(prepare(data)))
     fit(model, data, config=settings, seed=seed)
     return model
-
-
-def arguments(data: Data) -> tuple[Any, ...]:
-    """Return the arguments of a standard model, with edge weights if there are any."""
-    given = prepare(data)
-    weight = given.get("edge_weight")
-    found = (given.x, given.edge_index)
-    return found if weight is None else (*found, weight)
 
 
 def _groups(

@@ -1,4 +1,4 @@
-"""Planted bottlenecks: their graphs, what a cut leaves of them, and the eigenvalues."""
+"""Planted bottlenecks: graphs, kept bottleneck edges, and eigenvalues."""
 
 from dataclasses import replace
 

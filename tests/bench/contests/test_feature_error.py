@@ -1,4 +1,4 @@
-"""Errors of features: none without a cut, and more the fewer edges are left."""
+"""Errors of features: zero on the full graph, larger with fewer edges."""
 
 import pytest
 import torch

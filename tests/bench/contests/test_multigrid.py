@@ -1,4 +1,4 @@
-"""The rivals of the resistance benchmark that solve with pyamg's multigrid."""
+"""The contenders of the resistance benchmark that use pyamg's multigrid."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Slopes are those of a power law, and rows say what was measured."""
+"""Slopes of power laws, and the contents of rows."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""All contenders compute one product; rows for each, and a verdict."""
+"""All contenders compute the same product; rows and verdicts."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What rows say about features and the command."""
+"""Features and the command in rows."""
 
 import importlib.util
 import subprocess

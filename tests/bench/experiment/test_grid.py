@@ -1,4 +1,4 @@
-"""Every task once, whatever happens in between."""
+"""Every task runs once, also after interruptions."""
 
 import multiprocessing
 import os

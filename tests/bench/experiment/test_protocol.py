@@ -1,4 +1,4 @@
-"""A run does what its row says."""
+"""A run has the settings recorded in its row."""
 
 from dataclasses import replace
 
