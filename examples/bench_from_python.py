@@ -19,7 +19,6 @@ if __name__ == "__main__":  # worker processes, if you take more jobs, import th
     with tempfile.TemporaryDirectory() as folder:
         rows_file = Path(folder) / "bench.jsonl"
         for outcome in run_grid(grid, rows_file):
-            print(
-                outcome.task.config.method, outcome.task.seed, outcome.error or "done"
-            )
+            task = outcome.task
+            print(task.config.key.method, task.seed, outcome.error or "done")
         print(format_blocks(summarise(grid_rows(grid, rows_file))))

@@ -1,4 +1,4 @@
-"""A data set and a pruner in, a small trained model and its card out."""
+"""Train, prune and save a standard model with its model card."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -142,7 +142,7 @@ def prune_model(
 
 
 def format_record(record: Mapping[str, Any]) -> str:
-    """A record of :func:`prune_model` in 80 columns."""
+    """Format a record of :func:`prune_model` in 80 columns."""
     lines = []
     for name, key in (
         ("parameters, not 0", "num_parameters"),
@@ -198,7 +198,7 @@ def _config(
 def _pruned(
     config: Config, seed: int, data: Data, dense: Module, structure: str | None
 ) -> Module:
-    """The model with its masks, trained on."""
+    """Return the pruned, fine-tuned model with its masks."""
     if structure is None:
         return prune_and_train(config, seed, data, lambda: dense).model
     return prune_structured(config, seed, data, dense, structure)
@@ -207,7 +207,7 @@ def _pruned(
 def _compacted(
     pruned: Module, config: Config, example: tuple[Any, ...]
 ) -> _Small | None:
-    """The compacted model, unless it is no standard model any more."""
+    """Return the compacted model, or None if it is no longer a standard model."""
     small = compact(pruned, example, inputs="sliced")
     kept: Tensor = small.kept_features  # type: ignore[assignment]
     try:
@@ -228,7 +228,7 @@ def _all(example: tuple[Any, ...]) -> Tensor:
 
 
 def _sparsity(pruned: Module) -> float:
-    """Of the matrices that have masks."""
+    """Return the sparsity of the matrices that have masks."""
     state = pruned.state_dict()
     keep = [it for n, it in state.items() if n.endswith(".keep") and it.dim() == 2]
     total = sum(it.numel() for it in keep)

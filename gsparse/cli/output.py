@@ -47,6 +47,18 @@ def print_plan(grid: list[Task], path: Path, root: Path | None, as_json: bool) -
     return 0
 
 
+def print_documents(runs: Path, write: bool, as_json: bool) -> int:
+    """Print the blocks of documents that differ from the rows, and maybe write them."""
+    from gsparse.bench.tables.documents import update
+    from gsparse.bench.tables.published import BLOCKS
+
+    differ = {path.name: it for path, it in update(runs, BLOCKS, write=write).items()}
+    done = "written" if write else "differs from the rows"
+    text = [f"{name}: {it} {done}" for name, names in differ.items() for it in names]
+    print_value(differ, "\n".join(text) or "all numbers agree with the rows", as_json)
+    return 1 if differ and not write else 0
+
+
 def print_value(value: object, text: str, as_json: bool) -> None:
     """The text, or the value as JSON."""
     print(json.dumps(value, indent=2) if as_json else text)

@@ -19,6 +19,7 @@ from gsparse.prune.quantise import quantise
 from gsparse.prune.quantise_weights import dequantise, quantise_weights
 from gsparse.prune.schedule import Cubic, Exponential, Linear, Rounds, Schedule
 from gsparse.prune.select import keep_best, layer_budgets
+from gsparse.prune.structured.even_units import even_units
 from gsparse.prune.structured.select_groups import keep_best_groups
 from gsparse.prune.structured.structures import (
     Blocks,
@@ -86,6 +87,7 @@ __all__ = [
     "brain_surgeon_update",
     "dequantise",
     "empirical_fisher",
+    "even_units",
     "find_targets",
     "implicit_sparsity_report",
     "keep_best",

@@ -1,6 +1,8 @@
-"""What every edge sparsifier shares: score the pairs, select, cut."""
+"""Base class of the edge sparsifiers."""
 
 from abc import abstractmethod
+from collections.abc import Callable
+from inspect import signature
 from typing import NamedTuple
 
 import torch
@@ -33,7 +35,7 @@ from gsparse.transforms.hetero import sparsify_hetero
 
 
 class Selection(NamedTuple):
-    """Which pairs survive, and the factor for the weight of each (None: as it was).
+    """Pairs to keep, and the factor for each weight (None leaves weights unchanged).
 
     Shapes:
         - **keep**, **factor:** :math:`(M,)`
@@ -44,23 +46,25 @@ class Selection(NamedTuple):
 
 
 class EdgeSparsifier(BaseTransform):
-    """Scores the undirected edges and keeps some of them.
+    """Base class of transforms that keep the most important undirected edges.
 
-    ``score(data)`` is what costs time; ``cut(data, score)`` selects at the budget of
-    this transform, so a curve over ten sparsities needs one scoring. A transform works
-    on :class:`~torch_geometric.data.Data`, on
-    :class:`~torch_geometric.data.HeteroData` (budget per edge type; ``rev_`` types
-    follow their forward type) and on a :class:`~torch_geometric.data.Batch` of either
-    (budget per graph: each is cut as if it were alone). What the result holds is
-    described at :func:`~gsparse.edges.apply_edge_mask`. A
-    :class:`~torch_geometric.data.Data` with a vector ``batch`` that is no
+    ``score(data)`` computes the importances, which is the expensive part.
+    ``cut(data, score)`` selects edges at the budget of the transform, so a curve over
+    ten sparsities needs the importances only once.
+
+    The input is a :class:`~torch_geometric.data.Data`, a
+    :class:`~torch_geometric.data.HeteroData` (one budget per edge type; ``rev_`` types
+    keep the reverse edges of their forward type), or a
+    :class:`~torch_geometric.data.Batch` of either (one budget per graph). See
+    :func:`~gsparse.edges.apply_edge_mask` for the attributes of the result. A
+    :class:`~torch_geometric.data.Data` with a vector ``batch`` that is not a
     :class:`~torch_geometric.data.Batch` is one graph with one budget.
 
     Args:
         sparsity: Fraction of the undirected edges to remove, in [0, 1).
     """
 
-    revision = 1  # raised when a change alters results, so that old rows show as stale
+    revision = 1  # increase it when results change, to mark old rows as stale
     needs_undirected = True
 
     def __init__(self, sparsity: float) -> None:
@@ -69,22 +73,32 @@ class EdgeSparsifier(BaseTransform):
 
     @abstractmethod
     def score_pairs(self, data: Data, pairs: Pairs, weight: Tensor | None) -> Tensor:
-        """Importance of each pair, ``[M]``; larger is kept.
+        """Compute the importance of each pair; larger is kept.
 
         Args:
-            data: The graph.
-            pairs: Its undirected pairs in canonical order.
-            weight: Conductance of each pair, ``[M]``; ``None`` where all are 1.
+            data: Graph to sparsify.
+            pairs: Undirected pairs of the graph in canonical order.
+            weight: Weight of each pair; ``None`` if all weights are 1.
+
+        Shapes:
+            - **weight**, **output:** :math:`(M,)`
         """
 
     def select(self, score: Tensor, pairs: Pairs, weight: Tensor | None) -> Selection:
-        """Choose pairs by their scores; the best ones unless overridden."""
+        """Select the pairs to keep; the most important ones by default.
+
+        Shapes:
+            - **score**, **weight:** :math:`(M,)`
+        """
         return Selection(keep_top(score, self.sparsity, tie_breaker(pairs)))
 
     def score(self, data: Data) -> Tensor:
-        """Importance of each entry of ``edge_index``, ``[E]``; self-loops get 0.
+        """Compute the importance of each entry of ``edge_index``; 0 for self-loops.
 
-        The graphs of a :class:`~torch_geometric.data.Batch` are scored one by one.
+        The graphs of a :class:`~torch_geometric.data.Batch` are processed one by one.
+
+        Shapes:
+            - **output:** :math:`(E,)`
         """
         require_graph(self, data, Data)
         if not isinstance(data, Batch):
@@ -93,28 +107,33 @@ class EdgeSparsifier(BaseTransform):
         return batch.join([*each_graph(self._score, batch.graphs)])
 
     def cut(self, data: Data, score: Tensor) -> Data:
-        """Select by scores that :meth:`score` returned, and cut the graph.
+        """Remove edges by the importances that :meth:`score` returned.
 
-        Each graph of a :class:`~torch_geometric.data.Batch` has a budget of its own.
+        Each graph of a :class:`~torch_geometric.data.Batch` has its own budget.
+
+        Shapes:
+            - **score:** :math:`(E,)`
         """
         require_graph(self, data, Data)
-        if not isinstance(data, Batch):
-            return apply_edge_mask(data, *self._select(data, score))
-        batch = SplitBatch(data)
-        scores = batch.split(check_score(score, data.edge_index.size(1)))
-        found = each_graph(self._select, batch.graphs, scores)
-        return apply_edge_mask(data, *join_decisions(batch, [*found]))
+        return _cut(self._select, data, score)
 
     @torch.no_grad()
     def forward(self, data: Data | HeteroData | Batch) -> Data | HeteroData | Batch:
         require_graph(self, data, Data | HeteroData)
         if isinstance(data, HeteroData):
             return sparsify_hetero(self._decide, data)
-        if not isinstance(data, Batch):
-            return apply_edge_mask(data, *self._decide(data))
-        batch = SplitBatch(data)
-        found = each_graph(self._decide, batch.graphs)
-        return apply_edge_mask(data, *join_decisions(batch, [*found]))
+        return _cut(self._decide, data)
+
+    def __repr__(self) -> str:
+        settings = {
+            name: getattr(self, name) for name in signature(type(self)).parameters
+        }
+        shown = [
+            f"{name}={value!r}"
+            for name, value in settings.items()
+            if value is not None or name == "seed"
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def _score(self, data: Data) -> Tensor:
         pairs, weight = self._read(data)
@@ -126,7 +145,7 @@ class EdgeSparsifier(BaseTransform):
 
     def _decide(self, data: Data) -> Decision:
         pairs, weight = self._read(data)
-        if self.sparsity == 0:  # nothing to choose: spare the scoring
+        if self.sparsity == 0:  # all edges are kept whatever their importance
             score = torch.ones_like(pairs.row, dtype=torch.float64)
         else:
             score = self.score_pairs(data, pairs, weight)
@@ -156,26 +175,17 @@ class EdgeSparsifier(BaseTransform):
         return Decision(entry_keep, (new if old is None else new * old).to(dtype))
 
 
-def check_score(score: Tensor, num_edges: int) -> Tensor:
-    """Refuse scores that are not one number per entry."""
-    if score.shape != (num_edges,):
-        raise ValueError(
-            f"'score' must have shape [{num_edges}] (got {list(score.shape)}); are the "
-            "scores of this graph?"
-        )
-    return score
-
-
-def as_function(
-    transform: EdgeSparsifier,
-    edge_index: Tensor,
-    edge_weight: Tensor | None,
-    num_nodes: int | None,
-    **others: Tensor,
-) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Apply a transform to bare tensors: ``(edge_index, edge_weight, e_id)``."""
-    data = Data(edge_index=edge_index, num_nodes=num_nodes, **others)
-    if edge_weight is not None:
-        data.edge_weight = edge_weight
-    out = transform(data)
-    return out.edge_index, out.get("edge_weight"), out.e_id
+def _cut(decide: Callable[..., Decision], data: Data, *scores: Tensor) -> Data:
+    """Remove the edges of a graph, or of each graph of a batch."""
+    if not isinstance(data, Batch):
+        return apply_edge_mask(data, *decide(data, *scores))
+    batch, num_edges = SplitBatch(data), data.edge_index.size(1)
+    for score in scores:
+        if score.shape != (num_edges,):
+            raise ValueError(
+                f"'score' must have shape [{num_edges}] (got {list(score.shape)}); "
+                "compute the importances of this graph"
+            )
+    parts = map(batch.split, scores)
+    decisions = [*each_graph(decide, batch.graphs, *parts)]
+    return apply_edge_mask(data, *join_decisions(batch, decisions))

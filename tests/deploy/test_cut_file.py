@@ -107,7 +107,7 @@ def test_directed_edges_are_counted_one_by_one(tmp_path):
         ({"method": "RandomEdge", "epsilon": 0.5}, "RandomEdge does not take epsilon"),
         ({"target": "out.xls"}, "must end in"),
         ({"target": "in.pt"}, "the output must be another file"),
-        ({"relabel": True}, "must not be relabelled: its ids are positions"),
+        ({"relabel": True}, "must not be relabelled, because its ids are positions"),
         ({"source": "absent.pt"}, "no such file"),
         ({"source": "short.pt"}, "truncated|broken"),
         ({"source": "nan.pt"}, "finite|nan"),

@@ -1,12 +1,10 @@
-"""Whole rows, columns, heads or units pruned in an experiment, and trained on."""
+"""Prune whole rows, columns, heads or units of a model, and fine-tune it."""
 
 import copy
 import inspect
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
-import torch
-from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
@@ -14,9 +12,8 @@ from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.masks import within
 from gsparse.bench.experiment.methods import ANSWERED, pruner_class, pruners
 from gsparse.bench.experiment.pruning import AT_FIRST, MEANWHILE, make_pruner
-from gsparse.compaction import channel_groups
-from gsparse.prune import WeightMasks
-from gsparse.prune.structured.structures import Columns, Heads, Rows, Structure, Units
+from gsparse.compaction import channel_groups, mask_dead_units
+from gsparse.prune import Columns, Heads, Rows, Structure, Units
 from gsparse.train import fit
 from gsparse.train.fit import prepare
 
@@ -24,7 +21,7 @@ Shape = Literal["rows", "columns", "heads", "units"]
 
 
 def check_structure(structure: str, pruner: str, model: str) -> None:
-    """Refuse a structure that there is not, or not for this pruner or model."""
+    """Raise if a structure is unknown, or does not fit the pruner or the model."""
     if structure not in get_args(Shape):
         known = ", ".join(get_args(Shape))
         raise ValueError(f"'structure' must be one of {known} (got {structure!r})")
@@ -45,11 +42,11 @@ def _takes_structure(pruner: str) -> bool:
 def prune_structured(
     config: Config, seed: int, data: Data, dense: Module, structure: str
 ) -> Module:
-    """Prune whole groups of a model, and train on what is left.
+    """Prune whole groups of weights of a model, and fine-tune it.
 
     Args:
-        config: With a pruner that takes a structure, and a weight sparsity.
-        seed: Of the first weights, and of what the pruner draws.
+        config: Settings with a pruner that takes a structure, and a weight sparsity.
+        seed: Random seed of the first weights and of the pruner.
         data: The graph to fit on.
         dense: The model trained with all weights; not changed.
         structure: ``"rows"``, ``"columns"``, ``"heads"`` or ``"units"``.
@@ -77,50 +74,13 @@ def prune_structured(
         whole = replace(settings, patience=settings.epochs)
         fit(model, data, config=whole, seed=seed, pruner=pruner)
     pruner.finalize()
-    switch_off(pruner.masks, arguments(data))
+    mask_dead_units(pruner.masks, arguments(data))
     fit(model, data, config=settings, seed=seed)
     return model
 
 
-def switch_off(masks: WeightMasks, example: tuple[Any, ...]) -> list[str]:
-    """Mask what is left of hidden units that have lost all their weights.
-
-    A unit without weights still has a bias: trained on, it is a constant that is not 0,
-    and cannot be taken out. So its bias and attention vectors go with the weights.
-
-    Args:
-        masks: Of a pruner; not changed, others are put on the model.
-        example: Arguments of the model.
-
-    Returns:
-        Names of the parameters that have new masks.
-    """
-    wanted: dict[str, Tensor] = {}
-    sizes = dict(masks.model.named_parameters())
-    for group in channel_groups(masks.model, example):
-        makers = [it for it in group.producers if sizes[it.parameter].dim() == 2]
-        if group.kind != "hidden" or any(
-            it.parameter not in masks.targets for it in makers
-        ):
-            continue
-        alive = torch.zeros(group.size, dtype=torch.bool)
-        for it in makers:
-            alive |= it.rows(masks[it.parameter], group.size).any(1).cpu()
-        for it in group.producers:
-            if it in makers or it.parameter in masks.targets or bool(alive.all()):
-                continue
-            like = sizes[it.parameter]
-            keep = wanted.setdefault(
-                it.parameter, torch.ones(like.shape, dtype=torch.bool)
-            )
-            keep.view(-1)[it.start : it.start + group.size] = alive
-    if wanted:
-        WeightMasks(masks.model, lambda name, _: name in wanted).set(wanted)
-    return list(wanted)
-
-
 def arguments(data: Data) -> tuple[Any, ...]:
-    """What a model is called with; edge weights if there are any."""
+    """Return the arguments of a standard model, with edge weights if there are any."""
     given = prepare(data)
     weight = given.get("edge_weight")
     found = (given.x, given.edge_index)
