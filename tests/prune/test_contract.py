@@ -15,6 +15,7 @@ from torch_geometric.nn.models import GAT, GCN, GraphSAGE
 from gsparse import prune
 from gsparse.data import random_graph
 from gsparse.edges import budget
+from gsparse.nn import to_sparse
 from gsparse.prune.structured.structures import Columns, Heads, Rows, group_sums
 from gsparse.train import FitConfig, fit
 
@@ -521,7 +522,7 @@ def test_what_has_not_reached_its_sparsity_says_so_and_is_not_made_permanent(
             pruner.make_permanent()
         assert layer.weight_masks["weight"].unfinished
         with pytest.raises(ValueError, match=r"'convs\.0\.lin\.weight' must be final"):
-            prune.to_sparse(model, 0.0)
+            to_sparse(model, 0.0)
     twin = copy.deepcopy(pruner)
     pruner.finalize()
     assert not layer.weight_masks["weight"].unfinished
