@@ -1,4 +1,4 @@
-"""Draw which edges of Zachary's karate club a GCN needs to tell the two sides apart."""
+"""Draw the edges of the karate club that a GCN needs to separate the two sides."""
 
 import sys
 

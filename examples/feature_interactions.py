@@ -1,7 +1,7 @@
-"""Find the two features that matter only together.
+"""Find two features that matter only together.
 
 Labels of a synthetic graph depend on the product of two aggregated features, and more
-openly on two others alone. Saliency sees the others; the Hessian sees the pair.
+strongly on two others alone. Saliency finds the others; the Hessian finds the pair.
 """
 
 import torch
@@ -21,7 +21,7 @@ from gsparse.train import FitConfig, fit
 
 NAMES = ["salt", "acid", "heat", "time", "light", "noise"]
 
-# 1. A graph with features of our own, and labels that need salt AND acid.
+# 1. A graph with synthetic features, and labels that depend on salt AND acid.
 data = planted_partition(600, num_classes=2, degree=4, num_features=6, seed=7)
 generator = torch.Generator().manual_seed(7)
 data.x = torch.randn(600, 6, generator=generator)
@@ -51,7 +51,7 @@ alone = saliency(model, data, draws=20, seed=1)
 strongest = alone.argsort(descending=True).tolist()
 print("\nmost important alone:", ", ".join(NAMES[i] for i in strongest[:4]))
 
-# 4. Is it more than a model finds in noise? Few permutations, to be quick.
+# 4. Compare with models fitted to noise; few permutations, to save time.
 null = permutation_null(
     lambda other, seed: interactions(fitted(other, seed), other, groups=4, seed=1),
     data,

@@ -1,6 +1,6 @@
 """Learn which four fifths of the edges a trained GCN does not need.
 
-Takes PubMed where it is at hand or can be downloaded, else the embedded digits.
+Uses PubMed if it is available or can be downloaded, and the bundled digits otherwise.
 """
 
 from gsparse.data import load
@@ -19,12 +19,12 @@ model = settings.build(data, seed=1)
 fit(model, data, config=settings.fit, seed=1)
 dense = evaluate(model, data, "test_mask")
 
-# 2. Gates on the edges, fitted so that the model predicts on fewer edges what it
-#    predicted on all; its weights rest.
+# 2. Gates on the edges, fitted so that the model keeps its predictions on fewer edges;
+#    its weights are frozen.
 mask = KEdge(model, data.num_features, sparsity=0.8, seed=1, edge_index=data.edge_index)
 fit_mask(mask, data, seed=1)
 
-# 3. The edges are gone for good; the weights are trained on with what is left.
+# 3. Remove the edges, and fine-tune the weights on the remaining ones.
 sparse = mask.sparsify(data)
 random = RandomEdge(sparsity=0.8, seed=1)(data)
 on_random = evaluate(model, random, "test_mask")

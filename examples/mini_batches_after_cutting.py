@@ -1,4 +1,4 @@
-"""Cut the graph once, then train on mini-batches of it."""
+"""Sparsify the graph once, then train on mini-batches of it."""
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -15,7 +15,7 @@ torch.manual_seed(40529)
 conv = FastGATConv(data.num_features, 10, heads=4, concat=False, dropout=0.3)
 optimizer = torch.optim.Adam(conv.parameters(), lr=0.01)
 
-# Workers, where you want them, must be spawned: compiled threads do not survive a fork.
+# Loader workers must be spawned, since compiled threads do not survive a fork.
 loader = RandomNodeLoader(data, num_parts=4, shuffle=True)
 for _epoch in range(20):
     for batch in loader:

@@ -1,7 +1,7 @@
-"""Remove three of four hidden units of a GCN, and get a model that is really smaller.
+"""Remove three of four hidden units of a GCN and compact it to a smaller model.
 
-A hidden unit is a row of weights and a bias; all of it has to be pruned for the unit to
-vanish. Beside it stands a small model that was trained from scratch: the honest row.
+A hidden unit is a row of weights and a bias, which must both be pruned to remove it. A
+model of the same size trained from scratch is the baseline.
 """
 
 import copy
@@ -20,12 +20,12 @@ config = FitConfig(epochs=60, patience=20)
 dense = GCN(data.num_features, 64, 4)
 fit(dense, data, config=config, seed=1)
 
-# 2. Its hidden units, and every parameter that makes them: weights and biases.
+# 2. Its hidden units, and the parameters that produce them: weights and biases.
 groups = [it for it in channel_groups(dense, example) if it.kind == "hidden"]
 made_by = {member.parameter for group in groups for member in group.producers}
 print("a hidden unit is made by", ", ".join(sorted(made_by)))
 
-# 3. Three of four go, and what is left is trained on.
+# 3. Remove three of four units, and fine-tune the remaining weights.
 model = copy.deepcopy(dense)
 pruner = Pruner(
     model,
@@ -38,13 +38,13 @@ at_once = evaluate(model, data, "test_mask")
 fit(model, data, config=config, seed=1)
 print(compaction_report(model, example))
 
-# 4. Smaller plain layers with the same outputs, and codes of 8 bits in place of floats.
+# 4. Smaller plain layers with the same outputs, and 8-bit weights instead of floats.
 small = compact(model, example)
 codes = quantise_weights(small, bits=8)
 difference = predict_logits(small, data) - predict_logits(model, data)
 print(f"largest change by compaction: {difference.abs().max():.0e}")
 
-# 5. The row that keeps it honest: as small from the start.
+# 5. The baseline: a model of the same size trained from scratch.
 scratch = GCN(data.num_features, 16, 4)
 fit(scratch, data, config=config, seed=1)
 

@@ -1,6 +1,6 @@
-"""Remove 95 % of the weights of a GCN, and keep a checkpoint that others can load.
+"""Remove 95 % of the weights of a GCN, and save a checkpoint.
 
-Takes PubMed where it is at hand or can be downloaded, else the embedded digits.
+Uses PubMed if it is available or can be downloaded, and the bundled digits otherwise.
 """
 
 import copy
@@ -22,7 +22,7 @@ settings = recipe(name, "gcn")
 dense = settings.build(data, seed=1)
 fit(dense, data, config=settings.fit, seed=1)
 
-# 2. The smallest weights go; those left are trained on. Beside it: random ones.
+# 2. Remove the smallest weights, and fine-tune; random weights for comparison.
 model, beside = copy.deepcopy(dense), copy.deepcopy(dense)
 pruner = Pruner(model, Magnitude(), sparsity=0.95)
 Pruner(beside, RandomWeight(), sparsity=0.95, seed=1)
@@ -31,14 +31,14 @@ for pruned in (model, beside):
     fit(pruned, data, config=settings.fit, seed=1)
 print(pruner.report())
 
-# 3. A checkpoint holds the masks; a fresh model with masks loads it strictly.
+# 3. The checkpoint contains the masks; a fresh model with masks loads it strictly.
 torch.save(model.state_dict(), "pruned.pt")
 other = settings.build(data, seed=2)
 Pruner(other, Magnitude(), sparsity=0.5)
 other.load_state_dict(torch.load("pruned.pt", weights_only=True))
 assert evaluate(other, data, "test_mask") == evaluate(model, data, "test_mask")
 
-# 4. Plain layers again, or layers that skip what is not there.
+# 4. Plain layers again, or sparse layers that skip the removed weights.
 fast = to_sparse(model)
 pruner.make_permanent()
 

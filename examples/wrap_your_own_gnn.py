@@ -1,4 +1,4 @@
-"""A model of your own, with PyG's layers in it, learns its edges without an edit."""
+"""Learn the edges of your own model with PyG layers, without changing it."""
 
 import torch
 from torch.nn import BatchNorm1d, Linear, Module
@@ -10,7 +10,7 @@ from gsparse.train import FitConfig, evaluate, fit, fit_mask, predict_logits
 
 
 class Mixed(Module):
-    """Attention, then a mean over neighbours, both seen by the head."""
+    """Attention, then a mean over neighbours; the head reads both."""
 
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__()

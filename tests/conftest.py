@@ -1,4 +1,4 @@
-"""Real data for the tests that want it, and a line that says how many went without."""
+"""Fixtures for real data, and a count of the tests skipped without it."""
 
 import pytest
 import torch

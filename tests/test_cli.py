@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -93,6 +95,21 @@ def test_stale_rows_are_listed_and_left_out(rows_file, capsys, monkeypatch):
     assert "RandomEdge" not in out
 
 
+def test_report_compares_documents_with_rows(tmp_path, capsys):
+    results = tmp_path / "docs" / "results"
+    shutil.copytree(Path(__file__).parents[1] / "docs" / "results", results)
+    page = results.parent / "incremental.md"
+    begin, end = "<!-- begin: incremental -->", "<!-- end: incremental -->"
+    page.write_text(f"{begin}\nold\n{end}\n")
+    code, out, _err = run(capsys, "report", results, "--check")
+    text = "incremental.md: incremental"
+    assert (code, out) == (1, f"{text} differs from the rows\n")
+    assert run(capsys, "report", results, "--write")[:2] == (0, f"{text} written\n")
+    assert "| `RankUpdate` |" in page.read_text()
+    code, out, _err = run(capsys, "report", results, "--check")
+    assert (code, out) == (0, "all numbers agree with the rows\n")
+
+
 def test_plot_is_written(rows_file, tmp_path, capsys):
     picture = tmp_path / "new" / "curve.png"
     assert run(capsys, "report", rows_file, "--plot", picture)[0] == 0
@@ -158,10 +175,10 @@ def test_sparsify_directed_and_named(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "content", "text"),
     [
-        ("in.txt", b"inf 1\n1 inf\n", "must be whole numbers from 0 on (got 'inf')"),
+        ("in.txt", b"inf 1\n1 inf\n", "must be non-negative integers (got 'inf')"),
         ("in.txt", b"5000000000 12\n12 5000000000\n", "(--relabel)"),
         ("in.txt", b"# nodes: 999999999999\n0 1\n1 0\n", "nodes (got 999,999,999,999)"),
-        ("in.txt", b"0 1\n1 2\n", "say --symmetrize"),
+        ("in.txt", b"0 1\n1 2\n", "use --symmetrize"),
         ("in.txt", b"0 1 1\n1 0 2\n", "--symmetrize"),
         ("in.csv", b"a,b\nb,a\n", "(--relabel)"),
         ("in.npz", b"PK\x03\x04", "is truncated"),
@@ -295,7 +312,7 @@ def test_control_c_keeps_rows_and_says_so(tmp_path):
     finally:
         child.kill()
     assert child.returncode == 130
-    assert f"stopped; {path} keeps what is done" in err
+    assert f"stopped; repeat the command to resume from {path}" in err
     assert "Traceback" not in err
     assert read_rows(path)
 

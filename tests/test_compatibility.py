@@ -1,4 +1,4 @@
-"""docs/compatibility.md says what the package does."""
+"""docs/compatibility.md agrees with the package."""
 
 from tests.compatibility import PAGE, page
 

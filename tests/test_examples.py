@@ -1,4 +1,4 @@
-"""Every example runs, is short, and says something."""
+"""Every example runs, is short, and prints something."""
 
 import os
 import subprocess

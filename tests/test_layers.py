@@ -1,4 +1,4 @@
-"""Who may import whom."""
+"""Allowed imports between the rooms."""
 
 import ast
 from pathlib import Path

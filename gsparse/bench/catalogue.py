@@ -1,4 +1,4 @@
-"""What there is to choose from, as flat records."""
+"""List methods and datasets as flat records."""
 
 import inspect
 import re
@@ -13,11 +13,11 @@ from gsparse.transforms import FeatureSelect
 LINK = re.compile(r"`([^`]+?) <[^`]+?>`_+")
 ROLE = re.compile(r":(\w+):`(~?)([^`]+)`")
 SIGNS = {r"\theta": "θ", r"\hat{A}": "Â", r"\|": "‖", r"\,": ""}
-"""What stands for LaTeX on a screen."""
+"""Replacements of LaTeX on a screen."""
 
 
 def method_records() -> list[dict[str, Any]]:
-    """Return every method with the first sentence of its docstring."""
+    """Return every method and pruner with the first sentence of its docstring."""
     features = {"FeatureSelect": FeatureSelect, "FeatureMask": FeatureMask}
     groups = (
         ("edges", methods()),
@@ -36,7 +36,7 @@ def method_records() -> list[dict[str, Any]]:
 
 
 def dataset_records() -> list[dict[str, Any]]:
-    """Every data set with the sizes, split, metric and licence of its card."""
+    """Return every dataset with the sizes, split, metric and licence of its card."""
     return [
         {
             "name": found.name,
@@ -53,7 +53,7 @@ def dataset_records() -> list[dict[str, Any]]:
 
 
 def _first_sentence(doc: str) -> str:
-    """Up to the first full stop, without the addresses of links and the markup."""
+    """Return the first sentence without addresses of links and markup."""
     text = LINK.sub(r"\1", " ".join(doc.split("\n\n")[0].split()))
     text = ROLE.sub(lambda it: it[3].rpartition(".")[2] if it[2] else it[3], text)
     for latex, sign in SIGNS.items():

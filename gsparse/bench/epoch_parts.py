@@ -1,4 +1,4 @@
-"""What the time of a training epoch is made of."""
+"""Split the time of a training epoch by kind of work."""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -35,7 +35,7 @@ class _Clock(TorchDispatchMode):
 
 
 def epoch_parts(epoch: Callable[[], None], rounds: int = 3) -> dict[str, float]:
-    """Shares of an epoch's time by kind of work; ``other`` is mostly elementwise."""
+    """Return the shares of an epoch's time; ``other`` is mostly elementwise work."""
     with _Clock() as clock:
         for _ in range(rounds):
             epoch()

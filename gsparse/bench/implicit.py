@@ -1,18 +1,16 @@
-"""One training to the end with one optimiser, and the units that it leaves."""
+"""Train to the last epoch with one optimiser, and count the units that it leaves."""
 
-from dataclasses import asdict, dataclass, replace
-from time import perf_counter
-from typing import Any, get_args
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, get_args
 
 from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
 from gsparse.bench.experiment.config import Config
-from gsparse.bench.experiment.protocol import probe_seconds
+from gsparse.bench.experiment.own_table import OwnTable, check_name
 from gsparse.bench.experiment.workspace import Workspace
-from gsparse.bench.tables.measurement import measurement
-from gsparse.bench.tables.rows import Row, content_hash
+from gsparse.bench.tables.rows import Row
 from gsparse.compaction.dead_units import remove_dead_units
 from gsparse.prune.implicit import (
     DeadBy,
@@ -23,7 +21,6 @@ from gsparse.train import FitConfig, History, Recipe, deep_recipe, evaluate, fit
 from gsparse.train.fit import prepare
 from gsparse.train.split_graphs import resolve_split
 
-TABLE, REVISION = "implicit", 1
 NUM_LAYERS, BACKBONE, EPOCHS = 3, "batch-norm", 600
 VALIDATE_EVERY = 20
 
@@ -32,23 +29,26 @@ METHODS: dict[str, dict[str, Any]] = {
     "AdamW": {"optimizer": "adamw", "lr": 0.01},
     "SGD": {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9},
 }
-"""How each of them steps. With Adam and 0.01 a scale that nothing else pulls at is
-gone after 272 steps; there are 600."""
+"""Settings of each optimiser. With Adam at 0.01, 272 of the 600 steps are enough to
+shrink a scale to nothing if only the penalty acts on it."""
 
 
 @dataclass(frozen=True)
-class DecayConfig:
-    r"""One row but for its seed.
+class DecayConfig(OwnTable):
+    r"""Settings of one training with one optimiser and one penalty.
 
     Args:
         dataset: A name of :func:`gsparse.data.names`.
         method: A name of :data:`METHODS`.
-        decay: :math:`\lambda`. With AdamW each step ends in
-            :math:`\theta \leftarrow (1 - \lambda) \theta`, with the others
-            :math:`\lambda \theta` is added to the gradient; nothing is left out.
+        decay: The penalty :math:`\lambda`. With AdamW each step ends with
+            :math:`\theta \leftarrow (1 - \lambda) \theta`; the other optimisers add
+            :math:`\lambda \theta` to the gradient. It applies to all parameters.
         epochs: Number of epochs, all of which are trained.
         final: Whether test nodes are scored.
     """
+
+    table: ClassVar[str] = "implicit"
+    revision: ClassVar[int] = 1
 
     dataset: str
     method: str
@@ -57,40 +57,21 @@ class DecayConfig:
     final: bool = True
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            names = ", ".join(METHODS)
-            raise ValueError(f"'method' must be one of {names} (got {self.method})")
+        check_name("method", self.method, METHODS)
 
     @property
     def dense(self) -> Config:
-        """The same data and model as the common grid has them."""
+        """The experiment of the common grid with the same data and model."""
         split = resolve_split(self.dataset, None)
         deep = {"backbone": BACKBONE, "num_layers": NUM_LAYERS}
         found = Config(self.dataset, split, "gcn", "Dense", 0.0, epochs=self.epochs)
         return replace(found, **deep)  # type: ignore[arg-type]
 
-    @property
-    def split(self) -> str:
-        """The usual one of the graph."""
-        return self.dense.split
-
-    @property
-    def architecture(self) -> str:
-        """The model in words."""
-        return self.dense.architecture
-
-    @property
-    def pruner(self) -> None:
-        """No weights are pruned, but by themselves."""
-        return
-
     def recipe(self) -> Recipe:
-        """The model, and a training that never stops early."""
-        found, how = (
-            deep_recipe(self.dataset, NUM_LAYERS, BACKBONE),
-            METHODS[self.method],
-        )
-        # torch's AdamW takes lr * weight_decay of a weight.
+        """Return the model, and a training that never stops early."""
+        found = deep_recipe(self.dataset, NUM_LAYERS, BACKBONE)
+        how = METHODS[self.method]
+        # torch's AdamW subtracts lr * weight_decay times the weight.
         decay = self.decay / how["lr"] if self.method == "AdamW" else self.decay
         settings = replace(
             found.fit,
@@ -103,56 +84,40 @@ class DecayConfig:
         )
         return replace(found, fit=settings)
 
-    def config_hash(self) -> str:
-        """Hash of all that may change the outcome."""
-        content = asdict(self) | {"recipe": repr(self.recipe()), "revision": REVISION}
-        return content_hash(content | {"split": self.split})
-
-    def run(self, seed: int, workspace: Workspace) -> Row:
-        """Train, count, remove, score; the seed decides split, weights and dropout."""
-        start, chosen = perf_counter(), self.recipe()
-        graphs = workspace.graphs(self.dense, seed)
-        model = chosen.build(graphs.fit, seed)
+    def columns(self, workspace: Workspace, seed: int) -> Row:
+        """Train, count the dead units, remove them, and score both models."""
+        chosen, graphs = self.recipe(), workspace.graphs(self.dense, seed)
+        model, data = chosen.build(graphs.fit, seed), prepare(graphs.fit)
         history = fit_to_the_end(model, graphs.fit, chosen.fit, seed)
         metric = chosen.fit.metric
-        facts = count_units(model, prepare(graphs.fit))
+        facts = count_units(model, data)
         for by in get_args(DeadBy):
-            facts |= removal(model, prepare(graphs.fit), by, metric, self.final)
-        settings = {
-            "model": "gcn",
-            "split": self.split,
+            facts |= removal(model, data, by, metric, self.final)
+        test = evaluate(model, graphs.test, "test_mask", metric) if self.final else None
+        return facts | {
             "decay": self.decay,
             "backbone": BACKBONE,
+            "num_layers": NUM_LAYERS,
+            "features_fingerprint": graphs.features_fingerprint,
+            "val_last": evaluate(model, graphs.fit, "val_mask", metric),
+            "val_best": history.val_score,
+            "best_epoch": history.best_epoch,
+            "test_score": test,
+            "num_epochs": history.num_epochs,
+            "lr": chosen.fit.lr,
+            "train_epoch_seconds": history.epoch_seconds,
         }
-        test = evaluate(model, graphs.test, "test_mask", metric) if self.final else None
-        row = measurement(
-            TABLE,
-            self.dataset,
-            self.method,
-            settings,
-            num_layers=NUM_LAYERS,
-            hidden=chosen.options["hidden_channels"],
-            features_fingerprint=graphs.features_fingerprint,
-            metric=metric,
-            val_last=evaluate(model, graphs.fit, "val_mask", metric),
-            val_best=history.val_score,
-            best_epoch=history.best_epoch,
-            test_score=test,
-            num_epochs=history.num_epochs,
-            lr=chosen.fit.lr,
-            train_epoch_seconds=history.epoch_seconds,
-            run_seconds=perf_counter() - start,
-            **facts,
-        )
-        return row | {"seed": seed, "config_hash": self.config_hash()}
 
-    def probe_seconds(self, workspace: Workspace) -> float:
-        """Most seconds of a run: of its training."""
-        return probe_seconds(self.dense, workspace)
+    @classmethod
+    def from_row(cls, row: Row) -> "DecayConfig":
+        """Return the experiment that would be run today in place of a row."""
+        names = row["dataset"], row["method"]
+        final = row["test_score"] is not None
+        return cls(*names, row["decay"], row["num_epochs"], final)
 
 
 def fit_to_the_end(model: Module, data: Data, config: FitConfig, seed: int) -> History:
-    """Fit, and leave the model with its last weights in place of its best ones.
+    """Fit a model and keep its last weights instead of its best ones.
 
     Units die late, long after the epoch of the best validation score.
     """
@@ -168,7 +133,7 @@ def fit_to_the_end(model: Module, data: Data, config: FitConfig, seed: int) -> H
 
 
 def count_units(model: Module, data: Data) -> Row:
-    """Shares of dead units by both criteria, of all layers, the first and the last."""
+    """Count dead units by both criteria; return shares of the first and last layer."""
     report = implicit_sparsity_report(model, data)
     ends = ImplicitReport(report.layers[:1]), ImplicitReport(report.layers[-1:])
     facts: Row = {"num_units": report.num_units}
@@ -186,7 +151,7 @@ def count_units(model: Module, data: Data) -> Row:
 def removal(
     model: Module, data: Data, by: DeadBy, metric: str, final: bool = True
 ) -> Row:
-    """What is left without the dead units, and what it scores."""
+    """Remove the dead units; return the sizes and scores of the model that is left."""
     out = remove_dead_units(model, data, by)
     facts = {
         f"num_units_after_{by}": out.num_after,

@@ -1,18 +1,17 @@
-"""Tasks learned one after another: one row a sequence, method and seed.
+"""Learn tasks one after another: one row per sequence, method and seed.
 
 ``gsparse reproduce incremental`` runs the whole table. For a few rows, or to tune on
 validation nodes, run ``python -m gsparse.bench.incremental``.
 
-What the sequences are:
+The sequences are:
 
 - ``Cora``: five tasks of one class against the rest. Cora has seven classes, so five
-  tasks of disjoint classes would leave three with one class, where every answer is
-  right. Instead each task brings a class that was none before, and as many nodes of the
-  others (:func:`~gsparse.train.binary_tasks`).
-- ``Cora-disjoint``: what Cora can give otherwise, three tasks of three, two and two
-  classes.
+  tasks of disjoint classes would leave three tasks with one class, for which every
+  answer is right. Instead each task takes a new class, and as many nodes of the other
+  classes (:func:`~gsparse.train.binary_tasks`).
+- ``Cora-disjoint``: three tasks of three, two and two classes.
 - ``CS``: five tasks of three of the fifteen classes.
-- ``Twitch``: the same question asked of three graphs that share their features.
+- ``Twitch``: the same classes on three graphs that share their features.
 """
 
 import argparse
@@ -20,37 +19,33 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
 from torch_geometric.data import Data
 
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.facts import fingerprint
-from gsparse.bench.experiment.grid import Task, grid_rows, run_grid
+from gsparse.bench.experiment.grid import grid_rows, run_grid, tasks
 from gsparse.bench.experiment.masks import within
+from gsparse.bench.experiment.own_table import OwnTable, check_name
 from gsparse.bench.experiment.parse import parse_seeds
-from gsparse.bench.experiment.protocol import probe_seconds
 from gsparse.bench.experiment.workspace import Workspace
-from gsparse.bench.tables.measurement import measurement
-from gsparse.bench.tables.rows import Row, content_hash
+from gsparse.bench.tables.rows import Row
 from gsparse.data import load
 from gsparse.train import Recipe, recipe, sparse_features
 from gsparse.train.incremental.fit_tasks import METHODS, Method, fit_tasks
 from gsparse.train.incremental.tasks import binary_tasks, class_tasks, graph_tasks
 from gsparse.train.split_graphs import resolve_split
 
-TABLE, REVISION = "incremental", 1
-
 
 @dataclass(frozen=True)
 class TaskSequence:
-    """What the tasks of a row are.
+    """The tasks of a row.
 
     Args:
-        graphs: Names of data sets; several are one task each.
+        graphs: Names of datasets; if there are several, each is one task.
         kind: ``"binary"``, ``"classes"`` or ``"graphs"``.
-        num_tasks: How many.
+        num_tasks: Number of tasks.
     """
 
     graphs: tuple[str, ...]
@@ -58,7 +53,7 @@ class TaskSequence:
     num_tasks: int
 
     def tasks(self, root: Path | None, seed: int) -> list[Data]:
-        """The tasks of a seed, with the usual split of each graph."""
+        """Return the tasks of a seed, with the default split of each graph."""
         found = [load(it, root, seed=seed, sparse_features=True) for it in self.graphs]
         for data in found:
             data.x = sparse_features(data.x)
@@ -77,21 +72,24 @@ SEQUENCES = {
 
 
 @dataclass(frozen=True)
-class TaskConfig:
-    """One row but for its seed.
+class TaskConfig(OwnTable):
+    """Settings of one sequence of tasks, learned by one method.
 
     Args:
         dataset: A name of :data:`SEQUENCES`.
         method: A name of :data:`~gsparse.train.incremental.fit_tasks.METHODS`.
         rank: Columns of the first task; None for half of the hidden channels, and for
-            other methods than RankUpdate.
-        rank_per_task: Columns of each later one; None for half of ``rank``.
-        start: How selectors begin.
+            methods other than RankUpdate.
+        rank_per_task: Columns of each later task; None for half of ``rank``.
+        start: Initial values of the selectors.
         lr: Learning rate; None for the recipe's.
-        epochs: Upper bound on the epochs of a task; None for the recipe's.
+        epochs: Maximum number of epochs of a task; None for the recipe's.
         final: Whether test nodes are scored, rather than validation nodes.
         model: Kind of model.
     """
+
+    table: ClassVar[str] = "incremental"
+    revision: ClassVar[int] = 1
 
     dataset: str
     method: Method
@@ -104,10 +102,8 @@ class TaskConfig:
     model: str = "gcn"
 
     def __post_init__(self) -> None:
-        for key, known in (("dataset", SEQUENCES), ("method", METHODS)):
-            if (value := getattr(self, key)) not in known:
-                names = ", ".join(known)
-                raise ValueError(f"'{key}' must be one of {names} (got {value})")
+        check_name("dataset", self.dataset, SEQUENCES)
+        check_name("method", self.method, METHODS)
 
     @property
     def sequence(self) -> TaskSequence:
@@ -115,47 +111,42 @@ class TaskConfig:
         return SEQUENCES[self.dataset]
 
     @property
-    def split(self) -> str:
-        """Of each graph."""
-        return resolve_split(self.sequence.graphs[0], None)
+    def num_trainings(self) -> int:  # type: ignore[override]
+        """One training of the first graph for each task."""
+        return self.sequence.num_tasks
 
     @property
-    def architecture(self) -> str:
-        """The model in words."""
-        return self.model
-
-    @property
-    def pruner(self) -> None:
-        """No weights are pruned."""
-        return
+    def dense(self) -> Config:
+        """The experiment of the common grid on the first graph."""
+        first = self.sequence.graphs[0]
+        split = resolve_split(first, None)
+        return Config(first, split, self.model, "Dense", 0.0, epochs=self.epochs)
 
     def recipe(self) -> Recipe:
-        """The model and how each task is fitted: as the first graph alone."""
+        """Return the model and the settings of each task: those of the first graph."""
         found = recipe(self.sequence.graphs[0], self.model)
         settings = within(found.fit, self.epochs)
         lr = settings.lr if self.lr is None else self.lr
         return replace(found, fit=replace(settings, lr=lr))
 
     def options(self) -> dict[str, Any]:
-        """Of RankUpdate: ranks by the width of the model, where they are not given."""
+        """Return the options of RankUpdate, with the default ranks filled in."""
         if self.method != "RankUpdate":
             return {}
         rank = self.rank or int(self.recipe().options["hidden_channels"]) // 2
         later = self.rank_per_task or (rank + 1) // 2
         return {"rank": rank, "rank_per_task": later, "start": self.start}
 
-    def config_hash(self) -> str:
-        """Hash of all that may change the outcome."""
-        content = asdict(self)
-        for key in ("rank", "rank_per_task", "start"):  # as they are used
-            del content[key]
-        content |= self.options() | asdict(self.sequence)
-        content |= {"recipe": repr(self.recipe()), "revision": REVISION}
-        return content_hash(content | {"split": self.split})
+    def content(self) -> Row:
+        """Return the settings that the hash covers, besides recipe and split."""
+        given = asdict(self)
+        for key in ("rank", "rank_per_task", "start"):  # replaced by what is used
+            del given[key]
+        return given | self.options() | asdict(self.sequence)
 
-    def run(self, seed: int, workspace: Workspace) -> Row:
-        """Learn the tasks and score them; the seed decides tasks, weights and split."""
-        start, chosen = perf_counter(), self.recipe()
+    def columns(self, workspace: Workspace, seed: int) -> Row:
+        """Learn the tasks and score each of them after the last one."""
+        chosen = self.recipe()
         sequence = self.sequence.tasks(workspace.root, seed)
         found = fit_tasks(
             self.method,
@@ -170,45 +161,34 @@ class TaskConfig:
         if len(found.scores) > 1:
             learned = [row[-1] for row in found.scores]
             facts |= {f"score_{i + 1}_learned": it for i, it in enumerate(learned)}
-        settings = {
-            "model": self.model,
-            "split": self.split,
-            "tasks": self.sequence.kind,
-        }
-        row = measurement(
-            TABLE,
-            self.dataset,
-            self.method,
-            settings,
-            num_tasks=self.sequence.num_tasks,
-            num_layers=2,
-            hidden=chosen.options["hidden_channels"],
-            features_fingerprint=fingerprint(_plain(sequence[0])),
-            metric=chosen.fit.metric,
-            test_score=found.mean if self.final else None,
-            val_mean=sum(found.val_scores[-1]) / len(found.final),
-            forgetting=found.forgetting,
-            output_change=found.output_change,
-            storage=found.storage,
-            best_epochs=" ".join(map(str, found.best_epochs)),
-            train_seconds=found.seconds,
-            run_seconds=perf_counter() - start,
-            lr=chosen.fit.lr,
-            **facts,
-            **self.options(),
+        return (
+            facts
+            | self.options()
+            | {
+                "tasks": self.sequence.kind,
+                "num_tasks": self.sequence.num_tasks,
+                "num_layers": 2,
+                "features_fingerprint": fingerprint(_plain(sequence[0])),
+                "test_score": found.mean if self.final else None,
+                "val_mean": sum(found.val_scores[-1]) / len(found.final),
+                "forgetting": found.forgetting,
+                "output_change": found.output_change,
+                "storage": found.storage,
+                "best_epochs": " ".join(map(str, found.best_epochs)),
+                "train_seconds": found.seconds,
+                "lr": chosen.fit.lr,
+            }
         )
-        return row | {"seed": seed, "config_hash": self.config_hash()}
 
-    def probe_seconds(self, workspace: Workspace) -> float:
-        """Most seconds of a run: of a training of the first graph, for each task."""
-        first = self.sequence.graphs[0]
-        dense = Config(first, self.split, self.model, "Dense", 0.0, epochs=self.epochs)
-        return self.sequence.num_tasks * probe_seconds(dense, workspace)
-
-
-def task_runs(configs: Sequence[TaskConfig], seeds: Sequence[int]) -> list[Task]:
-    """Every configuration with every seed, for the common grid."""
-    return [Task(config, seed) for config in configs for seed in seeds]  # type: ignore[arg-type]
+    @classmethod
+    def from_row(cls, row: Row) -> "TaskConfig":
+        """Return the experiment that would be run today in place of a row."""
+        given = {key: row[key] for key in ("dataset", "method", "model")}
+        given |= {k: row[k] for k in ("rank", "rank_per_task", "start") if k in row}
+        final = row["test_score"] is not None
+        found = cls(**given, epochs=row.get("max_epochs"), final=final)
+        usual = found.recipe().fit.lr
+        return found if row["lr"] == usual else replace(found, lr=row["lr"])
 
 
 def _plain(data: Data) -> Any:  # noqa: ANN401 (dense or CSR)
@@ -216,7 +196,7 @@ def _plain(data: Data) -> Any:  # noqa: ANN401 (dense or CSR)
 
 
 def format_rows(rows: Sequence[Row]) -> str:
-    """One line a row: scores of all tasks, their mean, forgetting, storage."""
+    """Return one line per row: mean score, forgetting, storage, score of each task."""
     titles = ("data", "method", "seed", "mean", "forgot", "numbers", "by task")
     lines = ["{:14}{:11}{:>5}{:>7}{:>8}{:>10}  {}".format(*titles)]
     for row in rows:
@@ -231,21 +211,21 @@ def format_rows(rows: Sequence[Row]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run some rows, append them to a file, and print them."""
+    """Run the chosen experiments, append their rows to a file, and print them."""
     parser = argparse.ArgumentParser(prog="python -m gsparse.bench.incremental")
     parser.add_argument("--data", default="Cora", help=f"of {', '.join(SEQUENCES)}")
     parser.add_argument("--methods", default=",".join(METHODS), help="with commas")
-    parser.add_argument("--seeds", default="1", help="how many, or 100-109")
-    parser.add_argument("--rank", type=int, help="of the first task")
-    parser.add_argument("--rank-per-task", type=int, help="of each later one")
+    parser.add_argument("--seeds", default="1", help="number of seeds, or 100-109")
+    parser.add_argument("--rank", type=int, help="columns of the first task")
+    parser.add_argument("--rank-per-task", type=int, help="columns of each later task")
     parser.add_argument("--start", default="zeros", help="zeros or previous")
     parser.add_argument("--lr", type=float, help="learning rate")
-    parser.add_argument("--epochs", type=int, help="most of a task")
+    parser.add_argument("--epochs", type=int, help="maximum number per task")
     parser.add_argument("--tune", action="store_true", help="score validation nodes")
     parser.add_argument("--root", type=Path, help="folder of the data sets")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of rows")
     chosen = parser.parse_args(arguments)
-    grid = task_runs(
+    grid = tasks(
         [
             TaskConfig(
                 data,
@@ -262,7 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ],
         parse_seeds(chosen.seeds),
     )
-    path = chosen.out / f"{TABLE}.jsonl"
+    path = chosen.out / f"{TaskConfig.table}.jsonl"
     for outcome in run_grid(grid, path, root=chosen.root):
         if outcome.row is None:
             raise RuntimeError(f"{outcome.task} failed: {outcome.error}")

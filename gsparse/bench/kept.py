@@ -1,14 +1,14 @@
-"""What is asked of a learned mask on any graph: little lost, and more than controls."""
+"""Findings about learned masks: points lost to the dense model, won over controls."""
 
 from collections.abc import Sequence
 
-from gsparse.bench.findings import Finding
-from gsparse.bench.paired import paired_difference, scores, standard_error
+from gsparse.bench.findings import Finding, gap, target
+from gsparse.bench.paired import scores
 from gsparse.bench.tables.rows import Row
 
 METHOD = "KEdge"
 SHORT = {"RandomEdge": "random", "PredictionAgreement": "agreement"}
-"""Names that leave room in a table of 80 columns."""
+"""Short names for a table of 80 columns."""
 
 
 def lost(
@@ -19,31 +19,31 @@ def lost(
     most: float,
     source: str,
 ) -> Finding:
-    """Points of the dense model that the mask costs, with half of a 95 % interval."""
+    """Compare the points that the mask loses with the most that it may lose."""
     dense = scores(rows, dataset=dataset, model=model, method="Dense", teacher="none")
-    sparse = _finetuned(rows, dataset, model, sparsity, METHOD)
-    mean, half = paired_difference(dense, sparse)
+    found = gap(dense, _finetuned(rows, dataset, model, sparsity, METHOD))
     claim = f"{model}, {sparsity:.0%} cut: points lost"
-    return Finding(dataset, claim, most, mean, mean <= most, _finite(half), source)
+    holds = found.mean <= most
+    return Finding(dataset, claim, most, found.mean, holds, found.half, source)
 
 
 def above(
     rows: Sequence[Row], dataset: str, model: str, sparsity: float, other: str
 ) -> Finding:
-    """Points above another method; more than a standard error is wanted."""
-    ours = _finetuned(rows, dataset, model, sparsity, METHOD)
-    theirs = _finetuned(rows, dataset, model, sparsity, other)
-    mean, half = paired_difference(ours, theirs)
-    error = standard_error({s: ours[s] - theirs[s] for s in ours.keys() & theirs})
+    """Check that the mask is above another method by more than a standard error."""
+    ours, theirs = (
+        _finetuned(rows, dataset, model, sparsity, it) for it in (METHOD, other)
+    )
+    found = gap(ours, theirs)
     claim = f"{model}, {sparsity:.0%} cut: above {SHORT.get(other, other)}"
-    holds, wanted = mean > error, round(error, 2)
-    return Finding(dataset, claim, wanted, mean, holds, _finite(half), source="target")
+    holds, wanted = found.mean > found.error, round(found.error, 2)
+    return target(dataset, claim, wanted, found.mean, holds, found.half)
 
 
 def _finetuned(
     rows: Sequence[Row], dataset: str, model: str, sparsity: float, method: str
 ) -> dict[int, float]:
-    """Scores of dense weights trained on with the edges left; no distillation."""
+    """Return the scores of fine-tuned dense weights, without distillation."""
     return scores(
         [row for row in rows if row["teacher"] != "weights"],
         dataset=dataset,
@@ -52,7 +52,3 @@ def _finetuned(
         sparsity=sparsity,
         training="finetune",
     )
-
-
-def _finite(half: float) -> float | None:
-    return None if half == float("inf") else half

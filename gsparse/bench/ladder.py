@@ -1,9 +1,9 @@
-"""One training epoch of a GAT, from PyG's on the full graph to ours on the sparse one.
+"""Time an epoch of a GAT, from PyG's on the full graph to ours on the sparse one.
 
-Run as ``python -m gsparse.bench.ladder``. The rungs change one thing at a time: PyG's
-model, then sparse features, then fused attention, then fewer edges; so no part takes
-another's credit. All take turns in one process, and medians are compared; peak memory
-is measured in a fresh process for each.
+Run as ``python -m gsparse.bench.ladder``. Each rung changes one thing: PyG's model,
+then sparse features, then fused attention, then fewer edges. All rungs take turns in
+one process, and medians are compared; peak memory is measured in a fresh process for
+each.
 """
 
 import argparse
@@ -20,10 +20,10 @@ from torch.nn import Module
 from torch.nn.functional import cross_entropy
 from torch_geometric.data import Data
 
+from gsparse.bench.contests.plain_pyg import PlainModel
 from gsparse.bench.epoch_parts import PARTS, epoch_parts
 from gsparse.bench.experiment.fresh_process import ask
 from gsparse.bench.experiment.memory import peak, reset_peak
-from gsparse.bench.sparse_features import PlainModel
 from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row
 from gsparse.data import load
@@ -34,8 +34,8 @@ from gsparse.transforms import EffectiveResistance
 
 GRAPHS = ("Physics", "Computers", "GitHub", "tolokers", "cornell5")
 RUNGS = ("PyG", "sparse features", "fused attention", "fewer edges")
-BESIDE = "PyG, fewer edges"  # no rung: what fewer edges alone bring to PyG's layer
-WARM_UP = 2  # turns that compile, and build what is kept
+BESIDE = "PyG, fewer edges"  # no rung: the gain of fewer edges in PyG's layer
+WARM_UP = 2  # rounds that compile and fill caches
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Rung:
     optimizer: torch.optim.Optimizer
 
     def epoch(self) -> None:
-        """One step of full-batch training."""
+        """Run one step of full-batch training."""
         data, mask = self.data, self.data.train_mask
         self.model.train()
         self.optimizer.zero_grad()
@@ -58,7 +58,7 @@ class Rung:
 
 
 def make_rung(name: str, data: Data, cut: Data) -> Rung:
-    """A contender, its weights drawn with the same seed.
+    """Return a contender; the weights of all contenders have the same seed.
 
     Args:
         name: One of ``RUNGS``, or ``BESIDE``.
@@ -88,7 +88,7 @@ def make_rung(name: str, data: Data, cut: Data) -> Rung:
 def make_graphs(
     name: str, split: str, sparsity: float, root: Path | None
 ) -> tuple[Data, Data, float]:
-    """The full graph, the sparsified one, and the seconds from one to the other."""
+    """Return the full graph, the sparsified one, and the seconds of the sparsifier."""
     data = load(name, root, split=split, seed=0)
     data.name = name
     transform = EffectiveResistance(sparsity=sparsity, reweight=False, seed=0)
@@ -107,18 +107,18 @@ def climb(
     root: Path | None = None,
     memory: bool = False,
 ) -> list[Row]:
-    """Time all rungs on one graph, and PyG's model on the sparse graph beside them.
+    """Time all rungs on one graph, and PyG's model on the sparse graph.
 
     Args:
         name: A data set.
-        split: Decides only which nodes are in the loss.
-        sparsity: Of the last rung, by effective resistance.
-        rounds: Epochs of each, in turn.
+        split: Kind of split; decides only which nodes are in the loss.
+        sparsity: Sparsity of the last rung, by effective resistance.
+        rounds: Number of epochs of each rung.
         root: Folder of the data sets.
-        memory: Also measure peak bytes, each in a fresh process.
+        memory: Whether to measure peak bytes, each in a fresh process.
 
     Returns:
-        One row a rung, from PyG to the last, then the one beside.
+        One row per rung, followed by PyG's model on the sparse graph.
     """
     data, cut, preprocess = make_graphs(name, split, sparsity, root)
     rungs = [make_rung(rung, data, cut) for rung in (*RUNGS, BESIDE)]
@@ -155,7 +155,7 @@ def climb(
 
 
 def _rise(request: list[Any]) -> int:
-    """Peak of three epochs above what is resident before, in this process."""
+    """Return the rise of this process's memory during three epochs."""
     name, split, sparsity, root, rung_name = request
     folder = None if root is None else Path(root)
     data, cut, _ = make_graphs(name, split, sparsity, folder)
@@ -171,7 +171,7 @@ def _rise(request: list[Any]) -> int:
 
 
 def _toy(data: Data) -> Data:
-    """A small graph of the same features and classes, on which libraries start."""
+    """Return a small graph of the same features and classes, to load libraries."""
     few = data.subgraph(torch.arange(min(2000, data.num_nodes)))
     few.y = torch.arange(few.num_nodes) % num_classes(data.y)
     few.train_mask = torch.ones(few.num_nodes, dtype=torch.bool)
@@ -179,7 +179,7 @@ def _toy(data: Data) -> Data:
 
 
 def format_rows(rows: Sequence[Row]) -> str:
-    """One line a rung: milliseconds, the gain of this step and of all so far, bytes."""
+    """Format one line per rung: milliseconds, gain of the step, total gain, bytes."""
     first, last, beside = rows[0], rows[-2], rows[-1]
     lines = [
         f"{first['dataset']}: {first['num_nodes']} nodes, {first['num_edges']} edges, "
@@ -208,12 +208,14 @@ def _line(row: Row, before: Row, first: Row) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Climb the ladder on each graph, print it, append its rows to a file."""
+    """Measure all rungs on each graph, print them, and append their rows to a file."""
     parser = argparse.ArgumentParser(prog="python -m gsparse.bench.ladder")
     parser.add_argument("--graphs", default=",".join(GRAPHS), help="names, with commas")
     parser.add_argument("--split", default="60-20-20")
-    parser.add_argument("--sparsity", type=float, default=0.9, help="of the last rung")
-    parser.add_argument("--rounds", type=int, default=10, help="epochs of each")
+    parser.add_argument(
+        "--sparsity", type=float, default=0.9, help="sparsity of the last rung"
+    )
+    parser.add_argument("--rounds", type=int, default=10, help="number of epochs")
     parser.add_argument("--threads", type=int, help="threads of torch and ours")
     parser.add_argument("--memory", action="store_true", help="peak of fresh processes")
     parser.add_argument("--root", type=Path, help="folder of the data sets")

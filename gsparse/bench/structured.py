@@ -1,26 +1,26 @@
-"""Models that lose hidden units and are really smaller: one row a way and a seed.
+"""Remove hidden units and measure the smaller model: one row per method and seed.
 
-The dense model of a seed is trained once for all rows of a process. A hidden layer is
-cut to the widest shape that has so many times fewer multiply-adds; all structured rows
-have it, and so has the small dense model. What stands in the rows is measured on the
-compacted model.
+The dense model of a seed is trained once for all rows of a process. Its hidden layer is
+cut to the widest shape with the given reduction of multiply-adds; all structured rows
+and the small dense model have this shape. Rows hold measurements of the compacted
+model.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import chain
-from time import perf_counter
+from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 from torch.nn import Module
 
 from gsparse.bench.experiment.config import REACH, Config
 from gsparse.bench.experiment.masks import within
-from gsparse.bench.experiment.protocol import NUM_LAYERS, probe_seconds
+from gsparse.bench.experiment.own_table import OwnTable, check_name
+from gsparse.bench.experiment.protocol import NUM_LAYERS
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.structured_costs import (
     CONVERSIONS,
     ROUNDS,
-    arguments_of,
     file_bytes,
     infer_peak_bytes,
     timings,
@@ -37,39 +37,42 @@ from gsparse.bench.structured_models import (
     scores_of,
 )
 from gsparse.bench.structured_shapes import Shape, shape_for
-from gsparse.bench.tables.measurement import measurement
-from gsparse.bench.tables.rows import Row, content_hash
+from gsparse.bench.tables.rows import Row
 from gsparse.compaction import compact, multiply_adds
 from gsparse.deploy.model_file import permanent_state
+from gsparse.nn.calling import model_arguments
 from gsparse.train import Recipe, fit
 from gsparse.train.fit import prepare
 from gsparse.train.split_graphs import resolve_split
 
-TABLE, REVISION = "structured", 2
 FEWER = 4.0
 
 
 @dataclass(frozen=True)
-class StructuredConfig:
-    """One row but for its seed.
+class StructuredConfig(OwnTable):
+    """Settings of one way to a smaller model.
 
     Args:
         dataset: A name of :func:`gsparse.data.names`.
         model: ``"gcn"``, ``"gat"`` or ``"sage"``.
         method: One of :data:`~gsparse.bench.structured_models.METHODS`.
-        hidden: Width of the dense model's hidden layer, of a head for ``"gat"``; None
+        hidden: Width of the dense model's hidden layer, or of a head of ``"gat"``; None
             for the recipe's own.
-        fewer: How many times fewer multiply-adds are left, at least.
+        fewer: Minimum factor by which multiply-adds are reduced.
         output_heads: Heads left in the output layer of ``"gat"``; None for all.
-        bits: Of the weights after compaction; None for floats. No training follows.
-        epochs: Most epochs of a training; None for the recipe's own.
+        bits: Bits of a weight after compaction; None for floats. No training follows.
+        epochs: Maximum number of epochs; None for the recipe's own.
         final: Whether test nodes are scored.
         measure: Whether peak memory is measured, in a process of its own.
-        rounds: Most turns of a timing.
+        rounds: Maximum number of turns of a timing.
 
     Raises:
         ValueError: If there is no such method, or it is not quantised.
     """
+
+    table: ClassVar[str] = "structured"
+    revision: ClassVar[int] = 2
+    num_trainings: ClassVar[int] = 2
 
     dataset: str
     model: str
@@ -84,9 +87,7 @@ class StructuredConfig:
     rounds: int = ROUNDS
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            names = ", ".join(METHODS)
-            raise ValueError(f"'method' must be one of {names} (got {self.method})")
+        check_name("method", self.method, METHODS)
         if self.bits not in (None, 8) or (self.bits and self.method not in STRUCTURED):
             names = ", ".join(STRUCTURED)
             raise ValueError(
@@ -96,58 +97,37 @@ class StructuredConfig:
 
     @property
     def name(self) -> str:
-        """The method as rows have it."""
+        """The method as rows name it."""
         return self.method if self.bits is None else f"{self.method}+{self.bits} bit"
 
     @property
-    def split(self) -> str:
-        """The usual one of the graph."""
-        return resolve_split(self.dataset, None)
-
-    @property
     def dense(self) -> Config:
-        """Data and dense model as the common grid has them."""
-        found = Config(
-            self.dataset, self.split, self.model, DENSE, 0.0, epochs=self.epochs
-        )
-        if self.split == "public":  # few labels, see little of the graph
+        """The experiment of the common grid with the same data and dense model."""
+        split = resolve_split(self.dataset, None)
+        found = Config(self.dataset, split, self.model, DENSE, 0.0, epochs=self.epochs)
+        if split == "public":  # few labels, which see little of the graph
             found = replace(found, hops=REACH[self.model])
         if self.hidden is not None:
             found = replace(found, hidden_channels=self.hidden)
         return found
 
-    @property
-    def architecture(self) -> str:
-        """The model in words."""
-        return self.model
-
-    @property
-    def pruner(self) -> None:
-        """The method's name says it all."""
-        return
-
     def recipe(self) -> Recipe:
-        """The dense model, and how it and all others are trained."""
+        """Return the dense model and the settings of all trainings."""
         found = self.dense.recipe()
         return replace(found, fit=within(found.fit, self.epochs))
 
-    def config_hash(self) -> str:
-        """Hash of all that may change the outcome."""
-        content = asdict(self) | {"recipe": repr(self.recipe()), "revision": REVISION}
-        return content_hash(content | {"split": self.split})
-
-    def run(self, seed: int, workspace: Workspace) -> Row:
-        """Train, prune, compact, measure; the seed decides split, weights, dropout."""
-        start, chosen = perf_counter(), self.recipe()
+    def columns(self, workspace: Workspace, seed: int) -> Row:
+        """Train, prune, compact, and measure the smaller model."""
+        chosen = self.recipe()
         graphs = workspace.graphs(self.dense, seed)
         data = prepare(graphs.fit)
-        arguments = arguments_of(data)
+        example = model_arguments(data)
         dense = workspace.dense(self.dense, seed).eval()
-        shape = shape_for(dense, chosen, data, arguments, self.fewer, self.output_heads)
+        shape = shape_for(dense, chosen, data, example, self.fewer, self.output_heads)
         trained = self._trained(seed, workspace, shape)
         model, full = trained.model, _num_parameters(dense)
         if self.method not in (DENSE, SMALL, UNSTRUCTURED):
-            model = compact(model, arguments)
+            model = compact(model, example)
             _check_shape(model, shape.of(chosen).build(data, 0))
         left = _num_parameters(model)
         if self.method == UNSTRUCTURED:
@@ -164,7 +144,7 @@ class StructuredConfig:
         facts: Row = dict(trained.facts)
         names = ("val_best", "test_score")
         facts |= scores_of(stored, data, chosen.fit.metric, self.final, names)
-        facts |= timings(dense, stored, arguments, self.rounds)
+        facts |= timings(dense, stored, example, self.rounds)
         if self.measure:
             facts["infer_peak_bytes"] = infer_peak_bytes(
                 self.dense,
@@ -176,37 +156,47 @@ class StructuredConfig:
             )
         history = trained.history
         if history is not None:
-            facts |= {
-                "best_epoch": history.best_epoch,
-                "num_epochs": history.num_epochs,
-            }
-        row = measurement(
-            TABLE,
-            self.dataset,
-            self.name,
-            {"model": self.model, "split": self.split, "fewer": self.fewer},
-            num_layers=NUM_LAYERS,
-            hidden=chosen.options["hidden_channels"],
-            features_fingerprint=graphs.features_fingerprint,
-            sparsity=0.0,
-            metric=chosen.fit.metric,
-            bits=self.bits,
-            heads_after=shape.heads,
-            width_after=shape.width,
-            output_heads_after=shape.output_heads,
-            parameters=left,
-            parameters_before=full,
-            multiply_adds=multiply_adds(counted, arguments),
-            multiply_adds_before=multiply_adds(dense, arguments),
-            file_bytes=file_bytes(counted),
-            file_bytes_before=file_bytes(dense),
-            run_seconds=perf_counter() - start,
-            **facts,
+            facts["best_epoch"] = history.best_epoch
+            facts["num_epochs"] = history.num_epochs
+        return facts | {
+            "fewer": self.fewer,
+            "num_layers": NUM_LAYERS,
+            "features_fingerprint": graphs.features_fingerprint,
+            "sparsity": 0.0,
+            "bits": self.bits,
+            "rounds": self.rounds,
+            "heads_after": shape.heads,
+            "width_after": shape.width,
+            "output_heads_after": shape.output_heads,
+            "parameters": left,
+            "parameters_before": full,
+            "multiply_adds": multiply_adds(counted, example),
+            "multiply_adds_before": multiply_adds(dense, example),
+            "file_bytes": file_bytes(counted),
+            "file_bytes_before": file_bytes(dense),
+        }
+
+    @classmethod
+    def from_row(cls, row: Row) -> "StructuredConfig":
+        """Return the experiment that would be run today in place of a row."""
+        bits = row["bits"]
+        found = cls(
+            row["dataset"],
+            row["model"],
+            row["method"].removesuffix(f"+{bits} bit"),
+            fewer=row["fewer"],
+            output_heads=row.get("output_heads_after"),
+            bits=bits,
+            epochs=row.get("max_epochs"),
+            final=row["test_score"] is not None,
+            measure="infer_peak_bytes" in row,
+            rounds=row.get("rounds", ROUNDS),
         )
-        return row | {"seed": seed, "config_hash": self.config_hash()}
+        usual = found.recipe().options["hidden_channels"]
+        return found if row["hidden"] == usual else replace(found, hidden=row["hidden"])
 
     def _trained(self, seed: int, workspace: Workspace, shape: Shape) -> Trained:
-        """The model before it is compacted; the last one of a workspace is kept."""
+        """Return the model before compaction; the last one of a workspace is kept."""
         key = replace(self, bits=None), seed
         held = _LAST.get(workspace)
         if held is None or held[0] != key:
@@ -228,16 +218,12 @@ class StructuredConfig:
             self.method,
             dense,
             data,
-            arguments_of(data),
+            model_arguments(data),
             shape,
             chosen.fit,
             seed,
             self.final,
         )
-
-    def probe_seconds(self, workspace: Workspace) -> float:
-        """Most seconds of a run: of a dense training and one after it."""
-        return 2 * probe_seconds(self.dense, workspace)
 
 
 _LAST: WeakKeyDictionary[Workspace, tuple[tuple, Trained]] = WeakKeyDictionary()
@@ -248,7 +234,7 @@ def _num_parameters(model: Module) -> int:
 
 
 def _check_shape(small: Module, built: Module) -> None:
-    """A compacted model is no larger anywhere than one that was built so small.
+    """Raise if a compacted model is larger anywhere than one built with its shape.
 
     It is smaller where training left a feature that nothing reads.
     """

@@ -1,4 +1,4 @@
-"""What a model costs to run and to store: seconds, bytes of memory, bytes of a file."""
+"""Measure the costs of a model: seconds, bytes of memory, bytes of a file."""
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -9,65 +9,63 @@ from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 from torch.nn import Module
-from torch_geometric.data import Data
 
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.fresh_process import ask
-from gsparse.bench.experiment.memory import peak, reset_peak
+from gsparse.bench.experiment.memory import peak, reset_peak, toy_graph
 from gsparse.bench.experiment.workspace import load_graphs
-from gsparse.data import random_graph
 from gsparse.deploy.model_file import save_model
 from gsparse.nn import to_sparse
+from gsparse.nn.calling import model_arguments
 from gsparse.prune import Pruner, RandomWeight
 from gsparse.prune.quantise_weights import quantise_weights
-from gsparse.train import SparseFeatures, sparse_features
+from gsparse.train import SparseFeatures
 from gsparse.train.models import build_model
 from gsparse.train.recipes import num_classes
 
 ROUNDS = 15
 ENOUGH_SECONDS = 10.0
-"""Rounds stop early when they have taken so long, but there are three."""
+"""Rounds stop after this time, but not before the third."""
 
 MOST_DENSE = 2**29
-"""Bytes of dense features that models are timed on as well."""
+"""Largest dense feature matrix, in bytes, that models are timed on."""
 
 
 class Seconds(NamedTuple):
-    """Medians of two models that took turns."""
+    """Median times of two models that took turns."""
 
     first: float
     second: float
     first_cpu: float
-    """Of the processor, in all threads: other programs do not count."""
+    """Processor time of all threads; other programs do not count."""
     second_cpu: float
 
     @property
     def ratio(self) -> float:
-        """How many times as fast the second one is, by the clock."""
+        """Speed of the second model relative to the first, by the clock."""
         return self.first / self.second
 
     @property
     def cpu_ratio(self) -> float:
-        """The same by what the processor did."""
+        """Speed of the second model relative to the first, by processor time."""
         return self.first_cpu / self.second_cpu
 
 
 @torch.no_grad()
 def take_turns(
-    first: Module, second: Module, arguments: tuple[Any, ...], rounds: int = ROUNDS
+    first: Module, second: Module, example: tuple[Any, ...], rounds: int = ROUNDS
 ) -> Seconds:
-    """Time inference of two models in one process, in turns.
+    """Time the inference of two models that take turns in one process.
 
-    A busy machine is so unfair to both. The first round compiles and does not count;
-    who begins changes from round to round.
+    Turns spread the load of other programs over both. The first round compiles and does
+    not count; the order alternates.
 
     Args:
         first: Called with the arguments, in evaluation mode.
         second: The same.
-        arguments: Of both.
-        rounds: Most turns of each.
+        example: Arguments of both.
+        rounds: Maximum number of turns of each.
 
     Raises:
         ValueError: If there is no round.
@@ -81,7 +79,7 @@ def take_turns(
     for turn in range(rounds + 1):
         for i in (0, 1) if turn % 2 else (1, 0):
             start = perf_counter(), process_time()
-            models[i](*arguments)
+            models[i](*example)
             if turn:
                 clock[i].append(perf_counter() - start[0])
                 cpu[i].append(process_time() - start[1])
@@ -91,13 +89,13 @@ def take_turns(
 
 
 def timings(
-    dense: Module, model: Module, arguments: tuple[Any, ...], rounds: int = ROUNDS
+    dense: Module, model: Module, example: tuple[Any, ...], rounds: int = ROUNDS
 ) -> dict[str, float]:
-    """Seconds of both on features as they are stored and, if others, on dense ones."""
-    found = _facts(take_turns(dense, model, arguments, rounds))
-    x = arguments[0]
+    """Return the seconds of both models, on features as stored and on dense ones."""
+    found = _facts(take_turns(dense, model, example, rounds))
+    x = example[0]
     if isinstance(x, SparseFeatures) and 4 * x.numel() <= MOST_DENSE:
-        full = (x.to_dense(), *arguments[1:])
+        full = (x.to_dense(), *example[1:])
         there = _facts(take_turns(dense, model, full, rounds))
         found |= {f"{key}_dense_x": value for key, value in there.items()}
     return found
@@ -114,7 +112,7 @@ def _facts(seconds: Seconds) -> dict[str, float]:
 
 
 def file_bytes(model: Module) -> int:
-    """Size of the safetensors file of a model."""
+    """Return the size of the safetensors file of a model."""
     with TemporaryDirectory() as folder:
         return save_model(model, Path(folder) / "model.safetensors")
 
@@ -124,7 +122,7 @@ CONVERSIONS: Mapping[str, Callable[[Module], Module]] = {
     "sparse": lambda model: to_sparse(model, min_sparsity=0.5),
     "8 bit": lambda model: quantise_weights(model, bits=8),
 }
-"""How a trained model is stored to be run."""
+"""Conversions of a trained model for inference."""
 
 
 def infer_peak_bytes(
@@ -135,21 +133,21 @@ def infer_peak_bytes(
     seed: int,
     root: Path | None = None,
 ) -> int:
-    """How far a forward pass rises above what is resident before, in a fresh process.
+    """Return the rise of memory during a forward pass, in a fresh process.
 
-    The model there has random weights: bytes depend on its shape only, so a shape is
-    measured once in a process. Its own weights are resident before.
+    The model has random weights, as bytes depend on its shape only; so each shape is
+    measured once. Its weights are resident before the pass.
 
     Args:
-        config: Data and kind of model.
-        options: Of the model's constructor.
+        config: Dataset, split and kind of model.
+        options: Options of the model's constructor.
         conversion: One of :data:`CONVERSIONS`.
-        weight_sparsity: Zeros among the weights, for sparse ones.
-        seed: Of the split, which changes nothing.
+        weight_sparsity: Fraction of zeros, for sparse weights.
+        seed: Seed of the split; it does not change the result.
         root: Folder of the data sets.
 
     Raises:
-        RuntimeError: If the process failed, or the system does not tell a peak.
+        RuntimeError: If the process failed, or the system reports no peak.
     """
     place = None if root is None else str(root)
     shape = tuple(sorted(options.items()))
@@ -178,31 +176,8 @@ def _rise(request: list[Any]) -> int:
     model = CONVERSIONS[conversion](model).eval()
     device = torch.device("cpu")
     with torch.no_grad():
-        model(*arguments_of(_toy(data)))  # compiles, and loads libraries
-        arguments = arguments_of(data)
+        model(*model_arguments(toy_graph(data)))  # compiles, and loads libraries
+        given = model_arguments(data)
         before = reset_peak(device)
-        model(*arguments)
+        model(*given)
         return peak(device) - before
-
-
-def _toy(data: Data) -> Data:
-    """A small graph with features of the same number and storage."""
-    toy = random_graph(num_nodes=60, p=0.2, seed=37217)
-    generator = torch.Generator().manual_seed(37217)
-    x = torch.rand(60, data.x.size(1), generator=generator)
-    stored = isinstance(data.x, SparseFeatures)
-    toy.x = sparse_features(x * (x > 0.95)) if stored else x
-    toy.edge_weight = (
-        None if data.get("edge_weight") is None else torch.ones(toy.num_edges)
-    )
-    return toy
-
-
-def arguments_of(data: Data) -> tuple[Tensor, ...]:
-    """What the standard models are called with."""
-    weight = data.get("edge_weight")
-    return (
-        (data.x, data.edge_index)
-        if weight is None
-        else (data.x, data.edge_index, weight)
-    )

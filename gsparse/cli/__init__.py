@@ -1,7 +1,7 @@
-"""The ``gsparse`` command: every subcommand is one call into the package."""
+"""The ``gsparse`` command; every subcommand is one call into the package."""
 
-# This module loads, and says what is missing, without typer; imports inside the
-# commands keep `gsparse --help` from loading torch.
+# This module loads without typer, to print which extra is missing. Commands import
+# their modules themselves, so that `gsparse --help` does not load torch.
 from __future__ import annotations
 
 import logging
@@ -28,10 +28,10 @@ EXPECTED = (
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line; wrong input ends in one line and exit code 2.
+    """Run the command line; invalid input ends with a one-line message and exit code 2.
 
     Args:
-        args: Words after ``gsparse``; None for those of the process.
+        args: Arguments after ``gsparse``; None uses those of the process.
     """
     if typer is None:
         stop(MISSING, 2)
@@ -43,7 +43,7 @@ def main(args: list[str] | None = None) -> None:
         stop("stopped", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None  # our reader has gone: nothing to say
+        raise SystemExit(1) from None  # the reader of the output has closed it
     except Exception as error:
         usage = getattr(error, "format_message", None)  # of typer's usage errors
         if usage is None and not isinstance(error, EXPECTED):
@@ -51,7 +51,7 @@ def main(args: list[str] | None = None) -> None:
         if "GSPARSE_DEBUG" in os.environ:
             raise
         text = usage() if usage else str(error) or type(error).__name__
-        if not text:  # `gsparse` alone has printed its help
+        if not text:  # `gsparse` without arguments has printed its help
             raise SystemExit(2) from None
         stop(f"error: {' '.join(text.split())}", 2)
     raise SystemExit(code if isinstance(code, int) else 0)
@@ -82,7 +82,7 @@ def _app() -> typer.Typer:
 
 
 def _quiet() -> None:
-    """Keep torch's notes on its beta features off the screen, in workers too."""
+    """Hide torch's warnings about beta features, in worker processes too."""
     for start in ("Sparse CSR tensor support", "Sparse invariant checks"):
         warnings.filterwarnings("ignore", start)
         rule = f"ignore:{start}"

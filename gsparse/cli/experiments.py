@@ -1,4 +1,4 @@
-"""Commands that train models, or tell of those that were trained."""
+"""Commands that run experiments and report their results."""
 
 from __future__ import annotations
 
@@ -8,77 +8,93 @@ from typing import Annotated
 
 import typer
 
-from gsparse.cli.output import print_plan, print_rows, print_value, set_threads, stop
+from gsparse.cli.output import (
+    print_documents,
+    print_plan,
+    print_rows,
+    print_value,
+    set_threads,
+    stop,
+)
 
 
 def bench(
     dataset: Annotated[
         list[str] | None,
-        typer.Option(help="Data set; repeat for more. (digits)"),
+        typer.Option(help="Data set; may be repeated. (digits)"),
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="gat, gcn or sage; repeat for more. (gat)"),
+        typer.Option(help="gat, gcn or sage; may be repeated. (gat)"),
     ] = None,
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="Sparsifier; repeat for more. (EffectiveResistance, RandomEdge)"
+            help="Sparsifier; may be repeated. (EffectiveResistance, RandomEdge)"
         ),
     ] = None,
     sparsity: Annotated[
-        str, typer.Option(help="Shares of the edges to remove, with commas.")
+        str, typer.Option(help="Fractions of edges to remove, with commas.")
     ] = "0.5,0.8",
-    seeds: Annotated[str, typer.Option(help="How many, or a range: 100-109.")] = "3",
+    seeds: Annotated[
+        str, typer.Option(help="Number of seeds, or a range: 100-109.")
+    ] = "3",
     split: Annotated[
-        str | None, typer.Option(help="Kind of split (of the data set)")
+        str | None, typer.Option(help="Kind of split (the dataset's default)")
     ] = None,
     weights: Annotated[
-        str, typer.Option(help="The method's new edge weights: use, ignore or auto.")
+        str, typer.Option(help="New edge weights of the method: use, ignore or auto.")
     ] = "auto",
     training: Annotated[
-        str, typer.Option(help="Weights: scratch, finetune, joint; with commas.")
+        str,
+        typer.Option(help="scratch, finetune or joint; separated by commas."),
     ] = "scratch",
     teacher: Annotated[
-        str, typer.Option(help="Dense model used for: none, edges, weights, auto.")
+        str,
+        typer.Option(help="Use of a dense model: none, edges, weights or auto."),
     ] = "auto",
     prune: Annotated[
-        list[str] | None, typer.Option(help="Weight pruner; repeat for more.")
+        list[str] | None, typer.Option(help="Weight pruner; may be repeated.")
     ] = None,
     weight_sparsity: Annotated[
-        str, typer.Option(help="Shares of the weights to remove, with commas.")
+        str, typer.Option(help="Fractions of weights to remove, with commas.")
     ] = "0.9",
     hidden: Annotated[
         int | None, typer.Option(min=1, help="Width of the hidden layers.")
     ] = None,
     local: Annotated[
-        bool, typer.Option("--local", help="Train on what labelled nodes can see.")
+        bool, typer.Option("--local", help="Train on the receptive fields of labels.")
     ] = False,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Most epochs (of the model)")
+        int | None, typer.Option(min=1, help="Maximum number of epochs (the recipe's)")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the rows.")] = Path("runs"),
-    table: Annotated[str, typer.Option(help="Name of the file in it.")] = "bench",
-    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs"),
+    table: Annotated[str, typer.Option(help="Name of the results file.")] = "bench",
+    jobs: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of all processes together.")
+        int | None,
+        typer.Option(min=1, help="Total number of threads of all processes."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Only print the hours.")] = False,
-    memory: Annotated[bool, typer.Option("--memory", help="Also peak bytes.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print the hours and exit.")
+    ] = False,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Also measure peak bytes.")
+    ] = False,
     tune: Annotated[
-        bool, typer.Option("--tune", help="Validation scores only, no test.")
+        bool, typer.Option("--tune", help="Compute validation scores only.")
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Also draw score against sparsity.")
+        Path | None, typer.Option(help="File for a plot of score against sparsity.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Train with and without the edges and weights that methods remove; compare.
+    """Compare training with and without the edges and weights that methods remove.
 
-    Plain training (Dense) and a model without edges (MLP) are always in the table.
-    Finished runs stay in OUT/TABLE.jsonl and are never run twice.
+    The table always includes plain training (Dense) and a model without edges (MLP).
+    Runs already recorded in OUT/TABLE.jsonl are skipped.
     """
     from gsparse.bench.experiment.cells import configs
     from gsparse.bench.experiment.grid import grid_rows, tasks
@@ -116,7 +132,7 @@ def bench(
     try:
         failures = run_with_progress(grid, path, jobs, data_root, memory=memory)
     except KeyboardInterrupt:
-        stop(f"stopped; {path} keeps what is done; the same command goes on", 130)
+        stop(f"stopped; repeat the command to resume from {path}", 130)
     print_rows(grid_rows(grid, path), as_json, plot)
     for outcome in failures:
         print(f"failed: {outcome.task}: {outcome.error}", file=sys.stderr)
@@ -132,17 +148,19 @@ def reproduce(
         ),
     ],
     full: Annotated[
-        bool, typer.Option("--full/--quick", help="All graphs and seeds, or few.")
+        bool, typer.Option("--full/--quick", help="All graphs and seeds, or a few.")
     ] = False,
-    out: Annotated[Path, typer.Option(help="Folder of the rows.")] = Path("runs"),
-    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs"),
+    jobs: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Only print the hours.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print the hours and exit.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Measure what a paper claims: exit code 0 where all of it holds, else 1.
+    """Reproduce a paper's claims. Exits with 0 if all hold and 1 otherwise.
 
-    What stands in OUT already is not run again.
+    Runs already recorded in OUT are skipped.
     """
     from gsparse.bench.experiment.progress import run_with_progress
     from gsparse.bench.findings import format_findings, paper
@@ -160,31 +178,45 @@ def reproduce(
 
 
 def report(
-    runs: Annotated[Path, typer.Argument(help="Folder or file of rows.")],
+    runs: Annotated[Path, typer.Argument(help="Folder or file of results.")],
     stale: Annotated[
         bool, typer.Option("--stale", help="List rows of outdated methods or recipes.")
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Also draw score against sparsity.")
+        Path | None, typer.Option(help="File for a plot of score against sparsity.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare the documents with the rows.")
+    ] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write numbers of rows to the documents.")
+    ] = False,
 ) -> int:
-    """Print the tables of rows made before."""
-    from gsparse.bench.experiment.config import is_stale
+    """Print the tables of recorded rows, or update the documents beside them.
+
+    Documents are RUNS/../*.md and RUNS/../../README.md. Exits with 1 if --check finds
+    numbers that differ from the rows.
+    """
+    if check or write:
+        return print_documents(runs, write, as_json)
+    from gsparse.bench.stale import is_stale
     from gsparse.bench.tables.measurement import split_measurements
     from gsparse.bench.tables.rows import latest, read_rows
 
-    rows, others = split_measurements(latest(read_rows(runs)))
-    if others:
-        made_by = ", ".join(f"python -m gsparse.bench.{table}" for table in others)
-        print(f"measurements are left out ({made_by})", file=sys.stderr)
-    old = [row for row in rows if is_stale(row)]
+    found = latest(read_rows(runs))
     if stale:
+        old = [row for row in found if is_stale(row)]
         keys = ("table", "dataset", "model", "method", "sparsity", "seed")
         text = [" ".join(str(row[key]) for key in keys) for row in old]
         print_value(old, "\n".join(text) or "no stale rows", as_json)
         return 0
-    if old:
-        print(f"{len(old)} stale rows are left out (--stale)", file=sys.stderr)
-    print_rows([row for row in rows if row not in old], as_json, plot)
+    rows, others = split_measurements(found)
+    if others:
+        print(f"measurements are left out ({', '.join(others)})", file=sys.stderr)
+    kept = [row for row in rows if not is_stale(row)]
+    if len(kept) < len(rows):
+        count = len(rows) - len(kept)
+        print(f"{count} stale rows are left out (--stale)", file=sys.stderr)
+    print_rows(kept, as_json, plot)
     return 0

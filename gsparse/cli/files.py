@@ -20,14 +20,16 @@ def sparsify(
     ],
     target: Annotated[
         Path,
-        typer.Argument(metavar="OUT", help="Cut graph; its suffix decides the format."),
+        typer.Argument(
+            metavar="OUT", help="Sparsified graph; its suffix decides the format."
+        ),
     ],
     method: Annotated[str, typer.Option(help="See `gsparse methods`.")],
     sparsity: Annotated[
-        float | None, typer.Option(help="Share of the edges to remove, in [0, 1).")
+        float | None, typer.Option(help="Fraction of edges to remove, in [0, 1).")
     ] = None,
     epsilon: Annotated[
-        float | None, typer.Option(help="Spectral tolerance, in place of sparsity.")
+        float | None, typer.Option(help="Spectral tolerance, instead of --sparsity.")
     ] = None,
     undirected: Annotated[
         bool, typer.Option("--undirected/--directed", help="Kind of graph.")
@@ -35,15 +37,15 @@ def sparsify(
     symmetrize: Annotated[
         bool,
         typer.Option(
-            "--symmetrize", help="Add the reverse of edges that IN lists once."
+            "--symmetrize", help="Add the reverse of edges that IN lists only once."
         ),
     ] = False,
     relabel: Annotated[
         bool,
         typer.Option(
             "--relabel",
-            help="Number nodes of any name from 0; for OUT = cut.npz the names are "
-            "written to cut.nodes.csv.",
+            help="Number nodes with arbitrary names from 0; for OUT = cut.npz the "
+            "names are written to cut.nodes.csv.",
         ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
@@ -74,23 +76,27 @@ def prune(
     model: Annotated[str, typer.Option(help="gat, gcn or sage.")] = "gat",
     pruner: Annotated[str, typer.Option(help="See docs/prune.md.")] = "Magnitude",
     sparsity: Annotated[
-        float, typer.Option(help="Share of the weights to remove, in [0, 1).")
+        float, typer.Option(help="Fraction of weights to remove, in [0, 1).")
     ] = 0.75,
     structure: Annotated[
-        str | None, typer.Option(help="What goes whole: rows, columns, heads or units.")
+        str | None,
+        typer.Option(help="Groups to prune: rows, columns, heads or units."),
     ] = None,
     bits: Annotated[
-        int | None, typer.Option(help="Round what is left to so many, from 2 to 8.")
+        int | None, typer.Option(help="Quantise weights to this many bits (2 to 8).")
     ] = None,
     compact: Annotated[
-        bool, typer.Option("--compact", help="Take dead units out of the layers.")
+        bool, typer.Option("--compact", help="Remove dead units from the layers.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of split, first weights, pruner.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Random seed of split, initial weights and pruner.")
+    ] = 0,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Most epochs of a training (of the model)")
+        int | None,
+        typer.Option(min=1, help="Maximum number of epochs. (that of the model)"),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="Kind of split (of the data set)")
+        str | None, typer.Option(help="Kind of split. (that of the data set)")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the model and its card.")
@@ -98,7 +104,7 @@ def prune(
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Train a model, remove weights, train on; save what is left."""
+    """Train a model, prune its weights, fine-tune it, and save the result."""
     from gsparse.cli.pruned_record import format_record
     from gsparse.deploy import prune_model
 

@@ -1,4 +1,4 @@
-"""Commands that list what there is."""
+"""Commands that list methods and data sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands print."""
+"""Output of the commands."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def stop(text: str, code: int) -> NoReturn:
-    """End with a line on standard error."""
+    """Print a line on standard error and exit."""
     print(text, file=sys.stderr)
     raise SystemExit(code)
 
 
 def set_threads(threads: int | None) -> None:
-    """Set torch's threads, if a number is given."""
+    """Set torch's number of threads, if one is given."""
     if threads is not None:
         import torch
 
@@ -26,7 +26,7 @@ def set_threads(threads: int | None) -> None:
 
 
 def print_rows(rows: list[dict[str, Any]], as_json: bool, plot: Path | None) -> None:
-    """The tables of rows, or their records; a plot, if a file is named."""
+    """Print the tables of rows or their records, and draw a plot if a file is given."""
     from gsparse.bench.tables.plot import plot_rows
     from gsparse.bench.tables.summary import summarise
     from gsparse.bench.tables.table import format_blocks
@@ -39,7 +39,7 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool, plot: Path | None) -> 
 
 
 def print_plan(grid: list[Task], path: Path, root: Path | None, as_json: bool) -> int:
-    """The hours of what is still to do."""
+    """Print the estimated run time of the unfinished runs."""
     from gsparse.bench.experiment.plan import format_plan, make_plan
 
     plan = make_plan(grid, path, root=root)
@@ -47,6 +47,18 @@ def print_plan(grid: list[Task], path: Path, root: Path | None, as_json: bool) -
     return 0
 
 
+def print_documents(runs: Path, write: bool, as_json: bool) -> int:
+    """Print the blocks of documents that differ from the rows, and maybe write them."""
+    from gsparse.bench.tables.documents import update
+    from gsparse.bench.tables.published import BLOCKS
+
+    differ = {path.name: it for path, it in update(runs, BLOCKS, write=write).items()}
+    done = "written" if write else "differs from the rows"
+    text = [f"{name}: {it} {done}" for name, names in differ.items() for it in names]
+    print_value(differ, "\n".join(text) or "all numbers agree with the rows", as_json)
+    return 1 if differ and not write else 0
+
+
 def print_value(value: object, text: str, as_json: bool) -> None:
-    """The text, or the value as JSON."""
+    """Print the text, or the value as JSON."""
     print(json.dumps(value, indent=2) if as_json else text)

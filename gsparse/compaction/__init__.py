@@ -1,8 +1,12 @@
-"""Smaller layers with the same outputs, and what prepares a model for them."""
+"""Compaction: smaller layers with the same outputs, and steps that prepare a model for
+it.
+"""
 
 from gsparse.compaction.compact import compact, compaction_report
 from gsparse.compaction.dead_units import RemovedUnits, remove_dead_units
 from gsparse.compaction.groups import ChannelGroup, Member, channel_groups
+from gsparse.compaction.heads import with_output_heads
+from gsparse.compaction.hidden_units import HiddenUnits, mask_dead_units
 from gsparse.compaction.inputs import InputSelection
 from gsparse.compaction.multiply_adds import multiply_adds
 from gsparse.compaction.purify import crossbar_count, purify, remove_unused_paths
@@ -13,6 +17,7 @@ __all__ = [
     "ChannelGroup",
     "CompactionReport",
     "GroupReport",
+    "HiddenUnits",
     "InputSelection",
     "Member",
     "Reconstruction",
@@ -21,9 +26,11 @@ __all__ = [
     "compact",
     "compaction_report",
     "crossbar_count",
+    "mask_dead_units",
     "multiply_adds",
     "purify",
     "reconstruct",
     "remove_dead_units",
     "remove_unused_paths",
+    "with_output_heads",
 ]

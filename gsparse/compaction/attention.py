@@ -1,4 +1,4 @@
-"""What attention layers need: their values, and of live heads what the scores read."""
+"""Tracing of attention layers: which values and scores are needed."""
 
 from typing import Any
 
@@ -16,22 +16,24 @@ from gsparse.compaction.operations import (
 from gsparse.compaction.recording import Recording
 from gsparse.nn.fast_gat_conv import FastGATConv, FastGATv2Conv
 
-# ruff: noqa: ANN401 (a convolution's arguments are its own)
+# ruff: noqa: ANN401 (arguments of any convolution)
 
 ATTENTION = (GATConv, GATv2Conv, FastGATConv, FastGATv2Conv, TransformerConv)
 
 
 class Attention(Operation):
-    r"""Sums of values with weights :math:`\alpha` that each head makes of its scores.
+    r"""Weighted sums of values, with weights :math:`\alpha` that each head computes
+    from scores.
 
-    A head is alive if an output of it is needed that is not zero. Only then its scores
-    count, and a channel of them only if it can change :math:`\alpha`.
+    A head is alive if one of its outputs is needed and not zero. The scores of a head
+    are needed only if it is alive, and a channel of them only if it can change
+    :math:`\alpha`.
 
     Args:
-        record: Of the convolution.
-        values: What is summed up.
-        output: The sums, of the same units.
-        scores: Tensors that scores are made of, with the channels that count.
+        record: Heads of the convolution.
+        values: The summed values.
+        output: The sums, with the same units.
+        scores: Tensors that the scores are computed from, with the relevant channels.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Attention(Operation):
 
 
 class HeadMean(Operation):
-    """The mean over heads; a head of zeros is not needed, whatever reads the mean."""
+    """Mean over heads; a head of zeros is not needed."""
 
     def pull(self, needs: Needs) -> None:
         (x,) = self.inputs
@@ -65,14 +67,14 @@ class HeadMean(Operation):
 def trace_attention(
     recording: Recording, conv: Any, x: Any, edge_attr: Value | None, has_edges: bool
 ) -> Value:
-    """What a layer made of its features, as operations.
+    """Record the operations of an attention layer.
 
     Args:
-        recording: Written to.
+        recording: The recording to extend.
         conv: The layer.
-        x: A value, or one for the sources and one for the targets.
-        edge_attr: Value of the edge features, if their channels are followed.
-        has_edges: Whether the layer was given edge features.
+        x: Value of the features, or a pair for sources and targets.
+        edge_attr: Value of the edge features, if their channels are traced.
+        has_edges: Whether the layer was called with edge features.
     """
     source, target = x if isinstance(x, tuple) else (x, x)
     record = recording.head_record(conv, conv.heads, conv.out_channels)
@@ -134,7 +136,7 @@ def _gatv2(
     counts = values.varies
     if conv.lin_edge is not None:
         counts = counts | _edge_rows(recording, conv, record, values, edge_attr)
-    # What is the same for all sources shifts every score of a target alike.
+    # A channel that is equal for all sources shifts all scores of a target equally.
     counts = _nonzero(conv.att) & counts
     scores = [(values, counts & ~values.is_zero), (other, counts & ~other.is_zero)]
     if conv.lin_edge is not None:
@@ -165,7 +167,7 @@ def _transformer(
     scores = [(key, counts), (query, counts)]
     summed = _attend(recording, record, values, is_zero, scores)
     out = _merge_heads(recording, conv, record, summed)
-    if not conv.root_weight:  # lin_skip is there, but nothing reads it
+    if not conv.root_weight:  # lin_skip exists but is not used
         recording.attach(out, [conv.lin_skip.bias])
         recording.units.tie(out.units, recording.axis(conv.lin_skip.weight, 0))
         recording.units.tie(
@@ -180,12 +182,13 @@ def _transformer(
     recording.units.tie(out.units.repeat(3), triple)
     zero = out.is_zero & skip.is_zero
     mixed = recording.value(out.units, _zero_or_nan(zero, out.constant))
-    recording.add(Gate(out, skip, mixed, conv.lin_beta.weight.detach().cpu()))
-    return mixed
+    return recording.add(Gate(out, skip, mixed, conv.lin_beta.weight.detach().cpu()))
 
 
 class Gate(Operation):
-    """Two tensors mixed by a gate that reads both: the last step of a Transformer."""
+    """Mixture of two tensors by a gate that reads both: the last step of a
+    TransformerConv.
+    """
 
     def __init__(self, first: Value, second: Value, out: Value, gate: Tensor) -> None:
         super().__init__([first, second], out)
@@ -231,7 +234,7 @@ def _edge_rows(
     values: Value,
     edge_attr: Value | None,
 ) -> Tensor:
-    """Which rows of the map of the edge features are not zero."""
+    """Return which rows of the linear map of edge features are not zero."""
     if conv.lin_edge is None:
         return torch.zeros_like(values.needed)
     weight = conv.lin_edge.weight
@@ -240,9 +243,10 @@ def _edge_rows(
     if edge_attr is not None:
         columns = recording.axis(weight, 1, "consumer")
         recording.units.tie(edge_attr.units, columns)
-        unread = recording.value(edge_attr.units, edge_attr.constant)
         reason = "edge features are kept"
-        recording.add(AllChannels([edge_attr], unread, reason, always=True))
+        recording.record(
+            AllChannels, [edge_attr], edge_attr.constant, -1, reason=reason, always=True
+        )
     return (weight.detach() != 0).any(dim=1).cpu()
 
 

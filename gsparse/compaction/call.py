@@ -1,4 +1,4 @@
-"""One call of a torch function, as the rules see it."""
+"""A call of a torch function, as passed to the tracing rules."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,12 +13,12 @@ from gsparse.compaction.recording import Recording
 # ruff: noqa: ANN401 (torch functions take and return anything)
 
 
-class Refused(Exception):  # noqa: N818 (becomes a ValueError that names the place)
-    """A function is used in a way that no rule covers."""
+class Refused(Exception):  # noqa: N818 (becomes a ValueError with the location)
+    """Raised by a rule for a call that it does not support."""
 
 
 class Call:
-    """One call of a torch function on tensors whose channels are followed."""
+    """A call of a torch function on tensors whose channels are traced."""
 
     def __init__(
         self,
@@ -37,17 +37,19 @@ class Call:
         self.args, self.result, self.is_constant = args, result, is_constant
         self.kwargs = {key: it for key, it in kwargs.items() if key != "out"}
         self.on_zeros = on_zeros
-        """Whether the first argument was made of zeros and not written to before."""
+        """Whether the first argument was created as zeros and not written to since."""
         self.numbers: list[Any] = []
         self._varying = varying
 
     @property
     def name(self) -> str:
-        """Of the function."""
+        """Name of the function."""
         return getattr(self.function, "__name__", "")
 
     def same(self, *numbers: Any) -> bool:
-        """Whether numbers in the code are literals: the same in all runs."""
+        """Note numbers of the code, and return whether they are the same in all
+        runs.
+        """
         self.numbers += numbers
         return not self._varying
 
@@ -59,12 +61,12 @@ class Call:
 
     @property
     def values(self) -> list[Value]:
-        """Values of those that are followed."""
+        """Values of the traced arguments."""
         found = [self.value_of(tensor) for tensor in self.tensors]
         return [value for value in found if value is not None]
 
     def first(self) -> tuple[Tensor, Value]:
-        """The first argument, which has to be the only one that is followed."""
+        """Return the first argument and its value; it must be the only traced one."""
         tensor = self.argument(0, "input")
         value = self.value_of(tensor)
         if value is None or len(self.values) != 1:
@@ -72,17 +74,19 @@ class Call:
         return tensor, value
 
     def argument(self, place: int, name: str, default: Any = None) -> Any:
-        """A positional or keyword argument."""
+        """Return a positional or keyword argument."""
         if place < len(self.args):
             return self.args[place]
         return self.kwargs.get(name, default)
 
     def is_parameter(self, tensor: Any) -> bool:
-        """Whether a tensor is a parameter or buffer of the model."""
+        """Return whether a tensor is a parameter or buffer of the model."""
         return isinstance(tensor, Tensor) and id(tensor) in self.recording.names
 
     def constant(self, operand: Any, like: Tensor) -> Tensor:
-        """A number, or a tensor of one, for every channel; NaN if it varies."""
+        """Return a number, or the entry of a one-entry tensor, per channel; NaN if it
+        varies.
+        """
         if isinstance(operand, Tensor):
             one = operand.numel() == 1 and self.is_constant(operand)
             operand = operand.item() if one else torch.nan
@@ -90,17 +94,19 @@ class Call:
         return torch.full_like(like, operand if known else torch.nan)
 
     def fixed(self, x: Value, reason: str) -> Value:
-        """Note that the code depends on the number of channels; a value of none."""
-        unread = self.recording.value(x.units, torch.full_like(x.constant, torch.nan))
-        operation = AllChannels([x], unread, reason, always=True)
-        return self.recording.add(operation)
+        """Record that the code depends on the number of channels, and return an unused
+        value.
+        """
+        return self.recording.record(
+            AllChannels, [x], x.unknown, axis=-1, reason=reason, always=True
+        )
 
 
 Result = Value | list[Value] | None
-"""Values of the results; None where none is followed."""
+"""Values of the results; None if they are not traced."""
 Rule = Callable[[Call], Result]
 
 
 def from_end(dim: int, num_dims: int) -> int:
-    """A dimension counted from the end."""
+    """Return a dimension counted from the end."""
     return dim if dim < 0 else dim - num_dims

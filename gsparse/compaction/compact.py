@@ -1,4 +1,4 @@
-"""A smaller model with the same outputs."""
+"""Compact a pruned model into a smaller model with the same outputs."""
 
 import warnings
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from torch.nn import Module
 from gsparse.compaction.dead import Verdict, judge
 from gsparse.compaction.fold import fold_constants
 from gsparse.compaction.groups import groups_with_units
-from gsparse.compaction.inputs import InputSelection, forget_caches, places_of
+from gsparse.compaction.inputs import InputSelection, places_of
 from gsparse.compaction.multiply_adds import multiply_adds
 from gsparse.compaction.probes import graphs_that_run
 from gsparse.compaction.recording import Recording
@@ -25,12 +25,13 @@ from gsparse.compaction.trace import check_example, trace_all
 from gsparse.compaction.unread import guard, unread_modules
 from gsparse.compaction.verify import check_examples, check_graphs
 from gsparse.nn.final_masks import check_final, unmasked_copy
+from gsparse.nn.stale_caches import forget
 
 Inputs = Literal["select", "sliced"]
 
 
 class Compacted(NamedTuple):
-    """A smaller model, and what is to be said about it."""
+    """A compacted model, and the information for its report."""
 
     model: Module
     groups: tuple[GroupReport, ...]
@@ -45,85 +46,7 @@ def compact(
     *,
     more: Sequence[tuple[Any, ...]] = (),
 ) -> Module:
-    r"""A copy of a pruned model from which dead units are physically removed.
-
-    A unit is dead if it is the constant 0 or nothing that matters reads it: features,
-    hidden units, channels of attention heads, whole heads. Rows of the weights that
-    make it, columns of those that read it, and its biases, attention vectors and norms
-    go. The result is made of the same plain layers with other sizes, and in evaluation
-    its outputs are those of the model for any input, to rounding.
-
-    The model is run once on an example, and every step is followed channel by channel,
-    so any Python code around layers will do. With :math:`W` a linear map that reads a
-    unit,
-
-    - a constant 0 is removed, through activations, :math:`\hat{A} X`, means, maxima,
-      attention and batch norms as they are in evaluation;
-    - another constant :math:`c` is removed if :math:`W c` can be added to a bias: if
-      a linear map reads it with no propagation in between. :math:`\hat{A} c` is not the
-      same for all nodes, and a mean is 0 for nodes without edges: such a unit stays;
-    - a unit with zero columns in all readers is removed, and then what only it read;
-    - the heads of an attention layer stay equally wide, and a head goes when all of it
-      is dead; in a mean over heads one of zeros goes, the others are scaled;
-    - a unit that is read together with all others (layer norms, softmax, slices by
-      position) stays, and so does one unit of a layer that has none left. What is done
-      to channels that all stay need not be known.
-
-    It follows PyG's and torch's ``Linear``, ``GCNConv``, ``SAGEConv``, ``GINConv``,
-    ``GraphConv``, ``SGConv``, ``APPNP``, ``GATConv``, ``GATv2Conv``,
-    ``TransformerConv``, their fast twins, batch, layer, graph and instance norms,
-    JumpingKnowledge by concatenation and maximum, residuals, ``HeteroConv``, PyG's
-    models and ``to_hetero``, other convolutions as far as they are made of known torch
-    functions.
-    Only parameters, buffers and numbers written in the code are constants. Whatever is
-    made of the arguments, such as ``x.mean()``, a degree or ``len(x)``, may be another
-    one for the next graph. Items may be assigned by nodes (``h[mask] = 0.0``).
-
-    **What is checked.** Besides the examples the model is run on four graphs made from
-    each: 7 nodes and 9 edges, 11 and 30, one node and 4 nodes without edges, with other
-    features, weights and floats, and some isolated nodes. A number of the code that
-    differs between the runs is no constant. A run that goes another way than the
-    example, by a branch such as ``if len(x) > 1``, is followed too, and what either
-    needs stays. In the end the small model has the outputs of the model on all of these
-    graphs, or it is refused. A graph that the model does not take (it raises) is left
-    out; :func:`compaction_report` lists these.
-
-    **What is not seen.** Branches that none of these runs takes: on other values of
-    whole numbers, truth values and strings among the arguments (give an example of each
-    in ``more``), or on thresholds that none of them crosses. Modules that no run uses
-    are not compacted and are named in a warning; they raise an error if channels of
-    their input were removed.
-
-    Do not use it to go on pruning or training with a mask (the masks are gone), nor on
-    a model whose code is bound to widths, such as ``x.view(-1, 64)``: that is refused.
-
-    Costs a copy of the model, two forward passes on the example, and some on small
-    graphs. For layers without dead units nothing is gained: use
-    :func:`~gsparse.nn.to_sparse`.
-
-    Args:
-        model: A pruned model, with masks or with zeros in its weights; not changed.
-        example: The tuple of arguments that it is called with; features are the
-            matrices :math:`[N, F]` of floats among them, also in dictionaries.
-        inputs: What becomes of features that nothing reads. With ``"select"`` the model
-            is called as before: an
-            :class:`~gsparse.compaction.inputs.InputSelection` around it takes the
-            others out. With ``"sliced"`` it has to be called with ``x[:, kept]``.
-        more: Further tuples of arguments, one for each other way in which the model is
-            used, such as ``(x, edge_index, 1)`` for a second head.
-
-    Returns:
-        The smaller model. Its ``kept_features`` are the columns that are read, a tensor
-        or one by the name of each argument.
-
-    Raises:
-        ValueError: If the model does something to its channels that is not known, has
-            lazy layers, is bound to widths, or is in the hands of a pruner that is not
-            done.
-        RuntimeError: If the outputs on one of the graphs are not the same.
-
-    Warns:
-        UserWarning: If no example uses some of the modules.
+    r"""Return a copy of a pruned model from which dead units are physically removed.
 
     Example:
         >>> import torch
@@ -138,13 +61,96 @@ def compact(
           (0): GCNConv(5, 2)
           (1): GCNConv(2, 3)
         )
+
+    A unit is a feature, a hidden unit, a channel of an attention head, or a whole head.
+    It is dead if it is the constant 0 or if no needed operation reads it. The rows of
+    the weights that produce it, the columns of those that read it, and its biases,
+    attention vectors and norm parameters are removed. The result consists of the same
+    plain layers with other sizes. In evaluation its outputs equal those of the model
+    for any input, up to rounding.
+
+    The model is run once on an example, and every step is traced channel by channel, so
+    that any Python code around layers is supported. With :math:`W` a linear map that
+    reads a unit,
+
+    - a constant 0 is removed, through activations, :math:`\hat{A} X`, means, maxima,
+      attention and batch norms in evaluation mode;
+    - another constant :math:`c` is removed if :math:`W c` can be added to a bias, that
+      is, if a linear map reads it without propagation in between. :math:`\hat{A} c`
+      differs between nodes, and a mean is 0 for nodes without edges: such a unit is
+      kept;
+    - a unit with zero columns in all readers is removed, and then all units that only
+      it read;
+    - the heads of an attention layer keep equal widths, and a head is removed if all of
+      it is dead; in a mean over heads, heads of zeros are removed, the others scaled;
+    - a unit that is read together with all others (layer norms, softmax, slices by
+      position) is kept, and every layer keeps at least one unit. Unknown operations are
+      allowed on channels that are all kept.
+
+    Supported are PyG's and torch's ``Linear``, ``GCNConv``, ``SAGEConv``, ``GINConv``,
+    ``GraphConv``, ``SGConv``, ``APPNP``, ``GATConv``, ``GATv2Conv``,
+    ``TransformerConv``, their fast versions, batch, layer, graph and instance norms,
+    JumpingKnowledge by concatenation and maximum, residuals, ``HeteroConv``, PyG's
+    models and ``to_hetero``, and other convolutions that consist of known torch
+    functions. Only parameters, buffers and numbers in the code are constants. Values
+    computed from the arguments, such as ``x.mean()``, a degree or ``len(x)``, may
+    differ for the next graph. Items may be assigned by nodes (``h[mask] = 0.0``).
+
+    **What is checked.** Besides the examples the model is run on four graphs made from
+    each: 7 nodes and 9 edges, 11 and 30, one node, and 4 nodes without edges, with
+    other features, weights and floats, and some isolated nodes. A number of the code
+    that differs between the runs is not treated as a constant. A run that takes another
+    branch than the example, such as ``if len(x) > 1``, is traced too, and units that
+    any run needs are kept. Finally the outputs of the small model and the model are
+    compared on all of these graphs; an error is raised if they differ. Graphs on which
+    the model itself raises an error are skipped; :func:`compaction_report` lists them.
+
+    **What is not checked.** Branches that none of these runs takes: for other integers,
+    booleans and strings among the arguments (give an example of each in ``more``), or
+    for thresholds that none of the runs crosses. Modules that no run uses are not
+    compacted and are named in a warning; they raise an error if channels of their input
+    were removed.
+
+    Do not use it before further pruning or training with masks (the masks are gone), or
+    on a model with hard-coded widths, such as ``x.view(-1, 64)``, which is refused. For
+    layers without dead units there is no gain: use :func:`~gsparse.nn.to_sparse`.
+
+    It costs a copy of the model, two forward passes on the example, and some on small
+    graphs.
+
+    Args:
+        model: A pruned model, with masks or with zeros in its weights; not changed.
+        example: The tuple of arguments that it is called with; features are the
+            floating-point matrices :math:`[N, F]` among them, also in dictionaries.
+        inputs: How features that nothing reads are removed. With ``"select"`` the model
+            is called as before: an
+            :class:`~gsparse.compaction.inputs.InputSelection` around it selects the
+            others. With ``"sliced"`` it must be called with ``x[:, kept]``.
+        more: Further tuples of arguments, one for each other way in which the model is
+            used, such as ``(x, edge_index, 1)`` for a second head.
+
+    Returns:
+        The smaller model. Its ``kept_features`` are the columns that are read: a
+        tensor, or a dictionary by argument name.
+
+    Shapes:
+        - **x:** :math:`(N, F)`
+        - **kept_features:** :math:`(F',)`
+
+    Raises:
+        ValueError: If the model uses an unknown operation on its channels, has lazy
+            layers or hard-coded widths, or its pruner has not finished.
+        RuntimeError: If the outputs differ on one of the graphs.
+
+    Warns:
+        UserWarning: If no example uses some of the modules.
     """
     made = _compact(model, example, inputs, more)
     if made.unread:
         warnings.warn(
-            f"no example uses {', '.join(made.unread)}: not compacted, and raises an "
-            "error if channels of its input were removed; give an example of each use "
-            "in 'more'",
+            f"no example uses {', '.join(made.unread)}: not compacted, raises an error "
+            "if channels of its input were removed; give an example of each use in "
+            "'more'",
             stacklevel=2,
         )
     return made.model
@@ -156,12 +162,12 @@ def compaction_report(
     *,
     more: Sequence[tuple[Any, ...]] = (),
 ) -> CompactionReport:
-    """What :func:`compact` takes away, and which dead units it has to leave, and why.
+    """Report what :func:`compact` removes, and which dead units it keeps and why.
 
     Args:
-        model: As for :func:`compact`; not changed.
-        example: As for :func:`compact`.
-        more: As for :func:`compact`.
+        model: See :func:`compact`; not changed.
+        example: See :func:`compact`.
+        more: See :func:`compact`.
 
     Example:
         >>> import torch
@@ -226,7 +232,7 @@ def _compact(
     selection = InputSelection(small, places, kept)
     check_examples(selection, runs[: len(examples)], verdict)
     check_graphs(selection, graphs, runs)
-    forget_caches(small)
+    forget(small)
     whole = all(kept[name].numel() == x.size for name, x in recording.inputs.items())
     if before is not None:
         kept = {name: before.columns(name)[kept[name]] for name in kept}

@@ -1,4 +1,4 @@
-"""Which units of a recorded model have to stay."""
+"""Decide which units of a recorded model are kept."""
 
 from dataclasses import dataclass, field
 
@@ -15,32 +15,31 @@ LAST = "a layer keeps one unit"
 
 @dataclass
 class Verdict:
-    """What stays.
+    """Which units and heads are kept, and which constants are folded into biases.
 
     Shapes:
-        - **classes:** number of the unit of every channel, :math:`(n,)`
-        - **kept:** by these numbers, :math:`(n,)`
+        - **classes:** unit of every channel, :math:`(n,)`
+        - **kept:** indexed by unit, :math:`(n,)`
     """
 
     classes: Tensor
     kept: Tensor
     folds: list[tuple[LinearMap, Tensor]]
     reasons: dict[str, Tensor]
-    """Why units stay that are constant or that no weight reads."""
+    """Reasons to keep units that are constant or that no weight reads."""
     heads: dict[int, tuple[Tensor, int]] = field(default_factory=dict)
-    """Of each convolution with heads, which of them stay and how wide they are."""
+    """For each convolution with heads, the kept heads and their width."""
 
 
 def judge(recording: Recording) -> Verdict:
-    r"""Removes what cannot be noticed, to a fixed point.
+    r"""Remove units that do not affect any output, up to a fixed point.
 
-    Backwards from the outputs, a channel is needed if a needed step reads it and it is
-    not 0. A constant that a linear map reads is not needed either where :math:`Wc` can
-    be added to a bias. A unit stays if any of its channels is needed: all tensors that
-    it is tied to lose it together or not at all. One pass finds everything, since a
-    run has no cycles; it is repeated if a constant turns out to stay for another
-    reader, or units have to stay so that all heads are equally wide and no layer is
-    empty.
+    Going backwards from the outputs, a channel is needed if a needed operation reads it
+    and it is not 0. A constant that a linear map reads is not needed if :math:`Wc` can
+    be added to a bias. A unit is kept if any of its channels is needed, since all
+    tensors that share it lose it together. One pass is enough, since a run has no
+    cycles. It is repeated if another reader keeps a constant, or if units must be kept
+    so that heads have equal widths and no layer is empty.
     """
     find_targets(recording)
     classes = recording.units.classes()
@@ -68,11 +67,11 @@ def judge(recording: Recording) -> Verdict:
 
 
 def needed_units(recording: Recording, needs: Needs, pinned: Tensor) -> Tensor:
-    """Which units are needed or pinned, by their numbers.
+    """Return a boolean for each unit, True if it is needed or pinned.
 
-    A constant unit that no step needs may stay because it is tied to another one or
-    pinned. Steps that skip it as a 0 still read it, so the rows that make it count as
-    needed in another pass: it stays the constant that it was.
+    A constant unit that no operation needs may be kept because it is tied to another
+    one or pinned. Operations that skip it as a 0 still read it, so the rows that
+    produce it are marked as needed in another pass and it keeps its constant.
     """
     maps = [it for it in recording.operations if isinstance(it, LinearMap)]
     while True:
@@ -89,7 +88,7 @@ def needed_units(recording: Recording, needs: Needs, pinned: Tensor) -> Tensor:
 
 
 def _pass(recording: Recording, needs: Needs) -> Tensor:
-    """One pass backwards; which units are needed."""
+    """Run one backward pass and return which units are needed."""
     needs.folds.clear()
     needs.reasons.clear()
     for value in recording.values:
@@ -105,7 +104,7 @@ def _pass(recording: Recording, needs: Needs) -> Tensor:
 
 
 def _even_heads(recording: Recording, verdict: Verdict) -> Tensor:
-    """Units to keep so that what is left of every head is of one size."""
+    """Return the units to keep so that all heads have the same width."""
     more = torch.zeros_like(verdict.kept)
     for key, record in recording.heads.items():
         blocks = [verdict.classes[block] for block in record.blocks]
@@ -121,8 +120,8 @@ def _even_heads(recording: Recording, verdict: Verdict) -> Tensor:
 
 
 def _alive(record: HeadRecord, kept: list[Tensor]) -> Tensor:
-    """Heads that stay: of a concatenation those with a unit left, of a mean those
-    that are not 0.
+    """Return which heads are kept: those with a kept unit in a concatenation, those
+    that are not 0 in a mean.
     """
     alive = record.alive
     if not record.common:
@@ -133,7 +132,7 @@ def _alive(record: HeadRecord, kept: list[Tensor]) -> Tensor:
 
 
 def _empty_layers(recording: Recording, verdict: Verdict) -> Tensor:
-    """The first unit of each layer that would have none."""
+    """Return the first unit of each layer that would be empty."""
     more = torch.zeros_like(verdict.kept)
     axes = [axis.units for axis in recording.axes.values()]
     for units in axes + [value.units for value in recording.values]:

@@ -1,31 +1,23 @@
-"""Dead units removed: set to exactly what they say, then taken out of the layers."""
+"""Find dead units of trained models, and remove them."""
 
 import copy
-from collections.abc import Iterator
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import torch
-from torch import Tensor
 from torch.nn import Module
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch_geometric.data import Data
 
 from gsparse.compaction.compact import compact
+from gsparse.nn.calling import model_arguments
 from gsparse.nn.evaluating import evaluating
-from gsparse.prune.implicit import (
-    DeadBy,
-    ImplicitReport,
-    implicit_sparsity_report,
-    model_arguments,
-)
+from gsparse.prune.implicit import DeadBy, ImplicitReport, implicit_sparsity_report
 
-# ruff: noqa: ANN401 (attributes of layers of any kind)
-
-TOO_FAR = 1e-4  # for an output that should not change
+TOO_FAR = 1e-4  # largest change of an output that should stay the same
 
 
 class SilencedUnits(NamedTuple):
-    """A copy of a model in which dead units say nothing, or always the same."""
+    """A copy of a model whose dead units are zero or constant."""
 
     model: Module
     report: ImplicitReport
@@ -56,23 +48,23 @@ class RemovedUnits(NamedTuple):
 def silence_dead_units(
     model: Module, data: Data | tuple[Any, ...], by: DeadBy = "activation"
 ) -> SilencedUnits:
-    r"""A copy of the model whose dead units are exactly 0, or exactly constant.
+    r"""Return a copy of the model whose dead units are exactly 0 or exactly constant.
 
-    Its layers keep their sizes: see :func:`remove_dead_units`. By ``"activation"``:
-    :math:`\gamma_u = \beta_u = 0`, and what was 0 at every node before still is. By
-    ``"scale"``: :math:`\gamma_u = 0` only, since :math:`\mathrm{relu}(\beta_u)` may be
-    what the model counts on; the unit is silent where :math:`\beta_u \le 0` and
-    constant elsewhere, and ``error`` says what the little that :math:`\gamma_u` did was
-    worth.
+    Its layers keep their sizes; see :func:`remove_dead_units` for smaller ones. With
+    ``by="activation"``, :math:`\gamma_u = \beta_u = 0` for units that are 0 at every
+    node, so no output changes. With ``by="scale"`` only :math:`\gamma_u = 0`, since the
+    model may depend on :math:`\mathrm{relu}(\beta_u)`: the unit is 0 if
+    :math:`\beta_u \le 0` and constant otherwise, and ``error`` is the resulting change
+    of the outputs.
 
     Args:
-        model: As for :func:`implicit_sparsity_report`; not changed.
-        data: As for :func:`implicit_sparsity_report`.
+        model: See :func:`implicit_sparsity_report`; not changed.
+        data: See :func:`implicit_sparsity_report`.
         by: ``"activation"`` or ``"scale"``.
 
     Raises:
-        ValueError: If there is no such criterion or nothing to look at; if a dead unit
-            has no scale of its own, or is read past its ReLU.
+        ValueError: If the criterion is unknown or no layer has a norm and a ReLU; if a
+            dead unit has no scale, or is read before its ReLU.
     """
     if by not in get_args(DeadBy):
         known = " or ".join(map(repr, get_args(DeadBy)))
@@ -80,7 +72,7 @@ def silence_dead_units(
     report = implicit_sparsity_report(model, data)
     out, num_constant = copy.deepcopy(model), 0
     for layer in report.layers:
-        dead, module = layer.dead(by), out.get_submodule(layer.name)
+        dead, module = layer.dead(by), cast(Any, out.get_submodule(layer.name))
         constant = dead & (layer.shift > 0) & (by == "scale")
         num_constant += int(constant.sum())
         if not bool(dead.any()):
@@ -91,13 +83,14 @@ def silence_dead_units(
                 "affine=False); train it with affine=True"
             )
         with torch.no_grad():
-            for parameter, zero in _zeros(module, dead, constant):
-                parameter.masked_fill_(zero, 0.0)
+            module.weight.masked_fill_(dead, 0.0)
+            module.bias.masked_fill_(dead & ~constant, 0.0)
     change = largest_change(model, out, data)
     if by == "activation" and change > TOO_FAR:
         raise ValueError(
             f"dead units must be read through their ReLU only (got an output that "
-            f"changes by {change:.2g} without them); is a normalised value read twice?"
+            f"changes by {change:.2g} without them); check whether a normalised value "
+            "is read twice"
         )
     return SilencedUnits(out, report, num_constant, change)
 
@@ -105,26 +98,27 @@ def silence_dead_units(
 def remove_dead_units(
     model: Module, data: Data | tuple[Any, ...], by: DeadBy = "activation"
 ) -> RemovedUnits:
-    r"""A physically smaller copy of the model without its dead units.
+    r"""Return a physically smaller copy of the model without its dead units.
 
-    :func:`silence_dead_units`, then :func:`~gsparse.compaction.compact`, which
-    takes whatever is 0 at every node out of all layers around it. By ``"activation"``
-    the scores on this graph are those of before. By ``"scale"`` they change by what
-    ``error`` says: a unit with :math:`\gamma_u \approx 0` emits
-    :math:`\mathrm{relu}(\beta_u)`. If that is 0, the unit goes; else a bias says it
-    in its place where that is exact. Before a propagation it is not, and the unit
-    stays.
+    It calls :func:`silence_dead_units` and then :func:`~gsparse.compaction.compact`,
+    which removes units that are 0 at every node from all layers. With
+    ``by="activation"`` the logits on this graph stay the same. With ``by="scale"`` they
+    change by ``error``: a unit with :math:`\gamma_u \approx 0` outputs
+    :math:`\mathrm{relu}(\beta_u)`. If this is 0, the unit is removed; otherwise it is
+    moved into a bias where that is exact. Before a propagation it is not exact, and the
+    unit is kept.
 
-    Not of use before the training is over, as units that are gone cannot come back, and
-    not by ``"activation"`` for a model that will see other graphs.
+    Do not use it before the training is finished, since removed units cannot come back,
+    and do not use ``by="activation"`` for a model that will be applied to other graphs.
+    It costs a copy of the model and some forward passes.
 
     Args:
-        model: As for :func:`implicit_sparsity_report`; not changed.
-        data: As for :func:`implicit_sparsity_report`.
+        model: See :func:`implicit_sparsity_report`; not changed.
+        data: See :func:`implicit_sparsity_report`.
         by: ``"activation"`` or ``"scale"``.
 
     Raises:
-        ValueError: As for :func:`silence_dead_units` and
+        ValueError: See :func:`silence_dead_units` and
             :func:`~gsparse.compaction.compact`.
 
     Example:
@@ -158,22 +152,14 @@ def remove_dead_units(
 
 
 def _num_normalised(model: Module) -> int:
-    found = (it.num_features for it in model.modules() if isinstance(it, _BatchNorm))
-    return sum(found)
-
-
-def _zeros(
-    module: Any, dead: Tensor, constant: Tensor
-) -> Iterator[tuple[Tensor, Tensor]]:
-    yield module.weight, dead
-    yield module.bias, dead & ~constant
+    return sum(it.num_features for it in model.modules() if isinstance(it, _BatchNorm))
 
 
 @torch.no_grad()
 def largest_change(
     first: Module, second: Module, data: Data | tuple[Any, ...]
 ) -> float:
-    """Largest difference of two models' outputs in evaluation, over all entries."""
+    """Return the largest difference between the outputs of two models in evaluation."""
     found = []
     for model in (first, second):
         with evaluating(model):

@@ -1,4 +1,4 @@
-"""Where the constant that a linear map makes of constants can be added instead."""
+"""Fold constant inputs of linear maps into biases."""
 
 from collections import Counter
 
@@ -17,10 +17,11 @@ from gsparse.compaction.recording import Recording
 def find_targets(recording: Recording) -> None:
     r"""Give every linear map a bias that :math:`W c` can be added to, if there is one.
 
-    Its own; else one that is added later with only sums in between: the bias of
-    ``lin_l`` for ``lin_r`` of SAGE, the layer's for the residual of an attention layer.
-    A weight or bias that a run uses twice is none: its other use has other inputs. If
-    several ways of the model are recorded, all of them use both, for equal constants.
+    It is the map's own bias, or one that is added later with only sums in between: the
+    bias of ``lin_l`` for ``lin_r`` of SAGE, or the layer's bias for the residual of an
+    attention layer. A weight or bias that a run uses twice is excluded, since its other
+    use has other inputs. If several runs are recorded, all of them must use both the
+    weight and the bias, with equal constants.
     """
     uses: Counter[tuple[int, int]] = Counter()
     for operation in recording.operations:
@@ -49,7 +50,7 @@ def find_targets(recording: Recording) -> None:
 
 
 def _tensors(operation: Operation) -> list[Tensor]:
-    """The weight and the bias that an operation uses."""
+    """Return the weight and the bias that an operation uses."""
     found = [operation.weight] if isinstance(operation, LinearMap) else []
     if isinstance(operation, LinearMap | Channelwise) and operation.bias is not None:
         found.append(operation.bias)
@@ -57,7 +58,7 @@ def _tensors(operation: Operation) -> list[Tensor]:
 
 
 def _added_to(value: Value) -> Tensor | None:
-    """A bias that is added to what becomes of a value, or to what it is added to."""
+    """Return a bias that is added to a value, possibly after sums with other values."""
     while len(value.consumers) == 1 and not value.is_output:
         (step,) = value.consumers
         if not isinstance(step, Channelwise):
@@ -75,7 +76,7 @@ def _added_to(value: Value) -> Tensor | None:
 
 
 def _bias_in(value: Value) -> Tensor | None:
-    """A bias in a value that nothing but one sum reads."""
+    """Return a bias within a value that is read by a single sum."""
     if len(value.consumers) != 1 or value.is_output:
         return None
     step = value.producer
@@ -91,7 +92,9 @@ def _bias_in(value: Value) -> Tensor | None:
 
 @torch.no_grad()
 def fold_constants(folds: list[tuple[LinearMap, Tensor]]) -> None:
-    """Add what linear maps make of constants that go away to their targets."""
+    """Add the products of removed constants to the biases found by
+    :func:`find_targets`.
+    """
     together: dict[int, tuple[LinearMap, Tensor]] = {}
     for linear, fold in folds:
         _, other = together.get(id(linear.weight), (linear, fold))

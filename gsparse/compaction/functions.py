@@ -1,4 +1,4 @@
-"""What torch functions do to channels: the table of rules, and the call they get."""
+"""Table of the tracing rules of torch functions."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,13 +15,11 @@ from gsparse.kernels.dropout import dropout as kernel_dropout
 
 # ruff: noqa: ANN401 (torch functions take and return anything)
 
-Table = dict[Callable[..., Any], Rule]
-
 assert spmm_op  # its import registers the operator
 
 
 def _everywhere(names: str) -> Iterable[Callable[..., Any]]:
-    """What has one of these names in torch, in Tensor or in functional."""
+    """Yield the functions with these names in torch, Tensor and functional."""
     for name in names.split():
         for place in (torch, Tensor, F, torch.sparse, torch._VF):
             if hasattr(place, name):
@@ -48,76 +46,73 @@ _ROWS = """
 """
 
 
-def _table() -> Table:
-    table: Table = {}
+_NAMES: dict[Rule, str] = {
+    pointwise.channelwise: _CHANNELWISE,
+    pointwise.same_shape: _SAME,
+    writes.scatter: _ROWS,
+    mixing.gather: "gather",
+    writes.assign: "__setitem__ index_put index_put_",
+    writes.choose: "where",
+    writes.fill: "masked_fill masked_fill_ fill_ zero_ index_fill index_fill_",
+    writes.copy: "copy_",
+    pointwise.drop_out: "dropout dropout_ alpha_dropout feature_alpha_dropout",
+    mixing.linear: "linear",
+    mixing.product: "matmul __matmul__ mm spmm",
+    mixing.scaled_sum: "addmm",
+    pointwise.widened: "expand_as",
+    shapes.concatenate: "cat concat concatenate",
+    shapes.stack: "stack",
+    shapes.unsqueeze: "unsqueeze",
+    shapes.squeeze: "squeeze",
+    mixing.reduce: "sum mean amax amin max min norm std var prod logsumexp",
+    mixing.kept_whole: "lstm gru rnn_tanh rnn_relu",
+    mixing.softmax: "softmax log_softmax softmin",
+    mixing.unit_length: "normalize",
+    shapes.pick: "__getitem__ index_select narrow select",
+    shapes.split: "split chunk tensor_split split_with_sizes",
+    pointwise.like: "zeros_like ones_like empty_like rand_like randn_like full_like",
+}
+RULES: dict[Callable[..., Any], Rule] = {
+    function: rule for rule, names in _NAMES.items() for function in _everywhere(names)
+}
+RULES[kernel_dropout] = pointwise.drop_out
+RULES[torch.ops.gsparse.spmm.default] = mixing.rows
 
-    def enter(rule: Rule, names: str) -> None:
-        table.update(dict.fromkeys(_everywhere(names), rule))
-
-    enter(pointwise.channelwise, _CHANNELWISE)
-    enter(pointwise.same_shape, _SAME)
-    enter(writes.scatter, _ROWS)
-    enter(mixing.gather, "gather")
-    enter(writes.assign, "__setitem__ index_put index_put_")
-    enter(writes.choose, "where")
-    enter(writes.fill, "masked_fill masked_fill_ fill_ zero_ index_fill index_fill_")
-    enter(writes.copy, "copy_")
-    enter(pointwise.drop_out, "dropout dropout_ alpha_dropout feature_alpha_dropout")
-    enter(mixing.linear, "linear")
-    enter(mixing.product, "matmul __matmul__ mm spmm")
-    enter(mixing.scaled_sum, "addmm")
-    enter(pointwise.widened, "expand_as")
-    enter(shapes.concatenate, "cat concat concatenate")
-    enter(shapes.stack, "stack")
-    enter(shapes.unsqueeze, "unsqueeze")
-    enter(shapes.squeeze, "squeeze")
-    enter(mixing.reduce, "sum mean amax amin max min norm std var prod logsumexp")
-    enter(mixing.kept_whole, "lstm gru rnn_tanh rnn_relu")
-    enter(mixing.softmax, "softmax log_softmax softmin")
-    enter(mixing.unit_length, "normalize")
-    enter(shapes.pick, "__getitem__ index_select narrow select")
-    enter(shapes.split, "split chunk tensor_split split_with_sizes")
-    enter(
-        pointwise.like, "zeros_like ones_like empty_like rand_like randn_like full_like"
-    )
-    table[kernel_dropout] = pointwise.drop_out
-    table[torch.ops.gsparse.spmm.default] = mixing.rows
-    return table
-
-
-RULES = _table()
-
-#: Make tensors of a shape; nothing of the channels is in them.
+#: Functions that create tensors of a shape and do not read the channels.
 _OF_A_SHAPE = "new_zeros new_ones new_empty new_full new_tensor"
 UNREAD = set(_everywhere(f"{_OF_A_SHAPE} expand_as view_as reshape_as type_as"))
 
-#: Make tensors of zeros.
+#: Functions that create tensors of zeros.
 ZEROS = {"new_zeros", "zeros"}
 
-#: Make Python numbers of a tensor.
+#: Functions that convert a tensor to Python numbers.
 _NUMBERS = set(_everywhere("item tolist numpy __float__ __bool__ __int__ __array__"))
 
 
 def refusal(call: Call, path: str, kind: str, detail: str) -> ValueError:
-    """Names the function and the module that called it."""
+    """Return an error that names the function and the module that called it."""
     name = torch.overrides.resolve_name(call.function) or str(call.function)
     place = f"{path!r} ({kind})" if path else kind
     shapes = [list(t.shape) for t in call.tensors if call.value_of(t) is not None]
     return ValueError(
-        f"'model' must treat its channels in ways that are known (got {name} of "
+        f"'model' must use known operations on its channels (got {name} of "
         f"{', '.join(map(str, shapes))} in {place}{detail}); rewrite that step, or "
         "compact the parts of the model around it"
     )
 
 
 def decides(call: Call) -> bool:
-    """Whether whole numbers or truth values are made of channels, such as by argmax."""
+    """Return whether a call computes integers or booleans from channels, such as
+    argmax.
+    """
     made = any(isinstance(leaf, Tensor) for leaf in tree_leaves(call.result))
     return call.function in _NUMBERS or (made and call.function not in UNREAD)
 
 
 def holds_numbers(result: Any) -> bool:
-    """Whether a result has floating-point entries, which may be those of channels."""
+    """Return whether a result has floating-point entries, which may come from
+    channels.
+    """
     return any(
         isinstance(leaf, Tensor) and (leaf.is_floating_point() or leaf.is_complex())
         for leaf in tree_leaves(result)

@@ -1,4 +1,4 @@
-"""Which parameters belong to the same units of a model."""
+"""Groups of parameters that belong to the same units of a model."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -15,18 +15,18 @@ Kind = Literal["input", "hidden", "output"]
 
 
 class Member(NamedTuple):
-    """A place where the units of a group stand: unit ``i`` is index ``start + i``."""
+    """Position of a group in a parameter: unit ``i`` has index ``start + i``."""
 
     parameter: str
-    """As in ``named_parameters()``, or in ``named_buffers()``."""
+    """Name in ``named_parameters()`` or ``named_buffers()``."""
     dim: int
-    """For an attention vector ``[1, H, C]`` this is 1, and the index counts through
-    its heads: ``parameter.flatten(1)``."""
+    """Dimension; for an attention vector ``[1, H, C]`` it is 1, and the index refers to
+    ``parameter.flatten(1)``."""
     start: int
 
     def rows(self, tensor: Tensor, size: int) -> Tensor:
-        """The part of a parameter that belongs to the group of this size: a view with
-        one row for each unit.
+        """Return the part of a parameter that belongs to the group as a view with one
+        row per unit.
         """
         if tensor.dim() > 2:
             tensor = tensor.flatten(self.dim)
@@ -35,51 +35,50 @@ class Member(NamedTuple):
 
 
 class ChannelGroup(NamedTuple):
-    """Units of one layer, and everything that goes when one of them goes.
+    """Units of one layer, and all parameters that are removed with a unit.
 
-    Unit ``i`` can be removed by removing index ``start + i`` of every member. It is
-    switched off by zeros in all of its producers, if the activations behind them map
-    zero to zero.
+    Unit ``i`` is removed by removing index ``start + i`` of every member. Zeros in all
+    of its producers switch it off, if the following activations map zero to zero.
     """
 
     name: str
-    """Where they are made: a module, or an argument of the model."""
+    """Module or argument that produces the units."""
     kind: Kind
     size: int
     heads: int
-    """For attention heads that are concatenated: how many; the units are ordered by
-    head, and as many have to be left in every head that is left. 1 elsewhere."""
+    """Number of concatenated attention heads, otherwise 1. The units are ordered by
+    head, and all remaining heads must keep the same number of units."""
     producers: tuple[Member, ...]
-    """Rows of weights that make the units, and what has one entry for each: biases,
-    attention vectors, scales and shifts of norms."""
+    """Rows of weights that produce the units, and parameters with one entry per unit:
+    biases, attention vectors, scales and shifts of norms."""
     consumers: tuple[Member, ...]
     """Columns of weights that read the units."""
     buffers: tuple[Member, ...]
     """Statistics of norms."""
     fixed: str
-    """Why no unit may be removed although they are hidden; empty if they may."""
+    """Reason why no unit may be removed; empty if units may be removed."""
 
 
 def channel_groups(model: Module, example: tuple[Any, ...]) -> list[ChannelGroup]:
-    """The units of a model, as one run on an example shows them.
+    """Return the groups of units of a model, found by one run on an example.
 
-    Units that are added up, compared or normalised together are one group: both sides
-    of a residual, the heads of an attention layer that averages them, all layers of a
-    maximum of JumpingKnowledge. Parts of a concatenation are groups of their own. The
-    groups cover every parameter that makes or reads channels, and overlap nowhere.
+    Units that are added, compared or normalised together form one group: both sides of
+    a residual, the heads of an attention layer that averages them, all layers of a
+    maximum of JumpingKnowledge. Parts of a concatenation are separate groups. The
+    groups cover every parameter that produces or reads channels, and do not overlap.
 
-    Costs a copy of the model and one forward pass.
+    It costs a copy of the model and one forward pass.
 
     Args:
-        model: Any module that :func:`~gsparse.compaction.compact` takes; not
+        model: Any module that :func:`~gsparse.compaction.compact` supports; not
             changed.
         example: The tuple of its arguments.
 
     Returns:
-        In the order of the run.
+        The groups in the order of the run.
 
     Raises:
-        ValueError: If the model does something to its channels that is not known.
+        ValueError: If the model uses an unknown operation on its channels.
 
     Example:
         >>> import torch
@@ -98,14 +97,14 @@ def channel_groups(model: Module, example: tuple[Any, ...]) -> list[ChannelGroup
 
 
 def groups_of(recording: Recording, model: Module) -> list[ChannelGroup]:
-    """The groups of a run."""
+    """Return the groups of a run."""
     return [group for group, _ in groups_with_units(recording, model)]
 
 
 def groups_with_units(
     recording: Recording, model: Module
 ) -> list[tuple[ChannelGroup, Tensor]]:
-    """The groups of a run, and the class of each of their units."""
+    """Return the groups of a run and the class of each of their units."""
     classes = recording.units.classes()
     axes = list(recording.axes.values())
     inputs = [(name, value.units) for name, value in recording.inputs.items()]
@@ -129,7 +128,7 @@ def groups_with_units(
 def _runs(
     tables: list[Tensor], places: dict[int, list[tuple[int, int]]]
 ) -> list[list[int]]:
-    """Classes that stand side by side wherever they stand."""
+    """Return runs of classes that are adjacent wherever they occur."""
     runs: list[list[int]] = []
     seen: set[int] = set()
     for table in tables:
@@ -156,7 +155,9 @@ def _name(
     axes: list[Axis],
     size: int,
 ) -> str:
-    """Of the argument or of the module that makes the units, with the part of it."""
+    """Return the name of the argument or module that produces the units, with their
+    range.
+    """
     count = len(inputs)
     made = [m for m in members if m[0] < count or axes[m[0] - count].role == "producer"]
     number, start = (made or members)[0]
@@ -170,7 +171,7 @@ def _name(
 
 
 class _Kinds:
-    """Which units are inputs, outputs, heads, or fixed."""
+    """Masks of the units that are inputs, outputs, heads or fixed."""
 
     def __init__(self, recording: Recording, classes: Tensor) -> None:
         def mask(parts: list[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Picks the features that a compacted model still reads."""
+"""Select the features that a compacted model reads."""
 
 import inspect
 from typing import Any, NamedTuple
@@ -10,25 +10,30 @@ from torch.nn import Module
 from gsparse.kernels.spmm import SparseMatrix
 from gsparse.kernels.tensor_cache import TensorCache
 
-# ruff: noqa: ANN401 (a model's arguments are its own)
+# ruff: noqa: ANN401 (arguments of any model)
 
 _PICKED: TensorCache[Any] = TensorCache(max_entries=8)
 
 
 class Place(NamedTuple):
-    """Where features stand among the arguments of a model."""
+    """Position of features among the arguments of a model."""
 
     position: int
     argument: str
-    """Its name, if it is given by keyword."""
+    """Name of the argument."""
     key: Any = None
-    """In a dictionary of features, the node type."""
+    """Node type, if the argument is a dictionary of features."""
 
 
 def select_columns(x: Any, columns: Tensor) -> Any:
-    """Some columns of a feature matrix, dense, sparse or ``SparseFeatures``.
+    """Return some columns of a feature matrix (dense, sparse or ``SparseFeatures``).
 
-    What is made of a sparse matrix is remembered as long as that lives unchanged.
+    The result for a sparse matrix is cached while that matrix is alive and unchanged.
+
+    Shapes:
+        - **x:** :math:`(N, F)`
+        - **columns:** :math:`(F',)`
+        - **output:** :math:`(N, F')`
 
     Example:
         >>> import torch
@@ -52,7 +57,7 @@ def select_columns(x: Any, columns: Tensor) -> Any:
 
 
 def _pick(csr: Tensor, columns: Tensor) -> Tensor:
-    """Columns of a CSR matrix, in one pass over its entries."""
+    """Return columns of a CSR matrix in one pass over its entries."""
     place = torch.full([csr.size(1)], -1, device=csr.device)
     place[columns] = torch.arange(columns.numel(), device=csr.device)
     found = place[csr.col_indices()]
@@ -68,12 +73,15 @@ def _pick(csr: Tensor, columns: Tensor) -> Tensor:
 
 
 class InputSelection(Module):
-    """A model that takes all features and hands on those that it reads.
+    """Wraps a model and passes it only the features that it reads.
 
     Args:
-        model: Takes the features that are left.
-        places: Where the features stand among its arguments, by name.
-        kept: Which columns of each are left, by the same names.
+        model: A model that takes the remaining features.
+        places: Positions of the features among its arguments, by name.
+        kept: Remaining columns of each, by the same names.
+
+    Shapes:
+        - **kept:** :math:`(F',)` for each name
 
     Example:
         >>> import torch
@@ -99,14 +107,14 @@ class InputSelection(Module):
 
     @property
     def kept_features(self) -> Tensor | dict[str, Tensor]:
-        """Columns that are handed on: by the names of the arguments if several have
+        """The selected columns; a dictionary by argument name if several arguments have
         features.
         """
         kept = {name: self.columns(name) for name in self.names}
         return kept if len(kept) > 1 else kept[self.names[0]]
 
     def columns(self, name: str) -> Tensor:
-        """Columns that are handed on of the features of this name."""
+        """Return the selected columns of the features with this name."""
         return getattr(self, f"kept_{self.names.index(name)}")
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -116,7 +124,7 @@ class InputSelection(Module):
     def select(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments that the model gets."""
+        """Return the arguments for the model, with the selected columns."""
         given, named = list(args), dict(kwargs)
         for name, place in zip(self.names, self.places, strict=True):
             columns = self.columns(name)
@@ -128,7 +136,7 @@ class InputSelection(Module):
         return tuple(given), named
 
     def extra_repr(self) -> str:
-        """How many features are handed on."""
+        """Return the number of selected features."""
         return ", ".join(f"{name}={self.columns(name).numel()}" for name in self.names)
 
 
@@ -141,7 +149,8 @@ def _replace(whole: Any, place: Place, columns: Tensor) -> Any:
 def places_of(
     model: Module, example: tuple[Any, ...]
 ) -> dict[str, tuple[Place, Tensor]]:
-    """Every matrix of floats among the arguments, by a name: ``x``, ``x_dict.paper``.
+    """Return every floating-point matrix among the arguments by name: ``x``,
+    ``x_dict.paper``.
 
     Raises:
         ValueError: If there is none.
@@ -157,7 +166,7 @@ def places_of(
                 found[full] = Place(position, name, key), tensor
     if not found:
         raise ValueError(
-            "'example' must hold the features, a matrix [N, F] of floats (got "
+            "'example' must hold the features, a floating-point matrix [N, F] (got "
             f"{[type(argument).__name__ for argument in example]})"
         )
     return found
@@ -173,15 +182,7 @@ def _argument_names(model: Module, count: int) -> list[str]:
             names.append(parameter.name)
     if len(names) < count:
         raise ValueError(
-            f"'example' must fit the model's forward (got {count} arguments, it takes "
-            f"{', '.join(names)})"
+            f"'example' must match the model's forward, which takes "
+            f"{', '.join(names)} (got {count} arguments)"
         )
     return names[:count]
-
-
-def forget_caches(model: Module) -> None:
-    """Take away what layers with ``cached=True`` keep of the graph they saw last."""
-    for module in model.modules():
-        for name, kept in vars(module).items():
-            if name.startswith("_cached_") and kept is not None:
-                setattr(module, name, None)

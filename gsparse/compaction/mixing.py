@@ -1,7 +1,6 @@
-"""Functions that mix nodes or channels: products, sums, softmax, lengths."""
+"""Rules of functions that mix nodes or channels: products, sums, softmax, norms."""
 
 import torch
-from torch import Tensor
 
 from gsparse.compaction.call import Call, Refused, Result, from_end
 from gsparse.compaction.operations import (
@@ -17,7 +16,7 @@ _ADDMM = ("input", "mat1")
 
 
 def rows(call: Call) -> Value:
-    """Nodes are mixed, copied or summed up within a channel."""
+    """Trace functions that mix, copy or sum nodes within a channel."""
     values = call.values
     if len({(value.size, value.axis) for value in values}) != 1:
         raise Refused
@@ -27,31 +26,19 @@ def rows(call: Call) -> Value:
     for value in values[1:]:
         call.recording.units.tie(x.units, value.units)
     zero = torch.stack([value.is_zero for value in values]).all(dim=0)
-    return _moved(call, Rows, values, zero, x.axis)
+    return call.recording.record(Rows, values, x.unknown.masked_fill(zero, 0.0))
 
 
 def gather(call: Call) -> Value:
-    """Nodes picked by an index, channel by channel."""
+    """Trace ``gather``: nodes are picked by an index within each channel."""
     tensor, x = call.first()
     if from_end(call.argument(1, "dim"), tensor.dim()) == x.axis:
         raise Refused("; it picks channels by their positions")
     return rows(call)
 
 
-def _moved(
-    call: Call,
-    kind: type[Channelwise],
-    values: list[Value],
-    zero: Tensor,
-    axis: int,
-) -> Value:
-    constant = torch.full_like(values[0].constant, torch.nan).masked_fill(zero, 0.0)
-    out = call.recording.value(values[0].units, constant, axis)
-    return call.recording.add(kind(values, out))
-
-
 def linear(call: Call) -> Value:
-    """A linear map by a parameter."""
+    """Trace a linear map by a parameter."""
     _, x = call.first()
     weight, bias = call.argument(1, "weight"), call.argument(2, "bias")
     known = call.is_parameter(weight) and (bias is None or call.is_parameter(bias))
@@ -61,7 +48,7 @@ def linear(call: Call) -> Value:
 
 
 def product(call: Call) -> Value:
-    """A product with a parameter from the right, or with a matrix over nodes."""
+    """Trace a product with a parameter from the right, or with a matrix over nodes."""
     left, right = call.argument(0, "input"), call.argument(1, "other")
     right = call.kwargs.get("mat2", right)
     x, y = call.value_of(left), call.value_of(right)
@@ -73,7 +60,7 @@ def product(call: Call) -> Value:
 
 
 def scaled_sum(call: Call) -> Value:
-    """``beta * x + alpha * y @ weight``, as in ``GCN2Conv``."""
+    """Trace ``beta * x + alpha * y @ weight``, as in ``GCN2Conv``."""
     x, y = (call.value_of(call.argument(i, name)) for i, name in enumerate(_ADDMM))
     weight = call.argument(2, "mat2")
     if x is None or y is None or not call.is_parameter(weight):
@@ -82,15 +69,18 @@ def scaled_sum(call: Call) -> Value:
     parts = [(made, call.kwargs.get("alpha", 1)), (x, call.kwargs.get("beta", 1))]
     known = call.same(*(factor for _, factor in parts))
     first, second = (
-        call.recording.add(Channelwise([v], call.recording.value(v.units, constant)))
+        call.recording.record(
+            Channelwise, [v], v.constant * (factor if known else torch.nan), axis=-1
+        )
         for v, factor in parts
-        for constant in [v.constant * (factor if known else torch.nan)]
     )
     return call.recording.sum(first, second)
 
 
 def reduce(call: Call) -> Result:
-    """Over nodes or layers: as propagation. Over channels: all of them are read."""
+    """Trace a reduction: over nodes like propagation; over channels it reads all of
+    them.
+    """
     if len(call.values) == 2:
         return channelwise(call)  # the larger of two
     tensor, x = call.first()
@@ -110,34 +100,34 @@ def reduce(call: Call) -> Result:
     if call.name in ("prod", "logsumexp"):
         keep = torch.zeros_like(keep)
     constant = x.constant.masked_fill(~keep, torch.nan)
-    return call.recording.add(Rows([x], call.recording.value(x.units, constant, axis)))
+    return call.recording.record(Rows, [x], constant, axis)
 
 
 def kept_whole(call: Call) -> None:
-    """Recurrent layers: every channel is read, and what they make is not followed."""
+    """Trace recurrent layers, which read every channel and whose outputs are not
+    traced.
+    """
     for value in call.values:
         call.fixed(value, f"{call.name} reads every channel")
 
 
 def softmax(call: Call) -> Value:
-    """A zero counts as well."""
+    """Trace a softmax, in which zeros count as well."""
     tensor, x = call.first()
     dim = call.argument(1, "dim")
     if dim is None:
         raise Refused("; name its 'dim'")
     if from_end(dim, tensor.dim()) != x.axis:
-        return _moved(call, Rows, [x], torch.zeros_like(x.needed), x.axis)
-    out = call.recording.value(x.units, torch.full_like(x.constant, torch.nan), x.axis)
+        return call.recording.record(Rows, [x], x.unknown)
     reason = f"{call.name} reads every channel"
-    return call.recording.add(AllChannels([x], out, reason))
+    return call.recording.record(AllChannels, [x], x.unknown, reason=reason)
 
 
 def unit_length(call: Call) -> Value:
-    """Division of a row by its length, which zeros do not change."""
+    """Trace the division of a row by its length, which zeros do not change."""
     tensor, x = call.first()
     if from_end(call.argument(2, "dim", 1), tensor.dim()) != x.axis:
-        return _moved(call, Rows, [x], x.is_zero, x.axis)
+        return call.recording.rows(x)
     constant = x.constant.masked_fill(~x.is_zero, torch.nan)
-    out = call.recording.value(x.units, constant, x.axis)
     reason = "the length of a row reads every channel"
-    return call.recording.add(AllChannels([x], out, reason, zeros=False))
+    return call.recording.record(AllChannels, [x], constant, reason=reason, zeros=False)

@@ -1,5 +1,6 @@
-"""Counts the multiplications of a model."""
+"""Count the multiply-adds of a model."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -27,28 +28,26 @@ from gsparse.nn.evaluating import evaluating
 from gsparse.nn.fast_gcn_conv import FastSAGEConv
 from gsparse.nn.sparse_linear import SparseLinear
 
-# ruff: noqa: ANN401 (a model's arguments are its own)
+# ruff: noqa: ANN401 (arguments of any model)
 
 
 def multiply_adds(model: Module, example: tuple[Any, ...]) -> int:
-    r"""Multiplications with additions that one call of a model takes.
+    r"""Return the number of multiply-adds of one call of a model.
 
-    Counted are linear maps, rows times weights (entries times outputs where the
-    features are stored sparse, rows times stored weights for
-    :class:`~gsparse.nn.SparseLinear`), and propagation, edges times channels:
-    of the inputs where a layer propagates first (``SAGEConv``, ``GraphConv``,
-    ``GINConv``), of the outputs where it maps first, with the self-loops it adds.
-    Attention layers propagate their values, and their scores cost the same again for
-    ``GATv2Conv`` and ``TransformerConv``; those of ``GATConv`` are made for nodes.
-    Activations, norms and sums are left out.
+    A linear map counts rows times weights (stored entries times outputs for sparse
+    features, rows times stored weights for :class:`~gsparse.nn.SparseLinear`).
+    Propagation counts edges, including added self-loops, times channels: input channels
+    if the layer propagates first (``SAGEConv``, ``GraphConv``, ``GINConv``), output
+    channels if it maps first. Attention layers propagate their values; the scores of
+    ``GATv2Conv`` and ``TransformerConv`` cost the same again, while those of
+    ``GATConv`` are computed per node. Activations, norms and sums are not counted.
 
     Args:
         model: Any module; it is called once in evaluation mode, without gradients.
         example: Its arguments.
 
     Example:
-        Three nodes; 3 * 5 * 4 for the map and 4 * (2 + 3) for the edges and self-loops.
-
+        Three nodes: 3 * 5 * 4 for the map and 4 * (2 + 3) for edges and self-loops.
         >>> import torch
         >>> from torch_geometric.nn import GCNConv
         >>> from gsparse.compaction import multiply_adds
@@ -100,27 +99,30 @@ class _Counter(TorchFunctionMode):
 
 
 def _entries(x: Any) -> int:
-    """Numbers of a feature matrix that a product reads."""
+    """Return the number of entries of a feature matrix that a product reads."""
     matrix = getattr(x, "matrix", None)
     if isinstance(matrix, SparseMatrix):
         return matrix.values.numel()
     return x.numel() if x.layout == torch.strided else x.values().numel()
 
 
-def _channels(layer: Any, x: Tensor) -> int:
-    """What a layer carries along each edge."""
+def _sage_channels(layer: Any, x: Tensor) -> int:
     if isinstance(layer, FastSAGEConv) and layer.aggr == "mean" and not layer.project:
         return layer.out_channels
-    if isinstance(layer, GCNConv):
-        return layer.out_channels
-    if isinstance(layer, GATConv):
-        return layer.heads * layer.out_channels
-    if isinstance(layer, GATv2Conv | TransformerConv):
-        return 2 * layer.heads * layer.out_channels
-    if isinstance(layer, SGConv | APPNP):
-        return layer.K * x.size(1)
-    if isinstance(layer, SAGEConv) and layer.project:
-        return layer.lin.weight.size(0)
-    if isinstance(layer, SAGEConv | GINConv | GraphConv | GCN2Conv):
-        return x.size(1)
-    return 0
+    return layer.lin.weight.size(0) if layer.project else x.size(1)
+
+
+_CHANNELS: dict[Any, Callable[[Any, Tensor], int]] = {
+    GCNConv: lambda layer, x: layer.out_channels,
+    GATConv: lambda layer, x: layer.heads * layer.out_channels,
+    (GATv2Conv, TransformerConv): lambda layer, x: 2 * layer.heads * layer.out_channels,
+    (SGConv, APPNP): lambda layer, x: layer.K * x.size(1),
+    SAGEConv: _sage_channels,
+    (GINConv, GraphConv, GCN2Conv): lambda layer, x: x.size(1),
+}
+"""Number of channels that a layer propagates along each edge; others count 0."""
+
+
+def _channels(layer: Any, x: Tensor) -> int:
+    found = (count for kinds, count in _CHANNELS.items() if isinstance(layer, kinds))
+    return next(found, lambda layer, x: 0)(layer, x)

@@ -1,4 +1,4 @@
-"""What normalisation layers need of their channels, and which constants they make."""
+"""Tracing of normalisation layers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,9 +21,9 @@ from gsparse.compaction.recording import Recording
 
 
 def _batch_norm(recording: Recording, norm: Any, x: Value) -> Value:
-    """In evaluation a scale and a shift of each channel; of a constant, a constant.
+    """Trace a batch norm, which scales and shifts each channel in evaluation.
 
-    A channel of scale 0 is its shift, whatever comes in.
+    A constant stays a constant, and a channel with scale 0 equals its shift.
     """
     statistics = [norm.running_mean, norm.running_var]
     recording.attach(x, [norm.weight, norm.bias, *statistics])
@@ -36,19 +36,19 @@ def _batch_norm(recording: Recording, norm: Any, x: Value) -> Value:
     if norm.affine:
         still = norm.weight.detach().cpu() == 0
         constant = torch.where(still, norm.bias.detach().to(constant), constant)
-    return recording.add(Channelwise([x], recording.value(x.units, constant)))
+    return recording.record(Channelwise, [x], constant)
 
 
 def _of_the_batch(recording: Recording, norm: Any, x: Value) -> Value:
-    """Statistics of the nodes at hand: a channel of zeros becomes the shift.
+    """Trace a norm with statistics of the current nodes: a channel of zeros becomes the
+    shift.
 
-    Another constant does up to rounding only, which a variance of 0 blows up.
+    Other constants do so only up to rounding, which a variance of 0 amplifies.
     """
     shift = getattr(norm, "bias", None)
-    constant = torch.full_like(x.constant, torch.nan)
-    zero = torch.zeros_like(constant) if shift is None else shift.detach().cpu()
-    constant = torch.where(x.is_zero, zero.to(constant), constant)
-    return recording.add(Rows([x], recording.value(x.units, constant)))
+    zero = torch.zeros_like(x.constant) if shift is None else shift.detach().cpu()
+    constant = torch.where(x.is_zero, zero.to(x.constant), torch.nan)
+    return recording.record(Rows, [x], constant)
 
 
 def _instance_norm(recording: Recording, norm: Any, x: Value) -> Value:
@@ -56,13 +56,8 @@ def _instance_norm(recording: Recording, norm: Any, x: Value) -> Value:
     recording.attach(x, [norm.weight, norm.bias, *statistics])
     recording.widths.append((norm, "num_features", x.units))
     if norm.running_mean is not None:  # a constant is scaled and shifted
-        return _moved(recording, x)
+        return recording.record(Rows, [x], x.unknown)
     return _of_the_batch(recording, norm, x)
-
-
-def _moved(recording: Recording, x: Value) -> Value:
-    constant = torch.full_like(x.constant, torch.nan)
-    return recording.add(Rows([x], recording.value(x.units, constant)))
 
 
 def _graph_norm(recording: Recording, norm: Any, x: Value) -> Value:
@@ -76,13 +71,12 @@ def _without_parameters(recording: Recording, norm: Any, x: Value) -> Value:
 
 
 def _layer_norm(recording: Recording, norm: Any, x: Value) -> Value:
-    """Its statistics are over the channels: without one of them they are others."""
+    """Trace a layer norm, whose statistics depend on all channels."""
     recording.attach(x, [norm.weight, getattr(norm, "bias", None)])
     own = "in_channels" if isinstance(norm, LayerNorm) else "normalized_shape"
     recording.widths.append((norm, own, x.units))
-    constant = torch.full_like(x.constant, torch.nan)
-    out = recording.value(x.units, constant)
-    return recording.add(AllChannels([x], out, "layer norm reads every channel"))
+    reason = "layer norm reads every channel"
+    return recording.record(AllChannels, [x], x.unknown, reason=reason)
 
 
 NORMS: dict[type[Module], Callable[[Recording, Any, Value], Value]] = {
@@ -99,7 +93,7 @@ NORMS: dict[type[Module], Callable[[Recording, Any, Value], Value]] = {
 
 
 def refuse_shape(norm: Module, path: str, x: Tensor) -> None:
-    """Norms are followed over the last of two dimensions."""
+    """Refuse norms that are not over the last of two dimensions."""
     shape = getattr(norm, "normalized_shape", (x.size(-1),))
     if x.dim() != 2 or len(shape) != 1:
         raise ValueError(

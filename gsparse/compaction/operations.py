@@ -1,4 +1,4 @@
-"""What an operation needs of the channels it reads, and which constants it makes."""
+"""Operations of a recorded run: which inputs they need."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 class Value:
-    """A tensor of the run: the unit of each of its channels.
+    """A tensor of the run, with the unit of each of its channels.
 
     Args:
-        units: Numbers of the units.
-        constant: What a channel is for every node of every graph; NaN if it varies.
-        axis: The dimension of the channels, counted from the end.
+        units: Ids of the units.
+        constant: Value of a channel if it is equal for all nodes and graphs, else NaN.
+        axis: Dimension of the channels, counted from the end.
 
     Shapes:
         - **units**, **constant**, **needed:** :math:`(C,)`
@@ -33,21 +33,26 @@ class Value:
         return self.units.numel()
 
     @property
+    def unknown(self) -> Tensor:
+        """NaN for every channel, the constant of channels that vary."""
+        return torch.full_like(self.constant, torch.nan)
+
+    @property
     def varies(self) -> Tensor:
-        """Which channels are not the same for all nodes."""
+        """True for channels that are not constant."""
         return self.constant.isnan()
 
     @property
     def is_zero(self) -> Tensor:
-        """Which channels are 0 for all nodes."""
+        """True for channels that are 0 for all nodes."""
         return self.constant == 0
 
 
 class HeadRecord:
     """The heads of one convolution.
 
-    Every list in ``blocks`` has one tensor of units for each head, those in ``common``
-    are shared by all heads. What is left of all of these must be of one size.
+    Tensors in ``blocks`` have one row of units per head; those in ``common`` are shared
+    by all heads. The remaining parts of all of them must have the same size.
     """
 
     def __init__(self, module: Any, heads: int, channels: int) -> None:  # noqa: ANN401
@@ -58,7 +63,7 @@ class HeadRecord:
 
 
 class Needs:
-    """What a backward pass finds out beside ``Value.needed``."""
+    """Results of a backward pass besides ``Value.needed``."""
 
     def __init__(self, classes: Tensor, unfoldable: Tensor) -> None:
         self.classes = classes
@@ -67,29 +72,29 @@ class Needs:
         self.reasons: dict[str, Tensor] = {}
 
     def note(self, reason: str, units: Tensor) -> None:
-        """Why units are needed that no weight reads."""
+        """Note the reason to keep units that no weight reads."""
         mask = self.reasons.setdefault(reason, torch.zeros_like(self.unfoldable))
         mask[self.classes[units]] = True
 
 
 class Operation(ABC):
-    """One step of the run."""
+    """One operation of the run."""
 
-    run = 0  # which one, if several are recorded
+    run = 0  # number of the run, if several are recorded
 
     def __init__(self, inputs: Sequence[Value], output: Value) -> None:
         self.inputs, self.output = list(inputs), output
 
     @abstractmethod
     def pull(self, needs: Needs) -> None:
-        """Mark what the needed channels of the output need of the inputs."""
+        """Mark the input channels that the needed output channels depend on."""
 
 
 class LinearMap(Operation):
-    r""":math:`Y = X W^\top + b`, the one operation that mixes channels.
+    r"""A linear map :math:`Y = X W^\top + b`, the only operation that mixes channels.
 
-    It needs what a weight of a needed row reads, unless that is 0. A constant is not
-    needed either if :math:`W c` can go to a bias.
+    It needs the inputs that weights of needed rows read, except for zeros. A constant
+    is not needed if :math:`W c` can be added to a bias.
 
     Shapes:
         - **matrix:** :math:`(F_{out}, F_{in})`
@@ -101,15 +106,17 @@ class LinearMap(Operation):
         super().__init__([x], out)
         self.weight, self.matrix, self.bias = weight, matrix, bias
         self.target: Tensor | None = None
-        """Bias that constants can be added to."""
+        """Bias to which constants can be added."""
         self.foldable = torch.zeros_like(x.needed)
-        """Inputs that are the same constant wherever this weight is used."""
+        """Inputs that are the same constant in all uses of this weight."""
         self.stays = torch.zeros_like(out.needed)
-        """Constant rows that stay for another reason: they must stay what they are."""
+        """Constant rows that are kept for another reason and must not change."""
 
     @staticmethod
     def constant_of(matrix: Tensor, constant: Tensor, bias: Tensor | None) -> Tensor:
-        """Rows that read constants only are constants."""
+        """Return the constants of the outputs; rows that read only constants are
+        constant.
+        """
         varies = constant.isnan()
         reads = (matrix[:, varies] != 0).any(dim=1)
         out = matrix @ constant.masked_fill(varies, 0.0).to(matrix)
@@ -127,7 +134,7 @@ class LinearMap(Operation):
 
 
 class Channelwise(Operation):
-    """Every channel by itself: activations, sums, factors, batch norms."""
+    """Operation within each channel: activations, sums, factors, batch norms."""
 
     def __init__(
         self,
@@ -145,11 +152,13 @@ class Channelwise(Operation):
 
 
 class Rows(Channelwise):
-    """Nodes are mixed: propagation, pooling. Of constants only 0 stays one."""
+    """Operation that mixes nodes, such as propagation and pooling; only 0 stays
+    constant.
+    """
 
 
 class Concat(Operation):
-    """Channels of several tensors, one after another."""
+    """Concatenation of the channels of several tensors."""
 
     def pull(self, needs: Needs) -> None:
         parts = self.output.needed.split([x.size for x in self.inputs])
@@ -158,15 +167,16 @@ class Concat(Operation):
 
 
 class AllChannels(Operation):
-    """Reads all channels of a node together: layer norm, softmax, length.
+    """Operation that reads all channels of a node together: layer norm, softmax,
+    length.
 
     Args:
         inputs: The tensor.
-        output: Its channels are the same units.
-        reason: For the report.
-        zeros: Whether a channel of zeros counts.
-        always: Whether all are needed even if nothing reads the output: the code
-            depends on their number.
+        output: The output, with the same units.
+        reason: Reason for the report.
+        zeros: Whether channels of zeros affect the output.
+        always: Whether all channels are needed even if nothing reads the output,
+            because the code depends on their number.
     """
 
     def __init__(

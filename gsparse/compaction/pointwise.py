@@ -1,4 +1,4 @@
-"""Functions of each number by itself: activations, sums, factors, copies."""
+"""Rules of elementwise functions: activations, sums, factors, copies."""
 
 from typing import Any
 
@@ -16,7 +16,9 @@ _QUOTIENTS = ["div", "div_", "divide", "true_divide", "__truediv__", "__itruediv
 
 
 def channelwise(call: Call) -> Value:
-    """Functions of one number each: constants are put through the function itself."""
+    """Trace an elementwise function; constants are passed through the function
+    itself.
+    """
     followed = [(t, v) for t in call.tensors if (v := call.value_of(t)) is not None]
     size, axis = max((v.size, v.axis) for _, v in followed)
     dtype = followed[0][0].dtype
@@ -42,7 +44,7 @@ def channelwise(call: Call) -> Value:
             rows[id(tensor)] = tensor.detach().flatten()
         elif tensor.dim() >= -axis and tensor.size(axis) != 1:
             raise Refused("; a factor of every channel has to be a parameter")
-        if id(tensor) not in rows:  # another one for every node
+        if id(tensor) not in rows:  # differs between nodes
             like = tensor.to(dtype) if not tensor.is_floating_point() else tensor
             rows[id(tensor)] = like.new_full([1] * (1 - axis), torch.nan)
     if not mains or len({id(bias) for bias in biases}) != len(biases):
@@ -65,49 +67,47 @@ def channelwise(call: Call) -> Value:
         constant = constant.masked_fill(zero, 0.0)
     if call.name in _QUOTIENTS and call.value_of(call.argument(0, "input")) is mains[0]:
         constant = constant.masked_fill(mains[0].is_zero, 0.0)
-    out = call.recording.value(mains[0].units, constant, axis)
     plain = call.function in _SUMS and not call.kwargs.get("alpha") and not factors
     is_sum = plain and len(mains) == 2
     bias = biases[0] if plain and len(mains) == len(biases) == 1 else None
-    return call.recording.add(Channelwise([*mains, *factors], out, bias, is_sum))
+    return call.recording.record(
+        Channelwise, [*mains, *factors], constant, bias=bias, is_sum=is_sum
+    )
 
 
 def drop_out(call: Call) -> Value:
-    """Nothing in evaluation; zeros stay zeros in any case."""
+    """Trace a dropout, which has no effect in evaluation and keeps zeros."""
     _, x = call.first()
     name = "train" if call.name == "dropout_" else "training"
     training = call.argument(2, name, default=True)
     keep = x.is_zero if training else torch.ones_like(x.needed)
     constant = x.constant.masked_fill(~keep, torch.nan)
-    out = call.recording.value(x.units, constant, x.axis)
-    return call.recording.add(Channelwise([x], out))
+    return call.recording.record(Channelwise, [x], constant)
 
 
 def same_shape(call: Call) -> Value | None:
-    """Views and copies that leave the channels where they are, behind any rows."""
+    """Trace views and copies that leave the channels in their dimension."""
     tensor = call.argument(0, "input")
     x = call.value_of(tensor)
-    if x is None:  # only made like a tensor that is followed
+    if x is None:  # a traced tensor only defines the shape or dtype
         return None
     if call.result.shape[x.axis :] != tensor.shape[x.axis :]:
         raise Refused(f"; it makes {list(call.result.shape)} of it")
-    out = call.recording.value(x.units, x.constant, x.axis)
-    return call.recording.add(Channelwise([x], out))
+    return call.recording.record(Channelwise, [x], x.constant)
 
 
 def widened(call: Call) -> Value | None:
-    """A number for every node, copied to all channels."""
+    """Trace the copy of one number per node to all channels."""
     x = call.value_of(call.argument(1, "other"))
     if x is None or len(call.values) != 1:
         return same_shape(call)
     if call.argument(0, "self").size(x.axis) != 1:
         raise Refused
-    constant = torch.full_like(x.constant, torch.nan)
-    return call.recording.value(x.units, constant, x.axis)
+    return call.recording.value(x.units, x.unknown, x.axis)
 
 
 def like(call: Call) -> Value:
-    """New numbers in the same shape."""
+    """Trace new tensors with the shape of a traced one."""
     _, x = call.first()
     numbers = {"zeros_like": 0.0, "ones_like": 1.0}
     fill = numbers.get(call.name, torch.nan)

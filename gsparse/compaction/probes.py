@@ -1,4 +1,4 @@
-"""Other graphs for the arguments of a model: other sizes, values and scales."""
+"""Create other graphs from the arguments of a model: other sizes, values and scales."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -9,46 +9,47 @@ from torch import Tensor
 from torch.nn import Module
 from torch.utils._pytree import tree_leaves
 
-from gsparse.compaction.inputs import forget_caches, places_of
+from gsparse.compaction.inputs import places_of
 from gsparse.kernels.spmm import SparseMatrix
 from gsparse.nn.evaluating import evaluating
+from gsparse.nn.stale_caches import forget
 
-# ruff: noqa: ANN401 (a model's arguments are its own)
+# ruff: noqa: ANN401 (arguments of any model)
 
 _SEED = 58_741
 
 
 class Size(NamedTuple):
-    """Of a graph that is made."""
+    """Size of a created graph."""
 
     nodes: int
     edges: int
     shift: float
-    """Of the features, which are normal numbers times 2 beside it."""
+    """Shift of the features, which are twice standard normal numbers plus the shift."""
 
     def __str__(self) -> str:
         nodes = "1 node" if self.nodes == 1 else f"{self.nodes} nodes"
         return f"{nodes} and {self.edges} edges"
 
 
-#: Some nodes without edges; more edges than nodes; one node; no edges.
+#: Isolated nodes; more edges than nodes; a single node; no edges.
 SIZES = (Size(7, 9, 1.5), Size(11, 30, -1.5), Size(1, 0, 0.5), Size(4, 0, -0.5))
 
 
 class Graph(NamedTuple):
-    """Arguments of a model, and its outputs on them."""
+    """Arguments of a model and its outputs for them."""
 
     size: Size
     arguments: tuple[Any, ...]
     outputs: list[Tensor]
     source: int
-    """Number of the example that it was made from."""
+    """Index of the example that it was created from."""
 
 
 @torch.no_grad()
 def outputs_of(model: Module, example: tuple[Any, ...]) -> list[Tensor]:
-    """Tensors that a model returns in evaluation mode."""
-    forget_caches(model)
+    """Return the tensors that a model returns in evaluation mode."""
+    forget(model)
     with evaluating(model):
         leaves = tree_leaves(model(*example))
     return [leaf.clone() for leaf in leaves if isinstance(leaf, Tensor)]
@@ -57,10 +58,10 @@ def outputs_of(model: Module, example: tuple[Any, ...]) -> list[Tensor]:
 def graphs_that_run(
     model: Module, examples: Sequence[tuple[Any, ...]]
 ) -> tuple[list[Graph], tuple[str, ...]]:
-    """Other graphs that a model takes, and why it does not take the rest.
+    """Return other graphs on which a model runs, and the reasons why others fail.
 
     Args:
-        model: Called in evaluation mode.
+        model: A model, called in evaluation mode.
         examples: Tuples of its arguments.
     """
     found: list[Graph] = []
@@ -73,7 +74,7 @@ def graphs_that_run(
                     with warnings.catch_warnings():
                         warnings.simplefilter("ignore")
                         outputs = outputs_of(model, arguments)
-                except Exception as error:  # whatever the model's own code raises
+                except Exception as error:  # the model's code may raise anything
                     text = str(error).partition("\n")[0][:100]
                     why = f"{size}: {type(error).__name__}: {text}"
                 else:
@@ -87,18 +88,19 @@ def graphs_that_run(
 def other_graphs(
     example: tuple[Any, ...], features: list[Tensor]
 ) -> Iterator[tuple[Size, list[tuple[Any, ...]]]]:
-    """For every size, arguments of that size: with new features, and with old rows.
+    """Yield arguments of every size: with new features, and with rows of the old ones.
 
-    Among the arguments, whole numbers ``[2, E]`` are edges; tensors with as many rows
-    as there are nodes, or edges, follow these; a float is scaled. All others stay.
+    Among the arguments, integer tensors ``[2, E]`` are edges; tensors with one row per
+    node or edge are resized; floats are scaled. All others stay the same.
 
     Args:
         example: The tuple of arguments.
-        features: The matrices of floats among them; the first ones are of nodes.
+        features: The floating-point matrices among them; the first one has one row per
+            node.
     """
     for size in SIZES:
         generator = torch.Generator().manual_seed(_SEED)
-        # On a GPU an index made of new features could end the process.
+        # On a GPU an invalid index computed from new features could end the process.
         ways = (False,) if features[0].is_cuda else (True, False)
         made = [_Maker(example, features, size, generator, way).made for way in ways]
         yield size, made
@@ -116,9 +118,8 @@ class _Maker:
         self.size, self.generator, self.fresh = size, generator, fresh
         self.features = {id(tensor) for tensor in features}
         self.num_nodes = features[0].size(0)
-        ends = [it for it in example if _is_edge_index(it)]
-        self.num_edges = [it.size(1) for it in ends]
         places = [i for i, it in enumerate(example) if _is_edge_index(it)]
+        self.num_edges = [example[i].size(1) for i in places]
         self.after_edges = places[0] if places else len(example)
         self.made = tuple(self._one(i, it) for i, it in enumerate(example))
 
@@ -132,7 +133,7 @@ class _Maker:
         if not isinstance(argument, Tensor) or argument.dim() == 0:
             return argument
         if _is_edge_index(argument):
-            return self._edges(argument, self.size.nodes, self.size.nodes)
+            return self._edges(argument)
         rows = argument.size(0)
         edges = rows in self.num_edges and (
             rows != self.num_nodes
@@ -147,23 +148,28 @@ class _Maker:
         )
 
     def _of_type(self, key: Any, argument: Any) -> Any:
-        """In a dictionary: by the type of the nodes or of the edges."""
+        """Return an entry of a dictionary, resized by its node or edge type.
+
+        All node types have the same number of nodes, so that they may share tensors.
+        """
         if not isinstance(argument, Tensor) or argument.dim() == 0:
             return argument
         if _is_edge_index(argument):
-            return self._edges(argument, self._nodes(key[0]), self._nodes(key[-1]))
+            return self._edges(argument)
         is_edge = isinstance(key, tuple)
-        return self._rows(argument, self.size.edges if is_edge else self._nodes(key))
+        return self._rows(argument, self.size.edges if is_edge else self.size.nodes)
 
-    def _nodes(self, key: Any) -> int:
-        """As many nodes of every type, so that types may share tensors."""
-        return self.size.nodes
-
-    def _edges(self, edge_index: Tensor, sources: int, targets: int) -> Tensor:
-        """Ends of edges; the last two nodes have none if there are enough others."""
+    def _edges(self, edge_index: Tensor) -> Tensor:
+        """Return random edges; the last two nodes have none if there are enough
+        others.
+        """
         ends = [
-            torch.randint(max(n - 2, 1), (self.size.edges,), generator=self.generator)
-            for n in (sources, targets)
+            torch.randint(
+                max(self.size.nodes - 2, 1),
+                (self.size.edges,),
+                generator=self.generator,
+            )
+            for _ in range(2)
         ]
         return torch.stack(ends).to(edge_index.device, edge_index.dtype)
 
@@ -197,7 +203,7 @@ def _is_edge_index(argument: Any) -> bool:
 
 
 def _stored_like(tensor: Tensor, new: Tensor) -> Tensor:
-    """Dense, or in the sparse form of a tensor."""
+    """Return ``new`` in the storage format of ``tensor``."""
     if isinstance(getattr(tensor, "matrix", None), SparseMatrix):
         csr = new.to_sparse_csr()
         return type(tensor)(SparseMatrix.from_csr(csr))

@@ -1,4 +1,4 @@
-"""Removes paths that nothing flows through, and channels that are nearly empty."""
+"""Remove unused paths and nearly empty channels."""
 
 from typing import Any
 
@@ -19,39 +19,39 @@ from gsparse.prune.weight_pruner import WeightPruner
 def remove_unused_paths(
     masks: WeightMasks | WeightPruner, example: tuple[Any, ...]
 ) -> int:
-    r"""Masks the weights that cannot change an output: Unused Path Removal of the
-    `"Tiny but Accurate: A Pruned, Quantized and Optimized Memristor Crossbar Framework
-    for Ultra Efficient DNN Implementation" <https://arxiv.org/abs/1908.10017>`_ paper.
+    r"""Mask the weights that cannot change an output: Unused Path Removal of the `"Tiny
+    but Accurate: A Pruned, Quantized and Optimized Memristor Crossbar Framework for
+    Ultra Efficient DNN Implementation" <https://arxiv.org/abs/1908.10017>`_ paper.
 
-    A unit that is 0 for every node is read by columns that do nothing: they go. A unit
-    that no column reads, in none of its consumers, is made by rows that do nothing:
-    they go too, and with them what only they read. A run has no cycles, so one pass
-    back from its outputs finds all, and a second call finds nothing. Outputs stay the
-    same to rounding, for any features and edges.
+    Columns that read a unit that is 0 for every node have no effect and are masked.
+    Rows that produce a unit that no consumer reads have no effect and are masked too,
+    together with everything that only they read. A run has no cycles, so one backward
+    pass from the outputs finds all of them, and a second call finds nothing. Outputs
+    stay the same up to rounding, for any features and edges.
 
-    The model is run on an example to see which weights belong to the same units, as by
-    :func:`~gsparse.compaction.channel_groups`. A unit without weights but with a
-    bias is a constant and not 0: it is left alone, since :math:`\hat{A} c` differs from
-    node to node. Attention reads a unit too, through its scores. Weights without a mask
-    (the last layer, by default) are not changed, but count as readers.
+    The model is run on an example to find which weights belong to the same units, as in
+    :func:`~gsparse.compaction.channel_groups`. A unit without weights but with a bias
+    is a constant other than 0: it is not changed, since :math:`\hat{A} c` differs
+    between nodes. Attention scores also read units. Weights without a mask (by default
+    the last layer) are not changed, but count as readers.
 
-    Costs a copy of the model and a forward pass. Use it before
-    :func:`~gsparse.prune.quantise_weights` or :func:`crossbar_count`;
-    :func:`~gsparse.compaction.compact` finds these paths itself.
+    It costs a copy of the model and a forward pass. Use it before
+    :func:`~gsparse.prune.quantise_weights` or :func:`crossbar_count`. It is not needed
+    before :func:`~gsparse.compaction.compact`, which finds these paths itself.
 
-    Differences from the paper: it follows the graph of a traced model, so that sums,
-    several readers and attention are told apart; it moves no constant into a bias.
+    Differences from the paper: it uses the graph of a traced model, so that it
+    distinguishes sums, several readers and attention; it moves no constant into a bias.
 
     Args:
-        masks: Masks of a model, or a pruner that is done; changed in place.
+        masks: Masks of a model, or a finished pruner; changed in place.
         example: The tuple of arguments that the model is called with.
 
     Returns:
-        How many weights went.
+        The number of removed weights.
 
     Raises:
-        ValueError: If the pruner is not done, or the model does something to its
-            channels that is not known.
+        ValueError: If the pruner has not finished, or the model uses an unknown
+            operation on its channels.
 
     Example:
         >>> import torch
@@ -72,7 +72,7 @@ def remove_unused_paths(
     before = held.report().num_kept
     recording = trace(unmasked_copy(held.model), example)
     classes = recording.units.classes()
-    # No constant may be moved to a bias: masks cannot say that.
+    # Masks cannot move a constant to a bias, so none may be folded.
     needs = Needs(classes, torch.ones(classes.numel(), dtype=torch.bool))
     kept = needed_units(recording, needs, torch.zeros_like(needs.unfoldable))
     for axis in recording.axes.values():
@@ -87,39 +87,39 @@ def purify(
     emptiness: float = 0.9,
     weakness: float = 0.5,
 ) -> int:
-    r"""Masks channels that pruning left nearly empty, then :func:`remove_unused_paths`:
-    Network Purification of the `"Tiny but Accurate: A Pruned, Quantized and Optimized
-    Memristor Crossbar Framework for Ultra Efficient DNN Implementation"
-    <https://arxiv.org/abs/1908.10017>`_ paper.
+    r"""Mask channels that pruning left nearly empty, then call
+    :func:`remove_unused_paths`: Network Purification of the `"Tiny but Accurate: A
+    Pruned, Quantized and Optimized Memristor Crossbar Framework for Ultra Efficient DNN
+    Implementation" <https://arxiv.org/abs/1908.10017>`_ paper.
 
-    For a hidden unit c, with all columns that read it, :math:`\eta_c` is the fraction
-    of their entries that are zero and :math:`\sigma_c` the L2 norm of the others, in
-    parts of its mean over the units of the group that are read at all. The columns go
-    if :math:`\eta_c \ge \eta^*` and :math:`\sigma_c \le \sigma^*`. The strongest unit
-    of a group stays.
+    For a hidden unit c, :math:`\eta_c` is the fraction of zeros in all columns that
+    read it, and :math:`\sigma_c` is the L2 norm of these columns divided by the mean
+    norm over the units of the group that are read at all. The columns are masked if
+    :math:`\eta_c \ge \eta^*` and :math:`\sigma_c \le \sigma^*`. The strongest unit of a
+    group is kept.
 
-    This changes outputs: train on for some epochs afterwards. Weights without a mask
-    count as entries but do not change, so give the last layer a mask if the units
-    before it are to be purified. Do not use it where rows or columns were pruned whole:
-    there is nothing nearly empty.
+    This changes outputs: train for some epochs afterwards. Weights without a mask count
+    as entries but are not changed, so mask the last layer too if the units before it
+    are to be purified. Do not use it after pruning whole rows or columns, where no
+    channel is nearly empty.
 
-    Costs twice what :func:`remove_unused_paths` does.
+    It costs twice as much as :func:`remove_unused_paths`.
 
-    Differences from the paper: its thresholds, and how it measures importance, are not
-    known to us. This definition and its defaults are ours.
+    Differences from the paper: it publishes neither its thresholds nor its measure of
+    importance. This definition and its defaults are ours.
 
     Args:
-        masks: Masks of a model, or a pruner that is done; changed in place.
+        masks: Masks of a model, or a finished pruner; changed in place.
         example: The tuple of arguments that the model is called with.
-        emptiness: The least fraction of zeros :math:`\eta^*`, in [0, 1].
-        weakness: The largest relative norm :math:`\sigma^*`, at least 0.
+        emptiness: Smallest fraction of zeros :math:`\eta^*`, in [0, 1].
+        weakness: Largest relative norm :math:`\sigma^*`, at least 0.
 
     Returns:
-        How many weights went, those of unused paths too.
+        The number of removed weights, including those of unused paths.
 
     Raises:
-        ValueError: If a threshold is out of range, the pruner is not done, or the model
-            does something to its channels that is not known.
+        ValueError: If a threshold is out of range, the pruner has not finished, or the
+            model uses an unknown operation on its channels.
 
     Example:
         >>> import torch
@@ -156,16 +156,16 @@ def purify(
 
 
 def weak_channels(columns: Tensor, emptiness: float, weakness: float) -> Tensor:
-    r"""Which channels are nearly empty and weak; never the strongest.
+    r"""Return which channels are nearly empty and weak; the strongest one never is.
 
     Args:
         columns: The weights that read each channel.
-        emptiness: The least fraction of zeros.
-        weakness: The largest norm, in parts of the mean of those that are not zero.
+        emptiness: Smallest fraction of zeros.
+        weakness: Largest norm, relative to the mean of the non-zero norms.
 
     Shapes:
         - **columns:** :math:`(C, n)`
-        - **output:** :math:`(C)`
+        - **output:** :math:`(C,)`
 
     Example:
         >>> import torch
@@ -185,18 +185,19 @@ def weak_channels(columns: Tensor, emptiness: float, weakness: float) -> Tensor:
 
 
 def crossbar_count(weight: Tensor, rows: int, columns: int) -> int:
-    r"""How many arrays of a size a matrix takes: its tiles that are not all zero.
+    r"""Return the number of arrays of a given size that a matrix needs: its non-zero
+    tiles.
 
     Args:
         weight: A weight, or its mask.
-        rows: Of an array.
-        columns: Of an array.
+        rows: Number of rows of an array.
+        columns: Number of columns of an array.
 
     Shapes:
         - **weight:** :math:`(F_{out}, F_{in})`
 
     Raises:
-        ValueError: If it is no matrix, or an array has no size.
+        ValueError: If ``weight`` is not a matrix, or a size is not positive.
 
     Example:
         >>> import torch
@@ -215,7 +216,7 @@ def crossbar_count(weight: Tensor, rows: int, columns: int) -> int:
 def _mask_out(
     masks: WeightMasks, members: list[Member] | tuple[Member, ...], units: Tensor
 ) -> None:
-    """Mask the parts of parameters that belong to these units, where they have one."""
+    """Mask the parts of masked parameters that belong to these units."""
     for member in members:
         if member.parameter in masks.targets:
             keep = masks[member.parameter].clone()
@@ -227,8 +228,8 @@ def _final_masks(masks: WeightMasks | WeightPruner) -> WeightMasks:
     if isinstance(masks, WeightPruner):
         if not masks.done:
             raise ValueError(
-                f"'masks' must be final (got {masks} on its way); call its finalize() "
-                "first"
+                f"'masks' must be final (got {masks}, which has not finished); call "
+                "its finalize() first"
             )
         masks = masks.masks
     if not isinstance(masks, WeightMasks):

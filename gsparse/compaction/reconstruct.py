@@ -1,4 +1,4 @@
-"""Let the inputs that stay of a linear map do the work of those that went."""
+"""Fit the remaining inputs of pruned linear maps by least squares."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -12,27 +12,30 @@ from gsparse.prune.masks import WeightMasks
 from gsparse.prune.surgeons.take_fisher import full_weights
 from gsparse.prune.weight_pruner import WeightPruner
 
-MAX_INPUTS = 4096  # H of so many is 128 MiB
-ROWS = 4096  # nodes whose products are taken at a time
+MAX_INPUTS = 4096  # H then takes 128 MiB
+ROWS = 4096  # number of nodes per block
 
 
 class Reconstruction(NamedTuple):
-    """What became of one weight."""
+    """Result of the reconstruction of one weight."""
 
     before: Tensor
-    """A copy of its parameter, as it was."""
+    """A copy of the old parameter."""
     masked_error: float
-    """Squared error of the outputs with the mask alone, as a part of their squares."""
+    """Squared error of the outputs with the mask alone, relative to their squares."""
     error: float
-    """The same with the new weights; never more."""
+    """The same with the new weights; never larger."""
 
 
 def gram(blocks: Iterator[Tensor]) -> Tensor:
-    r"""The products :math:`H = X^\top X` of all inputs, in float64.
+    r"""Return the products :math:`H = X^\top X` of all inputs, in float64.
 
     Args:
-        blocks: Columns of :math:`X`, some at a time.
+        blocks: Blocks of columns of :math:`X`.
 
+    Shapes:
+        - **blocks:** :math:`(N, F_i)` with :math:`\sum_i F_i = F`
+        - **output:** :math:`(F, F)`
     Example:
         >>> import torch
         >>> from gsparse.compaction.reconstruct import gram
@@ -51,35 +54,34 @@ def gram(blocks: Iterator[Tensor]) -> Tensor:
 def least_squares(
     weight: Tensor, keep: Tensor, products: Tensor, ridge: float
 ) -> Tensor:
-    r"""The weights of the kept inputs that stand in best for those gone.
+    r"""Return the weights of the kept inputs that best replace the removed ones.
 
     With :math:`K` the kept inputs and :math:`G` the others,
 
     .. math::
         W'_K = W_K + W_G H_{GK} (H_{KK} + \lambda I)^{-1}, \qquad W'_G = 0.
 
-    These have the least :math:`\|X W'^\top - X W^\top\|^2 + \lambda \|W'_K - W_K\|^2`
-    for :math:`H = X^\top X`; so the first term is never more than with the mask alone,
-    whatever :math:`\lambda`, and 0 where the gone inputs are sums of kept ones and
-    :math:`\lambda` is.
+    They minimise :math:`\|X W'^\top - X W^\top\|^2 + \lambda \|W'_K - W_K\|^2` for
+    :math:`H = X^\top X`. The first term is thus never larger than with the mask alone,
+    for any :math:`\lambda`, and it is 0 if :math:`\lambda = 0` and the removed inputs
+    are linear combinations of kept ones.
 
     Args:
         weight: Rows that lose the same inputs.
-        keep: True for :math:`K`.
+        keep: True for the inputs in :math:`K`.
         products: :math:`H`.
         ridge: :math:`\lambda`, as a fraction of the mean diagonal of :math:`H`.
 
     Shapes:
         - **weight**, **output:** :math:`(n, F)`
-        - **keep:** :math:`(F)`
+        - **keep:** :math:`(F,)`
         - **products:** :math:`(F, F)`
 
     Raises:
-        ValueError: If the kept inputs depend on each other and there is no ridge.
+        ValueError: If the kept inputs are linearly dependent and the ridge is 0.
 
     Example:
-        The input that went was twice the one that stays.
-
+        The removed input was twice the kept one.
         >>> import torch
         >>> from gsparse.compaction.reconstruct import least_squares
         >>> products = torch.tensor([[1.0, 2.0], [2.0, 4.0]])
@@ -96,8 +98,8 @@ def least_squares(
     factor, failed = torch.linalg.cholesky_ex(inner)
     if failed:
         raise ValueError(
-            f"the kept inputs must not be sums of each other at 'ridge'={ridge} "
-            "(got a singular matrix); raise 'ridge', 0.01 is usual"
+            f"the kept inputs must be linearly independent at 'ridge'={ridge} "
+            "(got a singular matrix); increase 'ridge', for example to 0.01"
         )
     change = torch.cholesky_solve((weight[:, ~keep] @ shared).t(), factor).t()
     found[:, keep] += change
@@ -111,39 +113,39 @@ def reconstruct(
     ridge: float = 0.01,
     names: Iterable[str] | None = None,
 ) -> dict[str, Reconstruction]:
-    r"""Change the kept weights of a pruned model so that each of its linear maps comes
-    closest to what it gave before.
+    r"""Change the kept weights of a pruned model so that the output of each linear map
+    is closest to its output before pruning.
 
-    The least squares of :func:`least_squares`, layer by layer, with the inputs
-    :math:`X` as propagation mixes them, :math:`\hat{A} X` in a GCN: those of
-    :func:`~gsparse.prune.criteria.propagated.propagated_norms`, in the model with all
-    its weights. Meant for masks that took whole inputs
-    (:class:`~gsparse.prune.Columns`), on a trained model, before it is
-    trained on; rows may lose different inputs, at one factorisation for each such set.
-    A row that is gone whole stays gone. Where outputs of several maps are added, as in
-    SAGE, each is fitted by itself. Attention stays what it was in the full model, while
-    in truth it moves with the weights. Needs no labels.
+    It solves :func:`least_squares` layer by layer. The inputs :math:`X` are the
+    propagated ones, :math:`\hat{A} X` in a GCN, as in
+    :func:`~gsparse.prune.criteria.propagated.propagated_norms`, computed with all
+    weights of the model. It is meant for masks that remove whole inputs
+    (:class:`~gsparse.prune.Columns`) of a trained model, before fine-tuning, and needs
+    no labels. Rows may lose different inputs, at the cost of one factorisation per set.
+    A fully masked row stays masked. If the outputs of several maps are added, as in
+    SAGE, each is fitted separately. The attention of the full model is used, although
+    it changes with the weights.
 
-    The layer-wise idea is that of the `"SparseGPT"
-    <https://arxiv.org/abs/2301.00774>`_ paper, which removes weights and lets others
-    answer in turns, with inputs that nothing propagates; here the choice is made
-    already, and all that stay answer at once.
+    The layer-wise reconstruction follows the `"SparseGPT"
+    <https://arxiv.org/abs/2301.00774>`_ paper. Differences: SparseGPT removes weights
+    and updates the others in turn, with inputs that are not propagated; here the mask
+    is given, and all kept weights are updated at once.
 
-    Costs one forward pass and, for a layer of :math:`F` inputs, :math:`N F` numbers,
-    :math:`O(N F^2 + F^3)` time and :math:`8 F^2` bytes, for every attention head.
+    It costs one forward pass and, for a layer with :math:`F` inputs, :math:`N F`
+    numbers, :math:`O(N F^2 + F^3)` time and :math:`8 F^2` bytes per attention head.
 
     Args:
         pruned: The pruner of a model, or its masks.
         example: Arguments of the model.
-        ridge: How much a change costs, as a fraction of the inputs' mean square.
-        names: Weights to change; ``None`` for all that lost some.
+        ridge: Penalty of a change, as a fraction of the mean square of the inputs.
+        names: Weights to change; ``None`` for all pruned ones.
 
     Returns:
-        By the name of the weight; empty if nothing was pruned.
+        Results by the name of the weight; empty if nothing was pruned.
 
     Raises:
-        ValueError: If a weight has too many inputs or is no weight of a ``Linear`` that
-            the model calls, an input is not finite, or the ridge too small.
+        ValueError: If a weight has too many inputs or is not the weight of a ``Linear``
+            that the model calls, an input is not finite, or the ridge is too small.
 
     Example:
         >>> import torch
@@ -192,7 +194,9 @@ def reconstruct(
 def _by_head(
     weight: Tensor, keep: Tensor, products: Tensor, ridge: float
 ) -> tuple[Tensor, tuple[float, float]]:
-    """The new weights, and the errors of the mask alone and of them."""
+    """Return the new weights, and the errors of the mask alone and of the new
+    weights.
+    """
     full, found = weight.detach().double(), torch.zeros_like(weight).double()
     errors = torch.zeros(3, dtype=torch.float64)
     rows = len(weight) // len(products)
@@ -210,15 +214,17 @@ def _by_head(
 
 
 def _wanted(masks: WeightMasks, names: Iterable[str] | None) -> list[str]:
-    """Names of the weights to change, none of which is too wide."""
+    """Return the names of the weights to change; refuse weights with too many
+    inputs.
+    """
     chosen = list(masks.targets) if names is None else list(names)
     chosen = [name for name in chosen if not bool(masks[name].all())]
     for name in chosen:
         shape = list(masks[name].shape)
         if len(shape) == 2 and shape[1] > MAX_INPUTS:
             raise ValueError(
-                f"{name!r} must have at most {MAX_INPUTS} inputs (got {shape[1]}): "
-                "their products are a square matrix; leave it out by 'names'"
+                f"{name!r} must have at most {MAX_INPUTS} inputs, since their products "
+                f"are a square matrix (got {shape[1]}); exclude it by 'names'"
             )
     return chosen
 
@@ -228,11 +234,11 @@ def _check(found: dict[str, Tensor], wanted: list[str]) -> None:
         if name not in found:
             raise ValueError(
                 f"{name!r} must be the weight of a Linear that the model calls with "
-                f"'example' (got inputs of: {', '.join(found) or 'none'}); leave it "
-                "out by 'names'"
+                f"'example' (got inputs of: {', '.join(found) or 'none'}); exclude it "
+                "by 'names'"
             )
         if not bool(found[name].isfinite().all()):
             raise ValueError(
-                f"the inputs of {name!r} must be finite (got NaN or infinity); is "
-                "'example' finite?"
+                f"the inputs of {name!r} must be finite (got NaN or infinity); check "
+                "'example'"
             )

@@ -1,6 +1,6 @@
-"""What a run of a model did to its channels: values, axes of parameters, operations."""
+"""Recording of a run: values, axes of parameters, and operations."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -22,10 +22,10 @@ Role = Literal["producer", "consumer"]
 
 
 class Axis(NamedTuple):
-    """One dimension of a parameter or buffer, and the unit of each index.
+    """One dimension of a parameter or buffer, with the unit of each index.
 
-    A tensor of three dimensions (an attention vector ``[1, H, C]``) has its channels on
-    all dimensions from ``dim`` on, taken together.
+    In a tensor of three dimensions (an attention vector ``[1, H, C]``), the channels
+    are the flattened dimensions from ``dim`` on.
     """
 
     name: str
@@ -34,33 +34,34 @@ class Axis(NamedTuple):
     units: Tensor
     role: Role
     heads: HeadRecord | None
-    """Of which convolution's heads it is, head by head."""
+    """The convolution whose heads it belongs to, ordered by head."""
 
 
 class Step(NamedTuple):
-    """A call of the run that was followed."""
+    """A traced call of the run."""
 
     label: str
-    """Of the function or layer."""
+    """Name of the function or layer."""
     path: str
-    """Of the module that called it."""
+    """Path of the module that called it."""
     value: Value | None
-    """What it made, if that is followed."""
+    """Value of the result, if it is traced."""
     numbers: tuple[Any, ...] = ()
-    """Numbers in the code that decide which constants it makes."""
+    """Numbers in the code that determine constants of the result."""
 
     @property
     def signature(self) -> tuple[Any, ...]:
-        """Equal for two calls that do the same to channels, up to their numbers."""
+        """Equal for two calls with the same effect on channels, up to their numbers."""
         shape = None if self.value is None else (self.value.size, self.value.axis)
         return self.label, self.path, shape
 
 
 class Recording:
-    """Grows while the model runs: the rules for functions and layers write to it.
+    """Record of a run, extended by the rules of functions and layers while the model
+    runs.
 
     Args:
-        model: Whose parameters have the names.
+        model: The model whose parameters are named.
     """
 
     def __init__(self, model: Module) -> None:
@@ -71,31 +72,46 @@ class Recording:
         self.inputs: dict[str, Value] = {}
         self.outputs: list[Value] = []
         self.run = 0
-        """Number of the run that is recorded now."""
+        """Number of the current run."""
         self.read: set[str] = set()
-        """Names of parameters that the run read."""
+        """Names of the parameters that the run read."""
         self.pinned: dict[int, Tensor] = {}
-        """Parameters that were also used on what is not followed."""
+        """Parameters that were also used on tensors that are not traced."""
         self.heads: dict[int, HeadRecord] = {}
         self.widths: list[tuple[Module, str, Tensor]] = []
-        """Attributes that hold the number of these units."""
+        """Module attributes that hold the number of these units."""
         named = [*model.named_parameters(), *model.named_buffers()]
         self.names = {id(tensor): name for name, tensor in named}
 
     def value(self, units: Tensor, constant: Tensor, axis: int = -1) -> Value:
-        """A tensor with these channels on dimension ``axis``, counted from the end."""
+        """Create a value with these channels on dimension ``axis``, counted from the
+        end.
+        """
         value = Value(units, constant, axis)
         self.values.append(value)
         return value
 
     def add(self, operation: Operation) -> Value:
-        """Note an operation; its output."""
+        """Record an operation, and return its output."""
         operation.run = self.run
         self.operations.append(operation)
         for value in operation.inputs:
             value.consumers.append(operation)
         operation.output.producer = operation
         return operation.output
+
+    def record(
+        self,
+        kind: type[Operation],
+        inputs: Sequence[Value],
+        constant: Tensor,
+        axis: int | None = None,
+        **options: Any,  # noqa: ANN401 (of the operation)
+    ) -> Value:
+        """Record an operation whose output has the units of its first input."""
+        first = inputs[0]
+        out = self.value(first.units, constant, first.axis if axis is None else axis)
+        return self.add(kind(inputs, out, **options))
 
     def axis(
         self,
@@ -104,7 +120,9 @@ class Recording:
         role: Role = "producer",
         heads: HeadRecord | None = None,
     ) -> Tensor:
-        """The units of a dimension of a parameter, new ones when it is first seen."""
+        """Return the units of a dimension of a parameter; they are created on first
+        use.
+        """
         key = (id(tensor), dim)
         if key not in self.axes:
             size = (
@@ -121,7 +139,7 @@ class Recording:
         tensors: Iterable[Tensor | None],
         heads: HeadRecord | None = None,
     ) -> None:
-        """These parameters have one entry for each channel of a value."""
+        """Tie parameters with one entry per channel to the units of a value."""
         for tensor in tensors:
             if tensor is not None:
                 dim = 1 if tensor.dim() > 2 else tensor.dim() - 1
@@ -136,7 +154,7 @@ class Recording:
         transposed: bool = False,
         heads: HeadRecord | None = None,
     ) -> Value:
-        """``x @ weight.T + bias``, or ``x @ weight`` if it is transposed."""
+        """Record ``x @ weight.T + bias``, or ``x @ weight + bias`` if transposed."""
         out_dim = 1 if transposed else 0
         self.units.tie(x.units, self.axis(weight, 1 - out_dim, "consumer"))
         units = self.axis(weight, out_dim, heads=heads)
@@ -146,27 +164,27 @@ class Recording:
         return self.add(LinearMap(x, out, weight, matrix, bias))
 
     def plus(self, x: Value, bias: Tensor) -> Value:
-        """``x + bias`` with one parameter for each channel."""
+        """Record ``x + bias`` for a parameter with one entry per channel."""
         self.attach(x, [bias])
-        out = self.value(x.units, x.constant + bias.detach().flatten().cpu(), x.axis)
-        return self.add(Channelwise([x], out, bias=bias))
+        constant = x.constant + bias.detach().flatten().cpu()
+        return self.record(Channelwise, [x], constant, bias=bias)
 
     def sum(self, first: Value, second: Value) -> Value:
-        """Two tensors of the same shape, added."""
+        """Record the sum of two tensors of the same shape."""
         self.units.tie(first.units, second.units)
-        out = self.value(first.units, first.constant + second.constant, first.axis)
-        return self.add(Channelwise([first, second], out, is_sum=True))
+        constant = first.constant + second.constant
+        return self.record(Channelwise, [first, second], constant, is_sum=True)
 
     def rows(self, x: Value) -> Value:
-        """Nodes mixed, channel by channel, so that only zeros stay what they were."""
-        zero = x.constant == 0
-        out = self.value(
-            x.units, torch.where(zero, 0.0, torch.nan).to(x.constant), x.axis
-        )
-        return self.add(Rows([x], out))
+        """Record an operation that mixes nodes within each channel; only zeros stay
+        constant.
+        """
+        return self.record(Rows, [x], x.unknown.masked_fill(x.is_zero, 0.0))
 
     def stays_whole(self, value: Value) -> bool:
-        """Whether a step before needs all channels, so that any step may follow."""
+        """Return whether earlier operations need all channels, so that any operation is
+        allowed.
+        """
         kept = torch.zeros(self.units.count, dtype=torch.bool)
         for operation in self.operations:
             if isinstance(operation, AllChannels) and operation.always:
@@ -175,22 +193,22 @@ class Recording:
         return bool(kept[value.units].all())
 
     def close(self) -> None:
-        """End of all runs: what nobody reads, or what is not followed, is an output."""
+        """Finish the recording: values that no operation reads are outputs."""
         for axis in list(self.axes.values()):
             if id(axis.tensor) in self.pinned:
                 x = self.value(axis.units, torch.full([axis.units.numel()], torch.nan))
-                reason = "its layer is also used on what is not followed"
-                self.add(
-                    AllChannels(
-                        [x], self.value(x.units, x.constant), reason, True, True
-                    )
+                reason = "its layer is also used on tensors that are not traced"
+                self.record(
+                    AllChannels, [x], x.constant, reason=reason, zeros=True, always=True
                 )
         for value in self.values:
             value.is_output |= not value.consumers
         self.outputs = [value for value in self.values if value.is_output]
 
     def head_record(self, module: Any, heads: int, channels: int) -> HeadRecord:  # noqa: ANN401
-        """What is known of the heads of a convolution, over all its calls."""
+        """Return the record of the heads of a convolution; it is shared by all its
+        calls.
+        """
         if id(module) not in self.heads:
             self.heads[id(module)] = HeadRecord(module, heads, channels)
         return self.heads[id(module)]

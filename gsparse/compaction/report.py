@@ -1,4 +1,4 @@
-"""What compaction took away, and what it left although it is dead."""
+"""Report of a compaction: removed units, and dead units that are kept."""
 
 from typing import NamedTuple
 
@@ -15,18 +15,18 @@ CONSTANT = "constant but not 0"
 
 
 class GroupReport(NamedTuple):
-    """What is left of one group of units."""
+    """Result for one group of units."""
 
     name: str
     kind: Kind
     before: int
     after: int
     kept_dead: dict[str, int]
-    """How many units are left although they are constant or unread, by the reason."""
+    """Number of kept units that are constant or unread, by reason."""
 
 
 class CompactionReport(NamedTuple):
-    """What is left of a model."""
+    """Size of a model before and after compaction."""
 
     groups: tuple[GroupReport, ...]
     parameters_before: int
@@ -34,10 +34,10 @@ class CompactionReport(NamedTuple):
     multiply_adds_before: int
     multiply_adds_after: int
     unread: tuple[str, ...] = ()
-    """Modules that no example used: they are left whole."""
+    """Modules that no example used and that are not compacted."""
     skipped: tuple[str, ...] = ()
-    """Graphs of other sizes that the model did not take, so that nothing was compared
-    there, and why."""
+    """Graphs of other sizes on which the model failed, with the reasons; outputs were
+    not compared on them."""
 
     def __str__(self) -> str:
         wide = min(max([5, *(len(group.name) for group in self.groups)]), 34)
@@ -66,7 +66,7 @@ class CompactionReport(NamedTuple):
 def report_groups(
     groups: list[tuple[ChannelGroup, Tensor]], recording: Recording, verdict: Verdict
 ) -> tuple[GroupReport, ...]:
-    """For every group how much of it is left, and why more than must be."""
+    """Report for every group how much of it is kept, and why dead units are kept."""
     reasons = _reasons(recording, verdict)
     found = []
     for group, labels in groups:
@@ -86,10 +86,10 @@ def report_groups(
 
 
 def _reasons(recording: Recording, verdict: Verdict) -> dict[str, Tensor]:
-    """By the reason, units that stay without need.
+    """Return masks of the units that are kept although they are dead, by reason.
 
-    They are constant wherever they are made, or nothing but a reader of all channels
-    needs them.
+    Such units are constant wherever they are produced, or only an operation that reads
+    all channels needs them.
     """
     made = torch.zeros_like(verdict.kept)
     varies, read = made.clone(), made.clone()

@@ -1,4 +1,4 @@
-"""Sets the sizes that layers keep as attributes to those of their parameters."""
+"""Update the size attributes of layers to the shapes of their parameters."""
 
 from typing import Any
 
@@ -22,11 +22,11 @@ from gsparse.compaction.attention import ATTENTION
 
 
 def set_sizes(model: Module) -> None:
-    """Set ``in_channels``, ``out_channels`` and their like of all layers.
+    """Set ``in_channels``, ``out_channels`` and similar attributes of all layers.
 
-    ``hidden_channels`` of PyG's models is one number for all layers: the largest.
+    ``hidden_channels`` of PyG's models is set to the largest width.
     """
-    for module in [*model.modules()][::-1]:  # layers first, then what they stand in
+    for module in [*model.modules()][::-1]:  # layers first, then modules around them
         if isinstance(module, nn.Linear):
             module.out_features, module.in_features = module.weight.shape
         elif isinstance(module, nn.PReLU):
@@ -54,7 +54,7 @@ def set_sizes(model: Module) -> None:
 
 
 def _set_inputs(conv: Any, source: Any, target: Any) -> None:
-    """One number for both ends, or a pair, as the layer had it."""
+    """Set ``in_channels`` to a number or a pair, as it was before."""
     first = source.weight.size(1)
     if isinstance(conv.in_channels, int):
         conv.in_channels = first

@@ -1,5 +1,6 @@
-"""Functions that put channels elsewhere: concatenation, stacks, slices, parts."""
+"""Rules of functions that move channels: concatenation, stacks, slices, splits."""
 
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from gsparse.compaction.operations import (
 
 
 def concatenate(call: Call) -> Value:
-    """Channels one after another, or nodes one after another."""
+    """Trace a concatenation of channels or of nodes."""
     tensors = call.argument(0, "tensors")
     dim = from_end(call.argument(1, "dim", 0), call.result.dim())
     values = [call.value_of(tensor) for tensor in tensors]
@@ -37,15 +38,17 @@ def concatenate(call: Call) -> Value:
 
 
 def _foreign(call: Call, size: int, like: Tensor) -> Value:
-    """Channels that come from elsewhere: none of them can be removed."""
+    """Create a value for channels that are not traced; none of them can be removed."""
     units = call.recording.units.fresh(size)
     x = call.recording.value(units, torch.full([size], torch.nan, dtype=like.dtype))
-    call.fixed(x, "they come from outside of what is followed")
+    call.fixed(x, "they are concatenated from a tensor that is not traced")
     return x
 
 
 def _tied(call: Call, values: list[Value | None], axis: int) -> Value:
-    """Several tensors of the same channels; what is equal in all stays a constant."""
+    """Tie several tensors with the same channels; constants equal in all stay
+    constant.
+    """
     known = [value for value in values if value is not None]
     if len(known) < len(values) or len({(v.size, v.axis) for v in known}) != 1:
         raise Refused("; all of these tensors have to come from the features")
@@ -54,12 +57,11 @@ def _tied(call: Call, values: list[Value | None], axis: int) -> Value:
     constants = torch.stack([value.constant for value in known])
     equal = (constants == constants[0]).all(dim=0)  # never of NaN
     constant = constants[0].masked_fill(~equal, torch.nan)
-    out = call.recording.value(known[0].units, constant, axis)
-    return call.recording.add(Channelwise(known, out))
+    return call.recording.record(Channelwise, known, constant, axis)
 
 
 def stack(call: Call) -> Value:
-    """A new dimension, before or after the channels."""
+    """Trace ``stack``, which adds a dimension before or after the channels."""
     values = [call.value_of(tensor) for tensor in call.argument(0, "tensors")]
     axis = call.values[0].axis
     dim = from_end(call.argument(1, "dim", 0), call.result.dim())
@@ -67,22 +69,19 @@ def stack(call: Call) -> Value:
 
 
 def unsqueeze(call: Call) -> Value:
-    """A new dimension of size 1."""
+    """Trace ``unsqueeze``, which adds a dimension of size 1."""
     _, x = call.first()
     dim = from_end(call.argument(1, "dim"), call.result.dim())
     axis = x.axis - 1 if dim >= x.axis else x.axis
-    out = call.recording.value(x.units, x.constant, axis)
-    return call.recording.add(Channelwise([x], out))
+    return call.recording.record(Channelwise, [x], x.constant, axis)
 
 
 def squeeze(call: Call) -> Value:
-    """Without some dimensions of size 1, but not the one of the channels."""
+    """Trace ``squeeze``, which must not remove the dimension of the channels."""
     tensor, x = call.first()
     dims = call.argument(1, "dim")
     if call.result.shape == tensor.shape:
-        return call.recording.add(
-            Channelwise([x], call.recording.value(x.units, x.constant, x.axis))
-        )
+        return call.recording.record(Channelwise, [x], x.constant)
     if dims is None:
         raise Refused("; name its 'dim'")
     places = [
@@ -92,12 +91,11 @@ def squeeze(call: Call) -> Value:
     if x.axis in gone:
         raise Refused("; it takes the dimension of the channels away")
     axis = x.axis + sum(place > x.axis for place in gone)
-    out = call.recording.value(x.units, x.constant, axis)
-    return call.recording.add(Channelwise([x], out))
+    return call.recording.record(Channelwise, [x], x.constant, axis)
 
 
 def pick(call: Call) -> Value:
-    """Some nodes, or some channels by their positions."""
+    """Trace indexing of nodes, or of channels by their positions."""
     tensor, x = call.first()
     index, dim = call.argument(1, "index"), None
     if call.name != "__getitem__":
@@ -115,24 +113,21 @@ def pick(call: Call) -> Value:
         raise Refused("; write unsqueeze()")
     if dim is None or dim != x.axis:
         if call.name == "select" and dim is not None and dim > x.axis:
-            out = call.recording.value(x.units, x.constant, x.axis + 1)
-            return call.recording.add(Rows([x], out))
+            return call.recording.record(Rows, [x], x.constant, x.axis + 1)
         if tensor.dim() + x.axis == 0 or (
             isinstance(index, Tensor) and index.dtype == torch.bool and index.dim() > 1
         ):
             raise Refused
-        out = call.recording.value(x.units, x.constant, x.axis)
-        return call.recording.add(Rows([x], out))
+        return call.recording.record(Rows, [x], x.constant)
     if isinstance(index, int):
         raise Refused("; take a slice of one channel instead")
     if isinstance(index, slice) and index == slice(None):
-        out = call.recording.value(x.units, x.constant, x.axis)
-        return call.recording.add(Rows([x], out))
+        return call.recording.record(Rows, [x], x.constant)
     return _sliced(call, x, index)
 
 
 def _sliced(call: Call, x: Value, index: Any) -> Value:
-    """Channels by their positions, which must go on being those."""
+    """Trace a selection of channels by position, which all have to be kept."""
     parts = (index.start, index.stop) if isinstance(index, slice) else ()
     varying = isinstance(index, Tensor) and not call.is_constant(index)
     if varying or not call.same(*parts):
@@ -144,17 +139,9 @@ def _sliced(call: Call, x: Value, index: Any) -> Value:
 
 
 def split(call: Call) -> list[Value]:
-    """Parts of the nodes, or of the channels by their positions."""
+    """Trace a split of the nodes, or of the channels by their positions."""
     tensor, x = call.first()
-    parts = []
-    if from_end(call.argument(2, "dim", 0), tensor.dim()) == x.axis:
-        start = 0
-        for part in call.result:
-            end = start + part.size(x.axis)
-            parts.append(_sliced(call, x, slice(start, end)))
-            start = end
-        return parts
-    for _ in call.result:
-        out = call.recording.value(x.units, x.constant, x.axis)
-        parts.append(call.recording.add(Rows([x], out)))
-    return parts
+    if from_end(call.argument(2, "dim", 0), tensor.dim()) != x.axis:
+        return [call.recording.record(Rows, [x], x.constant) for _ in call.result]
+    ends = list(accumulate((part.size(x.axis) for part in call.result), initial=0))
+    return [_sliced(call, x, slice(*ends)) for ends in pairwise(ends)]

@@ -1,4 +1,4 @@
-"""Cuts the rows, columns, heads and entries that do not stay out of a model."""
+"""Remove rows, columns, heads and entries of parameters that are not kept."""
 
 from math import sqrt
 from typing import Any
@@ -16,12 +16,12 @@ from gsparse.compaction.resize import set_sizes
 
 @torch.no_grad()
 def shrink(model: Module, recording: Recording, verdict: Verdict) -> None:
-    """Replace the parameters and buffers of a model by what stays of them.
+    """Replace the parameters and buffers of a model by their kept parts.
 
     Args:
-        model: The one that was recorded; changed in place.
-        recording: Of its run.
-        verdict: What stays.
+        model: The recorded model; changed in place.
+        recording: Its recording.
+        verdict: The units that are kept.
     """
     for record in recording.heads.values():
         _rescale(record, *verdict.heads[id(record.module)])
@@ -43,7 +43,7 @@ def shrink(model: Module, recording: Recording, verdict: Verdict) -> None:
 
 
 def _cut_tensors(recording: Recording, verdict: Verdict) -> dict[int, Tensor]:
-    """By the identity of what they replace."""
+    """Return the kept parts by the id of the tensor that they replace."""
     axes: dict[int, list[Axis]] = {}
     for axis in recording.axes.values():
         axes.setdefault(id(axis.tensor), []).append(axis)
@@ -78,11 +78,12 @@ def _cut(tensor: Tensor, axis: Axis, verdict: Verdict) -> Tensor:
 
 
 def _rescale(record: HeadRecord, alive: Tensor, width: int) -> None:
-    """What a layer divides by changes with its number of heads and their width.
+    """Adjust weights, because a layer divides by its number of heads and their width.
 
-    A mean over fewer heads is larger; scores of dot products are divided by the root
-    of the width. The values take the first factor, and the vectors that make scores of
-    them take it back: activations between them map s x to s f(x).
+    A mean over fewer heads is larger, and dot-product scores are divided by the root of
+    the width. The values are multiplied by the first factor and the vectors that
+    compute scores from them are divided by it, since the activations in between are
+    positively homogeneous.
     """
     conv: Any = record.module
     factor = int(alive.sum()) / record.heads if record.common else 1.0

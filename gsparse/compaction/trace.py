@@ -1,4 +1,4 @@
-"""Runs a model and records where its channels go."""
+"""Run a model and record what happens to its channels."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -9,18 +9,19 @@ from torch.nn import Module
 from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
-from gsparse.compaction.inputs import forget_caches, places_of
+from gsparse.compaction.inputs import places_of
 from gsparse.compaction.recording import Recording, Step
 from gsparse.compaction.tracer import Tracer
 from gsparse.compaction.watching import watching
 from gsparse.nn.evaluating import evaluating
 from gsparse.nn.sparse_linear import SparseLinear
+from gsparse.nn.stale_caches import forget
 
-# ruff: noqa: ANN401 (a model's arguments are its own)
+# ruff: noqa: ANN401 (arguments of any model)
 
 
 class Run(NamedTuple):
-    """One call of a model."""
+    """One traced call of a model."""
 
     example: tuple[Any, ...]
     steps: list[Step]
@@ -30,21 +31,21 @@ class Run(NamedTuple):
 
     @property
     def path(self) -> tuple[Any, ...]:
-        """What was done to the channels, whatever the numbers were."""
+        """Signatures of all steps, which do not depend on numbers."""
         return tuple(step.signature for step in self.steps)
 
 
 def trace(model: Module, example: tuple[Any, ...]) -> Recording:
-    """What one run of a model does to its channels.
+    """Record one run of a model.
 
-    The features are the matrices ``[N, F]`` of floats among the arguments.
+    The features are the floating-point matrices ``[N, F]`` among the arguments.
 
     Args:
-        model: Any module without masks; hooks are set on it and taken away.
+        model: Any module without masks; hooks are set on it and removed again.
         example: Its arguments.
 
     Raises:
-        ValueError: If it does something to its channels that is not known.
+        ValueError: If the model uses an unknown operation on its channels.
     """
     recording = Recording(model)
     run(recording, model, example)
@@ -57,19 +58,19 @@ def trace_all(
     examples: Sequence[tuple[Any, ...]],
     others: Sequence[tuple[Any, ...]],
 ) -> tuple[Recording, list[Run]]:
-    """What several runs of a model do to its channels, in one recording.
+    """Record several runs of a model in one recording.
 
-    Runs that do the same are recorded once; a number of the code that is not the same
-    in all of them is no constant. A run that goes another way, by a branch, is recorded
-    beside the first: its units are the same ones, and what either needs stays.
+    Runs with equal steps are recorded once; a number of the code that differs between
+    them is not a constant. A run that takes another branch is recorded in addition,
+    with the same units, so that units that any run needs are kept.
 
     Args:
-        model: As for :func:`trace`.
+        model: See :func:`trace`.
         examples: Tuples of its arguments.
-        others: More of them; where one is not known to the rules it is left out.
+        others: Further tuples; those that the rules do not support are skipped.
 
     Returns:
-        The recording, and the runs that were traced; those of the examples come first.
+        The recording and the traced runs; those of the examples come first.
     """
     recordings = [Recording(model) for _ in examples]
     runs = [run(r, model, it) for r, it in zip(recordings, examples, strict=True)]
@@ -94,7 +95,7 @@ def trace_all(
 
 
 def _varying(runs: list[Run]) -> frozenset[int]:
-    """Steps whose numbers are not the same in all of these runs."""
+    """Return the steps whose numbers differ between these runs."""
     together = zip(*(it.steps for it in runs), strict=True)
     return frozenset(
         place
@@ -109,7 +110,7 @@ def run(
     example: tuple[Any, ...],
     varying: frozenset[int] = frozenset(),
 ) -> Run:
-    """Run a model and write down what it does; :class:`Tracer` has the arguments."""
+    """Run a model and record it; see :class:`Tracer` for the arguments."""
     check_example(model, example)
     tracer = Tracer(recording, model, varying)
     for name, (_, tensor) in places_of(model, example).items():
@@ -124,7 +125,7 @@ def run(
         varies = torch.full([width], torch.nan, dtype=tensor.dtype)
         value = tracer.set(tensor, recording.value(units, varies))
         recording.inputs.setdefault(name, value)
-    forget_caches(model)
+    forget(model)
     with evaluating(model), torch.no_grad(), watching(tracer, model), tracer:
         result = model(*example)
     leaves = _outputs(result)
@@ -138,7 +139,7 @@ def run(
 
 
 def check_example(model: Module, example: tuple[Any, ...]) -> None:
-    """Refuse arguments that are no tuple, and layers without sizes or weights."""
+    """Refuse arguments that are not a tuple, lazy layers and sparse layers."""
     if not isinstance(example, tuple):
         raise TypeError(
             "'example' must be the tuple of arguments that the model is called with, "

@@ -1,4 +1,4 @@
-"""Follows the channels of a model through every torch function that it calls."""
+"""Trace the channels of a model through every torch function that it calls."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -25,15 +25,15 @@ from gsparse.compaction.recording import Recording, Step
 
 
 class Tracer(TorchFunctionMode):
-    """Sees every call of a torch function and of the layers that have rules.
+    """Intercepts every call of a torch function, and of the layers that have rules.
 
-    Only parameters, buffers and what is made of them and of literals are constants;
-    every other tensor may be another one for the next graph.
+    Only parameters, buffers and tensors computed from them and from literals are
+    constants; all other tensors may differ for the next graph.
 
     Args:
-        recording: Written to.
-        model: Whose tensors are constants.
-        varying: Steps whose numbers are not the same in all runs.
+        recording: The recording to extend.
+        model: The model whose tensors are constants.
+        varying: Steps whose numbers differ between runs.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Tracer(TorchFunctionMode):
     ) -> None:
         super().__init__()
         self.recording, self.model, self.varying = recording, model, varying
-        self.depth = 0  # of layers with a rule of their own
+        self.depth = 0  # nesting depth of layers with their own rule
         self.path: list[tuple[str, Module]] = []
         self.called: set[str] = set()  # paths of modules
         self.steps: list[Step] = []
@@ -54,10 +54,10 @@ class Tracer(TorchFunctionMode):
                     self._constants[leaf] = version(leaf)
 
     def value_of(self, tensor: Any) -> Value | None:
-        """What is known of a tensor, if its channels are followed.
+        """Return the value of a tensor, or None if its channels are not traced.
 
         Raises:
-            ValueError: If it was written to in a way that was not seen.
+            ValueError: If it was changed by an untraced write.
         """
         held, value, seen = self._values.get(id(tensor), (None, None, 0))
         if held is not None and self._version(held) != seen:
@@ -67,32 +67,31 @@ class Tracer(TorchFunctionMode):
     def _refuse_stale(self, tensor: Tensor) -> None:
         path, module = self.path[-1]
         raise ValueError(
-            "'model' must not write in place where another view is followed (got "
+            "'model' must not write in place where another view is traced (got "
             f"a tensor {list(tensor.shape)} read in {path!r} "
             f"({type(module).__name__}) after it was written to through another "
             "view or layer); write to a clone() instead"
         )
 
     def set(self, tensor: Tensor, value: Value) -> Value:
-        """From now on this is known of a tensor."""
-        # The tensor is held, so that its id stays its own.
+        """Set the value of a tensor."""
+        # The tensor is stored too, so that its id is not reused.
         self._values[id(tensor)] = tensor, value, self._version(tensor)
         return value
 
     def note(self, label: str, value: Value | None, numbers: tuple = ()) -> None:
-        """Remember a step."""
+        """Record a step."""
         self.steps.append(Step(label, self.path[-1][0], value, numbers))
 
     def is_constant(self, tensor: Tensor) -> bool:
-        """Whether a tensor is one of the model's, or made of these and of literals."""
+        """Return whether a tensor belongs to the model or is computed from its tensors
+        only.
+        """
         return self._constants.get(tensor) == self._version(tensor)
 
     def _version(self, tensor: Tensor) -> int:
-        self.depth += 1
-        try:
+        with self.inside():
             return version(tensor)
-        finally:
-            self.depth -= 1
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -120,7 +119,7 @@ class Tracer(TorchFunctionMode):
         return result
 
     def _known(self, given: Any) -> tuple[dict[int, Value], Tensor | None]:
-        """Values of the arguments as they are before the call, and a stale argument."""
+        """Return the values of the arguments before the call, and a stale argument."""
         found: dict[int, Value] = {}
         stale = None
         for leaf in tree_leaves(given):
@@ -132,7 +131,7 @@ class Tracer(TorchFunctionMode):
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """Calls within are not recorded."""
+        """Do not record calls within this context."""
         self.depth += 1
         try:
             yield
@@ -141,13 +140,15 @@ class Tracer(TorchFunctionMode):
 
     @contextmanager
     def ended(self) -> Iterator[None]:
-        """What is read within is read by the caller of the model."""
+        """Attribute reads within this context to the caller of the model."""
         self.path.append(("", self.model))
         yield
         self.path.pop()
 
     def _note_tensors(self, function: Any, args: Any, kwargs: Any, result: Any) -> None:
-        """Which parameters were read, and what is a constant or zeros afterwards."""
+        """Note which parameters were read, and which tensors are constants or zeros
+        now.
+        """
         given = [it for it in tree_leaves((args, kwargs)) if isinstance(it, Tensor)]
         made = [it for it in tree_leaves(result) if isinstance(it, Tensor)]
         for tensor in given:
@@ -194,7 +195,7 @@ class Tracer(TorchFunctionMode):
         self._set_results(call, found)
 
     def _decide(self, call: Call, stale: Tensor | None) -> None:
-        """Whole numbers or truth values are made of channels: all of them are read."""
+        """Record that integers or booleans are computed from all channels."""
         if stale is not None:
             self._refuse_stale(stale)
         for value in call.values:
@@ -214,14 +215,14 @@ class Tracer(TorchFunctionMode):
         self.note(call.name, found, numbers)
 
     def pin(self, tensors: Iterable[Tensor]) -> None:
-        """Parameters among these are read whole, by what is not followed."""
+        """Note parameters that are used on tensors that are not traced."""
         for tensor in tensors:
             if id(tensor) in self.recording.names:
                 self.recording.pinned[id(tensor)] = tensor
 
 
 def version(tensor: Tensor) -> int:
-    """Goes up with every write, through any view; 0 where it is not counted."""
+    """Return the number of writes through any view; 0 if it is not counted."""
     try:
         return tensor._version
     except (RuntimeError, NotImplementedError):  # tensors of inference mode

@@ -1,13 +1,13 @@
-"""Numbers for the channels of a model, and which of them are one unit."""
+"""Ids of the channels of a model, and which of them form one unit."""
 
 import torch
 from torch import Tensor
 
 
 class Units:
-    """Numbers channels and remembers which ones can only be removed together.
+    """Assigns ids to channels and stores which of them can only be removed together.
 
-    Ties are noted as they come and resolved at once in :meth:`classes`.
+    Ties are collected and resolved together in :meth:`classes`.
 
     Example:
         >>> from gsparse.compaction.units import Units
@@ -24,19 +24,19 @@ class Units:
         self._ties: list[Tensor] = []
 
     def fresh(self, size: int) -> Tensor:
-        """Numbers that no other channel has."""
+        """Return new ids."""
         self.count += size
         return torch.arange(self.count - size, self.count)
 
     def tie(self, first: Tensor, second: Tensor) -> None:
-        """The channels of two axes are the same units, one by one."""
+        """Tie the channels of two axes one by one."""
         if first is not second:
             self._ties.append(torch.stack([first, second]))
 
     def classes(self) -> Tensor:
-        """For every channel the smallest number among those tied to it.
+        """Return for every channel the smallest id that it is tied to.
 
-        Costs a few passes over the ties: each halves what is left of a chain.
+        It costs a few passes over the ties; each halves the remaining chains.
         """
         label = torch.arange(self.count)
         if not self._ties:

@@ -1,4 +1,4 @@
-"""Modules that no run of a model used: they are left whole."""
+"""Modules that no run of a model used; they are not compacted."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _WIDTHS = ("in_features", "in_channels", "num_features")
 def unread_modules(
     model: Module, recording: Recording, runs: list[Run]
 ) -> tuple[str, ...]:
-    """Paths of the outermost modules with parameters that nothing read."""
+    """Return the paths of the outermost modules with parameters that no run read."""
     read = recording.read | {axis.name for axis in recording.axes.values()}
     called = set().union(*(run.called for run in runs))
     found: list[str] = []
@@ -30,12 +30,12 @@ def unread_modules(
 class WholeInput:
     """A hook that refuses an input from which channels were removed.
 
-    A module that no example used still reads all channels. An input of its old width
-    has lost none.
+    A module that no example used still reads all channels, so its input must have the
+    old width.
 
     Args:
-        path: Of the module.
-        width: What it reads.
+        path: Path of the module.
+        width: Number of channels that it reads.
     """
 
     def __init__(self, path: str, width: int) -> None:
@@ -52,14 +52,10 @@ class WholeInput:
 
 
 def guard(model: Module, paths: tuple[str, ...]) -> None:
-    """Let the layers in these modules refuse inputs that have lost channels."""
+    """Make the layers in these modules refuse inputs that have lost channels."""
     for path in paths:
         for name, layer in model.get_submodule(path).named_modules(prefix=path):
-            widths = [getattr(layer, it) for it in _WIDTHS if hasattr(layer, it)]
-            width = (
-                widths[0]
-                if widths and next(layer.parameters(), None) is not None
-                else None
-            )
-            if isinstance(width, int):
+            widths = (getattr(layer, it) for it in _WIDTHS if hasattr(layer, it))
+            width = next(widths, None)
+            if isinstance(width, int) and any(True for _ in layer.parameters()):
                 layer.register_forward_pre_hook(WholeInput(name, width))

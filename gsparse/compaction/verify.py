@@ -1,4 +1,4 @@
-"""Compares a compacted model with the model, and names the step where they part."""
+"""Compare a compacted model with the original, and name the step where they differ."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,9 @@ from gsparse.compaction.trace import Run, run
 
 
 def same_outputs(before: list[Tensor], after: list[Tensor]) -> bool:
-    """Equal to rounding; where the model has NaN, anything is."""
+    """Return whether outputs are equal up to rounding; entries that were NaN are
+    ignored.
+    """
     if len(before) != len(after):
         return False
     return all(_same(old, new) for old, new in zip(before, after, strict=True))
@@ -34,11 +36,11 @@ def _same(old: Tensor, new: Tensor) -> bool:
 def check_examples(
     selection: InputSelection, runs: list[Run], verdict: Verdict
 ) -> None:
-    """The small model has the outputs that the model had on the examples.
+    """Check that the small model has the outputs of the model on the examples.
 
     Raises:
-        ValueError: If its code does not fit the widths that are left.
-        RuntimeError: If it has others.
+        ValueError: If its code depends on the old widths.
+        RuntimeError: If the outputs differ.
     """
     for first in runs:
         raised: Exception | None = None
@@ -51,23 +53,24 @@ def check_examples(
         reason = _reason(selection, first, verdict)
         if raised is not None:
             raise ValueError(
-                f"'model' must not be bound to widths (got {reason or raised}); write "
-                "x.size(-1) instead, or compact the parts of the model around that step"
+                f"'model' must not have hard-coded widths (got {reason or raised}); "
+                "write x.size(-1) instead, or compact the parts of the model around "
+                "that step"
             ) from raised
         raise RuntimeError(
             "the compacted model must have the outputs of the model (got others"
             + (f": {reason}" if reason else "")
-            + "); does it draw at random in evaluation, or is its code bound to widths?"
+            + "); check for random numbers in evaluation and for hard-coded widths"
         )
 
 
 def check_graphs(
     selection: InputSelection, graphs: list[Graph], runs: list[Run]
 ) -> None:
-    """The small model has the outputs of the model on graphs of other sizes.
+    """Check that the small model has the outputs of the model on graphs of other sizes.
 
     Raises:
-        RuntimeError: If it has others.
+        RuntimeError: If the outputs differ.
     """
     traced = {id(it.example): it for it in runs}
     for graph in graphs:
@@ -79,25 +82,25 @@ def check_graphs(
             reason = _reason_on(runs[graph.source], traced.get(id(graph.arguments)))
             raise RuntimeError(
                 "the compacted model must have the outputs of the model on any graph "
-                f"(got others on one with {graph.size}: {reason}); what holds for the "
-                "example only was taken for a constant: give an example of that kind "
-                "in 'more', or compact the parts of the model around that step"
+                f"(got others on one with {graph.size}: {reason}); a value of the "
+                "example was taken for a constant: give an example of that kind in "
+                "'more', or compact the parts of the model around that step"
             )
 
 
 def _reason(selection: InputSelection, first: Run, verdict: Verdict) -> str:
-    """The first step of the small model that is not the one of the model.
+    """Return the first step of the small model that differs from the model.
 
-    How many of its channels are left is known, so that code that is bound to the old
-    widths shows where it stands.
+    The number of remaining channels is known for every step, so that hard-coded widths
+    are found where they are used.
     """
     recording = Recording(selection.model)
     example, _ = selection.select(first.example, {})
     try:
         steps = run(recording, selection.model, example).steps
-    except Exception as error:  # of the model's own code, or of the rules
+    except Exception as error:  # from the model's code or from the rules
         text = str(error).partition("\n")[0]
-        _, known, step = text.partition("known (got ")
+        _, known, step = text.partition("channels (got ")
         return step.partition("); rewrite")[0] if known else text[:300]
     for old, new in zip(first.steps, steps, strict=False):
         if (old.label, old.path) != (new.label, new.path):
@@ -112,16 +115,16 @@ def _reason(selection: InputSelection, first: Run, verdict: Verdict) -> str:
 
 
 def _reason_on(first: Run, other: Run | None) -> str:
-    """Where the model goes another way, or uses another number, on another graph."""
+    """Return the step in which the model differs on another graph."""
     if other is None:
-        return "there it does something that is not known"
+        return "there it uses an unknown operation"
     for old, new in zip(first.steps, other.steps, strict=False):
         if old.signature != new.signature:
             return f"there it does {_named(new)} in place of {_named(old)}"
     for old, new in zip(first.steps, other.steps, strict=False):
         if old.numbers != new.numbers:
             return f"there {_named(new)} uses other numbers"
-    return "something that is not seen depends on the graph"
+    return "an untraced value depends on the graph"
 
 
 def _named(step: Step) -> str:

@@ -1,4 +1,4 @@
-"""Hooks on the layers of a model, for those that have rules of their own."""
+"""Hooks for tracing on the layers of a model."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from gsparse.compaction.norms import NORMS, refuse_shape
 from gsparse.compaction.tracer import Tracer
 from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
 
-# ruff: noqa: ANN401 (a layer's arguments are its own)
+# ruff: noqa: ANN401 (arguments of any layer)
 
 PROPAGATES: tuple[type[Module], ...] = (GCNConv, FastGCNConv, SAGEConv, FastSAGEConv)
 PROPAGATES += (GINConv, GraphConv, SGConv, APPNP, GCN2Conv)
@@ -32,7 +32,9 @@ AGGREGATIONS = ("add", "sum", "mean", "max", "min")
 
 @contextmanager
 def watching(tracer: Tracer, model: Module) -> Iterator[None]:
-    """The tracer knows the module that runs, and follows layers by their rules."""
+    """Let the tracer know the running module and apply the rules of layers in this
+    context.
+    """
     with ExitStack() as stack:
         for path, module in model.named_modules():
             stack.enter_context(_hooked(tracer, path, module))
@@ -107,8 +109,8 @@ def _attention(
     if any(missing) or not isinstance(result, Tensor):
         what = "features of one side only" if any(missing) else "attention weights"
         raise ValueError(
-            f"{path!r} ({kind}) must be called with features that are followed and "
-            f"return its output alone (got {what}); rewrite that step"
+            f"{path!r} ({kind}) must be called with traced features and return its "
+            f"output only (got {what}); rewrite that step"
         )
     edges = tracer.value_of(edge_attr)
     has_edges = edge_attr is not None

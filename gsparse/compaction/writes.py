@@ -1,4 +1,4 @@
-"""Functions that write: item assignment, masks, scatter, copies into a tensor."""
+"""Rules of functions that write: item assignment, masks, scatter, copies."""
 
 from typing import Any
 
@@ -14,7 +14,9 @@ _NAMED = "an entry is written by its position"
 
 
 def scatter(call: Call) -> Value:
-    """``target.scatter_add_(dim, index, source)`` and its like, over nodes."""
+    """Trace ``target.scatter_add_(dim, index, source)`` and similar functions over
+    nodes.
+    """
     target, source = call.argument(0, "input"), _source(call)
     x, y = call.value_of(target), call.value_of(source)
     known = [value for value in (x, y) if value is not None]
@@ -28,23 +30,19 @@ def scatter(call: Call) -> Value:
         call.recording.units.tie(known[0].units, known[1].units)
     zero = torch.stack([value.is_zero for value in known]).all(dim=0)
     if x is None and not call.on_zeros:
-        zero = torch.zeros_like(zero)  # what was there before is not known
+        zero = torch.zeros_like(zero)  # the old entries are not known
     if y is None:
         zero &= call.constant(source, main.constant) == 0
-    constant = torch.full_like(main.constant, torch.nan).masked_fill(zero, 0.0)
-    out = call.recording.value(main.units, constant, main.axis)
-    return call.recording.add(Rows(known, out))
+    return call.recording.record(Rows, known, main.unknown.masked_fill(zero, 0.0))
 
 
 def _source(call: Call) -> Any:
-    for name in ("src", "source", "value"):
-        if name in call.kwargs:
-            return call.kwargs[name]
-    return call.argument(3, "src")
+    named = [call.kwargs[it] for it in ("src", "source", "value") if it in call.kwargs]
+    return named[0] if named else call.argument(3, "src")
 
 
 def assign(call: Call) -> Result:
-    """``h[index] = value``."""
+    """Trace ``h[index] = value``."""
     target, index, value = call.argument(0, "input"), *_index_and_value(call)
     x, y = call.value_of(target), call.value_of(value)
     if x is None and y is None:
@@ -75,7 +73,7 @@ def _index_and_value(call: Call) -> tuple[Any, Any]:
 
 
 def choose(call: Call) -> Value:
-    """``torch.where(condition, first, second)``."""
+    """Trace ``torch.where(condition, first, second)``."""
     condition, first, second = call.args
     if not isinstance(condition, Tensor) or condition.dtype != torch.bool:
         first, condition = condition, first  # as a method of the first
@@ -87,13 +85,12 @@ def choose(call: Call) -> Value:
 
 
 def fill(call: Call) -> Value:
-    """A number in some places, or in all of them."""
+    """Trace functions that write a number to some or all places."""
     tensor, x = call.first()
     if call.name in ("zero_", "fill_"):
         number = 0.0 if call.name == "zero_" else call.argument(1, "value")
         constant = call.constant(number, x.constant)
-        out = call.recording.value(x.units, constant, x.axis)
-        return call.recording.add(Channelwise([x], out))
+        return call.recording.record(Channelwise, [x], constant)
     if call.name.startswith("index_fill"):
         if from_end(call.argument(1, "dim"), tensor.dim()) == x.axis:
             call.fixed(x, _NAMED)
@@ -105,7 +102,7 @@ def fill(call: Call) -> Value:
 
 
 def copy(call: Call) -> Result:
-    """``target.copy_(source)``."""
+    """Trace ``target.copy_(source)``."""
     target, source = call.argument(0, "input"), call.argument(1, "other")
     y = call.value_of(source)
     if y is None:
@@ -113,12 +110,13 @@ def copy(call: Call) -> Result:
     if target.shape != source.shape:
         call.fixed(y, "it is written into another tensor")
         return None
-    out = call.recording.value(y.units, y.constant, y.axis)
-    return call.recording.add(Channelwise([y], out))
+    return call.recording.record(Channelwise, [y], y.constant)
 
 
 def _one_of(call: Call, x: Value, tensor: Tensor, others: list[Any]) -> Value:
-    """Entries that come from ``x`` or from others; where all agree, a constant."""
+    """Trace entries that come from ``x`` or others; a channel is constant if
+    all agree.
+    """
     parts, constants = [x], [x.constant]
     for other in others:
         value = call.value_of(other)
@@ -138,12 +136,11 @@ def _one_of(call: Call, x: Value, tensor: Tensor, others: list[Any]) -> Value:
     table = torch.stack(constants)
     equal = (table == table[0]).all(dim=0)  # never of NaN
     constant = x.constant.masked_fill(~equal, torch.nan)
-    out = call.recording.value(x.units, constant, x.axis)
-    return call.recording.add(Rows(parts, out))
+    return call.recording.record(Rows, parts, constant)
 
 
 def _touches(index: Any, num_dims: int, axis: int) -> bool:
-    """Whether an index names channels by their positions."""
+    """Return whether an index names channels by their positions."""
     parts = list(index) if isinstance(index, tuple) else [index]
     if any(part is None or isinstance(part, bool) for part in parts):
         return True
@@ -160,6 +157,6 @@ def _touches(index: Any, num_dims: int, axis: int) -> bool:
 
 
 def _dims(part: Any) -> int:
-    """How many dimensions a part of an index takes."""
+    """Return the number of dimensions that a part of an index takes."""
     masks = isinstance(part, Tensor) and part.dtype in (torch.bool, torch.uint8)
     return part.dim() if masks else 1

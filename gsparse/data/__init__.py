@@ -1,4 +1,4 @@
-"""Data sets by name, toy graphs, synthetic graphs of any size."""
+"""Data sets, graph files, toy graphs and synthetic graphs."""
 
 from gsparse.data.cards import Card, Variant, card, names
 from gsparse.data.chung_lu import chung_lu

@@ -1,4 +1,4 @@
-"""Graphs as NumPy archives: edges, matrices of SciPy, and other arrays."""
+"""Read and write graphs as NumPy archives, including SciPy matrices."""
 
 import logging
 import zipfile
@@ -21,14 +21,15 @@ logger = logging.getLogger("gsparse.data")
 
 
 def read_npz(path: Path) -> Data:
-    """Read ``edge_index``, ``row`` and ``col``, or a matrix, with all other arrays.
+    """Read a graph from a NumPy archive.
 
-    Arrays of text become lists. Arrays that are neither numbers nor text are left out
-    with a warning.
+    The edges are ``edge_index``, or ``row`` and ``col``, or a SciPy matrix. All other
+    arrays become attributes: numbers as tensors and text as lists. Other types are
+    skipped with a warning.
 
     Raises:
-        ValueError: If the archive is broken or could run code, ids are not integers,
-            or the matrix is not square.
+        ValueError: If the archive is broken or contains pickled objects, ids are not
+            integers, or the matrix is not square.
     """
     arrays = _load(path)
     if "edge_index" not in arrays:
@@ -41,21 +42,21 @@ def read_npz(path: Path) -> Data:
         elif array.dtype.kind == "U":
             values[key] = array.tolist()
         else:
-            logger.warning("%s: %r is left out (%s)", path, key, array.dtype)
+            logger.warning("%s: %r is skipped (%s)", path, key, array.dtype)
     return make_data(values, path)
 
 
 def write_npz(data: Data, path: Path) -> None:
-    """Write every tensor and every list of texts; others are left out with a warning.
+    """Write all tensors and lists of strings; others are skipped with a warning.
 
     Raises:
-        ValueError: If NumPy has no such array: sparse tensors, ``bfloat16``.
+        ValueError: If NumPy cannot hold a tensor (sparse or ``bfloat16``).
     """
     arrays: dict[str, Any] = {"num_nodes": data.num_nodes}
     for key, value in data:
         if isinstance(value, Tensor):
             arrays[key] = _array(value, key)
-        elif _is_texts(value):
+        elif isinstance(value, list) and all(isinstance(text, str) for text in value):
             arrays[key] = np.array(value)
         elif key != "num_nodes":
             logger.warning(
@@ -64,7 +65,9 @@ def write_npz(data: Data, path: Path) -> None:
                 type(value).__name__,
             )
     if "file" in arrays:
-        raise ValueError("'file' must have another name in .npz, or be written to .pt")
+        raise ValueError(
+            "an attribute in .npz must not be named 'file'; rename it, or write .pt"
+        )
     with path.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
@@ -75,7 +78,7 @@ def _load(path: Path) -> Arrays:
             check_bytes(sum(part.file_size for part in archive.infolist()), path)
         with np.load(path, allow_pickle=False) as file:
             return {key: np.asarray(file[key]) for key in file.files}
-    except Exception as error:  # zipfile, zlib, ast and NumPy raise a dozen types
+    except Exception as error:  # many types, from zipfile, zlib, ast and NumPy
         if "allow_pickle" in str(error):
             raise ValueError(f"{path} must hold plain arrays and no code") from error
         if isinstance(error, ValueError) and str(error).startswith(str(path)):
@@ -84,7 +87,7 @@ def _load(path: Path) -> Arrays:
 
 
 def _from_matrix(arrays: Arrays, path: Path) -> Arrays:
-    """Bring ``row`` and ``col``, or the matrix, into the form of ``edge_index``."""
+    """Convert ``row`` and ``col``, or a matrix, to ``edge_index``."""
     shape = _square_shape(arrays, path)
     if "indptr" in arrays and "indices" in arrays:
         row, col = _compressed(arrays, shape, path)
@@ -97,13 +100,17 @@ def _from_matrix(arrays: Arrays, path: Path) -> Arrays:
         )
     if row.ndim != 1 or row.shape != col.shape:
         raise ValueError(
-            f"'row' and 'col' in {path} must be as long as each other "
+            f"'row' and 'col' in {path} must be vectors of equal length "
             f"(got shapes {list(row.shape)} and {list(col.shape)})"
         )
     out = {key: a for key, a in arrays.items() if key not in _OF_MATRIX}
     out["edge_index"] = np.stack([row, col])
     if "data" in arrays:
-        out["edge_weight"] = _weights(arrays["data"], path)
+        if (weight := arrays["data"]).dtype.kind not in "biuf":
+            raise ValueError(
+                f"'data' in {path} must hold real numbers (got {weight.dtype})"
+            )
+        out["edge_weight"] = weight.astype(np.float32)
     if shape is not None:
         out.setdefault("num_nodes", np.array(shape))
     return out
@@ -115,9 +122,7 @@ def _square_shape(arrays: Arrays, path: Path) -> int | None:
     shape = _integers(arrays["shape"], "shape", path)
     if shape.shape != (2,) or shape[0] != shape[1]:
         sizes = " x ".join(map(str, shape.ravel()[:4].tolist()))
-        raise ValueError(
-            f"{path} must hold a square matrix, nodes by nodes (got {sizes})"
-        )
+        raise ValueError(f"{path} must hold a square adjacency matrix (got {sizes})")
     check_num_nodes(int(shape[0]), path)
     return int(shape[0])
 
@@ -136,7 +141,7 @@ def _compressed(
     fits = indptr.size > 0 and indices.ndim == 1 and (lengths >= 0).all()
     if not fits or indptr[0] != 0 or indptr[-1] != indices.size:
         raise ValueError(
-            f"'indptr' in {path} must rise from 0 to the length of indices"
+            f"'indptr' in {path} must increase from 0 to the length of 'indices'"
         )
     if shape is not None and indptr.size != shape + 1:
         raise ValueError(f"'indptr' in {path} must have {shape + 1} entries")
@@ -157,33 +162,21 @@ def _integers(array: NDArray[Any], key: str, path: Path) -> NDArray[Any]:
     return array.astype(np.int64) if array.dtype.kind == "u" else array
 
 
-def _weights(array: NDArray[Any], path: Path) -> NDArray[Any]:
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"'data' in {path} must hold real numbers (got {array.dtype})")
-    return array.astype(np.float32)
-
-
 def _tensor(array: NDArray[Any], key: str, path: Path) -> Tensor:
-    native = array.astype(array.dtype.newbyteorder("="), copy=False)
     try:
-        return torch.as_tensor(native)
+        return torch.as_tensor(array.astype(array.dtype.newbyteorder("="), copy=False))
     except TypeError:
         raise ValueError(
-            f"{key!r} in {path} must have a type that torch has (got {array.dtype})"
+            f"{key!r} in {path} must have a dtype of torch (got {array.dtype})"
         ) from None
 
 
 def _array(tensor: Tensor, key: str) -> NDArray[Any]:
     try:
-        plain = tensor.detach().cpu()
-        return plain.resolve_conj().resolve_neg().numpy()
+        return tensor.detach().cpu().resolve_conj().resolve_neg().numpy()
     except (TypeError, RuntimeError, NotImplementedError):
         kind = tensor.dtype if tensor.layout == torch.strided else tensor.layout
         raise ValueError(
-            f"{key!r} must be a dense tensor of a type that NumPy has to be written to "
+            f"{key!r} must be a dense tensor with a dtype of NumPy to be written to "
             f".npz (got {kind}); convert it, or write .pt"
         ) from None
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)

@@ -1,4 +1,4 @@
-"""What is known of a data set before it is read: its card."""
+"""Cards: descriptions of the data sets, read from TOML files."""
 
 import sys
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ _CHECKOUT = Path(__file__).parents[2] / "datasets"
 
 @dataclass(frozen=True)
 class Variant:
-    """One edition of the raw files and the sizes of the graph in it.
+    """One version of the raw files of a data set and the size of its graph.
 
-    A size of ``None`` was never published and is not checked. An empty SHA-256 means
-    that no copy of the file could be examined.
+    A size of ``None`` was not published and is not checked. An empty SHA-256 means that
+    no copy of the file was available.
     """
 
     name: str
@@ -36,11 +36,11 @@ class Variant:
 
 @dataclass(frozen=True)
 class Card:
-    """A data set as its file in ``datasets/`` describes it.
+    """Description of a data set, read from its file in ``datasets/``.
 
     ``num_edges`` counts directed entries (columns of ``edge_index``). The first of the
-    ``variants`` is what the PyG class downloads. ``raw`` is the folder of the raw files
-    below a data root, ``root`` the one that the PyG class is given.
+    ``variants`` is the one that the PyG class downloads. ``raw`` is the folder of the
+    raw files relative to a data root; ``root`` is the folder given to the PyG class.
     """
 
     name: str
@@ -88,15 +88,15 @@ class Card:
 
 
 def cards_folder() -> Path:
-    """The cards of the wheel, or those of the checkout."""
+    """Return the folder of the cards in the installed package or in the checkout."""
     return _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
 
 
 def read_card(path: Path) -> Card:
-    """Reads one TOML file.
+    """Read a card from a TOML file.
 
     Raises:
-        ValueError: Not a card: a key is missing, unknown or of another format.
+        ValueError: If a key is missing, unknown or malformed.
     """
     with path.open("rb") as file:
         table = tomllib.load(file)
@@ -130,7 +130,7 @@ def _all_cards() -> dict[str, Card]:
 
 
 def names() -> list[str]:
-    """Names of all data sets that have a card.
+    """Return the names of all data sets that have a card.
 
     Example:
         >>> "PubMed" in names()
@@ -140,10 +140,12 @@ def names() -> list[str]:
 
 
 def card(name: str) -> Card:
-    """The card of a data set; case, hyphens and blanks do not matter.
+    """Return the card of a data set.
+
+    Case, hyphens and spaces in the name are ignored.
 
     Raises:
-        ValueError: Unknown name; the message lists the nearest ones.
+        ValueError: If the name is unknown. The message lists similar names.
 
     Example:
         >>> card("pubmed").num_edges

@@ -1,4 +1,4 @@
-"""What a graph must satisfy when it is read from a file or written to one."""
+"""Validate graphs that are read from or written to files."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 from gsparse.data.file_bytes import physical_memory
 from gsparse.edges.check import check_edge_index
 
-MAX_NODES = 3_037_000_499  # pairs of nodes are numbered below 2**63
+MAX_NODES = 3_037_000_499  # its square, the number of node pairs, is below 2**63
 FEW_NODES = 10_000_000
 NODES_PER_EDGE = 100
 
@@ -20,20 +20,24 @@ _EDGE_LEVEL = ("edge_weight", "edge_attr", "edge_type")
 
 
 def check_graph(data: Data, where: object) -> Data:
-    """Return the graph with its number of nodes if all tensors fit each other.
+    """Check that all tensors of a graph fit each other, and set ``num_nodes``.
 
-    The number of nodes is the one stated, or the length of ``x``, of a mask or of
-    ``y``, or the largest id plus one. The latter must not exceed ten million and a
-    hundred times the number of edges: such ids are labels, not positions.
+    The number of nodes is ``num_nodes`` if given, or the length of ``x``, of a mask or
+    of ``y``, or the largest id plus one. The last one must not exceed both ten million
+    and a hundred times the number of edges, because such ids are probably labels and
+    not positions.
 
     Args:
-        data: The graph.
-        where: The file, for the message.
+        data: Graph to check.
+        where: Name of the file for error messages.
+
+    Returns:
+        The same graph.
 
     Raises:
-        ValueError: If ``edge_index`` is not ``[2, E]`` of ids below the number of
-            nodes, a tensor of nodes or edges has another length, or a weight is not
-            a finite number.
+        ValueError: If ``edge_index`` is not ``[2, E]`` with ids below the number of
+            nodes, a node-level or edge-level tensor has another length, or a weight is
+            not finite.
     """
     edge_index = data.get("edge_index")
     if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
@@ -53,7 +57,7 @@ def check_graph(data: Data, where: object) -> Data:
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     check_num_nodes(num_nodes, where)
-    if not isinstance(data.get("x"), Tensor):  # else PyG guesses, and warns
+    if not isinstance(data.get("x"), Tensor):  # otherwise PyG guesses and warns
         data.num_nodes = num_nodes
     _check_nodes(data, num_nodes, where)
     _check_edges(data, edge_index.size(1), where)
@@ -61,10 +65,11 @@ def check_graph(data: Data, where: object) -> Data:
 
 
 def make_data(values: Mapping[Any, Any], where: object) -> Data:
-    """Build a graph of named values.
+    """Build a graph from a mapping of attributes.
 
     Raises:
-        ValueError: If a name is no text, starts with ``_``, or belongs to ``Data``.
+        ValueError: If a name is not a string, starts with ``_``, or is reserved by
+            ``Data``.
     """
     for key in values:
         if not isinstance(key, str) or key.startswith("_"):
@@ -78,20 +83,20 @@ def make_data(values: Mapping[Any, Any], where: object) -> Data:
 
 
 def check_num_nodes(num_nodes: int, where: object) -> None:
-    """Refuse more nodes than can be numbered or than one number each fits memory."""
+    """Refuse more nodes than fit into int64 pair numbers or into memory."""
     if num_nodes > MAX_NODES:
         raise ValueError(
             f"{where} must have at most {MAX_NODES:,} nodes (got {num_nodes:,})"
         )
     if 8 * num_nodes > physical_memory():
         raise ValueError(
-            f"{where} must fit into memory (got {num_nodes:,} nodes: one number each "
-            f"takes {8e-9 * num_nodes:,.1f} GB)"
+            f"{where} must fit into memory (got {num_nodes:,} nodes; one number per "
+            f"node takes {8e-9 * num_nodes:,.1f} GB)"
         )
 
 
 def check_largest(num_nodes: int, num_edges: int) -> int:
-    """Refuse a largest id that cannot be a position among so few edges."""
+    """Refuse a largest id that is too large for the number of edges."""
     limit = max(FEW_NODES, NODES_PER_EDGE * num_edges)
     if num_nodes > limit:
         raise ValueError(
@@ -103,13 +108,13 @@ def check_largest(num_nodes: int, num_edges: int) -> int:
 
 
 def _stated_nodes(data: Data, where: object) -> int | None:
-    """``num_nodes`` as an integer, or the length of ``x``."""
+    """Return ``num_nodes`` as an integer, or the length of ``x``, or None."""
     stated = data._store.get("num_nodes")
     if isinstance(stated, Tensor) and stated.numel() == 1:
         stated = stated.item()
     if stated is not None and (type(stated) is not int or stated < 0):
         raise ValueError(
-            f"'num_nodes' in {where} must be a whole number from 0 on (got {stated})"
+            f"'num_nodes' in {where} must be a non-negative integer (got {stated})"
         )
     if stated is not None:
         data.num_nodes = stated
@@ -119,14 +124,13 @@ def _stated_nodes(data: Data, where: object) -> int | None:
 
 
 def _nodes_of_labels(data: Data, used: int) -> int | None:
-    """Length of a mask, or of ``y`` where it has room for all ids."""
-    for key in _MASKS:
+    """Return the length of a mask, or of ``y`` if it is long enough, or None."""
+    for key in (*_MASKS, "y"):
         value = data.get(key)
-        if isinstance(value, Tensor) and value.dim():
+        if not isinstance(value, Tensor) or not value.dim():
+            continue
+        if key != "y" or value.size(0) >= max(used, 2):
             return value.size(0)
-    y = data.get("y")
-    if isinstance(y, Tensor) and y.dim() and y.size(0) >= max(used, 2):
-        return y.size(0)
     return None
 
 

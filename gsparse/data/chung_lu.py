@@ -1,4 +1,4 @@
-"""Chung-Lu graphs: given expected degrees, everything else random."""
+"""Chung-Lu graphs: random graphs with given expected degrees."""
 
 from collections.abc import Callable
 
@@ -20,10 +20,10 @@ EndPoints = Callable[[RandomStream, int], tuple[Nodes, Nodes]]
 def power_law_degrees(
     num_nodes: int, num_edges: int, exponent: float, max_degree: float | None = None
 ) -> NDArray[np.float64]:
-    r"""Expected degrees :math:`d_i \propto (i + i_0)^{-1/(\gamma-1)}`.
+    r"""Compute expected degrees :math:`d_i \propto (i + i_0)^{-1/(\gamma-1)}`.
 
-    The shift :math:`i_0` is chosen such that the largest is ``max_degree``; by
-    default :math:`\sqrt{E}`, above which the model draws pairs twice.
+    The shift :math:`i_0` is chosen so that the largest degree is ``max_degree``. The
+    default is :math:`\sqrt{E}`, because the model draws pairs twice above it.
 
     Args:
         num_nodes: Number of nodes :math:`N`.
@@ -32,7 +32,10 @@ def power_law_degrees(
         max_degree: Largest expected degree.
 
     Returns:
-        Degrees in falling order, which sum to ``num_edges``.
+        Degrees in descending order, which sum to ``num_edges``.
+
+    Shapes:
+        - **output:** :math:`(N,)`
     """
     if not exponent > 2:
         raise ValueError(f"'exponent' must be larger than 2 (got {exponent})")
@@ -43,7 +46,7 @@ def power_law_degrees(
     power = -1.0 / (exponent - 1.0)
 
     def share_of_first(shift: float) -> float:
-        """First degree over their sum, of which all but 1000 terms as an integral."""
+        """Divide the first degree by the sum; after 1000 terms use an integral."""
         exact = ((ranks[:1000] + shift) ** power).sum()
         ends = np.array([min(1000, num_nodes), num_nodes]) - 0.5 + shift
         return float(
@@ -51,7 +54,7 @@ def power_law_degrees(
         )
 
     low, high = 1e-3, 1e9 * num_nodes
-    for _ in range(60):  # bisection in log scale; the share falls as i_0 grows
+    for _ in range(60):  # bisection on a log scale: the share falls with the shift
         shift = float(np.sqrt(low * high))
         too_large = share_of_first(shift) * num_edges > largest
         low, high = (shift, high) if too_large else (low, shift)
@@ -62,19 +65,19 @@ def power_law_degrees(
 def distinct_pairs(
     draw: EndPoints, num_pairs: int, num_nodes: int, seed: int
 ) -> tuple[Nodes, Nodes]:
-    """Draws pairs until ``num_pairs`` distinct ones without loops are there.
+    """Draw exactly ``num_pairs`` distinct pairs without self-loops.
 
     Args:
-        draw: Gives end points of any number of pairs from a stream.
-        num_pairs: How many pairs to return, exactly.
+        draw: Function that draws the end points of a number of pairs from a stream.
+        num_pairs: Number of pairs.
         num_nodes: Number of nodes.
-        seed: Seed of the streams; every round has its own.
+        seed: Random seed; every round uses its own stream.
 
     Returns:
-        End points ``row < col``, in no useful order.
+        End points ``row < col``, not sorted.
 
     Raises:
-        RuntimeError: The same pairs come again and again.
+        RuntimeError: If too few distinct pairs are found.
     """
     key = np.empty(0, dtype=np.int64)
     for round_ in range(_MAX_ROUNDS):
@@ -90,12 +93,12 @@ def distinct_pairs(
         key = key[np.diff(key, prepend=-1) != 0]
     else:
         raise RuntimeError(
-            f"only {key.size} of {num_pairs} distinct pairs after {_MAX_ROUNDS} "
-            "rounds; ask for fewer edges or more even degrees"
+            f"{num_pairs} distinct pairs must be drawn (got {key.size} after "
+            f"{_MAX_ROUNDS} rounds); use fewer edges or a larger 'exponent'"
         )
     surplus = key.size - num_pairs
     if surplus:
-        # Which pairs are too many must not depend on where they stand.
+        # The pairs to drop must not depend on their position.
         word = RandomStream(seed, _DRAWS + 2 * _MAX_ROUNDS).words(key.size)
         key = key[np.argpartition(word, surplus - 1)[surplus:]]
     row, col = np.divmod(key, num_nodes)
@@ -103,12 +106,12 @@ def distinct_pairs(
 
 
 def check_num_pairs(num_edges: int, num_nodes: int) -> int:
-    """``num_edges / 2``, if a random graph of that size can be drawn."""
+    """Return ``num_edges / 2`` if a random graph of this size can be drawn."""
     if num_nodes < 1:
         raise ValueError(f"'num_nodes' must be at least 1 (got {num_nodes})")
     if num_edges < 0 or num_edges % 2:
         raise ValueError(
-            f"'num_edges' counts both directions, it must be even and not negative "
+            f"'num_edges' counts both directions and must be even and not negative "
             f"(got {num_edges})"
         )
     limit = num_nodes * (num_nodes - 1) // 2
@@ -128,33 +131,33 @@ def chung_lu(
     *,
     max_degree: float | None = None,
 ) -> Data:
-    r"""Draws a graph with power-law degrees and no other structure, as in the `"The
+    r"""Draw a graph with power-law degrees and no other structure, as in the `"The
     Average Distances in Random Graphs with Given Expected Degrees"
     <https://doi.org/10.1073/pnas.252631999>`_ paper.
-
-    Both end points of a pair are drawn with probability proportional to the expected
-    degrees of :func:`power_law_degrees`. The paper tosses a coin for every pair of
-    nodes; we draw until the number of pairs is met, so the size is exact, and a pair
-    drawn twice counts once, so that hubs end a little below their expected degree.
-    Ten million edges take seconds and :math:`O(N + E)` memory.
-
-    Not for a study of clustering: there are hardly any triangles.
-
-    Args:
-        num_nodes: Number of nodes :math:`N`, numbered in random order.
-        num_edges: Number of entries :math:`E` of ``edge_index``: both directions, so
-            an even number, at most half of all :math:`N (N - 1)`.
-        exponent: Exponent of the degree distribution, larger than 2.
-        seed: Same seed, same graph, on every machine.
-        max_degree: Largest expected degree, :math:`\sqrt{E}` by default.
-
-    Returns:
-        An undirected graph, sorted by row, without self-loops and features. Nodes of
-        small expected degree may be isolated.
 
     Example:
         >>> chung_lu(num_nodes=1000, num_edges=8000, seed=53881)
         Data(edge_index=[2, 8000], num_nodes=1000)
+
+    Both end points of a pair are drawn with probability proportional to the expected
+    degrees of :func:`power_law_degrees`. In contrast to the paper, which decides for
+    every pair of nodes, pairs are drawn until their number is reached, so the size is
+    exact. A pair drawn twice counts once, so hubs have slightly fewer neighbours than
+    expected. Costs :math:`O(N + E)` time and memory; ten million edges take seconds.
+
+    Not suitable for studies of clustering, because there are hardly any triangles.
+
+    Args:
+        num_nodes: Number of nodes :math:`N`, numbered in random order.
+        num_edges: Number of entries :math:`E` of ``edge_index``. It counts both
+            directions, so it is even, and at most half of all :math:`N (N - 1)`.
+        exponent: Exponent of the degree distribution, larger than 2.
+        seed: Random seed. The same seed gives the same graph on every machine.
+        max_degree: Largest expected degree. The default is :math:`\sqrt{E}`.
+
+    Returns:
+        An undirected graph, sorted by row, without self-loops and features. Nodes of
+        small expected degree may be isolated.
     """
     num_pairs = check_num_pairs(num_edges, num_nodes)
     degree = power_law_degrees(num_nodes, max(num_edges, 2), exponent, max_degree)

@@ -1,4 +1,4 @@
-"""Which columns of a list of edges are the ends and the weight."""
+"""Find the columns of the end points and the weight in an edge list."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ WEIGHTS = {"weight", "weights", "w", "edgeweight"}
 
 
 class Columns(NamedTuple):
-    """Positions of the columns that are read; ``header`` if the first line names."""
+    """Positions of the columns to read; ``header`` if the first line names them."""
 
     source: int
     target: int
@@ -21,18 +21,17 @@ class Columns(NamedTuple):
 
 
 def find_columns(first: Sequence[str], where: object, *, header: bool) -> Columns:
-    """Find the columns by their names, or by their order where they have none.
+    """Find the columns by their names, or by their order if they have no names.
 
-    Two columns without a known name are source and target. Other columns are not
-    read.
+    Two columns with unknown names are source and target. Other columns are not read.
 
     Args:
         first: Fields of the first line.
-        where: The file, for the message.
-        header: Whether they are names.
+        where: Name of the file for error messages.
+        header: Whether the fields are names.
 
     Raises:
-        ValueError: If it is not certain which columns are meant.
+        ValueError: If the columns are ambiguous.
     """
     if header:
         return _by_name(first, where)
@@ -45,19 +44,19 @@ def find_columns(first: Sequence[str], where: object, *, header: bool) -> Column
 
 
 def are_names(fields: Sequence[str]) -> bool:
-    """Is there text in some of the fields and a number in none?"""
+    """Return whether some fields are text and none is a number."""
     return any(fields) and not any(is_number(field) for field in fields)
 
 
 def are_known_names(fields: Sequence[str]) -> bool:
-    """Do the fields name both ends, or a weight?"""
+    """Return whether the fields name both end points, or a weight."""
     names = {_plain(field) for field in fields}
     ends = bool(names & SOURCES) and bool(names & TARGETS)
     return are_names(fields) and (ends or bool(names & WEIGHTS))
 
 
 def is_number(text: str) -> bool:
-    """Does Python read the text as a real number?"""
+    """Return whether Python can convert the text to a float."""
     try:
         float(text)
     except ValueError:
@@ -88,11 +87,11 @@ def _by_name(fields: Sequence[str], where: object) -> Columns:
 
 
 def _is_index(name: str) -> bool:
-    """Is this how pandas and R name the numbers of the rows?"""
+    """Return whether pandas or R use this name for the row numbers."""
     return name == "" or name.lower() == "index" or name.startswith("Unnamed:")
 
 
 def _plain(name: str) -> str:
-    """A name in lower case, without marks and without a final ``node`` or ``id``."""
+    """Remove punctuation and a final ``node`` or ``id`` from a name in lower case."""
     plain = re.sub(r"[\W_]+", "", name.lower())
     return re.sub(r"(?<=\w)(nodeid|node|id)$", "", plain) if len(plain) > 3 else plain

@@ -1,4 +1,4 @@
-"""The data set that needs no download: handwritten digits and their neighbours."""
+"""Nearest-neighbour graph of handwritten digits, a data set without a download."""
 
 import numpy as np
 import torch
@@ -10,25 +10,25 @@ NUM_NEIGHBORS = 20
 
 
 def digits() -> Data:
-    r"""1,797 handwritten digits, joined to those that look alike.
+    r"""Build the nearest-neighbour graph of 1,797 handwritten digits.
 
     The images are the test part of *Optical Recognition of Handwritten Digits*
-    (E. Alpaydin and C. Kaynak, 1998, https://doi.org/10.24432/C50P49, CC BY 4.0), of
-    which scikit-learn carries a copy. Two images are joined if one is among the 20
-    nearest of the other (squared distance of the 64 pixels; of equally near ones, the
-    one with the smaller number).
+    (E. Alpaydin and C. Kaynak, 1998, https://doi.org/10.24432/C50P49, CC BY 4.0), which
+    is included in scikit-learn. Two images are connected if one is among the 20 nearest
+    neighbours of the other (by the squared distance of the 64 pixels; ties go to the
+    smaller node id).
 
     Returns:
-        Undirected graph with ``x`` (grey levels, from 0 to 1) and ``y``; no masks.
+        Undirected graph with ``x`` (grey levels from 0 to 1) and ``y``, without masks.
 
     Raises:
-        ImportError: scikit-learn is missing.
+        ImportError: If scikit-learn is missing.
     """
     try:
         from sklearn.datasets import load_digits  # heavy, and not a core dependency
     except ImportError as error:
         raise ImportError(
-            "data set 'digits' needs scikit-learn: pip install 'gsparse-gnn[cli]'"
+            "data set 'digits' needs scikit-learn; pip install 'gsparse-gnn[cli]'"
         ) from error
     bunch = load_digits()
     pixels = bunch.data.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Formats that we read ourselves."""
+"""Read raw files for which PyG has no reader."""
 
 from pathlib import Path
 
@@ -7,17 +7,21 @@ from numpy import loadtxt
 from scipy.io import loadmat
 from scipy.sparse import load_npz
 from torch_geometric.data import Data
-from torch_geometric.utils import coalesce, to_undirected
+from torch_geometric.utils import (
+    coalesce,
+    from_scipy_sparse_matrix,
+    to_undirected,
+)
 
 from gsparse.data.cards import Card
 from gsparse.data.io import read_graph
 
 
 def read_structure(card: Card, folder: Path) -> Data:
-    """Reads the one raw file of a card of kind ``"edges"``.
+    """Read the raw file of a card of kind ``"edges"``.
 
-    The reverse of every edge is added where the card says that the file names each
-    undirected edge once.
+    Reverse edges are added if the card says that the file lists each undirected edge
+    once.
     """
     path = folder / card.files[0]
     data = _read_mat(path) if path.suffix == ".mat" else read_graph(path)
@@ -27,18 +31,15 @@ def read_structure(card: Card, folder: Path) -> Data:
 
 
 def _read_mat(path: Path) -> Data:
-    """Adjacency ``network`` and one column for each label in ``group``."""
+    """Read the adjacency matrix ``network`` and the label columns ``group``."""
     mat = loadmat(path)
-    adjacency = mat["network"].tocoo()
-    edge_index = torch.stack(
-        [torch.from_numpy(adjacency.row), torch.from_numpy(adjacency.col)]
-    )
+    edge_index, _ = from_scipy_sparse_matrix(mat["network"])
     y = torch.from_numpy(mat["group"].toarray()).float()
-    return Data(edge_index=edge_index.long(), y=y, num_nodes=adjacency.shape[0])
+    return Data(edge_index=edge_index, y=y, num_nodes=mat["network"].shape[0])
 
 
 def read_attributed(folder: Path) -> Data:
-    """The three files of ``AttributedGraphDataset``, for which PyG wants pandas."""
+    """Read the files of ``AttributedGraphDataset`` without pandas, which PyG needs."""
     x = load_npz(folder / "attrs.npz").tocsr().astype("float32")
     edge_index = torch.from_numpy(
         loadtxt(folder / "edgelist.txt", dtype="int64", ndmin=2)

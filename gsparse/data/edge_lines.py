@@ -1,4 +1,4 @@
-"""Lines of a list of edges: comments, the delimiter, fields, marks around nodes."""
+"""Split the lines of an edge list into fields."""
 
 import csv
 import re
@@ -15,19 +15,19 @@ _OWN = {".csv": ",", ".tsv": "\t"}
 def find_delimiter(
     line: str, suffix: str, where: object, *, relabel: bool
 ) -> str | None:
-    """Find the delimiter of the first line; None for white space.
+    """Find the delimiter of the first line; None stands for white space.
 
-    It is the one that the suffix says where that occurs, or else a comma, a semicolon
-    or a tab.
+    The delimiter of the suffix is preferred if it occurs. Otherwise it is a comma, a
+    semicolon or a tab.
 
     Args:
         line: The first line.
         suffix: ``.txt``, ``.csv`` or ``.tsv``.
-        where: The file, for the message.
-        relabel: Whether ids may be text, so that spaces may be part of them.
+        where: Name of the file for error messages.
+        relabel: Whether ids may be text, which may contain spaces.
 
     Raises:
-        ValueError: If it is not certain which one is meant.
+        ValueError: If the delimiter is ambiguous.
     """
     text = _QUOTED.sub("", line)
     own = _OWN.get(suffix)
@@ -42,11 +42,11 @@ def find_delimiter(
     if not found and own and "\t" in text:
         found = ["\t"]
     spaces = any(len(field.split()) > 1 for field in re.split("[,;]", text))
-    expected = bool(found) == bool(own)  # spaces in .txt, marks in .csv and .tsv
+    expected = bool(found) == bool(own)  # .txt uses spaces, .csv and .tsv do not
     if relabel and spaces and not expected:
         raise ValueError(
             f"{where} must have one delimiter between names (got {line!r:.60}); "
-            "end its name in .csv and quote names with commas or spaces"
+            "rename the file to .csv and quote names with commas or spaces"
         )
     return found[0] if found else None
 
@@ -54,16 +54,16 @@ def find_delimiter(
 def split_lines(
     lines: list[str], delimiter: str | None, where: object, *, comments: bool
 ) -> list[list[str]]:
-    """Split every line into fields; blank lines and comments are left out.
+    """Split every line into fields and skip blank lines and comments.
 
     Args:
-        lines: Text without line ends.
-        delimiter: One character; None for white space.
-        where: The file, for the message.
-        comments: Whether ``#`` ends a line anywhere.
+        lines: Lines without line ends.
+        delimiter: One character, or None for white space.
+        where: Name of the file for error messages.
+        comments: Whether ``#`` starts a comment anywhere in a line.
 
     Raises:
-        ValueError: If a quotation does not end.
+        ValueError: If a closing quote is missing.
     """
     kept = [line for line in lines if line.strip() and line.lstrip()[0] not in "#%"]
     if comments:
@@ -81,25 +81,25 @@ def split_lines(
 
 
 def check_comments(content: bytes, where: object) -> None:
-    """Refuse a line that may be a comment or an edge of a node such as ``#a``.
+    """Refuse a line that may be a comment or an edge of a node named ``#a``.
 
     Raises:
-        ValueError: If a line starts with ``#`` or ``%`` and no space after it.
+        ValueError: If a line starts with ``#`` or ``%`` that no space follows.
     """
     found = _COMMENT.search(content)
     if found:
         line = found[1].decode("utf-8", "replace")
         raise ValueError(
-            f"{where} must have a space after the mark of a comment, and quotes around "
+            f"{where} must have a space after # or % in comments, and quotes around "
             f"a node that starts with # or % (got {line!r:.60})"
         )
 
 
 def check_notation(rows: list[list[str]], columns: Columns, where: object) -> None:
-    """Refuse marks around nodes, ``(0, 1)`` or ``0 -> 1``, that look like nodes.
+    """Refuse edges written as ``(0, 1)`` or ``0 -> 1``.
 
     Raises:
-        ValueError: If all edges are written so.
+        ValueError: If all edges have brackets or arrows.
     """
     sources = {row[columns.source] for row in rows}
     targets = {row[columns.target] for row in rows}
@@ -109,21 +109,20 @@ def check_notation(rows: list[list[str]], columns: Columns, where: object) -> No
     arrows = all(_ARROW.fullmatch(text) for text in targets)
     if rows and (brackets or arrows):
         raise ValueError(
-            f"{where} must hold nodes without brackets or arrows between them (got "
-            f"{rows[0]!r:.60})"
+            f"{where} must list nodes without brackets or arrows (got {rows[0]!r:.60})"
         )
 
 
 def check_first_line(rows: list[list[str]], texts: list[str], where: object) -> None:
-    """Refuse two texts in the first line that are nowhere else: nodes or names?
+    """Refuse a first line that may be an edge or the names of the columns.
 
     Raises:
-        ValueError: If the first of several lines is such.
+        ValueError: If both of its fields are text and occur in no other line.
     """
     first = rows[0][:2] if len(rows) > 1 and are_names(rows[0]) else []
     if first and all(texts.count(text) == 1 for text in first):
         raise ValueError(
             f"{where} must say whether its first line is an edge (got {first[0]!r}, "
-            f"{first[1]!r}, which are in no other line): put a line before it that "
-            "names the columns, source and target, or name them so"
+            f"{first[1]!r}, which occur in no other line); add a first line that names "
+            "the columns, or rename them: source, target"
         )

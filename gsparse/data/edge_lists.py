@@ -1,4 +1,4 @@
-"""Lists of edges as text: one edge a line, two nodes and perhaps a weight."""
+"""Read and write edge lists: one edge per line, with an optional weight."""
 
 import io
 import re
@@ -32,7 +32,7 @@ _ODD_INTEGER = re.compile(rb"(?:^|[\s,;])(?:\+|-?0[0-9]|-0\b)", re.MULTILINE)
 
 
 class Table(NamedTuple):
-    """Ids ``[2, E]``, weights ``[E]`` in float64, and labels of numbered nodes."""
+    """Node ids ``[2, E]``, weights ``[E]`` in float64, and labels of the nodes."""
 
     ids: Tensor
     weight: NDArray[np.float64] | None = None
@@ -42,17 +42,17 @@ class Table(NamedTuple):
 def read_edge_list(
     content: bytes, suffix: str, where: object, *, relabel: bool = False
 ) -> Data:
-    """Read a list of edges.
+    """Read an edge list.
 
     Args:
-        content: UTF-8 text, lines ended by a line feed.
+        content: UTF-8 text with line feeds.
         suffix: ``.txt``, ``.csv`` or ``.tsv``.
-        where: The file, for messages.
+        where: Name of the file for error messages.
         relabel: Whether nodes may have any ids. They are numbered in ascending order,
-            and their ids kept in ``node_label``.
+            and ``node_label`` holds the ids.
 
     Raises:
-        ValueError: If a line is not an edge, or the meaning of a column is not certain.
+        ValueError: If a line is not an edge, or the columns are ambiguous.
     """
     if relabel:
         check_comments(content, where)
@@ -71,19 +71,18 @@ def read_edge_list(
         data.node_label = labels
         data.num_nodes = len(labels)
         return data
-    stated = max(
-        (_count(found[1]) for found in _NUM_NODES.finditer(content)), default=0
-    )
+    counts = [found[1] for found in _NUM_NODES.finditer(content)]
+    stated = max((int(n) if len(n) < 19 else 10**18 for n in counts), default=0)
     if not ids.numel() or stated > ids.max():
         data.num_nodes = stated
     return data
 
 
 def read_columns(body: bytes, count: int, where: object) -> tuple[Tensor, Tensor]:
-    """Read two, or three, columns of numbers that are divided by spaces.
+    """Read two or three columns of numbers separated by spaces.
 
     Returns:
-        Ids ``[2, E]``, and weights ``[E]``, which are empty if there are two columns.
+        Ids ``[2, E]`` and weights ``[E]``, or no weights if there are two columns.
     """
     columns = Columns(0, 1, 2 if count == 3 else None, count, header=False)
     table = _read_numbers(body, None, columns)
@@ -94,29 +93,29 @@ def read_columns(body: bytes, count: int, where: object) -> tuple[Tensor, Tensor
 
 
 def write_edge_list(data: Data, suffix: str) -> str:
-    """Write ``edge_index`` and ``edge_weight``, one edge a line.
+    """Write ``edge_index`` and ``edge_weight``, one edge per line.
 
-    The number of nodes stands in a comment at the top. A ``.csv`` has it only where
-    the largest id does not tell it, so that other programs read most files as they
-    stand.
+    A comment in the first line states the number of nodes. In ``.csv`` it is written
+    only if the largest id does not determine the number, so that other programs can
+    read most files.
     """
-    delimiter = {".csv": ",", ".tsv": "\t"}.get(suffix, " ")
-    columns = [column.tolist() for column in data.edge_index]
-    used = max((max(column, default=-1) for column in columns), default=-1) + 1
-    if data.get("edge_weight") is not None:
-        columns.append([repr(weight) for weight in data.edge_weight.tolist()])
-    lines = (delimiter.join(map(str, row)) for row in zip(*columns, strict=True))
+    used = int(data.edge_index.max()) + 1 if data.edge_index.numel() else 0
     stated = suffix != ".csv" or data.num_nodes != used
     head = f"# nodes: {data.num_nodes}\n" if stated else ""
-    return head + "".join(f"{line}\n" for line in lines)
+    return head + edge_lines(data, {".csv": ",", ".tsv": "\t"}.get(suffix, " "))
 
 
-def _count(digits: bytes) -> int:
-    return int(digits) if len(digits) < 19 else 10**18
+def edge_lines(data: Data, delimiter: str, first: int = 0) -> str:
+    """Format one line per edge, with nodes numbered from ``first``."""
+    columns = [(ends + first).tolist() for ends in data.edge_index]
+    if data.get("edge_weight") is not None:
+        columns.append([repr(weight) for weight in data.edge_weight.tolist()])
+    rows = zip(*columns, strict=True)
+    return "".join(f"{delimiter.join(map(str, row))}\n" for row in rows)
 
 
 def _read_body(body: bytes, suffix: str, where: object, relabel: bool) -> Table:
-    """Read the lines from the first one that is neither blank nor a comment."""
+    """Read the lines after the leading comments and blank lines."""
     line = body[: body.index(b"\n")].decode("utf-8", "replace")
     delimiter = find_delimiter(line, suffix, where, relabel=relabel)
     rows = split_lines([line], delimiter, where, comments=not relabel)
@@ -126,12 +125,12 @@ def _read_body(body: bytes, suffix: str, where: object, relabel: bool) -> Table:
             f"{where} must not hold attributes in braces (got {line!r:.60}); write it "
             "with networkx.write_edgelist(..., data=False), or data=['weight']"
         )
-    while fields and not fields[-1]:  # a trailing delimiter names no column
+    while fields and not fields[-1]:  # ignore trailing delimiters
         fields.pop()
     known = are_known_names(fields)
     header = known or (not relabel and are_names(fields))
     if relabel and not known and are_names(fields) and len(fields) == 2:
-        # The first line is an edge, or names, if all others are numbers.
+        # The first line has the names if all other lines are numbers.
         columns = find_columns(fields, where, header=True)
         header = _read_numbers(body, delimiter, columns) is not None
     columns = find_columns(fields, where, header=header)
@@ -139,23 +138,19 @@ def _read_body(body: bytes, suffix: str, where: object, relabel: bool) -> Table:
     if table is None or (relabel and _ODD_INTEGER.search(body)):
         table = _read_texts(body, delimiter, columns, where, relabel)
         if not (known or table.ids.numel()):
-            parse_ids(fields[:2], where)  # one line of text: no names, and no ids
+            parse_ids(fields[:2], where)  # refuse a single line of text
     elif relabel:
-        table = _numbered(table)
+        labels, ids = number_ids(table.ids)
+        table = Table(ids, table.weight, labels)
     elif table.ids.numel() and table.ids.min() < 0:
-        parse_ids([str(int(table.ids.min()))], where)
+        parse_ids([str(int(table.ids.min()))], where)  # refuse the negative id
     if not header and table.weight is not None:
         _check_no_time(fields[2], table.weight, where)
     return table
 
 
-def _numbered(table: Table) -> Table:
-    labels, ids = number_ids(table.ids)
-    return Table(ids, table.weight, labels)
-
-
 def _read_numbers(body: bytes, delimiter: str | None, columns: Columns) -> Table | None:
-    """Read a table of numbers at once; None where it is anything else."""
+    """Read a table of numbers at once; return None if it has other fields."""
     roles = {columns.source: "source", columns.target: "target"}
     if columns.weight is not None:
         roles[columns.weight] = "weight"
@@ -164,7 +159,7 @@ def _read_numbers(body: bytes, delimiter: str | None, columns: Columns) -> Table
     dtype = [(roles[i], "f8" if roles[i] == "weight" else "i8") for i in sorted(roles)]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # no data; integers written as fractions
+            warnings.simplefilter("error")  # empty input, or integers like 1.0
             table: NDArray[Any] = np.loadtxt(
                 io.BytesIO(body),
                 dtype,
@@ -182,7 +177,7 @@ def _read_numbers(body: bytes, delimiter: str | None, columns: Columns) -> Table
 def _read_texts(
     body: bytes, delimiter: str | None, columns: Columns, where: object, relabel: bool
 ) -> Table:
-    """Read a table line by line, and say which field is wrong."""
+    """Read a table line by line with errors that show the wrong field."""
     try:
         lines = body.decode("utf-8", "strict" if relabel else "replace").split("\n")
     except UnicodeDecodeError as error:
@@ -204,8 +199,8 @@ def _read_texts(
         return Table(parse_ids(texts, where).view(2, -1), weight)
     if names and {names[columns.source], names[columns.target]} & set(texts):
         raise ValueError(
-            f"{where} must name its columns in the first line by words that are not "
-            f"nodes (got {names[columns.source]!r}, {names[columns.target]!r})"
+            f"{where} must not use names of columns as nodes "
+            f"(got {names[columns.source]!r}, {names[columns.target]!r})"
         )
     check_notation(rows, columns, where)
     if not columns.header:
@@ -221,16 +216,16 @@ def _parse_weights(texts: list[str], where: object) -> NDArray[np.float64]:
             weights[i] = float("" if "_" in text else text)
         except ValueError:
             raise ValueError(
-                f"{where} must hold numbers in the column of weights (got {text!r})"
+                f"{where} must hold numbers in the weight column (got {text!r})"
             ) from None
     return weights
 
 
 def _check_no_time(first: str, weight: NDArray[np.float64], where: object) -> None:
-    """Refuse a third column without a name that is more likely a time.
+    """Refuse a third column without a name that is more likely a time than a weight.
 
-    These are integers that all exceed 10**8 (seconds since 1973), or that never
-    decrease and end beyond 10**6 (seconds since the first edge).
+    Such columns hold integers that all exceed 10**8 (Unix time since 1973), or that
+    never decrease and end beyond 10**6 (seconds since the first edge).
     """
     if not first.isdigit() or not np.isfinite(weight).all() or not weight.size:
         return
@@ -239,6 +234,6 @@ def _check_no_time(first: str, weight: NDArray[np.float64], where: object) -> No
     if whole and (weight.min() >= 1e8 or (rises and weight.size > 1)):
         raise ValueError(
             f"{where} must say whether its third column is a weight or a time (got "
-            f"{weight[0]:.0f} to {weight[-1]:.0f}): name the columns in the first "
-            "line, such as source, target, weight"
+            f"{weight[0]:.0f} to {weight[-1]:.0f}); name the columns in the first "
+            "line, for example source, target, weight"
         )

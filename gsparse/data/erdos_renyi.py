@@ -1,4 +1,4 @@
-"""Random graphs with everything a node classification data set has."""
+"""Erdős-Rényi graphs with features, classes and masks."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ _GAPS, _WEIGHTS, _FEATURES, _CLASSES, _MASKS = range(5)
 
 
 def _chosen(num_items: int, p: float, stream: RandomStream) -> NDArray[np.int64]:
-    """Each of ``range(num_items)`` with probability ``p``, in order, O(chosen)."""
+    """Choose each of ``range(num_items)`` with probability ``p``, in order."""
     if p == 0 or num_items == 0:
         return np.empty(0, dtype=np.int64)
     if p == 1:
@@ -30,16 +30,16 @@ def _chosen(num_items: int, p: float, stream: RandomStream) -> NDArray[np.int64]
 
 
 def _pair_of(item: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The pair (row < col) at place ``item`` of (0,1), (0,2), (1,2), (0,3), …."""
+    """Return the pair with number ``item`` in (0, 1), (0, 2), (1, 2), (0, 3), …."""
     col = ((1 + np.sqrt(1 + 8.0 * item)) / 2).astype(np.int64)
-    col -= col * (col - 1) // 2 > item  # the root may round up
+    col -= col * (col - 1) // 2 > item  # the root may be rounded up
     return item - col * (col - 1) // 2, col
 
 
 def both_directions(
     row: NDArray[np.int64], col: NDArray[np.int64], num_nodes: int
 ) -> Tensor:
-    """``edge_index`` of both directions of the pairs, sorted by row, then column."""
+    """Build the ``edge_index`` of both directions, sorted by row and column."""
     key = np.concatenate([row * num_nodes + col, col * num_nodes + row])
     key.sort()
     edge_index = np.empty((2, key.size), dtype=np.int64)
@@ -56,20 +56,25 @@ def random_graph(
     num_features: int = 8,
     num_classes: int = 3,
 ) -> Data:
-    r"""Draws every pair of nodes with probability ``p`` (Erdős and Rényi).
+    r"""Draw a graph that has every pair of nodes with probability ``p`` (Erdős-Rényi).
 
-    The data has normal features ``x``, uniform classes ``y`` and masks that split the
-    nodes 60/20/20; none of them knows anything of the edges. Costs
+    Example:
+        >>> data = random_graph(num_nodes=30, p=0.2, seed=15737)
+        >>> data.is_undirected(), data.has_self_loops()
+        (True, False)
+
+    The features ``x`` are normal, the classes ``y`` are uniform, and the masks split
+    the nodes 60/20/20. All of them are independent of the edges. Costs
     :math:`O(N + E)` time and memory.
 
     Args:
         num_nodes: Number of nodes :math:`N`.
         p: Probability of a pair, in [0, 1].
-        seed: Same seed, same graph, on every machine.
-        weighted: Whether to add ``edge_weight``, uniform in [0.5, 2), the same for
+        seed: Random seed. The same seed gives the same graph on every machine.
+        weighted: Whether to add ``edge_weight``, uniform in [0.5, 2) and the same for
             both directions of a pair.
-        num_features: Columns of ``x``.
-        num_classes: Values of ``y``.
+        num_features: Number of features :math:`F`.
+        num_classes: Number of classes.
 
     Returns:
         An undirected graph without self-loops; both directions are listed.
@@ -77,11 +82,6 @@ def random_graph(
     Shapes:
         - **x:** :math:`(N, F)`, **y:** :math:`(N,)`, **masks:** :math:`(N,)`
         - **edge_index:** :math:`(2, E)`, **edge_weight:** :math:`(E,)`
-
-    Example:
-        >>> data = random_graph(num_nodes=30, p=0.2, seed=15737)
-        >>> data.is_undirected(), data.has_self_loops()
-        (True, False)
     """
     if num_nodes < 0:
         raise ValueError(f"'num_nodes' must not be negative (got {num_nodes})")

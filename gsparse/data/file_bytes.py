@@ -1,4 +1,4 @@
-"""The bytes of a file, unpacked within the memory of the machine, as plain text."""
+"""Read text files as UTF-8, decompressed, within the memory of the machine."""
 
 import codecs
 import gzip
@@ -8,7 +8,7 @@ from pathlib import Path
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # must precede UTF-16, whose mark it contains
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -16,7 +16,7 @@ _MARKS = (
 
 
 def physical_memory() -> int:
-    """Bytes of memory of this machine; 2**63 where the system does not say."""
+    """Return the memory of this machine in bytes, or 2**63 if it is unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
@@ -24,11 +24,11 @@ def physical_memory() -> int:
 
 
 def check_readable(path: Path) -> None:
-    """Refuse what is not a file.
+    """Refuse a path that is not a regular file.
 
     Raises:
-        FileNotFoundError: If there is nothing at the path.
-        ValueError: If it is a folder or a device.
+        FileNotFoundError: If the path does not exist.
+        ValueError: If the path is a folder or a device.
     """
     if path.is_dir():
         raise ValueError(f"{path} must be a file (got a folder)")
@@ -39,7 +39,7 @@ def check_readable(path: Path) -> None:
 
 
 def check_bytes(num_bytes: int, path: Path) -> None:
-    """Refuse contents that are larger than the memory of the machine."""
+    """Refuse contents larger than the memory of the machine."""
     if num_bytes > physical_memory():
         raise ValueError(
             f"{path} must fit into memory (its contents take {num_bytes / 1e9:,.1f} "
@@ -48,16 +48,16 @@ def check_bytes(num_bytes: int, path: Path) -> None:
 
 
 def read_text(path: Path, *, packed: bool) -> bytes:
-    r"""Read a text file as UTF-8 without a byte-order mark, lines ended by ``\n``.
+    r"""Read a text file as UTF-8 with line ends ``\n`` and without byte-order mark.
 
-    Text without a mark is taken as it stands.
+    Text without a byte-order mark is not decoded.
 
     Args:
-        path: The file.
-        packed: Whether it is compressed by gzip.
+        path: Path of the file.
+        packed: Whether the file is compressed by gzip.
 
     Raises:
-        ValueError: If the file is not what its name says, or is no text.
+        ValueError: If the file is not compressed as expected, or is not text.
     """
     check_bytes(path.stat().st_size, path)
     content = _unpack(path) if packed else path.read_bytes()
@@ -84,7 +84,7 @@ def _unpack(path: Path) -> bytes:
             while block := file.read(1 << 24):
                 blocks.append(block)
                 total += len(block)
-                check_bytes(4 * total, path)  # the parsed numbers need room too
+                check_bytes(4 * total, path)  # leave memory for the parsed numbers
         return b"".join(blocks)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path} is truncated or not compressed by gzip") from error

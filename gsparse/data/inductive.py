@@ -1,4 +1,4 @@
-"""Train on a part of the graph, test on all of it."""
+"""Split a graph for the inductive setting."""
 
 from typing import NamedTuple
 
@@ -10,42 +10,42 @@ from gsparse.data.features import take_rows
 
 
 class InductiveGraphs(NamedTuple):
-    """The two graphs of the inductive setting."""
+    """Training graph and full graph of the inductive setting."""
 
     train: Data
-    """Training nodes only, renumbered; ``n_id`` holds their old numbers."""
+    """Training nodes only, renumbered; ``n_id`` holds their numbers in ``full``."""
     full: Data
-    """The data as it came."""
+    """The unchanged graph."""
 
 
 def inductive(data: Data, include_val: bool = False) -> InductiveGraphs:
-    """Cuts out the graph that is known while training.
-
-    Sparsify and train on ``train``, then test the model on ``full``, whose other
-    nodes and edges it has never seen. Meant for splits with many training nodes
-    (``"60-20-20"``): the graph on the 60 training nodes of PubMed's public split has
-    next to no edges.
-
-    Args:
-        data: Graph with the masks of a split.
-        include_val: Whether validation nodes belong to ``train`` too, so that early
-            stopping can look at them there.
-
-    Returns:
-        The training graph and the full one. Every tensor follows that has one row for
-        each node or, if its name starts with ``edge_`` (or is ``e_id``), for each edge.
-
-    Shapes:
-        - **train.n_id:** old number of every node of ``train``
-
-    Raises:
-        ValueError: No masks, or no training node.
+    """Return the graph known during training and the full graph.
 
     Example:
         >>> from gsparse.data import random_graph
         >>> train, full = inductive(random_graph(num_nodes=50, p=0.2, seed=41213))
         >>> train.num_nodes, full.num_nodes, bool(train.train_mask.all())
         (30, 50, True)
+
+    Sparsify ``train`` and fit the model on it, then test the model on ``full``, which
+    has nodes and edges that the model has not seen. Use a split with many training
+    nodes (``"60-20-20"``): the graph on the 60 training nodes of PubMed's public split
+    has hardly any edges.
+
+    Args:
+        data: Graph with the masks of a split.
+        include_val: Whether ``train`` includes the validation nodes, for early
+            stopping.
+
+    Returns:
+        The training graph and the full graph. Tensors with one row per node are sliced,
+        and tensors with one row per edge if they are named ``edge_*`` or ``e_id``.
+
+    Shapes:
+        - **train.n_id:** :math:`(n,)`, number in ``full`` of every node of ``train``
+
+    Raises:
+        ValueError: If there are no masks or no training nodes.
     """
     if "train_mask" not in data or data.train_mask.dim() != 1:
         raise ValueError("'data' must have a 1-d train_mask; choose a split first")
@@ -56,13 +56,13 @@ def inductive(data: Data, include_val: bool = False) -> InductiveGraphs:
 
 
 def induced(data: Data, inside: Tensor) -> Data:
-    """The graph on some nodes, renumbered, and the edges between them.
+    """Return the subgraph induced by some nodes, with renumbered nodes.
 
-    What follows is as for :func:`inductive`.
+    Node-level and edge-level tensors are sliced as by :func:`inductive`.
 
     Args:
-        data: A graph.
-        inside: Whether a node is in it.
+        data: Full graph.
+        inside: True for the nodes of the subgraph.
 
     Shapes:
         - **inside:** :math:`(N,)`
@@ -83,7 +83,7 @@ def induced(data: Data, inside: Tensor) -> Data:
 
 
 def _rows(key: str, value: object, keep: Tensor, inside: Tensor) -> object:
-    """Rows of an edge or node tensor, told apart by name, then by length."""
+    """Slice an edge-level tensor (decided by name) or a node-level one (by length)."""
     if not isinstance(value, Tensor) or value.dim() == 0:
         return value
     if key.startswith("edge_") or key == "e_id":

@@ -1,4 +1,4 @@
-"""Graphs in files: ``.pt``, ``.npz`` and text. No reader runs code."""
+"""Read and write graph files without running code from them."""
 
 import gzip
 from collections.abc import Iterator
@@ -28,46 +28,49 @@ FORMATS = (".pt", ".npz", *_TEXT, *(f"{suffix}.gz" for suffix in _TEXT))
 def read_graph(
     path: str | Path, *, relabel: bool = False, symmetrize: bool = False
 ) -> Data:
-    """Reads a graph; the format follows from the end of the name.
+    """Read a graph from a file; the suffix determines the format.
 
     - ``.pt``: a ``Data`` or a dictionary of tensors, read with ``weights_only=True``.
-    - ``.npz``: ``edge_index`` with any other arrays of numbers, or ``row``, ``col`` and
-      perhaps ``data``, or a square matrix saved by ``scipy.sparse.save_npz``.
-    - ``.mtx``, also with ``.gz``: a square sparse matrix in Matrix Market form.
-    - ``.txt``, ``.csv``, ``.tsv``, also with ``.gz``: one edge a line, two nodes and
-      perhaps a weight, or Matrix Market text. ``#`` and ``%`` begin comments.
+    - ``.npz``: ``edge_index`` with any other numeric arrays, or ``row``, ``col`` and
+      optionally ``data``, or a square matrix saved by ``scipy.sparse.save_npz``.
+    - ``.mtx`` (or ``.mtx.gz``): a square sparse matrix in Matrix Market format.
+    - ``.txt``, ``.csv``, ``.tsv`` (or with ``.gz``): one edge per line with two nodes
+      and an optional weight, or Matrix Market text. ``#`` and ``%`` start comments.
 
-    The first line of a list may name the columns: ``source``, ``target``, ``weight``
-    and usual synonyms in any order; columns of other names are not read, so that a
-    time is never taken for a weight. Two columns of unknown names are source and
-    target; where nodes are texts, names must be known. Byte-order marks, Windows and
+    The first line of an edge list may name the columns: ``source``, ``target``,
+    ``weight`` and common synonyms in any order. Columns with other names are not read,
+    so a time is never used as a weight. Two columns with unknown names are source and
+    target; if nodes are text, the names must be known. Byte-order marks, Windows and
     old Mac line ends, quotes, and commas, semicolons, tabs or spaces as delimiters are
-    understood.
+    supported.
 
-    The number of nodes is read from a comment ``# nodes: 5``, or else it is the
-    largest number plus one, which must not exceed ten million and a hundred times the
-    number of edges: with ``relabel=True`` nodes may be any 64-bit integers or texts.
+    The number of nodes is read from a comment ``# nodes: 5``. Otherwise it is the
+    largest id plus one, which must not exceed both ten million and a hundred times the
+    number of edges. With ``relabel=True``, ids may be any 64-bit integers or text.
 
-    Edges are returned as they stand in the file: a list that names every undirected
-    edge once gives a graph with one direction only, unless ``symmetrize=True``.
+    Edges are returned as listed in the file. If every undirected edge is listed once,
+    the graph has one direction only, unless ``symmetrize=True``.
 
     Args:
-        path: The file.
+        path: Path of the file.
         relabel: Whether to number the nodes from 0 in ascending order of their ids:
-            of numbers if all are 64-bit integers, else of texts. Only nodes with an
-            edge are numbered; ``node_label`` holds their ids, integers as a tensor and
-            texts as a list.
+            numerically if all ids are 64-bit integers, alphabetically otherwise. Only
+            nodes with an edge are numbered. ``node_label`` holds their ids, integers as
+            a tensor and text as a list.
         symmetrize: Whether to add the missing reverse of every edge.
 
+    Returns:
+        Graph with ``edge_index`` and the attributes found in the file.
+
     Raises:
-        ValueError: Unknown format, broken file, one that could run code, or one whose
-            meaning is not certain.
-        FileNotFoundError: No such file.
+        ValueError: If the format is unknown, or the file is broken, ambiguous, or could
+            run code.
+        FileNotFoundError: If there is no such file.
     """
     path = Path(path)
     suffix = graph_suffix(path)
     check_readable(path)
-    path.open("rb").close()  # no permission: said as such, not as a broken file
+    path.open("rb").close()  # report a missing permission as such
     try:
         data = _read(path, suffix, relabel)
     except MemoryError:
@@ -80,15 +83,20 @@ def read_graph(
 
 
 def write_graph(data: Data, path: str | Path) -> None:
-    """Writes a graph in the format that the name ends with, at once or not at all.
+    """Write a graph to a file; the suffix determines the format.
 
-    A list of edges and a ``.mtx`` keep ``edge_index``, ``edge_weight`` and the number
-    of nodes only. ``.npz`` keeps tensors and lists of texts, ``.pt`` everything.
+    Edge lists and ``.mtx`` store only ``edge_index``, ``edge_weight`` and the number of
+    nodes. ``.npz`` stores tensors and lists of strings, ``.pt`` everything. An existing
+    file is replaced only after the new one is complete.
+
+    Args:
+        data: Graph to write.
+        path: Path of the file.
 
     Raises:
-        ValueError: Unknown format, a graph whose tensors do not fit each other, or an
-            attribute that the format cannot keep.
-        FileNotFoundError: No such folder.
+        ValueError: If the format is unknown, the tensors do not fit each other, or the
+            format cannot store an attribute.
+        FileNotFoundError: If there is no such folder.
     """
     with writing(data, Path(path)):
         pass
@@ -96,7 +104,7 @@ def write_graph(data: Data, path: str | Path) -> None:
 
 @contextmanager
 def writing(data: Data, path: Path) -> Iterator[None]:
-    """Write a graph that takes its place only if nothing is raised in the block."""
+    """Write a graph; an error in the block discards the new file."""
     suffix = graph_suffix(path)
     check_target(path)
     plain = check_graph(make_data(data.to_dict(), "the graph"), "the graph")
@@ -109,10 +117,10 @@ def writing(data: Data, path: Path) -> Iterator[None]:
 
 
 def graph_suffix(path: Path) -> str:
-    """The end of the name that says the format.
+    """Return the suffix that determines the format.
 
     Raises:
-        ValueError: If there is no such format.
+        ValueError: If the format is unknown.
     """
     name = path.name.lower()
     for suffix in sorted(FORMATS, key=len, reverse=True):
@@ -122,10 +130,10 @@ def graph_suffix(path: Path) -> str:
 
 
 def check_target(path: Path) -> None:
-    """Refuse a path at which no file can be written.
+    """Refuse a path to which no file can be written.
 
     Raises:
-        FileNotFoundError: If there is no such folder.
+        FileNotFoundError: If the folder does not exist.
         ValueError: If the path is a folder.
     """
     if not path.parent.is_dir():
@@ -154,7 +162,7 @@ def _write(data: Data, path: Path, suffix: str) -> None:
     kind = suffix.removesuffix(".gz")
     text = write_matrix_market(data) if kind == ".mtx" else write_edge_list(data, kind)
     content = text.encode()
-    # Without a time stamp the same graph gives the same file.
+    # No time stamp, so that the same graph gives the same file.
     packed = gzip.compress(content, mtime=0) if suffix.endswith(".gz") else content
     path.write_bytes(packed)
     return None

@@ -1,4 +1,4 @@
-"""A data set by name."""
+"""Load a data set by name."""
 
 import hashlib
 import logging
@@ -22,7 +22,7 @@ from gsparse.data.splits import split as choose_split
 from gsparse.data.splits import split_name
 from gsparse.data.store import Tensors, read_tensors, to_data, to_tensors, write_tensors
 
-_REVISION = 1  # of what is kept of a data set; a new one makes old files stale
+_REVISION = 1  # of the processed files; increase it to invalidate old ones
 logger = logging.getLogger("gsparse.data")
 
 
@@ -34,42 +34,44 @@ def load(
     *,
     sparse_features: bool = False,
 ) -> Data:
-    """Loads a data set and checks it against its card.
-
-    Raw files are looked for in ``root``, in ``$GSPARSE_DATA``, in ``datasets/raw`` of
-    the checkout (without one: in the user cache); if they are nowhere, the PyG class
-    downloads them into ``root`` or the last of these. ``GSPARSE_OFFLINE=1`` forbids
-    that. What PyG makes of them is kept as plain tensors in ``$GSPARSE_CACHE`` or the
-    user cache, under the hash of the raw files and the version of PyG; nothing is
-    written beside the raw files, and several processes may load at once.
-
-    Where the card says so (the citation graphs of Planetoid), every row of ``x`` is
-    divided by its sum, as in the papers.
-
-    Args:
-        name: Name of a card; case, hyphens and blanks do not matter.
-        root: Where to look first. The layout is that of the PyG classes, one folder
-            for each: ``root/Planetoid/Cora/raw/ind.cora.x``.
-        split: Which masks, see :func:`gsparse.data.split`; by default the first choice
-            of the card. A graph without labels has none.
-        seed: Which of the splits of this kind.
-        sparse_features: Whether ``x`` is ``torch.sparse_csr``. Dense, the features of
-            Coauthor Physics take 1.2 GB, of which 0.4 % are not zero.
-
-    Returns:
-        Graph with ``x``, ``y``, ``edge_index``, ``num_nodes``, one-dimensional
-        ``train_mask``, ``val_mask``, ``test_mask``, and as text ``name`` and
-        ``variant`` (which edition of the raw files).
-
-    Raises:
-        ValueError: Unknown name or split; raw files that must not be read; other
-            sizes than on the card.
-        FileNotFoundError: No raw files and no download.
+    """Load a data set and check its sizes.
 
     Example:
         >>> data = load("digits")
         >>> data.num_nodes, int(data.train_mask.sum())
         (1797, 50)
+
+    Raw files are searched for in ``root``, in ``$GSPARSE_DATA``, and in
+    ``datasets/raw`` of the checkout or the user cache. If they are missing, the PyG
+    class downloads them to ``root`` or to the last of these folders;
+    ``GSPARSE_OFFLINE=1`` disables downloads. The processed graph is stored as plain
+    tensors in ``$GSPARSE_CACHE`` or the user cache, under a hash of the raw files and
+    the version of PyG. Nothing is written next to the raw files, and several processes
+    may load at the same time.
+
+    For some data sets (the citation graphs of Planetoid), every row of ``x`` is divided
+    by its sum, as in the papers.
+
+    Args:
+        name: Name of the data set, see :func:`gsparse.data.names`. Case, hyphens and
+            spaces are ignored.
+        root: Folder to search first. It has one folder per PyG class:
+            ``root/Planetoid/Cora/raw/ind.cora.x``.
+        split: Kind of the split, see :func:`gsparse.data.split`. The default depends on
+            the data set. A graph without labels has no masks.
+        seed: Number of the split of this kind.
+        sparse_features: Whether ``x`` is ``torch.sparse_csr``. As a dense matrix, the
+            features of Coauthor Physics need 1.2 GB, but only 0.4 % are not zero.
+
+    Returns:
+        Graph with ``x``, ``y``, ``edge_index``, ``num_nodes``, one-dimensional
+        ``train_mask``, ``val_mask``, ``test_mask``, and the strings ``name`` and
+        ``variant`` (version of the raw files).
+
+    Raises:
+        ValueError: If the name or the split is unknown, the raw files are not trusted,
+            or the sizes are not those of the card.
+        FileNotFoundError: If there are no raw files and they cannot be downloaded.
     """
     entry = card(name)
     kind = split_name(split) if split is not None else entry.default_split
@@ -134,11 +136,11 @@ def _processed_path(entry: Card, hashes: Mapping[str, str]) -> Path:
 
 
 def _keep(entry: Card, variant: Variant, tensors: Tensors, path: Path) -> None:
-    """Writes what passes the card; a cache that cannot be written is no error."""
+    """Check the tensors against the card and store them if the cache is writable."""
     _check_counts(entry, variant, to_data(tensors, sparse_features=True))
     if entry.undirected and not is_undirected(tensors["edge_index"]):
         raise ValueError(
-            f"{entry.name} must be undirected as its card says (it is not)"
+            f"{entry.name} must be undirected as its card says (got a directed graph)"
         )
     with suppress(OSError):
         write_tensors(tensors, path)

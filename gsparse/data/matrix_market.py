@@ -1,4 +1,6 @@
-"""Adjacency matrices as Matrix Market text, https://math.nist.gov/MatrixMarket."""
+"""Read and write adjacency matrices in the `Matrix Market format
+<https://math.nist.gov/MatrixMarket>`_.
+"""
 
 import re
 from typing import NamedTuple
@@ -8,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gsparse.data.check_graph import check_num_nodes
-from gsparse.data.edge_lists import read_columns
+from gsparse.data.edge_lists import edge_lines, read_columns
 
 BANNER = b"%%matrixmarket"
 
@@ -24,30 +26,29 @@ class _Header(NamedTuple):
     num_columns: int
     num_nodes: int
     num_entries: int
-    end: int
+    body: bytes
 
 
 def is_matrix_market(content: bytes) -> bool:
-    """Does the text start with the banner of the format?"""
+    """Return whether the text starts with the banner of the format."""
     return content[: len(BANNER)].lower() == BANNER
 
 
 def read_matrix_market(content: bytes, where: object) -> Data:
     """Read entry ``(i, j)`` of a square sparse matrix as the edge from i - 1 to j - 1.
 
-    A symmetric matrix, which lists one triangle, gives both directions of every edge,
-    those of the other triangle last. All weights but those of ``pattern`` are kept.
+    A symmetric matrix lists one triangle only; the edges of the other triangle are
+    added at the end. The values become ``edge_weight``, except for ``pattern``.
 
     Raises:
-        ValueError: If the matrix is rectangular, complex or dense, or does not have
-            the entries that its header declares.
+        ValueError: If the matrix is not square, complex or dense, or the number of
+            entries is not the one in the header.
     """
     header = _read_header(content, where)
-    body = content[header.end :]
-    if header.num_entries == 0 and not body.strip():
+    if header.num_entries == 0 and not header.body.strip():
         ids, weight = torch.empty(2, 0, dtype=torch.long), torch.empty(0)
     else:
-        ids, weight = read_columns(body, header.num_columns, where)
+        ids, weight = read_columns(header.body, header.num_columns, where)
     if ids.size(1) != header.num_entries:
         raise ValueError(
             f"{where} must have the {header.num_entries} entries that its header "
@@ -67,15 +68,10 @@ def read_matrix_market(content: bytes, where: object) -> Data:
 
 def write_matrix_market(data: Data) -> str:
     """Write every edge as an entry of a general matrix."""
-    weight = data.get("edge_weight")
-    columns = [(column + 1).tolist() for column in data.edge_index]
-    if weight is not None:
-        columns.append([repr(value) for value in weight.tolist()])
-    field = "pattern" if weight is None else "real"
+    field = "pattern" if data.get("edge_weight") is None else "real"
     size = f"{data.num_nodes} {data.num_nodes} {data.num_edges}"
-    lines = (" ".join(map(str, row)) for row in zip(*columns, strict=True))
     head = f"%%MatrixMarket matrix coordinate {field} general\n{size}\n"
-    return head + "".join(f"{line}\n" for line in lines)
+    return head + edge_lines(data, " ", first=1)
 
 
 def _read_header(content: bytes, where: object) -> _Header:
@@ -97,13 +93,12 @@ def _read_header(content: bytes, where: object) -> _Header:
     num_rows, num_columns, num_entries = map(int, sizes.groups())
     if num_rows != num_columns:
         raise ValueError(
-            f"{where} must be a square matrix, nodes by nodes "
+            f"{where} must hold a square adjacency matrix "
             f"(got {num_rows} x {num_columns})"
         )
     check_num_nodes(num_rows, where)
     width = 2 if words[3] == "pattern" else 3
-    end = len(banner) + 1 + sizes.end()
-    return _Header(words[4], width, num_rows, num_entries, end)
+    return _Header(words[4], width, num_rows, num_entries, rest[sizes.end() :])
 
 
 def _expand(

@@ -1,4 +1,4 @@
-"""Node ids of any kind, numbered from 0."""
+"""Number nodes from 0 that have arbitrary ids."""
 
 import csv
 import io
@@ -20,10 +20,10 @@ _HAS_POSITIONS = ("num_nodes", "x", "y", "train_mask", "val_mask", "test_mask")
 
 
 def parse_ids(texts: Sequence[str], where: object) -> Tensor:
-    """Read whole numbers from 0 to 2**63 - 1, also written as ``3.0`` or ``3e0``.
+    """Convert text to integers from 0 to 2**63 - 1; ``3.0`` and ``3e0`` are accepted.
 
     Raises:
-        ValueError: If a text is anything else.
+        ValueError: If a text is not such a number.
     """
     ids = torch.empty(len(texts), dtype=torch.long)
     numbers = ids.numpy()
@@ -31,15 +31,15 @@ def parse_ids(texts: Sequence[str], where: object) -> Tensor:
         number = _whole_number(text)
         if number is None:
             raise ValueError(
-                f"nodes in {where} must be whole numbers from 0 on (got {text!r:.60}); "
-                "relabel=True (--relabel) numbers nodes of any name"
+                f"nodes in {where} must be non-negative integers (got {text!r:.60}); "
+                "use relabel=True (--relabel) for other ids"
             )
         numbers[i] = number
     return ids
 
 
 def _whole_number(text: str) -> int | None:
-    """The number, or None; fractions are exact up to 2**53 only."""
+    """Convert a text to an integer, or return None; decimals are exact up to 2**53."""
     if _DIGITS.fullmatch(text):
         number = int(text) if len(text) < 40 else -1
         return number if 0 <= number < 2**63 else None
@@ -50,7 +50,7 @@ def _whole_number(text: str) -> int | None:
 
 
 def number_ids(ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the distinct integers in ascending order, and the place of every id."""
+    """Return the distinct integers in ascending order and the position of every id."""
     labels, place = ids.long().unique(return_inverse=True)
     return labels, place.view_as(ids)
 
@@ -58,15 +58,15 @@ def number_ids(ids: Tensor) -> tuple[Tensor, Tensor]:
 def number_labels(texts: Sequence[str], where: object) -> tuple[Labels, Tensor]:
     """Number the distinct labels from 0 in ascending order.
 
-    Labels that are all 64-bit integers, written without leading zeros, are put in
-    the order of numbers, others in the order of their characters. ``3.0`` is 3 among
-    integers: pandas writes a column so that once had gaps.
+    If all labels are 64-bit integers without leading zeros, they are sorted
+    numerically, otherwise alphabetically. Among integers, ``3.0`` is read as 3, because
+    pandas writes integer columns with missing values in this form.
 
     Returns:
-        The labels in order, integers as a tensor, and the number of every text.
+        The sorted labels, integers as a tensor, and the number of every text.
 
     Raises:
-        ValueError: If a label is empty or holds a control character.
+        ValueError: If a label is empty or contains a control character.
     """
     distinct = set(texts)
     for label in distinct:
@@ -93,16 +93,16 @@ def _is_int64(text: str) -> bool:
 def relabel_ids(data: Data, where: object) -> Data:
     """Number the integer ids of a graph from 0 in ascending order.
 
-    Only nodes that have an edge are numbered; their ids are in ``node_label``.
+    Only nodes with an edge are numbered; ``node_label`` holds their ids.
 
     Raises:
-        ValueError: If the graph says how many nodes it has: its ids are positions.
+        ValueError: If the graph has a number of nodes, because its ids are positions.
     """
     stated = [key for key in _HAS_POSITIONS if data._store.get(key) is not None]
     if stated:
         raise ValueError(
-            f"{where} must not be relabelled: its ids are positions, since it has "
-            f"{stated[0]!r}"
+            f"{where} must not be relabelled, because its ids are positions "
+            f"(got {stated[0]!r})"
         )
     data.node_label, data.edge_index = number_ids(data.edge_index)
     data.num_nodes = data.node_label.numel()
@@ -110,7 +110,7 @@ def relabel_ids(data: Data, where: object) -> Data:
 
 
 def label_table(labels: Labels) -> str:
-    """The labels as CSV with the columns ``node`` and ``label``."""
+    """Format the labels as CSV with the columns ``node`` and ``label``."""
     values = labels.tolist() if isinstance(labels, Tensor) else labels
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -120,7 +120,7 @@ def label_table(labels: Labels) -> str:
 
 
 def label_path(path: Path) -> Path:
-    """Where the labels of a graph file go: ``cut.nodes.csv`` beside ``cut.txt.gz``."""
+    """Return the path of the labels: ``cut.nodes.csv`` next to ``cut.txt.gz``."""
     name = path.name
     if name.lower().endswith(".gz"):
         name = name[:-3]

@@ -1,4 +1,4 @@
-"""Where raw files are looked for and where processed ones are kept."""
+"""Folders of raw files and of the user cache."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from gsparse.data.cards import cards_folder
 
 
 def user_cache() -> Path:
-    """``$GSPARSE_CACHE``, or ``gsparse`` in the cache folder of the user."""
+    """Return ``$GSPARSE_CACHE``, or ``gsparse`` in the cache folder of the user."""
     if os.environ.get("GSPARSE_CACHE"):
         return Path(os.environ["GSPARSE_CACHE"]).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -20,7 +20,10 @@ def user_cache() -> Path:
 
 
 def download_root(root: str | Path | None = None) -> Path:
-    """``root``, ``datasets/raw`` of the checkout, or ``raw`` in the user cache."""
+    """Return ``root``, ``datasets/raw`` of the checkout, or ``raw`` in the user cache.
+
+    The first one that exists is used.
+    """
     if root is not None:
         return Path(root).expanduser()
     folder = cards_folder()
@@ -28,7 +31,7 @@ def download_root(root: str | Path | None = None) -> Path:
 
 
 def raw_roots(root: str | Path | None = None) -> list[Path]:
-    """Data roots in the order in which they are looked at."""
+    """Return the data roots in the order in which they are searched."""
     roots = [Path(root).expanduser()] if root is not None else []
     if os.environ.get("GSPARSE_DATA"):
         roots.append(Path(os.environ["GSPARSE_DATA"]).expanduser())
@@ -36,16 +39,16 @@ def raw_roots(root: str | Path | None = None) -> list[Path]:
 
 
 def is_offline() -> bool:
-    """Whether ``GSPARSE_OFFLINE`` forbids downloads."""
+    """Return whether ``GSPARSE_OFFLINE`` disables downloads."""
     return os.environ.get("GSPARSE_OFFLINE", "").lower() not in ("", "0", "false", "no")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place if all goes well.
+    """Replace a file atomically: yield a temporary path, then rename it to ``path``.
 
-    Whoever reads ``path`` meanwhile sees the old file or the new one, never half of
-    one; if anything is raised, ``path`` stays as it was.
+    Other processes see the old file or the complete new one. If the block raises an
+    error, ``path`` is unchanged.
     """
     temporary = path.with_name(f".{path.stem}.{uuid4().hex}{path.suffix}")
     try:
@@ -56,7 +59,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def read_notes(name: str) -> dict[str, Any]:
-    """A small JSON table in the user cache; empty where there is none."""
+    """Read a small JSON table from the user cache; empty if there is none."""
     try:
         notes = json.loads((user_cache() / name).read_text())
     except (OSError, ValueError):
@@ -65,7 +68,7 @@ def read_notes(name: str) -> dict[str, Any]:
 
 
 def add_notes(name: str, entries: dict[str, Any]) -> None:
-    """Adds to a table; silently nothing where the cache cannot be written."""
+    """Add entries to a table in the user cache, if the cache is writable."""
     path = user_cache() / name
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

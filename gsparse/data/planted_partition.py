@@ -1,4 +1,4 @@
-"""Degree-corrected planted partitions: a classification task of any size."""
+"""Random graphs with planted classes: a node classification task of any size."""
 
 import numpy as np
 import torch
@@ -12,12 +12,11 @@ from gsparse.data.chung_lu import (
     power_law_degrees,
 )
 from gsparse.data.erdos_renyi import both_directions
-from gsparse.data.features import compressed_rows, dense_rows
 from gsparse.data.random_stream import RandomStream
 from gsparse.data.splits import split
 from gsparse.data.weighted_draw import WeightedNodes
 
-# Even numbers: the odd ones above are the rounds of ``distinct_pairs``.
+# Even numbers, because ``distinct_pairs`` uses odd ones.
 _LABELS, _CLASSES, _WORDS = 2, 4, 6
 
 
@@ -30,7 +29,7 @@ def _bag_of_words(
     seed: int,
     sparse: bool,
 ) -> Tensor:
-    """``words`` draws a node; a share of ``signal`` from the words of its class."""
+    """Draw ``words`` words per node, a fraction ``signal`` of them from its class."""
     stream = RandomStream(seed, _WORDS)
     size = y.size * words
     node = np.repeat(np.arange(y.size), words)
@@ -41,9 +40,15 @@ def _bag_of_words(
     word = np.where(topical, begin + point * length, point * num_features)
     key = node * num_features + word.astype(np.int64)
     key.sort()
-    row, col = np.divmod(key[np.diff(key, prepend=-1) != 0], num_features)
-    shape = (y.size, num_features)
-    return compressed_rows(row, col, shape) if sparse else dense_rows(row, col, shape)
+    entries = np.stack(np.divmod(key[np.diff(key, prepend=-1) != 0], num_features))
+    x = torch.sparse_coo_tensor(
+        torch.from_numpy(entries),
+        torch.ones(entries.shape[1]),
+        (y.size, num_features),
+        is_coalesced=True,
+        check_invariants=True,
+    )
+    return x.to_sparse_csr() if sparse else x.to_dense()
 
 
 def planted_partition(
@@ -59,30 +64,39 @@ def planted_partition(
     signal: float = 0.3,
     sparse_features: bool = False,
 ) -> Data:
-    r"""Draws a graph whose classes show in its edges and its features, after the
+    r"""Draw a graph whose edges and features depend on classes, after the
     degree-corrected model of the `"Stochastic Blockmodels and Community Structure in
     Networks" <https://arxiv.org/abs/1008.3926>`_ paper.
 
-    The first end point of a pair is drawn by expected degree (a power law); the second
-    likewise, within the class of the first with probability ``homophily``, outside of
-    it otherwise. Every class has the same number of nodes, give or take one, and owns
-    an equal share of the words. Costs :math:`O(N + E)` time and memory; ten million
-    edges take seconds. Differs from the paper in that the number of edges is exact,
-    and that a pair drawn twice counts once.
+    Example:
+        >>> data = planted_partition(num_nodes=500, seed=90371)
+        >>> data.num_edges
+        5000
+        >>> row, col = data.edge_index
+        >>> round((data.y[row] == data.y[col]).double().mean().item(), 1)
+        0.8
+
+    The first end point of a pair is drawn with probability proportional to its expected
+    degree (a power law). So is the second, from the class of the first one with
+    probability ``homophily`` and from the other classes otherwise. The classes have the
+    same number of nodes (up to one) and of words. In contrast to the paper, the number
+    of edges is exact, and a pair drawn twice counts once.
+
+    Costs :math:`O(N + E)` time and memory; ten million edges take seconds.
 
     Args:
         num_nodes: Number of nodes :math:`N`.
         num_classes: Number of classes, at least 2.
-        degree: Mean degree; the number of undirected edges is ``N * degree / 2``,
+        degree: Mean degree. The number of undirected edges is ``N * degree / 2``,
             rounded.
-        homophily: Expected fraction of the edges that join nodes of one class.
-            ``1 / num_classes`` makes the edges worthless.
+        homophily: Expected fraction of the edges within a class. With
+            ``1 / num_classes`` the edges carry no information.
         num_features: Number of words :math:`F`, at least ``num_classes``.
-        seed: Same seed, same graph, on every machine.
+        seed: Random seed. The same seed gives the same graph on every machine.
         exponent: Exponent of the degree distribution, larger than 2.
-        words_per_node: Draws of words (with replacement) a node.
-        signal: Probability that a draw comes from the words of the node's class and
-            not from all. 0 makes the features worthless.
+        words_per_node: Number of words drawn per node, with replacement.
+        signal: Probability that a word is drawn from those of the node's class instead
+            of all words. With 0 the features carry no information.
         sparse_features: Whether ``x`` is ``torch.sparse_csr`` instead of dense.
 
     Returns:
@@ -92,14 +106,6 @@ def planted_partition(
     Shapes:
         - **x:** :math:`(N, F)`, zeros and ones
         - **edge_index:** :math:`(2, E)`
-
-    Example:
-        >>> data = planted_partition(num_nodes=500, seed=90371)
-        >>> data.num_edges
-        5000
-        >>> row, col = data.edge_index
-        >>> round((data.y[row] == data.y[col]).double().mean().item(), 1)
-        0.8
     """
     _check(num_nodes, num_classes, homophily, num_features, signal)
     num_edges = 2 * round(num_nodes * degree / 2)
@@ -108,7 +114,7 @@ def planted_partition(
     expected = expected[RandomStream(seed, _LABELS).permutation(num_nodes)]
     y = RandomStream(seed, _CLASSES).permutation(num_nodes) % num_classes
 
-    # Sorted by class, a class is one interval of the cumulative weight.
+    # With nodes sorted by class, a class is an interval of the cumulative weight.
     by_class = np.argsort(y, kind="stable")
     nodes = WeightedNodes(expected[by_class])
     last = np.cumsum(np.bincount(y, minlength=num_classes)) - 1
@@ -121,7 +127,7 @@ def planted_partition(
         inside = stream.uniform(size) < homophily
         span = np.where(inside, sizes[own], nodes.total - sizes[own])
         point = stream.uniform(size) * span
-        # Outside: the interval of the own class is cut out of the line.
+        # Outside the class: skip the interval of the class.
         over = np.where(point >= begin[own], sizes[own], 0.0)
         point += np.where(inside, begin[own], over)
         return by_class[u], by_class[nodes.at(point)]

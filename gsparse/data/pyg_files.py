@@ -1,7 +1,7 @@
-"""Raw files through the PyG class that knows their format.
+"""Process raw files by the PyG class of their data set.
 
-The class works in a temporary folder that holds links to the raw files, so that
-nothing is written beside them and no file of somebody else is unpickled.
+The class runs in a temporary folder with links to the raw files, so that nothing is
+written next to them and no processed file of another program is unpickled.
 """
 
 import logging
@@ -16,6 +16,7 @@ import torch
 from torch_geometric.data import Batch, Data
 from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
 from torch_geometric.data.storage import GlobalStorage
+from torch_geometric.utils import index_to_mask
 
 from gsparse.data.cards import Card
 from gsparse.data.edge_files import read_attributed
@@ -26,7 +27,7 @@ logger = logging.getLogger("gsparse.data")
 
 
 def process(card: Card, folder: Path) -> Data:
-    """What the PyG class makes of the raw files in ``folder``."""
+    """Process the raw files in ``folder`` by their PyG class."""
     with tempfile.TemporaryDirectory(prefix="gsparse-", dir=_scratch()) as name:
         raw = Path(name) / Path(card.raw).relative_to(card.root)
         for file in card.files:
@@ -36,15 +37,16 @@ def process(card: Card, folder: Path) -> Data:
 
 
 def download(card: Card, folder: Path, check: Callable[[Path], None]) -> Data:
-    """Lets the PyG class fetch the raw files and keeps them in ``folder``.
+    """Download the raw files by their PyG class, process them and keep them.
 
     Args:
         card: Card of the data set.
-        folder: Where the raw files go when all of them are there.
-        check: Called with the folder of the files before they are read.
+        folder: Folder to which the raw files are moved after they were processed.
+        check: Function that is called with the folder of the files before they are
+            read.
 
     Raises:
-        OSError: No connection, or not enough room.
+        OSError: If there is no connection or not enough disk space.
     """
     logger.warning("downloading %s from %s (%s)", card.name, card.url, _size(card))
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,13 +65,13 @@ def _scratch() -> Path | None:
         with tempfile.TemporaryFile(dir=user_cache()):
             return user_cache()
     except OSError:
-        return None  # the folder of the system for temporary files
+        return None  # use the default folder for temporary files
 
 
 def _link(old: Path, new: Path) -> None:
     try:
         new.symlink_to(old.resolve())
-    except OSError:  # no right to make links, as on Windows
+    except OSError:  # links may need a permission, as on Windows
         shutil.copyfile(old, new)
 
 
@@ -88,7 +90,7 @@ def _run(card: Card, root: str, check: Callable[[], None]) -> Data:
     kwargs: dict[str, Any] = dict(card.kwargs)
     if card.kind == "ogb":
         return _run_ogb(root, kwargs, check)
-    # Imported here because it takes seconds, and most loads find a processed file.
+    # Imported here because it takes seconds and is rarely needed.
     import torch_geometric.datasets
 
     cls = _checking(getattr(torch_geometric.datasets, card.pyg_class), check)
@@ -98,7 +100,7 @@ def _run(card: Card, root: str, check: Callable[[], None]) -> Data:
 
 
 def _checking(cls: Any, check: Callable[[], None]) -> Any:  # noqa: ANN401
-    """The class, but with ``check`` between the download and the reading."""
+    """Subclass a data set so that ``check`` runs between download and processing."""
     read = _OUR_READERS.get(cls.__name__)
 
     def checked_process(self: Any) -> None:  # noqa: ANN401
@@ -112,7 +114,7 @@ def _checking(cls: Any, check: Callable[[], None]) -> Any:  # noqa: ANN401
 
 
 def _join(parts: list[list[Data]]) -> Data:
-    """Many graphs as one without edges between them; the masks tell the parts."""
+    """Join many graphs into one; the masks tell the three parts."""
     graphs = [graph for part in parts for graph in part]
     data = Data.from_dict(Batch.from_data_list(graphs).to_dict())
     part_of = [part for part, group in enumerate(parts) for _ in group]
@@ -127,13 +129,12 @@ def _run_ogb(root: str, kwargs: dict[str, Any], check: Callable[[], None]) -> Da
         from ogb.nodeproppred import PygNodePropPredDataset  # optional
     except ImportError as error:
         raise ImportError(
-            f"data set {kwargs['name']!r} needs the package ogb: pip install ogb"
+            f"data set {kwargs['name']!r} needs the package ogb; pip install ogb"
         ) from error
     allowed: list[Any] = [GlobalStorage, DataEdgeAttr, DataTensorAttr]
     with torch.serialization.safe_globals(allowed):
         dataset = _checking(PygNodePropPredDataset, check)(root=root, **kwargs)
     data, split = dataset[0], dataset.get_idx_split()
     for mask, part in (("train", "train"), ("val", "valid"), ("test", "test")):
-        data[f"{mask}_mask"] = torch.zeros(data.num_nodes, dtype=torch.bool)
-        data[f"{mask}_mask"][split[part]] = True
+        data[f"{mask}_mask"] = index_to_mask(split[part], data.num_nodes)
     return data

@@ -1,7 +1,7 @@
-"""Raw files of a data set: finding them, and making sure that they are the right ones.
+"""Find the raw files of a data set and verify their hashes.
 
-Some PyG classes unpickle what they read, and a pickle runs code. Such a class is only
-let loose on files whose SHA-256 stands in the card, or that it has downloaded itself.
+Some PyG classes unpickle their raw files, and a pickle can run code. Such a class may
+only read files whose SHA-256 is in the card, or files that it has downloaded itself.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ _HASHES, _DOWNLOADS = "hashes.json", "downloads.json"
 
 
 def find_raw(card: Card, root: str | Path | None = None) -> Path | None:
-    """First folder that holds all raw files of the card."""
+    """Return the first folder with all raw files of the card, or None."""
     for base in raw_roots(root):
         folder = base / card.raw
         if all((folder / name).is_file() for name in card.files):
@@ -24,7 +24,7 @@ def find_raw(card: Card, root: str | Path | None = None) -> Path | None:
 
 
 def where_to_put(card: Card, root: str | Path | None = None) -> str:
-    """Says which files are missing where."""
+    """Return the advice where to put the missing raw files."""
     looked = ", ".join(str(base / card.raw) for base in raw_roots(root))
     return (
         f"looked in {looked}; put {', '.join(card.files)} into "
@@ -33,9 +33,9 @@ def where_to_put(card: Card, root: str | Path | None = None) -> str:
 
 
 def sha256_of(folder: Path, files: tuple[str, ...]) -> dict[str, str]:
-    """SHA-256 of every file; one that did not change is not read again.
+    """Return the SHA-256 of every file.
 
-    Unchanged is a file of the same path, size and time of change to the nanosecond.
+    Hashes are cached by the path, the size and the modification time of a file.
     """
     notes, new, hashes = read_notes(_HASHES), {}, {}
     for name in files:
@@ -57,15 +57,15 @@ def sha256_of(folder: Path, files: tuple[str, ...]) -> dict[str, str]:
 def identify(
     card: Card, hashes: Mapping[str, str], *, just_downloaded: bool = False
 ) -> Variant:
-    """Which variant of the card the raw files are.
+    """Return the variant of the card to which the raw files belong.
 
     Args:
         card: Card of the data set.
         hashes: SHA-256 of every raw file.
-        just_downloaded: Whether the PyG class fetched them a moment ago.
+        just_downloaded: Whether the PyG class has just downloaded the files.
 
     Raises:
-        ValueError: Files that the card does not know, where it has to know them.
+        ValueError: If the files are unknown and not trusted.
     """
     for variant in card.variants:
         if dict(variant.sha256) == dict(hashes):
@@ -78,10 +78,10 @@ def identify(
         if just_downloaded:
             add_notes(_DOWNLOADS, {card.name: dict(hashes)})
         return published
-    why = ", and its reader would unpickle it" if card.unpickles else ""
+    why = ", because its reader would unpickle it" if card.unpickles else ""
     raise ValueError(
-        f"raw file {wrong[0]!r} of {card.name} must have a SHA-256 that stands in the "
-        f"card (got {hashes[wrong[0]]}){why}; get it again from {card.source}"
+        f"raw file {wrong[0]!r} of {card.name} must have a SHA-256 of the card "
+        f"(got {hashes[wrong[0]]}){why}; download it again from {card.source}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Which nodes are trained on, which choose the model, which judge it."""
+"""Split nodes into training, validation and test nodes."""
 
 import copy
 import re
@@ -6,6 +6,7 @@ import re
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.utils import index_to_mask
 
 from gsparse.data.random_stream import RandomStream
 
@@ -13,15 +14,18 @@ GIVEN = ("public", "geom-gcn", "given")
 _ALIASES = {"random": "random-20-30", "60/20/20": "60-20-20"}
 _PER_CLASS = re.compile(r"random-(\d+)-(\d+)")
 _MASKS = ("train_mask", "val_mask", "test_mask")
-_SIXTY = 2**32  # a stream of its own, away from the class numbers
+_SIXTY = 2**32  # stream number, larger than all class numbers
 
 
 def split_name(kind: str) -> str:
-    """The one spelling of a split that stands in cards and rows.
+    """Return the canonical name of a split, as used in cards and rows.
 
     Example:
         >>> split_name("60/20/20"), split_name("random")
         ('60-20-20', 'random-20-30')
+
+    Raises:
+        ValueError: If there is no such split.
     """
     name = _ALIASES.get(kind.lower(), kind.lower())
     if name == "inductive":
@@ -38,30 +42,35 @@ def split_name(kind: str) -> str:
 
 
 def split(data: Data, kind: str, seed: int = 0) -> Data:
-    """Sets ``train_mask``, ``val_mask`` and ``test_mask`` on a copy of the data.
+    """Return a copy of a graph with the masks of a split.
 
-    - ``"public"``: the masks that the data came with.
-    - ``"geom-gcn"``, ``"given"``: column ``seed`` of the masks it came with (ten
-      splits by the authors; the remainder if ``seed`` is larger).
-    - ``"random-T-V"``: T training and V validation nodes of every class, the rest
-      tests; ``"random"`` is ``"random-20-30"``.
-    - ``"60-20-20"`` (or ``"60/20/20"``): of all labelled nodes, whatever their class,
-      rounded to the nearest node; the rest tests.
+    - ``"public"``: the masks of the data set.
+    - ``"geom-gcn"``, ``"given"``: column ``seed`` of the masks of the data set (ten
+      splits by its authors; larger seeds start again from the first).
+    - ``"random-T-V"``: T training and V validation nodes per class, all others are test
+      nodes; ``"random"`` is ``"random-20-30"``.
+    - ``"60-20-20"`` (or ``"60/20/20"``): percentages of all labelled nodes regardless
+      of their class, rounded to the nearest node.
 
-    The random ones depend on ``seed`` and the labels only: the same on every machine,
-    and under every version of torch and numpy. Nodes without a label (``y`` is -1) are
-    in no mask.
+    Random splits depend on ``seed`` and the labels only, so they are the same on every
+    machine and with every version of PyTorch and NumPy. Nodes without a label (``y`` is
+    -1) are in no mask.
 
     Args:
-        data: Graph with ``y``, ``[N]`` or (several labels a node) ``[N, C]``.
+        data: Graph with labels ``y``.
         kind: Name of the split.
-        seed: Which of the splits of this kind.
+        seed: Number of the split of this kind.
 
     Returns:
-        A shallow copy with three new boolean masks, ``[N]``.
+        A shallow copy with ``train_mask``, ``val_mask`` and ``test_mask``.
+
+    Shapes:
+        - **data.y:** :math:`(N,)`, or :math:`(N, C)` with several labels per node
+        - **masks:** :math:`(N,)`
 
     Raises:
-        ValueError: Unknown kind, no such masks, or a class with too few nodes.
+        ValueError: If the kind is unknown, the data has no such masks, or a class has
+            too few nodes.
     """
     kind = split_name(kind)
     labelled = _labelled(data)
@@ -95,28 +104,25 @@ def _given_masks(data: Data, kind: str, seed: int) -> list[Tensor]:
     return masks if columns == 1 else [mask[:, seed % mask.size(1)] for mask in masks]
 
 
-def _to_mask(nodes: Tensor, num_nodes: int) -> Tensor:
-    mask = torch.zeros(num_nodes, dtype=torch.bool)
-    mask[nodes] = True
-    return mask
-
-
 def _share_masks(labelled: Tensor, seed: int) -> list[Tensor]:
     nodes = labelled.cpu().nonzero().flatten()
     order = RandomStream(seed, _SIXTY).permutation(len(nodes))
     nodes = nodes[torch.from_numpy(order)]
     first, second = round(0.6 * len(nodes)), round(0.8 * len(nodes))
     parts = nodes[:first], nodes[first:second], nodes[second:]
-    return [_to_mask(part, len(labelled)) for part in parts]
+    return [index_to_mask(part, len(labelled)) for part in parts]
 
 
 def _per_class_masks(
     y: Tensor, labelled: Tensor, num_train: int, num_val: int, seed: int
 ) -> list[Tensor]:
     if y.dim() != 1:
-        raise ValueError(f"a split by class needs one label a node (got {y.dim()}-d y)")
+        raise ValueError(
+            f"a split by class needs one label per node (got a {y.dim()}-d 'y'); use "
+            "'60-20-20'"
+        )
     y, labelled = y.cpu(), labelled.cpu()
-    train, val, test = [], [], []
+    parts = []
     for label in y[labelled].unique().tolist():
         nodes = (y == label).nonzero().flatten()
         if len(nodes) <= num_train + num_val:
@@ -126,7 +132,5 @@ def _per_class_masks(
             )
         order = RandomStream(seed, int(label)).permutation(len(nodes))
         nodes = nodes[torch.from_numpy(order)]
-        train.append(nodes[:num_train])
-        val.append(nodes[num_train : num_train + num_val])
-        test.append(nodes[num_train + num_val :])
-    return [_to_mask(torch.cat(part), len(y)) for part in (train, val, test)]
+        parts.append(nodes.tensor_split([num_train, num_train + num_val]))
+    return [index_to_mask(torch.cat(part), len(y)) for part in zip(*parts, strict=True)]

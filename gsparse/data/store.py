@@ -1,4 +1,4 @@
-"""Processed data sets as plain tensors in one file, read without unpickling."""
+"""Store processed data sets as plain tensors that are read without unpickling."""
 
 from pathlib import Path
 
@@ -17,9 +17,9 @@ SPARSE_BELOW = 0.25
 
 
 def to_tensors(data: Data) -> Tensors:
-    """What is kept of a ``Data``: edges, labels, masks and features.
+    """Return the edges, labels, masks and features of a graph as plain tensors.
 
-    Features of which fewer than 25 % are not zero are kept as compressed rows.
+    Features are compressed if fewer than 25 % of them are not zero.
     """
     num_nodes = int(data.num_nodes or 0)
     tensors: Tensors = {"num_nodes": torch.tensor(num_nodes)}
@@ -44,7 +44,7 @@ def _features(x: Tensor) -> Tensors:
 
 
 def to_data(tensors: Tensors, *, sparse_features: bool = False) -> Data:
-    """The ``Data`` of :func:`to_tensors`, masks as they came."""
+    """Build the graph from the result of :func:`to_tensors`."""
     data = Data(num_nodes=int(tensors["num_nodes"]))
     for key in _KEYS:
         if key in tensors:
@@ -53,26 +53,21 @@ def to_data(tensors: Tensors, *, sparse_features: bool = False) -> Data:
         data.x = to_csr(tensors["x"]) if sparse_features else tensors["x"]
     elif "x_crow" in tensors:
         crow, col, value, shape = (tensors[key] for key in _CSR)
-        num_rows, num_columns = shape.tolist()
-        if sparse_features:
-            data.x = csr_matrix(crow, col, value, (num_rows, num_columns))
-        else:
-            row = torch.arange(num_rows).repeat_interleave(crow.diff())
-            data.x = torch.zeros(num_rows, num_columns)
-            data.x[row, col] = value
+        x = csr_matrix(crow, col, value, shape.tolist())
+        data.x = x if sparse_features else x.to_dense()
     return data
 
 
 def write_tensors(tensors: Tensors, path: Path) -> None:
-    """Writes the file at once or not at all."""
+    """Write the tensors to a file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         torch.save(tensors, temporary)
 
 
 def read_tensors(path: Path) -> Tensors | None:
-    """The tensors, or ``None`` where there is no such file or a broken one."""
+    """Read the tensors; return ``None`` if the file is missing or broken."""
     try:
         return torch.load(path, weights_only=True)
-    except Exception:  # torch raises half a dozen types for a broken file
+    except Exception:  # many types, depending on the damage
         return None

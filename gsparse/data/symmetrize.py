@@ -1,4 +1,4 @@
-"""Both directions of edges that are listed once."""
+"""Add the missing reverse edges of a graph."""
 
 import copy
 from functools import partial
@@ -8,20 +8,11 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gsparse.edges import is_edge_level, undirected_pairs
+from gsparse.edges.pairs import direction_totals
 
 
 def symmetrize(data: Data) -> Data:
-    """Return the graph with the missing reverse of every edge added at the end.
-
-    Edges that are listed in both directions stay as they are. A reverse has the
-    attributes of its edge; parallel copies have one reverse each.
-
-    Args:
-        data: A graph that names each undirected edge once.
-
-    Raises:
-        ValueError: If an edge is listed in both directions, but with different
-            weights, or not as often.
+    """Return a graph with the missing reverse of every edge appended.
 
     Example:
         >>> import torch
@@ -30,26 +21,35 @@ def symmetrize(data: Data) -> Data:
         >>> data = Data(edge_index=torch.tensor([[0, 1, 2], [1, 0, 1]]), num_nodes=3)
         >>> symmetrize(data).edge_index.tolist()
         [[0, 1, 2, 1], [1, 0, 1, 2]]
+
+    Edges that are listed in both directions are unchanged. A reverse edge has the
+    attributes of its edge; parallel copies have one reverse each.
+
+    Args:
+        data: Graph in which some undirected edges are listed once.
+
+    Returns:
+        A shallow copy with new edges and edge-level attributes.
+
+    Raises:
+        ValueError: If an edge is listed in both directions with different weights or
+            different numbers of copies.
     """
     pairs = undirected_pairs(data.edge_index, data.num_nodes)
     out = copy.copy(data)
     if pairs.num_pairs == 0:
         return out
-    row, col = data.edge_index
-    weight = data.get("edge_weight")
-    weight = torch.ones(row.numel()) if weight is None else weight.detach()
-    sides = (row < col, row > col)
-    times = [_total(pairs.pair[side], None, pairs.num_pairs) for side in sides]
-    totals = [_total(pairs.pair[s], weight[s], pairs.num_pairs) for s in sides]
-    twice = (times[0] > 0) & (times[1] > 0)
-    bad = twice & ~torch.isclose(totals[0], totals[1], rtol=1e-5, atol=0)
+    forward, backward = direction_totals(data.edge_index, None, pairs)
+    twice = (forward > 0) & (backward > 0)
+    totals = direction_totals(data.edge_index, data.get("edge_weight"), pairs)
+    bad = twice & ~torch.isclose(*totals, rtol=1e-5, atol=0)
     if bad.any():
         u, v = (int(end[bad][0]) for end in (pairs.row, pairs.col))
         ahead, back = (float(total[bad][0]) for total in totals)
         raise ValueError(
             f"edges listed in both directions must have equal weights (got {ahead:g} "
-            f"for ({u}, {v}) and {back:g} for ({v}, {u}), and such in {int(bad.sum())} "
-            f"of {pairs.num_pairs} pairs); add them with "
+            f"for ({u}, {v}) and {back:g} for ({v}, {u}), and different weights in "
+            f"{int(bad.sum())} of {pairs.num_pairs} pairs); add the weights with "
             "torch_geometric.utils.to_undirected, or treat the graph as directed"
         )
     alone = ((pairs.pair >= 0) & ~twice[pairs.pair]).nonzero().view(-1)
@@ -58,14 +58,8 @@ def symmetrize(data: Data) -> Data:
     return out
 
 
-def _total(pair: Tensor, weight: Tensor | None, num_pairs: int) -> Tensor:
-    weight = None if weight is None else weight.double()
-    total = torch.bincount(pair, weight, minlength=num_pairs)
-    return total.double()  # of no pairs it would be a count, with weights too
-
-
 def _extend(data: Data, key: str, alone: Tensor) -> Tensor | list[object]:
-    """The values of all edges, and once more those of the edges to reverse."""
+    """Append the values of the edges to reverse to the values of all edges."""
     value = data[key]
     if not isinstance(value, Tensor):
         return [*value, *(value[i] for i in alone.tolist())]

@@ -1,4 +1,4 @@
-"""Graphs as ``.pt`` files, loaded without running code."""
+"""Read and write graphs as ``.pt`` files without running code from them."""
 
 import pickle
 import re
@@ -25,7 +25,7 @@ def read_pt(path: Path) -> Data:
     """Read a ``Data`` or a dictionary of tensors with ``weights_only=True``.
 
     Raises:
-        ValueError: If the file is broken, or holds code or anything else.
+        ValueError: If the file is broken or has other contents.
     """
     content = _load(path)
     if not (isinstance(content, dict) and "edge_index" in content):
@@ -37,26 +37,26 @@ def read_pt(path: Path) -> Data:
 
 
 def write_pt(data: Data, path: Path) -> None:
-    """Write a ``Data`` with everything that a safe load reads again.
+    """Write a graph with all of its attributes.
 
     Raises:
-        ValueError: If an attribute could not be read again.
+        ValueError: If :func:`read_pt` could not read an attribute.
     """
     values = data.to_dict()
     for key, value in values.items():
         if not _is_plain(value):
             raise ValueError(
-                f"{key!r} must be a tensor, a number, a text or a list of them to be "
+                f"{key!r} must be a tensor, a number, a string or a list of them to be "
                 f"written to .pt (got {type(value).__name__})"
             )
-    # A new Data, without what the old storage remembers: a safe load refuses that.
+    # A new Data, because read_pt refuses the internal state of some old ones.
     torch.save(Data.from_dict(values), path)
 
 
 def _load(path: Path) -> object:
     try:
         with torch.serialization.safe_globals(_SAFE), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of other protocols of pickle
+            warnings.simplefilter("ignore")  # about other pickle protocols
             content = torch.load(path, map_location="cpu", weights_only=True)
             return content.to_dict() if isinstance(content, Data) else content
     except pickle.UnpicklingError as error:
@@ -65,7 +65,7 @@ def _load(path: Path) -> object:
         raise ValueError(
             f"{path} must hold a Data or a dictionary of tensors and no code ({what})"
         ) from error
-    except Exception as error:  # torch raises a dozen types for a broken file
+    except Exception as error:  # many types, depending on the damage
         raise ValueError(f"{path} is truncated or not a .pt file") from error
 
 

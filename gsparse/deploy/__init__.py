@@ -1,4 +1,4 @@
-"""Sparse models and graphs as files: saving, loading, exporting, commands on files."""
+"""Files of sparse models and graphs: save, load, export, and commands on files."""
 
 from gsparse.deploy.cut_file import sparsify_file
 from gsparse.deploy.export import export_program, export_weights

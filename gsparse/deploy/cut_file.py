@@ -1,4 +1,4 @@
-"""A graph file in, a sparser graph file out."""
+"""Sparsify the graph in a file."""
 
 from pathlib import Path
 from time import perf_counter
@@ -28,32 +28,32 @@ def sparsify_file(
     symmetrize: bool = False,
     seed: int | None = 0,
 ) -> dict[str, Any]:
-    """Read a graph, remove edges, and write it, at once or not at all.
+    """Read a graph, remove edges, and write the result; nothing is written on an error.
 
     Args:
         source: A graph in one of the formats of :func:`gsparse.data.read_graph`.
-        target: Where to; the suffix decides the format.
+        target: Path of the output; the suffix decides the format.
         method: Class name of a sparsifier.
         sparsity: Fraction of the undirected edges to remove, in [0, 1).
-        epsilon: The knob of the papers, for methods that have it.
-        undirected: What the graph is claimed to be. An undirected graph must list both
-            directions of every edge; a directed one needs a method that takes it.
-        relabel: Whether nodes may have any ids. The output numbers them from 0; what
-            their ids were is written beside it, to ``cut.nodes.csv`` for ``cut.txt``.
+        epsilon: Spectral tolerance, for methods that support it.
+        undirected: Whether the graph is undirected. An undirected graph must list both
+            directions of every edge; a directed one needs a method that supports it.
+        relabel: Whether nodes may have any ids. The output numbers them from 0 and the
+            old ids are written to a second file, ``cut.nodes.csv`` for ``cut.txt``.
         symmetrize: Whether to add the missing reverse of every edge.
-        seed: Of the random draws.
+        seed: Random seed.
 
     Returns:
-        What was done, as one flat record.
+        A flat record of the result.
 
     Raises:
-        ValueError: Unknown method or format, a graph that is not what it is claimed to
-            be, or settings the method does not take. Nothing has been written then.
-        FileNotFoundError: No such file, or no such folder for the output.
+        ValueError: If the method or format is unknown, the graph is not of the given
+            kind, or the method does not support the settings.
+        FileNotFoundError: If the file, or the folder of the output, does not exist.
     """
     _check_paths(source, target, relabel)
     if sparsity is None and epsilon is None:
-        raise ValueError("give --sparsity, or --epsilon where the method has it")
+        raise ValueError("give --sparsity, or --epsilon if the method supports it")
     transform = make_sparsifier(method, sparsity=sparsity, epsilon=epsilon, seed=seed)
     if symmetrize and not undirected:
         raise ValueError("--symmetrize makes the graph undirected (got --directed too)")
@@ -63,8 +63,8 @@ def sparsify_file(
     if undirected and not is_undirected(data.edge_index, num_nodes=data.num_nodes):
         raise ValueError(
             f"{source} must list both directions of every edge of an undirected graph "
-            "(it does not); say --symmetrize if it names each edge once, --directed if "
-            "it is directed"
+            "(it does not); use --symmetrize if it lists each edge once, or --directed "
+            "if the graph is directed"
         )
     labels = data.pop("node_label") if relabel else None
     start = perf_counter()
@@ -86,7 +86,7 @@ def sparsify_file(
 
 
 def _check_paths(source: Path, target: Path, relabel: bool) -> None:
-    """Refuse paths before any work is done."""
+    """Check paths before any work is done."""
     graph_suffix(source)
     graph_suffix(target)
     written = [target, label_path(target)] if relabel else [target]
@@ -99,7 +99,7 @@ def _check_paths(source: Path, target: Path, relabel: bool) -> None:
 
 
 def _write(data: Data, labels: Labels | None, target: Path) -> None:
-    """Write the graph, and the labels of its nodes beside it: both or none."""
+    """Write the graph and the labels of its nodes: both or none."""
     with writing(data, target):
         if labels is not None:
             with replacing(label_path(target)) as temporary:
@@ -111,6 +111,6 @@ def _num_pairs(data: Data) -> int:
 
 
 def _num_edges(data: Data) -> int:
-    """Number of directed edges without self-loops."""
+    """Return the number of directed edges without self-loops."""
     row, col = data.edge_index
     return int((row != col).sum())

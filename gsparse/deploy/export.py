@@ -1,4 +1,4 @@
-"""Pruned weights as torch's sparse tensors, and pruned models as programs."""
+"""Export pruned weights as torch's sparse tensors, and pruned models as programs."""
 
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
@@ -14,6 +14,7 @@ from gsparse.nn.evaluating import evaluating
 from gsparse.nn.fast_gat_conv import FastGATConv, FastGATv2Conv
 from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
 from gsparse.nn.final_masks import check_final, unmasked_copy
+from gsparse.nn.masked_parameters import masked_names
 
 Layout = Literal["csr", "bsr", "coo"]
 
@@ -21,7 +22,7 @@ _RTOL, _ATOL = 1e-4, 1e-5
 
 
 class _ExportedSAGEConv(SAGEConv):
-    """PyG's layer, called as ours is."""
+    """PyG's layer with the call signature of ``FastSAGEConv``."""
 
     def forward(
         self,
@@ -41,36 +42,39 @@ _TRACED: dict[type[Module], type[Module]] = {
     FastGCNConv: GCNConv,
     FastSAGEConv: _ExportedSAGEConv,
 }
-"""Layers whose kernels look at the edges in Python, and what computes the same."""
+"""Layers whose kernels read the edges in Python, and equal layers without kernels."""
 
 
 def export_weights(
     model: Module, layout: Layout = "csr", block: tuple[int, int] | None = None
 ) -> dict[str, Tensor]:
-    r"""Every pruned weight of a model as a sparse tensor of torch.
+    r"""Return every pruned weight of a model as one of torch's sparse tensors.
 
-    Pruned is what has a mask, and every other parameter of two or more dimensions with
-    a zero in it. Each tensor is compared with the weight before it is returned.
+    A weight is pruned if it has a mask, or if it has two or more dimensions and
+    contains a zero. Each tensor is compared with the weight before it is returned.
 
-    CSR stores :math:`nnz` values and columns and :math:`F_{out} + 1` starts, the
-    columns as 64-bit integers: below two thirds of zeros it is larger than the dense
-    weight, of float32. For a smaller file take
+    CSR stores :math:`nnz` values, :math:`nnz` columns as 64-bit integers and
+    :math:`F_{out} + 1` row starts. With less than two thirds of zeros this is larger
+    than the dense float32 weight. For a smaller file use
     :func:`~gsparse.deploy.save_model`, for a faster model
     :func:`~gsparse.nn.to_sparse`.
 
     Args:
         model: A model with masks, or after ``make_permanent()``; not changed.
         layout: ``"csr"``, ``"coo"`` or ``"bsr"``.
-        block: Rows and columns of the blocks of ``"bsr"``, such as those that
-            :class:`~gsparse.prune.Blocks` pruned by.
+        block: Rows and columns of the blocks of ``"bsr"``, such as those of
+            :class:`~gsparse.prune.Blocks`.
 
     Returns:
-        Sparse tensors by the names of the parameters, detached.
+        Detached sparse tensors by the names of the parameters.
+
+    Shapes:
+        - **weights:** shapes of the parameters, :math:`(F_{out}, F_{in})` for CSR, BSR
 
     Raises:
-        ValueError: If nothing is pruned, a pruner is in the middle of training the
-            model, a weight is no matrix and the layout not ``"coo"``, or blocks do not
-            divide a weight.
+        ValueError: If nothing is pruned, a pruner may still change the model, a weight
+            is not a matrix and the layout is not ``"coo"``, or blocks do not divide a
+            weight.
 
     Example:
         >>> from torch_geometric.nn import GCN
@@ -110,34 +114,37 @@ def export_weights(
 def export_program(
     model: Module, example: tuple[Any, ...], dynamic: bool = True
 ) -> ExportedProgram:
-    r"""A pruned model as one graph of tensor operations, by ``torch.export``.
+    r"""Export a pruned model as one graph of tensor operations, by ``torch.export``.
 
-    The program needs neither gsparse nor PyG where it runs:
-    ``torch.export.save`` writes it to a file. Masks are made permanent in a copy first.
-    It multiplies by the zeros too: what makes it small is
-    ``gsparse.compaction.compact``, before. A
-    :class:`~gsparse.nn.SparseLinear` in the model stays one, and needs gsparse
-    imported where the program runs.
+    The program runs without gsparse and PyG; ``torch.export.save`` writes it to a file.
+    The masks are made permanent in a copy first. The program also multiplies by zeros:
+    call ``gsparse.compaction.compact`` before for a smaller one. A
+    :class:`~gsparse.nn.SparseLinear` in the model is kept, and needs an import of
+    gsparse where the program runs.
 
-    Layers of ours whose kernels prepare the graph in Python are replaced by PyG's with
-    the same weights. So a program stores messages of :math:`E \times C` numbers, as PyG
-    does, and takes no ``edge_weight`` but for GCN.
+    Fused layers are replaced by PyG's layers with the same weights. The program thus
+    stores messages of :math:`E \times C` numbers, as PyG does, and only GCN supports
+    ``edge_weight``.
 
     Args:
         model: A model with masks or without; not changed.
-        example: Its arguments, the features ``[N, F]`` first; an ``edge_index``
-            ``[2, E]`` of two edges at least among them.
-        dynamic: Whether other numbers of nodes and edges may follow: the first
-            dimension of what has ``N`` rows and of what has one row an edge may then
-            change. Features and classes may not.
+        example: Its arguments, with the features ``[N, F]`` first and an ``edge_index``
+            ``[2, E]`` of at least two edges.
+        dynamic: Whether the program supports other numbers of nodes and edges. The
+            number of rows of arguments with one row per node or edge may then change;
+            the numbers of features and classes may not.
 
     Returns:
-        The program; its output on the example has been compared with the model's.
+        The program; its output on the example was compared with that of the model.
+
+    Shapes:
+        - **x:** :math:`(N, F)`
+        - **edge_index:** :math:`(2, E)`
 
     Raises:
         TypeError: If an argument is a subclass of a tensor, such as
             :class:`~gsparse.train.SparseFeatures`.
-        ValueError: If torch cannot trace the model, or its program says something else
+        ValueError: If torch cannot trace the model, or the program has another output
             than the model.
 
     Example:
@@ -163,23 +170,26 @@ def export_program(
         )
         with torch.no_grad():
             found = program.module()(*example)
-    except Exception as error:  # of a dozen classes, by torch's version
+    except Exception as error:  # torch raises many classes, depending on its version
         first = (str(error).strip().splitlines() or [""])[0][:200]
         raise ValueError(
             f"'model' must be one that torch.export can trace, from tensors to tensors "
-            f"(got {type(model).__name__}, which it stops at with "
+            f"(got {type(model).__name__}, which fails with "
             f"{type(error).__name__}: {first})"
         ) from error
     if not _same(expected, found):
         raise ValueError(
-            f"the program of {type(model).__name__} must give what the model gives on "
-            "'example' (it does not): does it depend on random numbers or on state?"
+            f"the program of {type(model).__name__} must have the output of the model "
+            "on 'example' (it does not); check whether the model uses random numbers "
+            "or state"
         )
     return program
 
 
 def pruned_weights(model: Module) -> Iterator[tuple[str, Tensor]]:
-    """The weights with zeros, as layers read them: masks count, each once."""
+    """Yield the masked weights and the weights with zeros, as layers read them, each
+    once.
+    """
     seen: set[int] = set()
     for prefix, module in model.named_modules():
         for attribute, parameter in module._parameters.items():
@@ -187,7 +197,7 @@ def pruned_weights(model: Module) -> Iterator[tuple[str, Tensor]]:
                 continue
             seen.add(id(parameter))
             weight = getattr(module, attribute).detach()  # through its mask
-            masked = attribute in getattr(type(module), "_masked_names", ())
+            masked = attribute in masked_names(module)
             if masked or (weight.dim() > 1 and not weight.all()):
                 yield f"{prefix}.{attribute}".lstrip("."), weight
 
@@ -208,7 +218,7 @@ def _check_weight(
     if layout != "coo" and weight.dim() != 2:
         raise ValueError(
             f"{name!r} must be a matrix for layout {layout!r} "
-            f"(got shape {list(weight.shape)}); take 'coo'"
+            f"(got shape {list(weight.shape)}); use 'coo'"
         )
     if block is not None and any(
         size % of for size, of in zip(weight.shape, block, strict=True)
@@ -234,7 +244,7 @@ def _check_example(example: tuple[Any, ...]) -> None:
 
 
 def _dynamic(example: tuple[Any, ...]) -> Iterator[dict[int, Any] | None]:
-    """Which sizes of every argument may change."""
+    """Yield the dimensions of every argument that may change."""
     nodes, edges = Dim("num_nodes"), Dim("num_edges")
     num_nodes, num_edges = None, None
     for value in example:
@@ -253,7 +263,7 @@ def _dynamic(example: tuple[Any, ...]) -> Iterator[dict[int, Any] | None]:
 
 
 def _traceable(model: Module) -> Module:
-    """A copy with zeros written and layers that torch can look into."""
+    """Return a copy with zeros written and with layers that torch can trace."""
     check_final(model)
     model = unmasked_copy(model).eval()
     for module in list(model.modules()):

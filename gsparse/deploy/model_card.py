@@ -1,4 +1,4 @@
-"""What a model file says of its model, and the page that is written beside it."""
+"""Model cards: the description in a model file, and the page written next to it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,7 +9,7 @@ from typing import Any
 
 TEMPLATE = "model_card.md"
 OURS = "library_name: gsparse"
-"""The line that tells a page of ours from others of the same name."""
+"""The line that marks a page written by gsparse."""
 
 _LOAD = """```python
 from gsparse.deploy.model_file import load_weights
@@ -18,28 +18,28 @@ model = ...  # the layers and sizes that the model had when it was saved
 load_weights("$file", into=model)
 ```"""
 _LIMITATIONS = (
-    "The scores are those of one training, of one split. The file has weights only: "
+    "The scores come from one training on one split. The file contains only weights: "
     "the code of the model is needed to load them.",
 )
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is worth knowing of a pruned model; every part may be left out.
+    """Description of a pruned model; every field is optional.
 
     Args:
-        title: One line.
-        description: What the model is.
-        dataset: What it was trained on.
-        split: Which nodes of it.
-        method: How it was pruned, such as ``repr(pruner)``.
+        title: Title of one line.
+        description: Short description of the model.
+        dataset: Name of the training data.
+        split: Name of the split.
+        method: How the model was pruned, such as ``repr(pruner)``.
         scores: Numbers by name, such as ``{"test accuracy": 0.79}``.
-        settings: Everything else that is needed to make it again.
-        load: How it is loaded, in Markdown; ``$file`` is the name of the file.
-        limitations: What it should not be used for, or is not known of it.
+        settings: All other settings that are needed to reproduce the model.
+        load: How to load the model, in Markdown; ``$file`` is the name of the file.
+        limitations: Uses that are not recommended, and open questions.
 
     Raises:
-        TypeError: If a score is no number.
+        TypeError: If a score is not a number.
     """
 
     title: str = "A sparse model"
@@ -58,16 +58,16 @@ class ModelCard:
                 raise TypeError(f"score {name!r} must be a number (got {value!r})")
 
     def as_record(self) -> dict[str, Any]:
-        """As it stands in the header of the file."""
+        """Return the fields as stored in the header of the file."""
         return {key: value for key, value in asdict(self).items() if key != "load"}
 
 
 def card_text(card: ModelCard, header: Mapping[str, Any], path: Path) -> str:
-    """The page, from the template that comes with the package.
+    """Return the text of the page, from the template of the package.
 
     Args:
-        card: What the caller says of the model.
-        header: What the file says of itself.
+        card: The model card.
+        header: The header of the file.
         path: The file.
     """
     template = files("gsparse.deploy").joinpath(TEMPLATE).read_text(encoding="utf-8")
@@ -98,15 +98,15 @@ def card_text(card: ModelCard, header: Mapping[str, Any], path: Path) -> str:
 
 
 def check_place(path: Path) -> None:
-    """Refuse to write over a page that is not ours.
+    """Refuse to overwrite a page that was not written by gsparse.
 
     Raises:
-        ValueError: If one is there.
+        ValueError: If there is such a page.
     """
     if path.exists() and OURS not in path.read_text(errors="replace").splitlines():
         raise ValueError(
-            f"{path} must be a model card of gsparse or not be there, so that no other "
-            "page is lost; choose another folder, or leave 'card' out"
+            f"{path} must be a model card of gsparse or not exist, so that no other "
+            "page is lost; choose another folder, or omit 'card'"
         )
 
 
@@ -120,5 +120,5 @@ def _table(values: Mapping[str, str]) -> str:
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 (anything that prints)
-    """In one line, with no mark that ends a cell of a table."""
+    """Return a value in one line, with escaped table separators."""
     return " ".join(str(value).split()).replace("|", "\\|")

@@ -1,4 +1,4 @@
-"""Model files: safetensors with what is left of the weights, and a model card."""
+"""Model files: safetensors with packed weights, and a model card."""
 
 import hashlib
 import json
@@ -27,38 +27,39 @@ MISSING = "model files need the extra: pip install 'gsparse-gnn[export]'"
 FORMAT = 1
 CARD = "README.md"
 
-_KEY = "gsparse"  # of our text in the header
+_KEY = "gsparse"  # key of our metadata in the header
 _VALUES, _PLACES = "#values", "#places"
-_ENTRY_BYTES = 150  # what one more tensor costs in the header, about
+_ENTRY_BYTES = 150  # approximate size of a tensor's entry in the header
 
 
 def save_model(model: Module, path: str | Path, card: ModelCard | None = None) -> int:
-    r"""Write the state of a model to a safetensors file, and a model card beside it.
+    r"""Write the state of a model to a safetensors file, and a model card next to it.
 
-    What is masked is written as zero. A tensor of mostly zeros is stored as its values
-    and their places, in the shortest of three forms
-    (:mod:`gsparse.deploy.packing`), where that is smaller; no bit of it is lost.
-    Codes of :class:`~gsparse.nn.QuantisedLinear` are packed alike.
+    Masked weights are written as zeros. If it is smaller, a tensor is stored as its
+    non-zero values and their positions, in the shortest of three lossless forms
+    (:mod:`gsparse.deploy.packing`). Codes of :class:`~gsparse.nn.QuantisedLinear` are
+    packed in the same way.
 
-    The header is JSON: version of gsparse, what is left of the weights, the card, and a
-    checksum of all. No pickle, so that nothing is run when a file is read.
+    The header is JSON: the version of gsparse, the numbers of stored weights, the card,
+    and a checksum of everything. No pickle is used, so that reading a file runs no
+    code.
 
     Args:
-        model: With masks or without; not changed.
-        path: Ends with ``.safetensors``; the folder must be there. A file of that name
-            is replaced at once or, if anything fails, not at all.
-        card: What is known of the model; also written as ``README.md`` in the folder
-            of the file. ``None`` writes no page.
+        model: A model with masks or without; not changed.
+        path: Path that ends with ``.safetensors``, in an existing folder. An existing
+            file is replaced atomically; it stays unchanged on an error.
+        card: Description of the model; also written as ``README.md`` in the folder of
+            the file. ``None`` writes no page.
 
     Returns:
         The size of the file in bytes.
 
     Raises:
         ImportError: If safetensors is not installed.
-        ValueError: If the path has another suffix, a pruner is in the middle of
-            training the model, a layer is lazy, or a ``README.md`` of others is there.
-        TypeError: If the state holds more than dense tensors of real numbers, or a
-            setting of the card is no JSON.
+        ValueError: If the path has another suffix, a pruner may still change the model,
+            a layer is lazy, or a foreign ``README.md`` exists.
+        TypeError: If the state contains anything but dense tensors of real numbers, or
+            a setting of the card is not JSON.
 
     Example:
         >>> import os, tempfile
@@ -103,21 +104,21 @@ def save_model(model: Module, path: str | Path, card: ModelCard | None = None) -
 
 
 def load_weights(path: str | Path, into: Module) -> dict[str, Any]:
-    """Read a file of :func:`save_model` into a model.
+    """Load a file of :func:`save_model` into a model.
 
     Args:
         path: The file.
-        into: A model of the layers and sizes that the saved one had, without masks;
-            unchanged if anything is raised.
+        into: A model with the layers and sizes of the saved one, without masks; it is
+            not changed on an error.
 
     Returns:
         The header of the file.
 
     Raises:
         ImportError: If safetensors is not installed.
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged or of others, or its weights are not those
-            of the model.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is damaged or has another format, or its weights do not
+            fit the model.
     """
     header, state = read_model_file(path)
     own = into.state_dict()
@@ -140,19 +141,18 @@ def load_weights(path: str | Path, into: Module) -> dict[str, Any]:
         into.load_state_dict(before, strict=False)
         text = " ".join(str(error).split())[:300]
         raise ValueError(
-            f"'into' must have the layers and sizes of the model that was saved "
-            f"({text})"
+            f"'into' must have the layers and sizes of the saved model (got: {text})"
         ) from None
     return header
 
 
 def read_model_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The header and the state in a file of :func:`save_model`.
+    """Return the header and the state in a file of :func:`save_model`.
 
     Raises:
         ImportError: If safetensors is not installed.
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, or not of :func:`save_model`.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is damaged, or was not written by :func:`save_model`.
     """
     _need_safetensors()
     path = Path(path)
@@ -167,7 +167,7 @@ def read_model_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]
         raise _damaged(path, error) from None
     if not isinstance(header, dict):
         raise ValueError(
-            f"{path} must be a file of save_model (got a safetensors file of others)"
+            f"{path} must be a file of save_model (got another safetensors file)"
         )
     if header.get("format", 0) > FORMAT:
         raise ValueError(
@@ -184,11 +184,11 @@ def read_model_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]
 
 
 def permanent_state(model: Module) -> dict[str, Tensor]:
-    """The ``state_dict`` that a model would have after ``make_permanent()``.
+    """Return the ``state_dict`` that a model would have after ``make_permanent()``.
 
     Raises:
-        ValueError: If a pruner is in the middle of training it, or a layer is lazy.
-        TypeError: If it holds more than dense tensors of real numbers.
+        ValueError: If a pruner may still change it, or a layer is lazy.
+        TypeError: If it contains anything but dense tensors of real numbers.
     """
     check_final(model)
     state = model.state_dict()
@@ -218,7 +218,7 @@ def permanent_state(model: Module) -> dict[str, Tensor]:
 def _packed(
     state: Mapping[str, Tensor],
 ) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
-    """What is stored, and how to make of it what was."""
+    """Return the tensors to store, and how to unpack them."""
     tensors, packed = {}, {}
     for name, value in state.items():
         found, size = pack(value), value.numel() * value.element_size()
@@ -243,7 +243,7 @@ def _unpacked(
 
 
 def _count(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What is left of everything that has two dimensions or more."""
+    """Count the non-zero entries of all tensors with two dimensions or more."""
     layers = {
         name: {"shape": list(it.shape), "num_kept": int(it.count_nonzero())}
         for name, it in state.items()
@@ -271,12 +271,12 @@ def _damaged(path: Path, why: object) -> ValueError:
 
 
 def check_target(path: Path, has_card: bool = True) -> None:
-    """Refuse a place to save at, before any work is done for it.
+    """Check the path of a new model file before any work is done.
 
     Raises:
         ImportError: If safetensors is not installed.
-        ValueError: If the path has another suffix, or a ``README.md`` of others is
-            where the model card would be.
+        ValueError: If the path has another suffix, or a foreign ``README.md`` exists
+            where the model card would be written.
     """
     _need_safetensors()
     if has_card:

@@ -1,4 +1,4 @@
-"""Semi-structured masks: of each m consecutive inputs of an output n stay."""
+"""Semi-structured masks that keep n of each m consecutive inputs of an output."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -18,24 +18,24 @@ def keep_n_of_m(importances: Tensor, n: int = 2, m: int = 4) -> Tensor:
     `"Accelerating Sparse Deep Neural Networks" <https://arxiv.org/abs/2104.08378>`_
     paper.
 
-    Where ``m`` does not divide a row, its last group has :math:`r < m` entries and
-    keeps :math:`\lceil r n / m \rceil` of them, so that no row is left without any.
-    Among equals the first stay. Costs one sort of ``m`` entries a group.
+    If ``m`` does not divide the length of a row, its last group has :math:`r < m`
+    entries and keeps :math:`\lceil r n / m \rceil` of them, so that no row becomes
+    empty. Ties keep the first entries. It costs one sort of ``m`` entries per group.
 
     Args:
-        importances: Importance of every weight; ``-inf`` for one that goes first.
-        n: How many of a group stay, from 1 to ``m``.
+        importances: Importance of every weight; ``-inf`` for weights to remove first.
+        n: Number of kept weights per group, from 1 to ``m``.
         m: Size of a group.
 
     Returns:
-        True for the weights that stay.
+        True for the kept weights.
 
     Shapes:
         - **importances**, **output:** :math:`(F_{out}, F_{in})`
 
     Raises:
-        ValueError: If ``importances`` is not a matrix or has a NaN, or ``n`` is not in
-            1 to ``m``.
+        ValueError: If the importances are not a matrix or contain NaN, or ``n`` is not
+            in 1 to ``m``.
 
     Example:
         >>> import torch
@@ -72,28 +72,32 @@ def prune_n_of_m(
     targets: Iterable[Selector] | Selector | None = None,
     exclude: Iterable[Selector] | Selector = (),
 ) -> WeightMasks:
-    r"""Put masks on a model that leave ``n`` of each ``m`` consecutive inputs.
+    r"""Mask the weights of a model so that ``n`` of each ``m`` consecutive inputs are
+    kept.
 
-    The pattern decides the sparsity: :math:`1 - n / m`, less in the last group of a
-    row that ``m`` does not divide. So this is no pruner with a ``sparsity`` but a
-    function: train the model, prune it, and train it on, in
-    :func:`gsparse.train.fit` for instance, which keeps masks as they are. 2 of 4 is the
-    pattern that GPUs multiply by faster; on a CPU it saves memory only
+    The pattern determines the sparsity: :math:`1 - n / m`, or less in the last group of
+    a row whose length ``m`` does not divide. It is therefore a function and not a
+    pruner with a ``sparsity``: train the model, prune it, and fine-tune it, for example
+    by :func:`gsparse.train.fit`, which keeps masks. GPUs multiply 2-of-4 patterns
+    faster; on a CPU the pattern only saves memory
     (:func:`~gsparse.deploy.export_weights`).
 
     Args:
         model: Any module; changed in place, its parameters stay the same objects.
-        n: How many of a group stay, from 1 to ``m``.
+        n: Number of kept weights per group, from 1 to ``m``.
         m: Size of a group.
-        importances: Importance of every weight by the name of its parameter, as from
-            :func:`~gsparse.prune.criteria.wanda.wanda_importances`; ``None`` takes
-            :math:`|w|`.
-        targets: As for :func:`~gsparse.prune.find_targets`.
-        exclude: As for :func:`~gsparse.prune.find_targets`.
+        importances: Importance of every weight by the name of its parameter, for
+            example from :func:`~gsparse.prune.criteria.wanda.wanda_importances`;
+            ``None`` uses :math:`|w|`.
+        targets: See :func:`~gsparse.prune.find_targets`.
+        exclude: See :func:`~gsparse.prune.find_targets`.
+
+    Shapes:
+        - **importances:** :math:`(F_{out}, F_{in})` for each weight
 
     Raises:
-        ValueError: If a target is no matrix, or ``importances`` are not those of the
-            targets. Nothing is masked then.
+        ValueError: If a target is not a matrix, or ``importances`` do not match the
+            targets; no mask is set then.
 
     Example:
         >>> from torch_geometric.nn import GCN
@@ -107,7 +111,9 @@ def prune_n_of_m(
     try:
         weights = masks.parameters()
         if importances is None:
-            importances = {name: it.detach().abs() for name, it in weights.items()}
+            importances = {
+                name: weight.detach().abs() for name, weight in weights.items()
+            }
         _check_importances(importances, weights)
         masks.set({name: keep_n_of_m(it, n, m) for name, it in importances.items()})
     except Exception:
@@ -117,7 +123,9 @@ def prune_n_of_m(
 
 
 class SemiStructured(NamedTuple):
-    """Which weights a GPU multiplies by as 2 of 4, and why not the others."""
+    """A converted model, the weights that GPUs multiply as 2 of 4, and why others are
+    dense.
+    """
 
     model: Module
     converted: tuple[str, ...]
@@ -126,16 +134,16 @@ class SemiStructured(NamedTuple):
 
 
 def semi_structured_reason(shape: Iterable[int], dtype: torch.dtype) -> str | None:
-    """Why torch's kernels for 2 of 4 cannot take a weight; ``None`` if they can.
+    """Return why torch's 2-of-4 kernels cannot use a weight, or ``None`` if they can.
 
-    They are those of cuSPARSELt, torch's own choice. They take float16 and bfloat16,
-    and sizes that are multiples of what torch states for the type: 16 in torch 2.13, so
-    neither the 1433 features of Cora nor its 7 classes. For float32 torch
-    has only a pattern of 1 of 2 (CUTLASS), which 2 of 4 does not fit.
+    Torch uses the kernels of cuSPARSELt. They support float16 and bfloat16, and sizes
+    that are multiples of a number that torch defines per dtype: 16 in torch 2.13, which
+    excludes the 1433 features and the 7 classes of Cora. For float32 torch supports
+    only a 1-of-2 pattern (CUTLASS), which 2 of 4 does not fit.
 
     Args:
-        shape: Of the weight.
-        dtype: Of the weight.
+        shape: Shape of the weight.
+        dtype: Dtype of the weight.
 
     Example:
         >>> import torch
@@ -158,32 +166,33 @@ def semi_structured_reason(shape: Iterable[int], dtype: torch.dtype) -> str | No
 
 
 def to_semi_structured(model: Module) -> SemiStructured:
-    r"""A copy of a model for inference that multiplies by 2 of 4 weights, on a GPU.
+    r"""Return a copy of a model for inference on a GPU that multiplies by 2 of 4
+    weights.
 
-    Weights of ``torch.nn.Linear`` and PyG's ``Linear``, also inside of convolutions, in
-    which at most 2 of each 4 consecutive inputs are left become
-    ``torch.sparse.SparseSemiStructuredTensor``; all others stay dense, with their
-    zeros written. Masks are gone from the copy. Large layers gain; a graph layer whose
-    time goes into its edges does not.
+    Weights of ``torch.nn.Linear`` and PyG's ``Linear``, including those inside
+    convolutions, become ``torch.sparse.SparseSemiStructuredTensor`` if at most 2 of
+    each 4 consecutive inputs are kept; all others stay dense, with their zeros written.
+    The copy has no masks. Do not use it for graph layers that spend most of their time
+    on the edges; only large linear maps become faster.
 
     Args:
         model: A model with masks, or after ``make_permanent()``, on a CUDA device and
             of float16 or bfloat16; not changed.
 
     Returns:
-        The copy, the names of its converted weights, and why others are not.
+        The copy, the names of its converted weights, and why others are dense.
 
     Raises:
         ValueError: If the model is not on a CUDA device, or none of its weights can be
-            converted; says why of each.
+            converted; the message has the reasons.
         RuntimeError: If torch has no cuSPARSELt.
     """
     check_final(model)
     where = next((it.device for it in model.parameters()), torch.device("cpu"))
     if where.type != "cuda":
         raise ValueError(
-            f"'model' must be on a CUDA device (got {where}): torch has kernels for 2 "
-            "of 4 there only; use to_sparse(model) on the CPU"
+            f"'model' must be on a CUDA device, where torch has kernels for 2 of 4 "
+            f"(got {where}); use to_sparse(model) on the CPU"
         )
     if not torch.backends.cusparselt.is_available():
         raise RuntimeError(
@@ -196,7 +205,12 @@ def to_semi_structured(model: Module) -> SemiStructured:
             continue
         name, weight = f"{prefix}.weight".lstrip("."), layer.weight.detach()
         reason = semi_structured_reason(weight.shape, weight.dtype)
-        reason = reason or _pattern_reason(weight)
+        if reason is None:
+            most = int((weight.view(weight.size(0), -1, 4) != 0).sum(2).max())
+            if most > 2:
+                reason = (
+                    f"at most 2 of 4 inputs may be left (got {most}); see prune_n_of_m"
+                )
         if reason is not None:
             skipped[name] = reason
             continue
@@ -213,7 +227,7 @@ def to_semi_structured(model: Module) -> SemiStructured:
 
 
 def check_n_of_m(n: int, m: int) -> None:
-    """Refuse numbers that are no pattern."""
+    """Check that ``n`` and ``m`` are integers with 1 <= n <= m."""
     for name, value in (("n", n), ("m", m)):
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"{name!r} must be an int (got {value!r})")
@@ -226,7 +240,7 @@ def _check_importances(
 ) -> None:
     if importances.keys() != weights.keys():
         raise ValueError(
-            f"'importances' must be of the weights that are pruned, {list(weights)} "
+            f"'importances' must have the names of the pruned weights, {list(weights)} "
             f"(got {list(importances)})"
         )
     for name, weight in weights.items():
@@ -240,10 +254,3 @@ def _check_importances(
                 f"'importances' of {name!r} must have shape {list(weight.shape)} "
                 f"(got {list(importances[name].shape)})"
             )
-
-
-def _pattern_reason(weight: Tensor) -> str | None:
-    most = int((weight.view(weight.size(0), -1, 4) != 0).sum(2).max())
-    if most > 2:
-        return f"at most 2 of 4 inputs may be left (got {most}); see prune_n_of_m"
-    return None

@@ -1,4 +1,4 @@
-"""A tensor of mostly zeros in fewer bytes: the values that are left, and where."""
+"""Pack tensors of mostly zeros: their non-zero values and positions."""
 
 from typing import NamedTuple
 
@@ -14,29 +14,29 @@ FORMS = ("bits", "gaps", "runs")
 
 
 class Packed(NamedTuple):
-    """What is left of a tensor."""
+    """Non-zero values of a tensor and their positions."""
 
     form: str
     values: Tensor
-    """Of the entries that are not zero, in order."""
+    """The non-zero entries in order."""
     places: Tensor
-    """``"bits"``: one bit an entry, whether it is left. ``"gaps"``: a byte for each
-    entry that is left, how many zeros are before it; 255 for so many zeros and no
-    entry. ``"runs"``: how many zeros, how many others, and so on."""
+    """``"bits"``: one bit per entry, 1 if it is not zero. ``"gaps"``: one byte per
+    non-zero entry, the number of zeros before it; 255 means 255 zeros without an entry.
+    ``"runs"``: alternating numbers of zeros and of non-zeros."""
 
     @property
     def num_bytes(self) -> int:
-        """Of values and places together."""
+        """Size of values and positions together."""
         return sum(t.numel() * t.element_size() for t in (self.values, self.places))
 
 
 def pack(tensor: Tensor) -> Packed:
-    r"""The shortest of the three forms, without loss of a bit.
+    r"""Return the shortest of the three lossless forms.
 
-    With :math:`k` of :math:`n` entries left, the bits take :math:`n / 8` bytes and the
-    gaps :math:`k` to :math:`k + n / 255`. Runs are short where whole rows or blocks are
-    gone, each of 1, 2, 4 or 8 bytes by the longest. A zero is an entry all of whose bits are 0, so
-    ``-0.0`` is left.
+    With :math:`k` of :math:`n` entries non-zero, the bits take :math:`n / 8` bytes and
+    the gaps :math:`k` to :math:`k + n / 255` bytes. Runs are short if whole rows or
+    blocks are zero; each takes 1, 2, 4 or 8 bytes, depending on the longest. Entries
+    with a non-zero bit are stored, so ``-0.0`` is preserved.
 
     Example:
         >>> import torch
@@ -47,16 +47,15 @@ def pack(tensor: Tensor) -> Packed:
     flat = tensor.detach().cpu().contiguous().flatten()
     left = flat.view(_BITS[flat.element_size()]) != 0
     values = flat[left]
-    found = [Packed("bits", values, _bits(left))]
     at = left.nonzero().view(-1)
-    before = torch.cat([at.new_full((1,), -1), at])
-    found.append(Packed("gaps", values, _gaps(before.diff() - 1)))
-    found.append(Packed("runs", values, _smallest(_runs(left))))
+    gaps = at.diff(prepend=at.new_full((1,), -1)) - 1
+    places = {"bits": _bits(left), "gaps": _gaps(gaps), "runs": _smallest(_runs(left))}
+    found = (Packed(form, values, it) for form, it in places.items())
     return min(found, key=lambda packed: packed.num_bytes)
 
 
 def unpack(packed: Packed, shape: tuple[int, ...]) -> Tensor:
-    """The tensor that was packed.
+    """Return the tensor that was packed.
 
     Raises:
         ValueError: If the places do not fit the shape or the values.
@@ -84,12 +83,12 @@ def unpack(packed: Packed, shape: tuple[int, ...]) -> Tensor:
 
 
 def can_pack(tensor: Tensor) -> bool:
-    """Whether it is dense and of real numbers."""
+    """Return whether a tensor is dense and real."""
     return tensor.layout == torch.strided and not tensor.is_complex()
 
 
 def _places(form: str, places: Tensor, size: int) -> Tensor | None:
-    """Where values stand; ``None`` for places that are of no tensor of that size."""
+    """Return the positions of the values, or ``None`` if they do not fit the size."""
     if form == "bits":
         bits = (places.unsqueeze(1) >> torch.arange(8)) & 1
         at = bits.flatten().nonzero().view(-1)
@@ -116,7 +115,7 @@ def _bits(left: Tensor) -> Tensor:
 
 
 def _gaps(zeros: Tensor) -> Tensor:
-    """Bytes: full ones first, then the rest of the gap."""
+    """Return the gaps as bytes: full ones first, then the remainder."""
     last = (zeros // _LONG + 1).cumsum(0)  # of each gap, from 1
     found = torch.full((int(last[-1]) if len(last) else 0,), _LONG)
     found[last - 1] = zeros % _LONG
@@ -124,7 +123,7 @@ def _gaps(zeros: Tensor) -> Tensor:
 
 
 def _runs(left: Tensor) -> Tensor:
-    """Lengths of the runs, the first of zeros."""
+    """Return the lengths of the runs, starting with zeros."""
     if not left.numel():
         return torch.zeros(0, dtype=torch.long)
     ends = (left[1:] != left[:-1]).nonzero().view(-1) + 1
@@ -134,7 +133,7 @@ def _runs(left: Tensor) -> Tensor:
 
 
 def _smallest(numbers: Tensor) -> Tensor:
-    """The same numbers in the smallest type that holds them all."""
+    """Return the numbers in the smallest dtype that holds them all."""
     largest = int(numbers.max()) if numbers.numel() else 0
     kind = next(kind for kind in _SIZES if largest <= torch.iinfo(kind).max)
     return numbers.to(kind)

@@ -11,13 +11,18 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from gsparse.compaction import channel_groups, compact, multiply_adds
-from gsparse.compaction.empty_units import mask_empty_units
+from gsparse.compaction import (
+    channel_groups,
+    compact,
+    mask_dead_units,
+    multiply_adds,
+)
 from gsparse.data import card
 from gsparse.deploy.model_card import ModelCard
 from gsparse.deploy.model_file import check_target, permanent_state, save_model
 from gsparse.deploy.pruned_models import FILE, SPECIFICATION, specify, stored, whole
 from gsparse.edges import check_sparsity
+from gsparse.nn.calling import model_arguments
 from gsparse.nn.masked_parameters import mask_names
 from gsparse.prune import (
     Columns,
@@ -38,7 +43,8 @@ from gsparse.train import (
     recipe,
 )
 from gsparse.train.by_name import weight_method, weight_methods
-from gsparse.train.make_pruner import arguments, make_pruner
+from gsparse.train.fit import prepare
+from gsparse.train.make_pruner import make_pruner
 from gsparse.train.recipes import GRAPH_MODELS
 from gsparse.train.split_graphs import load_split_graphs, resolve_split
 
@@ -123,7 +129,7 @@ def prune_model(
     dense = chosen.build(graphs.fit, seed)
     fit(dense, graphs.fit, config=config, seed=seed)
     pruned = _pruned(method, chosen, graphs.fit, dense, sparsity, structure, seed)
-    example = arguments(graphs.test)
+    example = model_arguments(prepare(graphs.test))
     small = _compacted(pruned, chosen, example) if compacted else None
     plain = small or _Small(_unmasked(chosen, graphs.fit, pruned), _all(example))
     num_features = example[0].size(1)
@@ -202,13 +208,13 @@ def _pruned(
         method(sparsity, config=chosen.fit)(model, data, seed)
         return model
     options: dict[str, Any] = {}
-    example = arguments(data)
+    example = model_arguments(prepare(data))
     if structure is not None:
         options["structure"] = _structure(structure, model, chosen, example)
 
     def mask_units(pruner: WeightPruner) -> None:
         if structure is not None:
-            mask_empty_units(pruner.masks, example)
+            mask_dead_units(pruner.masks, example)
 
     prune_and_train(
         model,

@@ -1,4 +1,4 @@
-"""Standard models that were pruned: what it takes to build them again, and loading."""
+"""Specification and loading of pruned standard models."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,20 +18,20 @@ from gsparse.train.models import build_model
 FILE = "model.safetensors"
 SPECIFICATION = "specification"
 
-_FEATURES = "has_feature"  # a buffer: which features are left
+_FEATURES = "has_feature"  # name of the buffer that marks the remaining features
 
 
 @dataclass(frozen=True)
 class Specification:
-    """A standard model, as small as it is after pruning.
+    """Architecture of a pruned standard model.
 
     Args:
         model: A name of :func:`~gsparse.train.build_model`.
-        num_features: Features that it is given.
-        in_channels: Features that it reads.
+        num_features: Number of input features.
+        in_channels: Number of features that it reads.
         out_channels: Number of classes.
-        options: All else that its constructor takes.
-        bits: Of its weights, if they are codes.
+        options: Further arguments of its constructor.
+        bits: Bits per weight, if the weights are quantised.
     """
 
     model: str
@@ -42,7 +42,7 @@ class Specification:
     bits: int | None = None
 
     def build(self) -> Module:
-        """A model of these sizes with any weights, as it is stored."""
+        """Build a model of these sizes with arbitrary weights."""
         model = build_model(
             self.model, self.in_channels, self.out_channels, **self.options
         ).eval()
@@ -54,19 +54,19 @@ class Specification:
         return model
 
     def as_record(self) -> dict[str, Any]:
-        """As it stands in a model card."""
+        """Return the fields as stored in a model card."""
         return asdict(self)
 
 
 def specify(
     name: str, model: Module, num_features: int, options: Mapping[str, Any]
 ) -> Specification:
-    """The sizes of a standard model, read off its weights.
+    """Return the specification of a standard model from the shapes of its weights.
 
     Args:
-        name: Its kind, such as ``"gat"``.
-        model: After compaction or without.
-        num_features: Features that were there before compaction.
+        name: Name of the standard model, such as ``"gat"``.
+        model: The model, compacted or not.
+        num_features: Number of features before compaction.
         options: Arguments that it was built with.
 
     Raises:
@@ -90,7 +90,7 @@ def specify(
 
 
 def stored(model: Module, kept_features: Tensor, num_features: int) -> Module:
-    """The model with a note of the features that it reads, for a file."""
+    """Add a buffer with the features that the model reads, for its file."""
     if len(kept_features) < num_features:
         left = torch.zeros(num_features, dtype=torch.bool)
         left[kept_features.cpu()] = True
@@ -99,7 +99,7 @@ def stored(model: Module, kept_features: Tensor, num_features: int) -> Module:
 
 
 def whole(model: Module) -> Module:
-    """The stored model as one that takes all features."""
+    """Return the stored model as one that takes all features."""
     left = model._buffers.get(_FEATURES)
     if left is None:
         return model
@@ -108,27 +108,31 @@ def whole(model: Module) -> Module:
 
 
 def load_pruned(folder: str | Path) -> tuple[Module, dict[str, Any]]:
-    """What ``gsparse prune --out folder`` has written.
+    """Load a model that ``gsparse prune --out folder`` has written.
 
     Args:
-        folder: Holds ``model.safetensors``.
+        folder: Folder with ``model.safetensors``.
 
     Returns:
-        The model, to be called as ``model(x, edge_index)`` with all features, and the
-        header of its file.
+        The model, which is called as ``model(x, edge_index)`` with all features, and
+        the header of its file.
+
+    Shapes:
+        - **x:** :math:`(N, F)`
+        - **edge_index:** :math:`(2, E)`
 
     Raises:
         ImportError: If safetensors is not installed.
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, or not of this command.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is damaged, or was not written by this command.
     """
     path = Path(folder) / FILE
     header, _ = read_model_file(path)
     settings = (header["card"] or {}).get("settings", {})
     if SPECIFICATION not in settings:
         raise ValueError(
-            f"{path} must be of `gsparse prune` (got a file of save_model); build the "
-            "model and use load_weights"
+            f"{path} must be a file of `gsparse prune` (got one of save_model); build "
+            "the model and use load_weights"
         )
     model = Specification(**settings[SPECIFICATION]).build()
     load_weights(path, into=model)
@@ -136,7 +140,7 @@ def load_pruned(folder: str | Path) -> tuple[Module, dict[str, Any]]:
 
 
 def _width(layer: Any, dim: int) -> int:  # noqa: ANN401 (a layer of any kind)
-    """Outputs or inputs of a layer: rows or columns of its first matrix."""
+    """Return the outputs or inputs of a layer: rows or columns of its first matrix."""
     return next(it.size(dim) for it in layer.state_dict().values() if it.dim() == 2)
 
 

@@ -1,6 +1,6 @@
-"""Undirected pairs, exact budgets, and cutting a graph.
+"""Undirected pairs, exact budgets, and the removal of edges.
 
-The only code in the package that slices ``edge_index``.
+Only this room slices ``edge_index``.
 """
 
 from gsparse.edges.apply import apply_edge_mask, cut_store

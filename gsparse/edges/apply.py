@@ -1,4 +1,4 @@
-"""Cut a graph: the one place where edge-aligned tensors are sliced."""
+"""Remove edges from a graph and slice every tensor that is aligned with them."""
 
 import copy
 from typing import Any
@@ -30,42 +30,45 @@ _LISTS = (list, tuple, np.ndarray)
 def apply_edge_mask(
     data: Data, keep: Tensor, edge_weight: Tensor | None = None
 ) -> Data:
-    """Return the graph with only the entries in ``keep``; the input is untouched.
+    """Return a graph with only the entries selected by ``keep``.
 
-    All nodes stay. ``edge_weight``, ``edge_attr``, ``edge_type``, ``e_id`` and
-    every other tensor or list that PyG takes for edge-level follow. ``edge_label*``,
-    ``y`` and ``*_mask`` are supervision and stay as they are, whatever their length.
+    The input is not modified. All nodes are kept. ``edge_weight``, ``edge_attr``,
+    ``edge_type``, ``e_id`` and every other tensor or list that PyG treats as
+    edge-level are sliced with the edges. ``edge_label*``, ``y`` and ``*_mask`` are
+    supervision and are never sliced.
 
-    ``e_id`` holds the positions of the kept entries in ``data``, or, if ``data`` has
-    an ``e_id`` already, their values of it. An ``e_id`` that cannot belong to the
-    edges is replaced: one of another length, or one that gives both directions of an
-    edge the same number, which is how ``ToUndirected()`` leaves it.
+    ``e_id`` holds the positions of the kept entries in ``data``. If ``data`` already
+    has an ``e_id``, its values are sliced instead. An ``e_id`` that cannot belong to
+    the edges is replaced, that is, one of another length or one that gives both
+    directions of an edge the same number (``ToUndirected()`` does that).
 
-    The graphs of a :class:`~torch_geometric.data.Batch` are told by its ``batch`` or
-    ``ptr``, and everything that was added after collation stays. If the entries do not
-    lie graph after graph, as after ``AddSelfLoops()``, the kept ones do, in their old
-    order within each graph. ``to_data_list()`` of the result returns every graph with
-    all of its node-level and edge-level tensors. A new ``e_id`` counts within the
-    whole batch; in the graphs of ``to_data_list()`` it counts within the graph if the
-    entries lay graph after graph, and else within the batch. A batch whose nodes do
-    not lie graph after graph is cut too, but cannot be taken apart again.
+    The graph of each entry of a :class:`~torch_geometric.data.Batch` is read from
+    ``batch`` or ``ptr``, and everything added after collation is kept. If the entries
+    are not sorted by graph (for example after ``AddSelfLoops()``), the kept entries
+    are sorted by graph, in their old order within each graph. ``to_data_list()`` of
+    the result returns every graph with its node-level and edge-level tensors. A new
+    ``e_id`` counts positions in the whole batch; in the graphs of ``to_data_list()``
+    it counts within the graph if the entries were sorted by graph, and within the
+    batch otherwise. A batch whose nodes are not sorted by graph can be cut, but the
+    result cannot be separated into graphs.
 
     Args:
-        data: A graph with an ``edge_index``.
-        keep: True for the entries that survive.
-        edge_weight: New weight of every entry, before the cut.
+        data: Graph with an ``edge_index``.
+        keep: True for the entries to keep.
+        edge_weight: New weight of every entry before the removal.
 
     Shapes:
         - **keep**, **edge_weight:** :math:`(E,)`
 
     Raises:
-        TypeError: If the graph is stored as ``adj_t``, alone or beside ``edge_index``,
+        TypeError: If the graph is stored as ``adj_t``, with or without ``edge_index``,
             or is not a :class:`~torch_geometric.data.Data`.
         ValueError: If ``keep`` or an edge attribute does not fit the edges, or an edge
             joins two graphs of a batch.
     """
     if not isinstance(data, Data):
-        raise TypeError(f"'data' must be a Data or a Batch (got {_name(data)})")
+        got = type(data).__name__
+        raise TypeError(f"'data' must be a Data or a Batch (got {got})")
     graphs = None
     require_edge_index(data._store)
     if isinstance(data, Batch):
@@ -84,13 +87,18 @@ def cut_store(
     edge_weight: Tensor | None = None,
     graphs: EdgeGraphs | None = None,
 ) -> None:
-    """Replace the edge-level values of a store that was copied beforehand.
+    """Slice the edge-level values of a store in place.
+
+    The caller copies the store first.
 
     Args:
-        store: A store with an ``edge_index``.
-        keep: True for the entries that survive.
-        edge_weight: New weight of every entry, before the cut.
-        graphs: The graph of every entry, if the store belongs to a batch.
+        store: Store with an ``edge_index``.
+        keep: True for the entries to keep.
+        edge_weight: New weight of every entry before the removal.
+        graphs: Graph of every entry if the store belongs to a batch.
+
+    Shapes:
+        - **keep**, **edge_weight:** :math:`(E,)`
     """
     edge_index = require_edge_index(store)
     require_single_form(store)
@@ -114,7 +122,7 @@ def cut_store(
 
 
 def _cut_collated(store: BaseStorage, kept: Tensor, graphs: EdgeGraphs) -> None:
-    """Cut lists with one edge-level list per graph, and the ``ptr`` of edge values."""
+    """Slice lists that hold one edge-level list per graph, and ``*_ptr`` vectors."""
     edge_keys = set(edge_level_keys(store))
     sizes, left = graphs.size.tolist(), graphs.graph[kept]
     places = graphs.local()[kept].split(graphs.tally(left).tolist())
@@ -152,12 +160,8 @@ def _slice_edge_index(value: EdgeIndex, kept: Tensor) -> EdgeIndex:
         sort_order=value.sort_order if ascending else None,
         is_undirected=both,
     )
-    # Sizes of the graphs of a batch, which they take when they are taken apart.
+    # The sizes of the single graphs, needed when the batch is separated.
     if value._cat_metadata is not None:
         flags = [flag and both for flag in value._cat_metadata.is_undirected]
         out._cat_metadata = value._cat_metadata._replace(is_undirected=flags)
     return out
-
-
-def _name(data: object) -> str:
-    return type(data).__name__

@@ -1,4 +1,4 @@
-"""The graphs of a batch: to which of them each node and each edge belongs."""
+"""Find the graph of a batch to which each node and each edge belongs."""
 
 from typing import NamedTuple
 
@@ -17,8 +17,9 @@ class NodeGraphs(NamedTuple):
     Shapes:
         - **graph:** :math:`(N,)`
         - **local:** :math:`(N,)`, number of the node within its graph
-        - **size**, **first:** :math:`(G,)`, number of nodes and of those before
-        - **order:** :math:`(N,)`, the nodes graph after graph; None if they lie so
+        - **size**, **first:** :math:`(G,)`, nodes in a graph and in all graphs before
+        - **order:** :math:`(N,)`, permutation that sorts the nodes by graph, or None
+          if they are sorted
     """
 
     graph: Tensor
@@ -34,7 +35,8 @@ class EdgeGraphs(NamedTuple):
     Shapes:
         - **graph:** :math:`(E,)`
         - **size:** :math:`(G,)`, number of entries of each graph
-        - **order:** :math:`(E,)`, the entries graph after graph; None if they lie so
+        - **order:** :math:`(E,)`, permutation that sorts the entries by graph, or None
+          if they are sorted
     """
 
     graph: Tensor
@@ -54,22 +56,22 @@ class EdgeGraphs(NamedTuple):
         return self.size.cumsum(0) - self.size
 
     def tally(self, graph: Tensor) -> Tensor:
-        """Return how many of these entries each graph has, ``[G]``."""
+        """Count the entries of each graph, ``[G]``."""
         return torch.bincount(graph, minlength=self.num_graphs)
 
     def in_order(self, entries: Tensor) -> Tensor:
-        """Return some entries graph after graph, in their old order within each."""
+        """Sort some entries by graph and keep their order within each graph."""
         if self.order is None:
             return entries
         return entries[self.graph[entries].argsort(stable=True)]
 
     def local(self) -> Tensor:
-        """Return the position of every entry among those of its graph, ``[E]``."""
+        """Return the position of every entry within its graph, ``[E]``."""
         return _local(self.graph, self.first, self.order)
 
 
 def num_graphs(data: Batch) -> int:
-    """Return the number of graphs; a batch of batches has those of its ``batch``."""
+    """Return the number of graphs, or the largest one stored in a nested batch."""
     found = [getattr(data, "_num_graphs", 0)]
     for store in data.node_stores:
         batch, ptr = store.get("batch"), store.get("ptr")
@@ -81,10 +83,10 @@ def num_graphs(data: Batch) -> int:
 
 
 def node_graphs(data: Batch, store: BaseStorage) -> NodeGraphs:
-    """Read ``batch`` or ``ptr`` of a node store.
+    """Read the graph of every node from ``batch`` or ``ptr`` of a node store.
 
     Raises:
-        ValueError: If there is neither, or they do not fit the nodes or each other.
+        ValueError: If both are missing, or they do not fit the nodes or each other.
     """
     total, num_nodes = num_graphs(data), store.num_nodes
     batch, ptr = store.get("batch"), store.get("ptr")
@@ -106,7 +108,7 @@ def node_graphs(data: Batch, store: BaseStorage) -> NodeGraphs:
     size = torch.bincount(batch, minlength=total)
     if ptr is not None and not ptr.diff().equal(size):
         raise ValueError(
-            f"'ptr'{of} must be where the graphs of 'batch' begin, "
+            f"'ptr'{of} must hold the first node of every graph of 'batch', "
             f"{[0, *size.cumsum(0).tolist()][:9]} (got {ptr.tolist()[:9]}); delete it "
             "if 'batch' is right"
         )
@@ -138,8 +140,8 @@ def edge_graphs(data: Batch, store: BaseStorage) -> EdgeGraphs:
         u, v = edge_index[:, bad].tolist()
         raise ValueError(
             f"no edge{of} may join two graphs of a Batch (got ({u}, {v}) at {bad}, "
-            f"from graph {int(graph[bad])} to graph {int(other[bad])}); make one graph "
-            "of it with Data.from_dict(batch.to_dict())"
+            f"from graph {int(graph[bad])} to graph {int(other[bad])}); convert the "
+            "batch to one graph with Data.from_dict(batch.to_dict())"
         )
     size = torch.bincount(graph, minlength=row.size.numel())
     return EdgeGraphs(graph, size, _order(graph), row, col)

@@ -1,15 +1,15 @@
-"""What every graph must satisfy before anything is computed from it."""
+"""Validate edges, edge weights and sparsities."""
 
 import torch
 from torch import Tensor
 
 
 def check_edge_index(edge_index: Tensor, num_nodes: int | None = None) -> int:
-    """Refuse an ``edge_index`` that is not a graph, and return its number of nodes.
+    """Validate an ``edge_index`` and return the number of nodes.
 
     Args:
         edge_index: Node ids, one column per directed entry.
-        num_nodes: Number of nodes; the largest id plus one if left out.
+        num_nodes: Number of nodes. The default is the largest id plus one.
 
     Returns:
         The number of nodes.
@@ -49,7 +49,7 @@ def check_edge_index(edge_index: Tensor, num_nodes: int | None = None) -> int:
 
 
 def check_edge_weight(edge_weight: Tensor | None, num_edges: int) -> None:
-    """Refuse weights that are not one finite, non-negative number per entry.
+    """Refuse edge weights unless they are finite, non-negative and one per entry.
 
     Shapes:
         - **edge_weight:** :math:`(E,)`
@@ -80,6 +80,6 @@ def check_edge_weight(edge_weight: Tensor | None, num_edges: int) -> None:
 
 
 def check_sparsity(sparsity: float) -> None:
-    """Refuse a fraction of removed edges outside [0, 1)."""
+    """Refuse a sparsity outside [0, 1)."""
     if not 0 <= sparsity < 1:
         raise ValueError(f"'sparsity' must be in [0, 1) (got {sparsity})")

@@ -1,4 +1,4 @@
-"""Random numbers that belong to an edge, whatever its position in a list."""
+"""Random numbers that depend on an edge and not on its position in ``edge_index``."""
 
 import torch
 from torch import Tensor
@@ -6,11 +6,11 @@ from torch import Tensor
 from gsparse.edges.pairs import Pairs
 
 TIES = 31337  # stream of the numbers that decide between equal scores
-BLOCK = 1 << 20  # pairs hashed at a time: bounds the memory of the intermediates
+BLOCK = 1 << 20  # pairs hashed at a time, which limits the memory
 
 
 def pair_uniform(pairs: Pairs, seed: int, stream: int = 0) -> Tensor:
-    """One number in (0, 1) per pair, a function of seed, stream and end points only.
+    """Draw one number in (0, 1) per pair from the seed, the stream and the end points.
 
     Shapes:
         - **output:** :math:`(M,)`, float64
@@ -33,10 +33,10 @@ def pair_uniform(pairs: Pairs, seed: int, stream: int = 0) -> Tensor:
 
 
 def tie_breaker(pairs: Pairs) -> Tensor:
-    """What decides between pairs of equal score, the same for every method.
+    """Draw the number that decides between pairs of equal importance.
 
-    Position must not: node numbers often have a meaning, such as the split of the
-    citation graphs.
+    All methods use the same numbers. Node ids must not decide, because they often have
+    a meaning: the citation graphs list the training nodes first.
 
     Shapes:
         - **output:** :math:`(M,)`, float64
@@ -45,23 +45,27 @@ def tie_breaker(pairs: Pairs) -> Tensor:
 
 
 def counter_uniform(seed: int, start: int, stop: int, device: torch.device) -> Tensor:
-    """The numbers ``start`` to ``stop`` of a stream of uniforms in (0, 1)."""
+    """Return the numbers ``start`` to ``stop`` of a uniform stream in (0, 1).
+
+    Shapes:
+        - **output:** ``[stop - start]``, float64
+    """
     base = _mix(torch.tensor([seed], device=device))
     return _unit(_mix(base + torch.arange(start, stop, device=device)))
 
 
 def draw_seed(seed: int | None) -> int:
-    """The seed itself, or a fresh one from torch's generator (``seed_everything``)."""
+    """Return the seed, or draw one from torch's global generator if it is None."""
     return int(torch.randint(2**62, ())) if seed is None else seed
 
 
 def _unit(bits: Tensor) -> Tensor:
-    """The top 53 bits as a number in (0, 1)."""
+    """Convert the top 53 bits to a number in (0, 1)."""
     return ((bits >> 11) & ((1 << 53) - 1)).double().add_(0.5).mul_(2.0**-53)
 
 
 def _mix(z: Tensor) -> Tensor:
-    """SplitMix64's finaliser on int64; products wrap, shifts are made logical."""
+    """Apply SplitMix64's finaliser to int64 (products wrap, shifts are logical)."""
     z = z + -0x61C8864680B583EB  # 0x9E3779B97F4A7C15
     z = (z ^ ((z >> 30) & ((1 << 34) - 1))) * -0x40A7B892E31B1A47  # 0xBF58476D1CE4E5B9
     z = (z ^ ((z >> 27) & ((1 << 37) - 1))) * -0x6B2FB644ECCEEE15  # 0x94D049BB133111EB

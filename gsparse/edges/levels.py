@@ -1,4 +1,4 @@
-"""Which attributes of a graph have one value per entry of ``edge_index``."""
+"""Decide which attributes of a graph have one value per entry of ``edge_index``."""
 
 import copy
 from typing import Any
@@ -16,7 +16,7 @@ NODE_KEYS = ("x", "y", "pos", "batch", "ptr", "n_id", "node_label", "kept_featur
 
 
 def require_edge_index(store: BaseStorage) -> Tensor:
-    """Return the ``edge_index`` of a store, or refuse with what to do."""
+    """Return the ``edge_index`` of a store; refuse ``adj_t`` and a missing one."""
     if "edge_index" not in store or store["edge_index"] is None:
         if "adj_t" in store or "adj" in store:
             raise TypeError(
@@ -35,23 +35,23 @@ def plain(value: Tensor) -> Tensor:
 
 
 def require_single_form(store: BaseStorage) -> None:
-    """Refuse a store that holds its edges a second time, as a matrix."""
+    """Refuse a store that also holds its edges as a matrix."""
     for key in ("adj_t", "adj"):
         if key in store:
             raise TypeError(
                 f"the edges are stored twice, as 'edge_index' and {key!r}, and only "
-                f"'edge_index' would be cut; delete {key!r} first, and apply "
+                f"'edge_index' would be sparsified; delete {key!r} first, and apply "
                 "ToSparseTensor() after the sparsifier"
             )
 
 
 def is_edge_level(store: BaseStorage, key: str) -> bool:
-    """Return whether this attribute has one value per entry of ``edge_index``.
+    """Return whether an attribute has one value per entry of ``edge_index``.
 
-    Supervision (``edge_label*``, ``y``, ``*_mask``) is excluded by name. The vectors
-    that ``follow_batch`` makes follow the attribute they belong to. Everything else is
-    decided by length, as in PyG. Where there are as many nodes as entries, a batch
-    knows the lengths in its single graphs, and in other graphs the name decides.
+    Supervision (``edge_label*``, ``y``, ``*_mask``) is excluded by name. Vectors made
+    by ``follow_batch`` are treated like the attribute they belong to. Everything else
+    is decided by length, as in PyG. If there are as many nodes as entries, a batch
+    compares the lengths in its single graphs, and other graphs decide by name.
     """
     if key in EDGE_KEYS:
         return store[key] is not None
@@ -67,15 +67,15 @@ def is_edge_level(store: BaseStorage, key: str) -> bool:
 
 
 def is_excluded(key: str) -> bool:
-    """Return whether the name says that this is node-level or supervision."""
+    """Return whether the name of an attribute marks it as node-level or supervision."""
     return key in NODE_KEYS or key.startswith("edge_label") or key.endswith("_mask")
 
 
 def edge_level_keys(store: BaseStorage) -> list[str]:
-    """Return the edge-level attributes, without an ``e_id`` that does not fit.
+    """Return the names of the edge-level attributes, except an unusable ``e_id``.
 
     Raises:
-        ValueError: If one of them has not one value per entry.
+        ValueError: If an attribute does not have one value per entry.
     """
     num_edges = store["edge_index"].size(1)
     found = []
@@ -87,14 +87,14 @@ def edge_level_keys(store: BaseStorage) -> list[str]:
             of = "" if store._key is None else f" of {store._key}"
             raise ValueError(
                 f"{key!r}{of} must have one value per edge, {num_edges} in all (got "
-                f"{length}); delete it, or compute it for the present edges"
+                f"{length}); delete it, or compute it for the current edges"
             )
         found.append(key)
     return found
 
 
 def value_length(store: BaseStorage, key: str) -> int | None:
-    """Return the length along the dimension that PyG concatenates, if there is one."""
+    """Return the length along the dimension that PyG concatenates, or None."""
     value = store[key]
     if isinstance(value, Tensor | np.ndarray):
         dim = store._parent().__cat_dim__(key, value, store)
@@ -105,13 +105,13 @@ def value_length(store: BaseStorage, key: str) -> int | None:
 
 
 def slices_of(data: BaseData) -> dict[Any, Any] | None:
-    """Return the slices of a batch as PyG stores them; None if there are none."""
+    """Return the slices of a batch as PyG stores them, or None."""
     store = data._global_store if isinstance(data, HeteroData) else data._store
     return vars(store).get("_slice_dict")
 
 
 def collation_slices(store: BaseStorage) -> dict[str, Tensor]:
-    """Return where each graph of a batch began and ended when it was collated."""
+    """Return the boundaries of the graphs in each attribute at collation time."""
     found = slices_of(store._parent()) or {}
     if store._key is not None:
         found = found.get(store._key, {})
@@ -119,7 +119,7 @@ def collation_slices(store: BaseStorage) -> dict[str, Tensor]:
 
 
 def _told_by_collation(store: BaseStorage, key: str) -> bool | None:
-    """Whether a batch knows the level from its slices; None: it does not."""
+    """Decide from the slices of a batch, or return None if they do not tell."""
     slices, value = collation_slices(store), store[key]
     if key not in slices or "edge_index" not in slices:
         return None
@@ -131,9 +131,9 @@ def _told_by_collation(store: BaseStorage, key: str) -> bool | None:
     ptr = store.get("ptr")
     of_nodes = ptr is not None and sizes.equal(ptr.diff().to(sizes.device))
     fresh = int(slices[key][-1]) == length
-    if length != num_edges:  # the edges changed, and this did not follow
+    if length != num_edges:  # the edges have changed and this attribute has not
         return fresh and of_edges and not of_nodes
-    # A relation has no nodes of its own.
+    # A relation does not have its own nodes.
     of_store = store._key is not None or length == store.num_nodes
     if of_edges != of_nodes and of_store:
         return of_edges
@@ -143,10 +143,10 @@ def _told_by_collation(store: BaseStorage, key: str) -> bool | None:
 
 
 def _e_id_fits(store: BaseStorage) -> bool:
-    """Whether ``e_id`` can be the original position of every entry.
+    """Return whether ``e_id`` can hold the original position of every entry.
 
-    It cannot if it has another length, or if both directions of an edge share a
-    number, as they do after ``ToUndirected()``.
+    It cannot if its length differs, or if both directions of an edge have the same
+    number, as after ``ToUndirected()``.
     """
     e_id, edge_index = store["e_id"], plain(store["edge_index"])
     if not isinstance(e_id, Tensor) or e_id.shape != edge_index.shape[1:]:
@@ -157,16 +157,13 @@ def _e_id_fits(store: BaseStorage) -> bool:
         return True
     if e_id.min() < 0:
         return False
-    key = store._key
-    if key is not None and key[0] != key[2]:
-        return True
-    return not _shared_by_directions(e_id.long(), edge_index.long())
+    is_bipartite = store._key is not None and store._key[0] != store._key[2]
+    return is_bipartite or not _shared_by_directions(e_id.long(), edge_index.long())
 
 
 def _shared_by_directions(e_id: Tensor, edge_index: Tensor) -> bool:
     _, group, count = e_id.unique(return_inverse=True, return_counts=True)
     again = (count[group] > 1) & (edge_index[0] != edge_index[1])
-    there = torch.cat([group[again].unsqueeze(0), edge_index[:, again]]).unique(dim=1)
-    back = there[[0, 2, 1]]
-    both = torch.cat([there, back], dim=1).unique(dim=1)
-    return both.size(1) < there.size(1) + back.size(1)
+    entries = torch.cat([group[again].unsqueeze(0), edge_index[:, again]])
+    pairs = torch.cat([entries[:1], entries[1:].sort(dim=0).values])
+    return pairs.unique(dim=1).size(1) < entries.unique(dim=1).size(1)

@@ -1,4 +1,4 @@
-"""Undirected pairs: one id for both directions of an edge, in canonical order."""
+"""Number the undirected pairs of a graph; both directions of an edge share a number."""
 
 from typing import NamedTuple
 
@@ -9,10 +9,10 @@ from gsparse.edges.check import check_edge_index, check_edge_weight
 
 
 class Pairs(NamedTuple):
-    """The undirected edges of a graph, sorted by ``(row, col)``.
+    """Undirected edges of a graph, sorted by ``(row, col)``.
 
-    Everything that is decided about edges is decided here, so that the result
-    cannot depend on the order in which the entries are listed.
+    Sparsifiers decide per pair, so their results do not depend on the order of the
+    entries of ``edge_index``.
 
     Shapes:
         - **row**, **col:** :math:`(M,)`, ``row < col``, no duplicates
@@ -31,11 +31,19 @@ class Pairs(NamedTuple):
 
 
 def undirected_pairs(edge_index: Tensor, num_nodes: int | None = None) -> Pairs:
-    r"""Give both directions and all parallel copies of an edge one id.
+    r"""Number the undirected pairs of a graph.
 
-    Works for directed graphs too: an entry without its reverse is a pair of its
-    own. Costs a sort of the entries that are not listed in order; of a sorted graph
-    those are the reverse directions.
+    Example:
+        >>> import torch
+        >>> from gsparse.edges import undirected_pairs
+        >>> pairs = undirected_pairs(torch.tensor([[2, 1, 0, 1], [1, 0, 1, 1]]))
+        >>> pairs.row, pairs.col, pairs.pair
+        (tensor([0, 1]), tensor([1, 2]), tensor([ 1,  0,  0, -1]))
+
+    Both directions and all parallel copies of an edge get the same number. In a
+    directed graph, an entry without its reverse is a pair by itself. Costs a sort of
+    the entries that are not in canonical order; in a sorted graph, those are the
+    reverse directions.
 
     Args:
         edge_index: Directed entries.
@@ -46,13 +54,6 @@ def undirected_pairs(edge_index: Tensor, num_nodes: int | None = None) -> Pairs:
 
     Shapes:
         - **edge_index:** :math:`(2, E)`
-
-    Example:
-        >>> import torch
-        >>> from gsparse.edges import undirected_pairs
-        >>> pairs = undirected_pairs(torch.tensor([[2, 1, 0, 1], [1, 0, 1, 1]]))
-        >>> pairs.row, pairs.col, pairs.pair
-        (tensor([0, 1]), tensor([1, 2]), tensor([ 1,  0,  0, -1]))
     """
     num_nodes = check_edge_index(edge_index, num_nodes)
     row, col = edge_index.as_subclass(Tensor).long()
@@ -60,7 +61,7 @@ def undirected_pairs(edge_index: Tensor, num_nodes: int | None = None) -> Pairs:
     ahead = _ordered_keys(row[forward], col[forward], num_nodes)
     back = _ordered_keys(col[backward], row[backward], num_nodes)
     pairs = _unique(ahead.key)
-    if not _all_in(back.key, pairs):  # directed: some are only listed backwards
+    if not _all_in(back.key, pairs):  # directed: some pairs have no forward entry
         pairs = torch.cat([pairs, back.key]).unique()
     pair = torch.full_like(row, -1)
     pair.masked_scatter_(forward, _positions(pairs, ahead))
@@ -72,14 +73,14 @@ def undirected_pairs(edge_index: Tensor, num_nodes: int | None = None) -> Pairs:
 
 
 class _Keys(NamedTuple):
-    """One number per entry, in ascending order, and where each came from."""
+    """Sorted keys of the entries and the permutation that sorted them."""
 
     key: Tensor
-    order: Tensor | None  # None: the entries were in order
+    order: Tensor | None  # None if the entries were sorted
 
 
 def _ordered_keys(small: Tensor, large: Tensor, num_nodes: int) -> _Keys:
-    """Keys ``small * N + large``; overwrites its arguments, which may be large."""
+    """Return the sorted keys ``small * N + large``; overwrites its arguments."""
     key = small.mul_(num_nodes).add_(large)
     if (key[1:] >= key[:-1]).all():
         return _Keys(key, None)
@@ -100,10 +101,10 @@ def _all_in(key: Tensor, pairs: Tensor) -> bool:
 
 
 def _positions(pairs: Tensor, keys: _Keys) -> Tensor:
-    """Position among the pairs of every entry, in the order of the entries.
+    """Return the position of every entry among the pairs.
 
-    The keys are looked up in ascending order: a binary search that jumps about in
-    memory costs five times the sort.
+    The keys are looked up in ascending order, because a binary search with random
+    memory access costs five times as much as the sort.
     """
     if keys.key.equal(pairs):
         place = torch.arange(pairs.numel(), device=pairs.device)
@@ -115,7 +116,7 @@ def _positions(pairs: Tensor, keys: _Keys) -> Tensor:
 
 
 def spread(pairs: Pairs, values: Tensor, fill: float = 0) -> Tensor:
-    """Hand a value per pair to every entry; self-loops get ``fill``.
+    """Copy the value of each pair to its entries; self-loops get ``fill``.
 
     Shapes:
         - **values:** :math:`(M,)`
@@ -130,7 +131,7 @@ def spread(pairs: Pairs, values: Tensor, fill: float = 0) -> Tensor:
 
 
 def gather_pairs(pairs: Pairs, values: Tensor) -> Tensor:
-    """One value per pair from values that agree on all its entries.
+    """Return one value per pair from values that are equal on all entries of a pair.
 
     Shapes:
         - **values:** :math:`(E,)`
@@ -141,7 +142,7 @@ def gather_pairs(pairs: Pairs, values: Tensor) -> Tensor:
     """
     if values.dim() != 1 or values.numel() != pairs.pair.numel():
         raise ValueError(
-            f"expected one value per entry, shape [{pairs.pair.numel()}] "
+            f"'values' must have one value per entry, shape [{pairs.pair.numel()}] "
             f"(got {list(values.shape)})"
         )
     real = pairs.pair >= 0
@@ -159,16 +160,16 @@ def pair_weight(
     *,
     name: str = "this method",
 ) -> Tensor | None:
-    r"""Conductance of each pair of an undirected graph; parallel copies add.
+    r"""Return the weight of each pair of an undirected graph; parallel copies add up.
 
     Args:
         edge_index: Directed entries, both directions listed.
-        edge_weight: Weight of each entry; ``None`` counts copies.
+        edge_weight: Weight of each entry. ``None`` counts the parallel copies.
         pairs: :func:`undirected_pairs` of the same ``edge_index``.
-        name: Who refuses a directed graph, for the message.
+        name: Name of the method in the message that refuses a directed graph.
 
     Returns:
-        One weight per pair in float64, or ``None`` where all are 1.
+        One weight per pair in float64, or ``None`` if all weights are 1.
 
     Shapes:
         - **edge_index:** :math:`(2, E)`
@@ -179,9 +180,7 @@ def pair_weight(
         ValueError: If the two directions of an edge differ.
     """
     check_edge_weight(edge_weight, pairs.pair.numel())
-    row, col = edge_index.as_subclass(Tensor)
-    forward = _total(pairs, row < col, edge_weight)
-    backward = _total(pairs, row > col, edge_weight)
+    forward, backward = direction_totals(edge_index, edge_weight, pairs)
     bad = forward != backward
     if edge_weight is not None:
         bad = ~torch.isclose(forward, backward, rtol=1e-5, atol=0)
@@ -196,15 +195,28 @@ def pair_weight(
         )
     if edge_weight is None and (forward == 1).all():
         return None
-    return (forward.double() + backward.double()) / 2
+    return (forward + backward) / 2
+
+
+def direction_totals(
+    edge_index: Tensor, edge_weight: Tensor | None, pairs: Pairs
+) -> tuple[Tensor, Tensor]:
+    """Sum the weights of each pair in both directions; without weights, count entries.
+
+    Shapes:
+        - **edge_index:** :math:`(2, E)`
+        - **edge_weight:** :math:`(E,)`
+        - **outputs:** :math:`(M,)`, float64
+    """
+    row, col = edge_index.as_subclass(Tensor)
+    return _total(pairs, row < col, edge_weight), _total(pairs, row > col, edge_weight)
 
 
 def _total(pairs: Pairs, side: Tensor, edge_weight: Tensor | None) -> Tensor:
-    """Sum over the entries of one direction: counts, or weights in float64."""
+
     weight = None if edge_weight is None else edge_weight.detach().double()[side]
     pair = pairs.pair[side]
     if weight is not None and pair.numel() > pairs.num_pairs:
-        order = weight.argsort()  # copies add in one order, whatever that of the list
+        order = weight.argsort()  # the order of the entries must not change the sum
         pair, weight = pair[order], weight[order]
-    total = torch.bincount(pair, weight, minlength=pairs.num_pairs)
-    return total if weight is None else total.double()  # no entries give counts
+    return torch.bincount(pair, weight, minlength=pairs.num_pairs).double()

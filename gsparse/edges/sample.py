@@ -1,4 +1,4 @@
-"""Unbiased random samples of the pairs, weights included."""
+"""Draw unbiased random samples of the pairs and their new weights."""
 
 import torch
 from torch import Tensor
@@ -17,32 +17,33 @@ def priority_sample(
     seed: int,
     sure: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    r"""Draw an exact number of pairs, unbiased, with priority sampling, from the
-    `"Priority sampling for estimation of arbitrary subset sums"
+    r"""Sample an exact number of pairs by priority sampling, from the `"Priority
+    sampling for estimation of arbitrary subset sums"
     <https://arxiv.org/abs/cs/0509026>`_ paper.
 
-    Every pair draws :math:`u_e` from its end points and the seed and gets the
-    priority :math:`q_e = s_e / u_e`. The :math:`k` largest survive. With
-    :math:`\tau` the next largest, :math:`\max(1, \tau / s_e)` times its old weight
-    is an unbiased estimate of the weight of every pair. A sample contains every
-    smaller sample with the same scores and seed.
+    Every pair draws a uniform number :math:`u_e` from its end points and the seed. Its
+    priority is :math:`q_e = s_e / u_e` with the importance :math:`s_e`, and the
+    :math:`k` pairs of largest priority are kept. With the :math:`(k+1)`-th largest
+    priority :math:`\tau`, multiplying each kept weight by
+    :math:`\max(1, \tau / s_e)` gives an unbiased estimate of all weights. Samples are
+    nested: a sample contains every smaller sample with the same importances and seed.
 
     Args:
         score: Non-negative importance of each pair.
         sparsity: Fraction to remove, in [0, 1).
-        pairs: The pairs the scores belong to.
-        seed: Number of the random stream.
-        sure: Pairs kept with certainty; they keep their weight.
+        pairs: Pairs to sample from.
+        seed: Random seed.
+        sure: Pairs to keep with certainty and with unchanged weight.
 
     Returns:
-        Which pairs survive, and the factor for the weight of those that do.
+        Which pairs are kept, and the factor for the weight of each pair.
 
     Shapes:
         - **score**, **sure**, both outputs: :math:`(M,)`
 
     Raises:
-        ValueError: If a score is negative or not finite, or if more pairs are sure
-            than the budget allows.
+        ValueError: If an importance is negative or not finite, or if there are more
+            ``sure`` pairs than the budget allows.
     """
     score = _check_score(score)
     k = budget(score.numel(), sparsity)
@@ -69,19 +70,20 @@ def priority_sample(
 def sample_with_replacement(
     score: Tensor, num_samples: int, seed: int, sure: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    r"""Draw pairs with replacement, with probability proportional to their scores.
+    r"""Sample pairs with replacement, with probability proportional to importance.
 
-    A pair drawn :math:`c_e` times in :math:`q` draws gets :math:`c_e / (q p_e)` times
-    its old weight, which is unbiased. The size is random and at most :math:`q`.
+    The weight of a pair that is drawn :math:`c_e` times in :math:`q` draws is
+    multiplied by :math:`c_e / (q p_e)`, which is unbiased. The number of distinct pairs
+    is random and at most :math:`q`; use :func:`priority_sample` for an exact number.
 
     Args:
         score: Non-negative importance of each pair.
         num_samples: Number of draws :math:`q`.
-        seed: Number of the random stream; draw :math:`i` uses its :math:`i`-th number.
-        sure: Pairs kept with certainty and left out of the draws.
+        seed: Random seed. Draw :math:`i` uses the :math:`i`-th number of its stream.
+        sure: Pairs to keep with certainty; they are excluded from the draws.
 
     Returns:
-        Which pairs survive, and the factor for the weight of those that do.
+        Which pairs are kept, and the factor for the weight of each pair.
 
     Shapes:
         - **score**, **sure**, both outputs: :math:`(M,)`

@@ -1,4 +1,4 @@
-"""Exact budgets: how many pairs a sparsity leaves, and the best of them."""
+"""Select the most important pairs at an exact budget."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from gsparse.edges.check import check_sparsity
 
 
 def budget(num_pairs: int, sparsity: float) -> int:
-    """Number of pairs kept, to the nearest pair.
+    """Return the number of pairs to keep, rounded to the nearest pair.
 
     Example:
         >>> from gsparse.edges import budget
@@ -19,21 +19,21 @@ def budget(num_pairs: int, sparsity: float) -> int:
 
 
 def keep_top(score: Tensor, sparsity: float, tie: Tensor | None = None) -> Tensor:
-    """Keep the pairs of highest score; ties go to the first in canonical order.
+    """Keep the most important pairs; of equal ones, the first in canonical order.
 
     Args:
         score: Importance of each pair.
         sparsity: Fraction to remove, in [0, 1).
-        tie: Decides between equal scores instead; larger is kept.
+        tie: Second criterion for pairs of equal importance; larger is kept.
 
     Returns:
-        True for the pairs that survive.
+        True for the pairs to keep.
 
     Shapes:
         - **score**, **tie**, **output:** :math:`(M,)`
 
     Raises:
-        ValueError: If a score is NaN.
+        ValueError: If an importance is NaN.
 
     Example:
         >>> import torch
@@ -45,7 +45,11 @@ def keep_top(score: Tensor, sparsity: float, tie: Tensor | None = None) -> Tenso
 
 
 def keep_largest(score: Tensor, k: int, tie: Tensor | None = None) -> Tensor:
-    """Keep exactly ``k`` pairs of highest score, first ties first."""
+    """Keep exactly ``k`` pairs of largest importance; of equal ones, the first.
+
+    Shapes:
+        - **score**, **tie**, **output:** :math:`(M,)`
+    """
     if score.isnan().any():
         raise ValueError(f"'score' must not be NaN (got {int(score.isnan().sum())})")
     if k <= 0 or k >= score.numel():

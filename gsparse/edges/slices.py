@@ -1,4 +1,4 @@
-"""Slices of a batch: what ``to_data_list()`` reads, written anew after a cut."""
+"""Recompute the slices of a batch, which ``to_data_list()`` reads, after a removal."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from gsparse.edges.levels import edge_level_keys, plain, slices_of, value_length
 
 
 def set_num_nodes(out: Data, num_nodes: int) -> None:
-    """Store the number of nodes, which fewer edges may no longer show."""
+    """Store the number of nodes, which can no longer be inferred from the edges."""
     out.num_nodes = num_nodes
     if isinstance(out, Batch):
         out._store._num_nodes = node_graphs(out, out._store).size.tolist()
@@ -22,16 +22,16 @@ def set_num_nodes(out: Data, num_nodes: int) -> None:
 def rebuild_slices(
     before: Batch, out: Batch, graphs: Mapping[Any, EdgeGraphs] | None = None
 ) -> None:
-    """Write the slices of all node-level and edge-level attributes after a cut.
+    """Replace the slices of all node-level and edge-level attributes after a removal.
 
-    A batch without slices stays without, and one whose nodes do not lie graph after
-    graph loses them: it cannot be taken apart.
+    Does nothing if the batch has no slices. A batch whose nodes are not sorted by graph
+    loses its slices, because it cannot be separated into graphs.
 
     Args:
-        before: The batch before the cut.
-        out: The batch after the cut; its slices are replaced.
-        graphs: The graph of every entry before the cut, for each key of a store;
-            None if no edges were cut.
+        before: Batch before the removal.
+        out: Batch after the removal; its slices are replaced.
+        graphs: Graph of every entry before the removal for each edge type; None if no
+            edges were removed.
     """
     graphs = graphs or {}
     if slices_of(out) is None:
@@ -47,7 +47,7 @@ def rebuild_slices(
             _slice_edges(
                 old, store, graphs[store._key], *_of_store(store, slices, incs)
             )
-    for store in out.node_stores:  # last: what is sliced by edges stays
+    for store in out.node_stores:  # last, because edge-level slices must be kept
         if _has_graphs(store):
             _slice_nodes(out, store, *_of_store(store, slices, incs))
     out._slice_dict, out._inc_dict = slices, incs
@@ -69,33 +69,33 @@ def _of_store(store: BaseStorage, *dicts: dict[Any, Any]) -> list[dict[str, Any]
 def _slice_nodes(
     out: Batch, store: BaseStorage, slices: dict[str, Any], incs: dict[str, Any]
 ) -> None:
-    """Slices of node-level tensors that have none or whose length has changed."""
+    """Slice the node-level tensors that have no slices or another length."""
     graphs = node_graphs(out, store)
     of_others = [
         key
         for key, old in slices.items()
         if isinstance(old, Tensor) and len(old) != len(graphs.size) + 1
     ]
-    for key in of_others:  # a batch of batches has one slice for each of them
+    for key in of_others:  # a nested batch has one slice per inner batch
         del slices[key]
     for key, value in store.items():
         if not isinstance(value, Tensor) or _is_made_by_batch(key):
             continue
         length, old = value_length(store, key), slices.get(key)
         if key in slices and not (isinstance(old, Tensor) and old.dim() == 1):
-            continue  # sparse matrices and the like
-        if length is None:  # a number, or one value of each graph, stacked
+            continue  # for example a sparse matrix
+        if length is None:  # a number, or one stacked value per graph
             continue
         if old is not None and int(old[-1]) == length:
             continue
         slices.pop(key, None)
-        if key == "kept_features":  # as many for every graph
+        if key == "kept_features":  # every graph has the same number of features
             size = graphs.size.new_full(graphs.size.shape, length // len(graphs.size))
         elif length == graphs.graph.numel():
             size = graphs.size
         else:
             continue
-        slices[key], incs[key] = _ptr(size), _zero(size)
+        slices[key], incs[key] = _ptr(size), torch.zeros_like(size).cpu()
 
 
 def _slice_edges(
@@ -105,10 +105,11 @@ def _slice_edges(
     slices: dict[str, Any],
     incs: dict[str, Any],
 ) -> None:
-    """Slices of edge-level tensors, with what is subtracted from each graph."""
+    """Slice the edge-level tensors and set their increments."""
     edge_keys = edge_level_keys(old)
     row = plain(store["edge_index"])[0]
-    ptr, zero = _ptr(graphs.tally(graphs.row.graph[row])), _zero(graphs.size)
+    ptr = _ptr(graphs.tally(graphs.row.graph[row]))
+    zero = torch.zeros_like(ptr[1:])
     shift = graphs.row.first.cpu()
     if store._key is not None:
         shift = torch.stack([shift, graphs.col.first.cpu()], dim=1).unsqueeze(2)
@@ -131,7 +132,3 @@ def _is_made_by_batch(key: str) -> bool:
 
 def _ptr(size: Tensor) -> Tensor:
     return torch.cat([size.new_zeros(1), size.cumsum(0)]).cpu()
-
-
-def _zero(size: Tensor) -> Tensor:
-    return torch.zeros(size.numel(), dtype=torch.long)

@@ -1,4 +1,4 @@
-"""The single graphs of a batch, cut out of its stored tensors."""
+"""Separate a batch into its graphs by the tensors that it stores now."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,14 +18,14 @@ from gsparse.edges.levels import (
 
 
 class SplitBatch:
-    """Every graph of a batch with its own node numbers, to compute something from each.
+    """The graphs of a batch, each with its own node numbers.
 
-    Reads the tensors as they are stored now, by ``batch`` or ``ptr``, so that what was
-    added after collation is there. Each graph has the node-level and edge-level
-    tensors, and others where the batch still knows which part is whose.
+    In contrast to ``to_data_list()``, tensors added after collation are included: the
+    stored tensors are separated by ``batch`` or ``ptr``. Each graph has all node-level
+    and edge-level tensors, and other tensors if the batch has slices for them.
 
     Args:
-        data: A batch of :class:`~torch_geometric.data.Data` or
+        data: Batch of :class:`~torch_geometric.data.Data` or
             :class:`~torch_geometric.data.HeteroData`.
     """
 
@@ -33,7 +33,8 @@ class SplitBatch:
         self._edges = {s._key: edge_graphs(data, s) for s in data.edge_stores}
         nodes = {s._key: node_graphs(data, s) for s in data.node_stores}
         num_graphs = max((len(found.size) for found in nodes.values()), default=0)
-        self.graphs: list[Any] = [_like(data) for _ in range(num_graphs)]
+        kind = HeteroData if isinstance(data, HeteroData) else Data
+        self.graphs: list[Any] = [kind() for _ in range(num_graphs)]
         for store in data.stores:
             key = store._key
             if key in nodes or key in self._edges:
@@ -41,12 +42,12 @@ class SplitBatch:
                 self._fill(key, parts)
 
     def split(self, values: Tensor, key: Any = None) -> Sequence[Tensor]:  # noqa: ANN401
-        """Return the values of each graph, from one for every entry, ``[E, ...]``."""
+        """Split one value per entry, ``[E, ...]``, into the values of each graph."""
         graphs = self._edges[key]
         return _split(values, 0, graphs.order, graphs.size.tolist())
 
     def join(self, parts: Sequence[Tensor], key: Any = None) -> Tensor:  # noqa: ANN401
-        """Return one value for every entry, ``[E]``, from those of each graph."""
+        """Join the values of each graph into one value per entry, ``[E]``."""
         order, values = self._edges[key].order, torch.cat(list(parts))
         if order is None:
             return values
@@ -56,18 +57,14 @@ class SplitBatch:
         for i, graph in enumerate(self.graphs):
             store = graph._store if key is None else graph[key]
             for name, part in parts.items():
-                if len(part) == len(self.graphs):  # else of a batch of batches
+                if len(part) == len(self.graphs):  # differs in a nested batch
                     store[name] = part[i]
-
-
-def _like(data: Batch) -> Data | HeteroData:
-    return HeteroData() if isinstance(data, HeteroData) else Data()
 
 
 def _parts(
     store: BaseStorage, nodes: NodeGraphs | None, edges: EdgeGraphs | None
 ) -> dict[str, Sequence[Any]]:
-    """The part of each graph of every attribute that can be split."""
+    """Split every attribute that can be split into one part per graph."""
     found: dict[str, Sequence[Any]] = {}
     edge_keys = [] if edges is None else edge_level_keys(store)
     slices = collation_slices(store)
@@ -101,19 +98,16 @@ def _split(
 
 
 def _split_rows(value: Tensor, order: Tensor | None, sizes: list[int]) -> list[Tensor]:
-    """Blocks of rows of a ``torch.sparse_csr`` matrix."""
+    """Split the rows of a ``torch.sparse_csr`` matrix."""
     if order is not None:
         value = value.to_sparse_coo().index_select(0, order).to_sparse_csr()
-    crow, col, values = value.crow_indices(), value.col_indices(), value.values()
-    found, start = [], 0
-    for size in sizes:
-        a, b = int(crow[start]), int(crow[start + size])
-        block = crow[start : start + size + 1] - a
-        shape = (size, value.size(1))
-        found.append(
-            torch.sparse_csr_tensor(
-                block, col[a:b], values[a:b], shape, check_invariants=False
-            )
-        )
-        start += size
-    return found
+    lengths = value.crow_indices().diff().split(sizes)
+    counts = [int(length.sum()) for length in lengths]
+    parts = zip(
+        [torch.cat([n.new_zeros(1), n.cumsum(0, dtype=n.dtype)]) for n in lengths],
+        value.col_indices().split(counts),
+        value.values().split(counts),
+        [(size, value.size(1)) for size in sizes],
+        strict=True,
+    )
+    return [torch.sparse_csr_tensor(*part, check_invariants=False) for part in parts]

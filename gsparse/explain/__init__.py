@@ -1,4 +1,4 @@
-"""Which features or hidden units of a fitted model interact."""
+"""Find the features or hidden units that interact in a fitted model."""
 
 from gsparse.explain.bayesian import BayesianGCN, BayesianMLP
 from gsparse.explain.concrete_dropout import ConcreteDropout

@@ -1,7 +1,8 @@
-"""Bayesian networks of concrete dropout, smooth enough for a Hessian."""
+"""Bayesian networks with concrete dropout and smooth activations."""
 
 import copy
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -15,19 +16,28 @@ from gsparse.nn import FastGCNConv
 
 
 class _BayesianStack(Module):
-    """Layers behind concrete dropout with a smooth activation between them."""
+    """Layers with concrete dropout of their inputs and smooth activations between."""
 
     uses_graph: bool
 
     def __init__(
         self,
-        layers: list[Module],
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
         num_train: int,
-        activation: Activation,
-        prior_scale: float,
-        temper: float,
+        num_layers: int = 2,
+        activation: Activation = "gelu",
+        input_dropout: bool = False,
+        prior_scale: float = 5.0,
+        temper: float = 1.0,
     ) -> None:
         super().__init__()
+        if num_layers < 2:
+            raise ValueError(
+                f"'num_layers' must be at least 2 (got {num_layers}); one layer is "
+                "linear and has no interactions"
+            )
         check_activation(activation)
         for name, value in (
             ("num_train", num_train),
@@ -36,12 +46,16 @@ class _BayesianStack(Module):
         ):
             if not value > 0:
                 raise ValueError(f"'{name}' must be positive (got {value})")
-        self.layers = ModuleList(layers)
+        widths = [in_channels, *[hidden_channels] * (num_layers - 1), out_channels]
+        self.layers = ModuleList(
+            self._make_layer(a, b, 0.1 if i > 0 or input_dropout else None)
+            for i, (a, b) in enumerate(pairwise(widths))
+        )
         self.num_train, self.activation = num_train, activation
         self.prior_scale, self.temper = prior_scale, temper
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew."""
+        """Draw all parameters again."""
         for layer in self.layers:
             layer.reset_parameters()  # type: ignore[operator]
 
@@ -51,7 +65,7 @@ class _BayesianStack(Module):
         edge_index: Tensor | None = None,
         edge_weight: Tensor | None = None,
     ) -> Tensor:
-        """Scores of every row: one draw in training, the mean network in evaluation.
+        """Compute the outputs of one draw in training, or of the mean in evaluation.
 
         Shapes:
             - **x:** :math:`(N, F)`
@@ -71,7 +85,7 @@ class _BayesianStack(Module):
         edge_index: Tensor | None = None,
         edge_weight: Tensor | None = None,
     ) -> Tensor:
-        """What is activated before this layer (which must not be the first)."""
+        """Compute the input of the activation in front of a layer, except the first."""
         for i in range(layer):
             if i > 0:
                 x = self._activate(x)
@@ -80,6 +94,9 @@ class _BayesianStack(Module):
 
     def _activate(self, x: Tensor) -> Tensor:
         return FUNCTIONS[self.activation](x)
+
+    def _make_layer(self, a: int, b: int, p: float | None) -> Module:
+        return BayesianLinear(a, b, p=p)
 
     def _run_layer(
         self,
@@ -91,12 +108,12 @@ class _BayesianStack(Module):
         return layer(x)
 
     def linear_of(self, layer: int) -> BayesianLinear:
-        """The linear map that a layer begins with."""
+        """Return the linear map at the start of a layer."""
         found = self.layers[layer]
         return found if isinstance(found, BayesianLinear) else found.lin  # type: ignore[return-value]
 
     def penalty(self) -> Tensor:
-        """The distance from the prior for each training node; added to the loss."""
+        """Return the KL divergence from the prior per training node, for the loss."""
         total = torch.zeros_like(self.linear_of(0).weight[0, 0])
         for i, layer in enumerate(self.layers):
             own: Any = layer.bias if self.uses_graph else None
@@ -104,18 +121,21 @@ class _BayesianStack(Module):
         return self.temper * total / self.num_train
 
     def dropout_probabilities(self) -> list[float]:
-        """What was learned, layer by layer; 0 where nothing is dropped."""
+        """Return the learned dropout probability of each layer (0 without dropout)."""
         drops = [self.linear_of(i).drop for i in range(len(self.layers))]
         return [0.0 if drop is None else drop.p for drop in drops]
 
     def draws(self, num: int, seed: int) -> Iterator["_BayesianStack"]:
-        """Networks drawn from the posterior: each is one deterministic function.
+        """Draw deterministic networks from the posterior.
 
-        Draw ``k`` is the same however many there are.
+        Draw ``k`` does not depend on the number of draws.
 
         Args:
-            num: How many.
-            seed: Number of the random stream.
+            num: Number of draws.
+            seed: Random seed.
+
+        Yields:
+            Copies of this network in evaluation mode with fixed gates.
         """
         if num < 1:
             raise ValueError(f"'draws' must be at least 1 (got {num})")
@@ -133,28 +153,7 @@ class _BayesianStack(Module):
 
 
 class BayesianMLP(_BayesianStack):
-    r"""An MLP with a posterior: :class:`ConcreteDropout` before each layer.
-
-    Fit it with :func:`gsparse.train.fit`, which adds :meth:`penalty`; choose
-    ``weight_decay=0``, as the prior does that work. The loss of ``fit`` is a mean over
-    the training nodes, so the penalty is the distance from the prior
-    (:func:`~gsparse.explain.concrete_dropout.kl_divergence`) over their number.
-
-    Args:
-        in_channels: Number of features.
-        hidden_channels: Width of the hidden layers.
-        out_channels: Number of outputs.
-        num_train: Number of training nodes: the more there are, the surer it gets.
-        num_layers: Number of layers, at least 2.
-        activation: ``"gelu"``, ``"softplus"`` or ``"tanh"``.
-        input_dropout: Whether features are dropped as well. A draw without a feature
-            has no interaction of it, so scores of many features get noisy.
-        prior_scale: Standard deviation of the Gaussian prior of the weights.
-        temper: Factor of the distance from the prior; below 1 for a surer posterior
-            than the data allows.
-
-    Raises:
-        ValueError: If a number is out of range, or the activation has no Hessian.
+    r"""MLP with a posterior by :class:`ConcreteDropout` of the input of each layer.
 
     Example:
         >>> import torch
@@ -164,49 +163,39 @@ class BayesianMLP(_BayesianStack):
         >>> x = torch.ones(3, 4)
         >>> bool((first(x) == first(x)).all()), bool((first(x) == second(x)).all())
         (True, False)
-    """
 
-    uses_graph = False
-
-    def __init__(
-        self,
-        in_channels: int,
-        hidden_channels: int,
-        out_channels: int,
-        num_train: int,
-        num_layers: int = 2,
-        activation: Activation = "gelu",
-        input_dropout: bool = False,
-        prior_scale: float = 5.0,
-        temper: float = 1.0,
-    ) -> None:
-        widths = _widths(in_channels, hidden_channels, out_channels, num_layers)
-        layers: list[Module] = [
-            BayesianLinear(a, b, p=0.1 if i > 0 or input_dropout else None)
-            for i, (a, b) in enumerate(widths)
-        ]
-        super().__init__(layers, num_train, activation, prior_scale, temper)
-
-
-class BayesianGCN(_BayesianStack):
-    r"""The same with :class:`~gsparse.nn.FastGCNConv`: :math:`\hat{A} X (z \odot W)`.
-
-    The gates :math:`z` of a layer are shared by all nodes, as one draw of the weights
-    is, and are drawn anew in every call.
+    Fit it with :func:`gsparse.train.fit`, which adds :meth:`penalty` to the loss, and
+    with ``weight_decay=0``, because the prior already penalises the weights. The loss
+    of ``fit`` is a mean over the training nodes, so the penalty is the divergence from
+    the prior (:func:`~gsparse.explain.concrete_dropout.kl_divergence`) divided by their
+    number.
 
     Args:
         in_channels: Number of features.
         hidden_channels: Width of the hidden layers.
         out_channels: Number of outputs.
-        num_train: Number of training nodes.
+        num_train: Number of training nodes. A larger number gives a narrower posterior.
         num_layers: Number of layers, at least 2.
-        activation: As for :class:`BayesianMLP`.
-        input_dropout: As for :class:`BayesianMLP`.
-        prior_scale: As for :class:`BayesianMLP`.
-        temper: As for :class:`BayesianMLP`.
+        activation: ``"gelu"``, ``"softplus"`` or ``"tanh"``.
+        input_dropout: Whether features are dropped as well. A feature that is dropped
+            in a draw has no interactions there, so importances get noisy.
+        prior_scale: Standard deviation of the Gaussian prior of the weights.
+        temper: Factor of the divergence from the prior. Values below 1 give a narrower
+            posterior than Bayes' rule.
+
+    Shapes:
+        - **x:** :math:`(N, F)`
+        - **output:** :math:`(N, C)`
 
     Raises:
-        ValueError: As for :class:`BayesianMLP`.
+        ValueError: If a number is out of range, or the activation is not smooth.
+    """
+
+    uses_graph = False
+
+
+class BayesianGCN(_BayesianStack):
+    r"""GCN with a posterior by :class:`ConcreteDropout` of the input of each layer.
 
     Example:
         >>> import torch
@@ -216,30 +205,25 @@ class BayesianGCN(_BayesianStack):
         >>> model = BayesianGCN(34, 8, 2, num_train=34)
         >>> next(model.draws(1, seed=5))(torch.eye(34), data.edge_index).shape
         torch.Size([34, 2])
+
+    A layer is a :class:`~gsparse.nn.FastGCNConv` that computes
+    :math:`\hat{A} X (z \odot W)`. The gates :math:`z` are shared by all nodes, so they
+    are a draw of the weights; training draws new gates in every call. Parameters,
+    fitting and errors are those of :class:`BayesianMLP`.
+
+    Shapes:
+        - **x:** :math:`(N, F)`
+        - **edge_index:** :math:`(2, E)`
+        - **edge_weight:** :math:`(E,)`
+        - **output:** :math:`(N, C)`
     """
 
     uses_graph = True
 
-    def __init__(
-        self,
-        in_channels: int,
-        hidden_channels: int,
-        out_channels: int,
-        num_train: int,
-        num_layers: int = 2,
-        activation: Activation = "gelu",
-        input_dropout: bool = False,
-        prior_scale: float = 5.0,
-        temper: float = 1.0,
-    ) -> None:
-        widths = _widths(in_channels, hidden_channels, out_channels, num_layers)
-        layers: list[Module] = []
-        for i, (a, b) in enumerate(widths):
-            conv = FastGCNConv(a, b)
-            p = 0.1 if i > 0 or input_dropout else None
-            conv.lin = BayesianLinear(a, b, bias=False, p=p, shared=True)
-            layers.append(conv)
-        super().__init__(layers, num_train, activation, prior_scale, temper)
+    def _make_layer(self, a: int, b: int, p: float | None) -> Module:
+        conv = FastGCNConv(a, b)
+        conv.lin = BayesianLinear(a, b, bias=False, p=p, shared=True)
+        return conv
 
     def _run_layer(
         self,
@@ -251,15 +235,3 @@ class BayesianGCN(_BayesianStack):
         if edge_index is None:
             raise ValueError("BayesianGCN needs 'edge_index' (got None)")
         return layer(x, edge_index, edge_weight)
-
-
-def _widths(
-    first: int, hidden: int, last: int, num_layers: int
-) -> list[tuple[int, int]]:
-    if num_layers < 2:
-        raise ValueError(
-            f"'num_layers' must be at least 2 (got {num_layers}); one layer is linear "
-            "and has no interactions"
-        )
-    middle = [(hidden, hidden)] * (num_layers - 2)
-    return [(first, hidden), *middle, (hidden, last)]

@@ -1,17 +1,17 @@
-"""Dropout that learns how often it drops, and draws of the network it stands for."""
+"""Dropout with a learned probability, and linear layers with such dropout."""
 
 import torch
 from torch import Tensor
 from torch.nn import Linear, Module, Parameter
 from torch.nn.functional import linear, logsigmoid
 
-TEMPERATURE = 0.1  # of the relaxed gates, in training and in draws
+TEMPERATURE = 0.1  # temperature of the relaxed gates in training and in draws
 
 
 def concrete_gates(
     logit: Tensor, u: Tensor, temperature: float = TEMPERATURE
 ) -> Tensor:
-    r"""Relaxed gates, near 0 with probability :math:`p`, scaled to mean 1.
+    r"""Compute relaxed gates of mean 1 that are near 0 with probability :math:`p`.
 
     .. math::
         z = \frac{1}{1 - p} \, \sigma\left(
@@ -20,9 +20,9 @@ def concrete_gates(
     Differentiable in :math:`p`; the mean is 1 up to :math:`O(\tau^2)`.
 
     Args:
-        logit: The log-odds of :math:`p`.
-        u: Uniform variables in (0, 1), one a unit.
-        temperature: :math:`\tau`.
+        logit: Log-odds of :math:`p`.
+        u: Uniform variables in (0, 1), one per unit.
+        temperature: Temperature :math:`\tau`.
 
     Shapes:
         - **logit:** :math:`()`
@@ -39,31 +39,35 @@ def concrete_gates(
 
 
 def kl_divergence(
-    logit: Tensor, weight: Tensor, bias: Tensor | None, prior_scale: float
+    logit: Tensor | None, weight: Tensor, bias: Tensor | None, prior_scale: float
 ) -> Tensor:
-    r"""How far dropout of a layer's inputs is from the prior, up to a constant.
+    r"""Compute the divergence of a layer from the prior, up to a constant.
 
     .. math::
         \frac{1}{2 \sigma^2} \left( \frac{\|W\|^2}{1 - p} + \|b\|^2 \right)
         - F_{in} H(p)
 
-    with the entropy :math:`H(p) = -p \log p - (1 - p) \log(1 - p)`. As gates are scaled
-    by :math:`1 / (1 - p)`, a weight is :math:`W / (1 - p)` with probability
+    with the entropy :math:`H(p) = -p \log p - (1 - p) \log(1 - p)`. Gates are scaled by
+    :math:`1 / (1 - p)`, so a weight is :math:`W / (1 - p)` with probability
     :math:`1 - p`, which gives the first term.
 
     Args:
-        logit: The log-odds of :math:`p`.
-        weight: :math:`W`.
-        bias: :math:`b`, which is never dropped.
+        logit: Log-odds of :math:`p`; ``None`` if inputs are not dropped.
+        weight: Weight :math:`W`.
+        bias: Bias :math:`b`, which is never dropped.
         prior_scale: Standard deviation :math:`\sigma` of the Gaussian prior.
 
     Shapes:
+        - **logit**, **output:** :math:`()`
         - **weight:** :math:`(F_{out}, F_{in})`
-        - **output:** :math:`()`
+        - **bias:** :math:`(F_{out},)`
     """
-    p, keep = torch.sigmoid(logit), torch.sigmoid(-logit)
-    entropy = -p * logsigmoid(logit) - keep * logsigmoid(-logit)
-    squares = weight.square().sum() / keep
+    squares = weight.square().sum()
+    entropy: Tensor | float = 0.0
+    if logit is not None:
+        p, keep = torch.sigmoid(logit), torch.sigmoid(-logit)
+        entropy = -p * logsigmoid(logit) - keep * logsigmoid(-logit)
+        squares = squares / keep
     if bias is not None:
         squares = squares + bias.square().sum()
     return squares / (2 * prior_scale**2) - weight.size(1) * entropy
@@ -73,19 +77,19 @@ class ConcreteDropout(Module):
     r"""Dropout with a learned probability, from the `"Concrete Dropout"
     <https://arxiv.org/abs/1705.07832>`_ paper.
 
-    All units of a layer share one probability :math:`p`; every unit has a uniform
-    variable, and so a gate, of its own (:func:`concrete_gates`). The variational
-    posterior of the weights behind it is what remains of them.
+    All units of a layer share one probability :math:`p`, but each unit has its own gate
+    (:func:`concrete_gates`). The gates define a variational posterior of the weights of
+    the next layer.
 
-    In training each row of a batch has its own gates, or with ``shared`` one vector of
-    gates serves all rows: that is one draw of the weights, the same at every node of a
-    graph, and features stored sparse stay so. In evaluation there are no gates, unless
-    :meth:`fix` has set them.
+    In training, each row of a batch has its own gates. With ``shared``, all rows share
+    one vector of gates. This is one draw of the weights, the same for all nodes of a
+    graph, and sparse features remain sparse. In evaluation nothing is dropped unless
+    :meth:`fix` has set the gates.
 
     Args:
         channels: Number of units.
-        p: Probability to begin with, in (0, 1).
-        shared: One gate a unit for all rows.
+        p: Initial probability, in (0, 1).
+        shared: Whether all rows share one gate per unit.
 
     Raises:
         ValueError: If ``p`` is out of range.
@@ -110,17 +114,17 @@ class ConcreteDropout(Module):
 
     @property
     def p(self) -> float:
-        """The probability that a unit is dropped."""
+        """Probability that a unit is dropped."""
         return float(torch.sigmoid(self.logit.detach()))
 
     def reset_parameters(self) -> None:
-        """Begin with the first probability again."""
+        """Reset the probability to its initial value."""
         with torch.no_grad():
             self.logit.copy_(torch.logit(torch.tensor(self.initial)))
         self.fixed = None
 
     def fix(self, u: Tensor | None) -> None:
-        """Keep the gates of these uniform variables; None lets them go.
+        """Fix the gates by uniform variables; None draws new gates again.
 
         Shapes:
             - **u:** :math:`(F,)`
@@ -132,10 +136,10 @@ class ConcreteDropout(Module):
         self.fixed = u
 
     def gates(self, num_rows: int) -> Tensor | None:
-        """Gates of a call; None where nothing is dropped.
+        """Return the gates of a call, or None if nothing is dropped.
 
         Shapes:
-            - **output:** :math:`(F,)`, or :math:`(N, F)` for gates of each row
+            - **output:** :math:`(F,)`, or :math:`(N, F)` if each row has its own gates
         """
         if self.fixed is not None:
             u = self.fixed
@@ -150,7 +154,7 @@ class ConcreteDropout(Module):
         return concrete_gates(self.logit, u.to(self.logit))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop units out.
+        """Apply dropout to the units.
 
         Shapes:
             - **x**, **output:** :math:`(N, F)`
@@ -160,15 +164,20 @@ class ConcreteDropout(Module):
 
 
 class BayesianLinear(Linear):
-    """A linear layer behind :class:`ConcreteDropout`; gates for all rows go into the
-    weight, so that features stored sparse are never touched.
+    """Linear layer with :class:`ConcreteDropout` of its inputs.
+
+    Gates that all rows share multiply the weight, so sparse features remain sparse.
 
     Args:
         in_channels: Number of inputs.
         out_channels: Number of outputs.
-        bias: Whether there is one.
-        p: Probability of dropping an input, to begin with; ``None`` drops none, ever.
-        shared: As for :class:`ConcreteDropout`.
+        bias: Whether the layer has a bias.
+        p: Initial probability of dropping an input; ``None`` disables dropout.
+        shared: Whether all rows share one gate per input.
+
+    Shapes:
+        - **x:** :math:`(N, F_{in})`
+        - **output:** :math:`(N, F_{out})`
 
     Example:
         >>> import torch
@@ -189,7 +198,7 @@ class BayesianLinear(Linear):
         self.drop = None if p is None else ConcreteDropout(in_channels, p, shared)
 
     def reset_parameters(self) -> None:
-        """Draw the weights anew, as GCN layers do."""
+        """Draw the weights again, with the initialisation of GCN layers."""
         torch.nn.init.xavier_uniform_(self.weight)
         if self.bias is not None:
             torch.nn.init.zeros_(self.bias)
@@ -198,13 +207,13 @@ class BayesianLinear(Linear):
 
     @property
     def drawn_weight(self) -> Tensor:
-        """The weight of the network that :meth:`ConcreteDropout.fix` has chosen."""
+        """Weight multiplied by the gates set by :meth:`ConcreteDropout.fix`."""
         fixed = self.drop is not None and self.drop.fixed is not None
         gates = self.drop.gates(0) if fixed else None  # type: ignore[union-attr]
         return self.weight if gates is None else self.weight * gates
 
     def forward(self, x: Tensor) -> Tensor:
-        """Gates, then the linear map.
+        """Apply the gates and the linear map.
 
         Shapes:
             - **x:** :math:`(N, F_{in})`
@@ -218,16 +227,12 @@ class BayesianLinear(Linear):
         return linear(x * gates, self.weight, self.bias)
 
     def kl_divergence(self, prior_scale: float, bias: Tensor | None = None) -> Tensor:
-        """:func:`kl_divergence` of this layer; half squares where nothing is dropped.
+        """Compute :func:`kl_divergence` of this layer.
 
         Args:
             prior_scale: Standard deviation of the prior.
-            bias: One that is added elsewhere, in place of the layer's own.
+            bias: Bias of the surrounding layer, instead of this layer's own.
         """
         bias = self.bias if bias is None else bias
-        if self.drop is not None:
-            return kl_divergence(self.drop.logit, self.weight, bias, prior_scale)
-        squares = self.weight.square().sum()
-        if bias is not None:
-            squares = squares + bias.square().sum()
-        return squares / (2 * prior_scale**2)
+        logit = None if self.drop is None else self.drop.logit
+        return kl_divergence(logit, self.weight, bias, prior_scale)

@@ -1,4 +1,4 @@
-"""Bayesian Group Expected Hessian: which features or units interact."""
+"""Bayesian Group Expected Hessian: importances of pairs of features or units."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -26,33 +26,15 @@ from gsparse.explain.table import Interactions
 from gsparse.explain.two_layer import Inputs, bends_once, closed_hessians
 from gsparse.nn.evaluating import evaluating
 
-#: Rows of all Hessians together, where every node has one of its own.
+#: Maximum number of rows of all Hessians if every node has its own Hessian.
 MOST_ROWS = 100_000
 
 
 def expected_hessian(hessians: Iterator[Tensor], shares: Tensor) -> Tensor:
-    r"""The group expected Hessian of one network.
-
-    .. math::
-        \operatorname{GEH}_{ij} = \sum_m \frac{|A_m|}{N}
-            \left| \mathbb{E}_{x \in A_m} h_{ij}(x) \right|
-
-    averaged over the readouts. One group gives the absolute expected Hessian (AEH),
-    groups of one node each the expected absolute Hessian (EAH), and splitting groups
-    never lowers it: :math:`\operatorname{AEH} \le \operatorname{GEH} \le
-    \operatorname{EAH}`.
-
-    Args:
-        hessians: The expected Hessian of each group, in turn.
-        shares: :math:`|A_m| / N`.
-
-    Shapes:
-        - **hessians:** each :math:`(R, C, C)`
-        - **shares:** :math:`(M,)`
-        - **output:** :math:`(C, C)`
+    r"""Compute the group expected Hessian of one network.
 
     Example:
-        Two groups in which an interaction has opposite signs:
+        In two groups, an interaction has opposite signs:
 
         >>> import torch
         >>> from gsparse.explain.expected_hessian import expected_hessian
@@ -60,6 +42,25 @@ def expected_hessian(hessians: Iterator[Tensor], shares: Tensor) -> Tensor:
         >>> expected_hessian(iter([h, -h]), torch.tensor([0.5, 0.5]))
         tensor([[0., 1.],
                 [1., 0.]])
+
+    The result is the mean over the readouts of
+
+    .. math::
+        \operatorname{GEH}_{ij} = \sum_m \frac{|A_m|}{N}
+            \left| \mathbb{E}_{x \in A_m} h_{ij}(x) \right|.
+
+    One group gives the absolute expected Hessian (AEH), and groups of one node each
+    give the expected absolute Hessian (EAH). Splitting groups never lowers the result:
+    :math:`\operatorname{AEH} \le \operatorname{GEH} \le \operatorname{EAH}`.
+
+    Args:
+        hessians: Expected Hessian of each group.
+        shares: Fraction of the nodes in each group, :math:`|A_m| / N`.
+
+    Shapes:
+        - **hessians:** each :math:`(R, C, C)`
+        - **shares:** :math:`(M,)`
+        - **output:** :math:`(C, C)`
     """
     total: Any = 0
     for share, hessian in zip(shares, hessians, strict=True):
@@ -82,67 +83,12 @@ def interactions(
     names: Sequence[str] | None = None,
     progress: bool | Progress = False,
 ) -> Interactions:
-    r"""Scores how strongly pairs of features interact in a fitted model, by the
+    r"""Compute how strongly pairs of features interact in a fitted model, by the
     Bayesian Group Expected Hessian of the `"Learning Global Pairwise Interactions with
     Bayesian Neural Networks" <https://arxiv.org/abs/1901.08361>`_ paper.
 
-    :math:`h_{ij}(x) = \partial^2 g(x) / \partial x_i \partial x_j` is the interaction
-    at one input; it is averaged within groups of inputs, and the absolute values over
-    the groups (:func:`~gsparse.explain.expected_hessian.expected_hessian`), within each
-    draw from the posterior; mean, standard deviation and interval are those over the
-    draws. One group misses interactions whose sign changes, each input by itself
-    reports every wiggle of the model as one; groups are between them.
-
-    **On a graph** the inputs of a node are all features around it. What is varied here
-    is a shift :math:`\delta \in \mathbb{R}^F`, added to the features of all nodes at
-    once, and the Hessian is that of the mean output of a group at :math:`\delta = 0`.
-    Groups are k-means clusters of :math:`\hat{A} X`, or of :math:`X` where the data has
-    no edges or the model is a :class:`~gsparse.explain.BayesianMLP`. With ``layer``
-    the shifted units are those that enter a deeper layer.
-
-    **Which models.** :class:`~gsparse.explain.BayesianMLP` and
-    :class:`~gsparse.explain.BayesianGCN` have a posterior, and with two layers a
-    Hessian in closed form (seconds for hundreds of features); with more layers it costs
-    one Hessian-vector product for each hidden unit. Any other smooth module is scored
-    as one draw, at one product for each candidate, group and class; a sequence of
-    modules (an ensemble, samples of your own) as so many. Models are put in evaluation
-    mode. ReLU has no Hessian. Fused attention layers run PyG's code here, which is
-    slower; build them with ``attention="reference"`` where an error asks for it.
-
-    **When not to use it.** A score is in units of the output over those of two
-    features: scale features alike. It says what the model does, not what is true of the
-    data: see :func:`~gsparse.explain.permutation_null`. The paper's settings of the
-    posterior and of the clusters could not be checked; concrete dropout and k-means are
-    our choice, as are the shift on graphs and the average over classes.
-
-    Args:
-        model: A fitted model, called with features, edges and weights, as far as
-            ``data`` has them; or draws from its posterior.
-        data: Features ``x``, and the graph.
-        groups: A number of clusters (1: AEH), a tensor of group numbers, or ``"each"``
-            for every node by itself (EAH; small data only).
-        draws: Networks drawn from the posterior of a Bayesian model; 20 if left out.
-        candidates: Numbers of the units to pair, or how many to take: those of largest
-            :func:`~gsparse.explain.gradient.expected_gradient`. ``None`` takes all.
-        output: Column of the output to explain. ``None`` takes the only one, the
-            difference of two, or averages the scores of each of more, less their mean.
-        layer: Name of the module whose input units are scored; ``None`` for features.
-        nodes: Nodes that inputs are averaged over; all if left out.
-        seed: Of clusters and draws; ``None`` draws one.
-        level: Share of the draws in the interval.
-        names: Of all units.
-        progress: ``True`` for a bar on stderr, or a function of what is done and what
-            there is to do.
-
-    Returns:
-        The table of all pairs of candidates.
-
-    Raises:
-        ValueError: If the model is not smooth, or there are too many units or groups;
-            says what to do.
-
     Example:
-        Only the first two features interact, with strength 1:
+        Only the first two features interact, with importance 1:
 
         >>> import torch
         >>> from torch_geometric.data import Data
@@ -153,6 +99,68 @@ def interactions(
         >>> data = Data(x=torch.linspace(-1, 1, 30).view(10, 3))
         >>> interactions(Product(), data, groups=2, seed=3).rows()[0]["mean"]
         1.0
+
+    The interaction of two features at an input is the second derivative
+    :math:`h_{ij}(x) = \partial^2 g(x) / \partial x_i \partial x_j` of the output. It is
+    averaged over the inputs of a group, and its absolute value over the groups
+    (:func:`~gsparse.explain.expected_hessian.expected_hessian`). This is repeated for
+    each draw from the posterior, which gives a mean, a standard deviation and an
+    interval. A single group misses interactions whose sign changes, and groups of one
+    input each report all nonlinearities of the model; use a few groups.
+
+    **On a graph**, the output at a node depends on the features of many nodes. The
+    Hessian is taken with respect to a shift :math:`\delta \in \mathbb{R}^F` that is
+    added to the features of all nodes, of the mean output of a group at
+    :math:`\delta = 0`. Groups are k-means clusters of :math:`\hat{A} X`, or of
+    :math:`X` if the data has no edges or the model is a
+    :class:`~gsparse.explain.BayesianMLP`. With ``layer``, the shift is added to the
+    input of a deeper layer.
+
+    **Models.** :class:`~gsparse.explain.BayesianMLP` and
+    :class:`~gsparse.explain.BayesianGCN` have a posterior. With two layers their
+    Hessian has a closed form (seconds for hundreds of features); with more layers it
+    costs one Hessian-vector product per hidden unit. Any other smooth module is treated
+    as one draw and costs one product per candidate, group and class. A sequence of
+    modules (for example an ensemble) is treated as that many draws. Models are
+    evaluated in evaluation mode. ReLU is refused, because its second derivative is 0.
+    Fused attention layers run PyG's slower code here; build them with
+    ``attention="reference"`` if an error asks for it.
+
+    **When not to use it.** The importance of a pair is in units of the output divided
+    by those of both features, so the features must have similar scales. It describes
+    the model and not the data, see :func:`~gsparse.explain.permutation_null`. The
+    paper's settings of the posterior and of the clusters could not be checked; concrete
+    dropout, k-means, the shift on graphs and the mean over classes are our choices.
+
+    Args:
+        model: Fitted model that is called with the features, edges and weights of
+            ``data``, or a sequence of draws from its posterior.
+        data: Graph with features ``x``.
+        groups: Number of clusters (1: AEH), a tensor of group numbers, or ``"each"``
+            for one group per node (EAH; for small data only).
+        draws: Number of draws from the posterior of a Bayesian model; default 20.
+        candidates: Numbers of the units to pair, or how many of the largest
+            :func:`~gsparse.explain.gradient.expected_gradient`. ``None`` takes all.
+        output: Column of the output to explain. ``None`` takes the only column, the
+            difference of two columns, or the mean importance over more columns, each
+            minus the mean of all.
+        layer: Name of the module whose input units are paired; ``None`` for features.
+        nodes: Nodes over which inputs are averaged; all by default.
+        seed: Random seed of clusters and draws; ``None`` draws one.
+        level: Fraction of the draws in the interval.
+        names: Names of all units.
+        progress: ``True`` for a progress bar on stderr, or a function that is called
+            with the completed and the total number of steps.
+
+    Returns:
+        The table of all pairs of candidates.
+
+    Shapes:
+        - **data.x:** :math:`(N, F)`
+        - **groups**, **nodes:** :math:`(N,)`
+
+    Raises:
+        ValueError: If the model is not smooth, or there are too many units or groups.
     """
     propagate = data.edge_index is not None and not isinstance(model, BayesianMLP)
     inputs, seed = inputs_of(data), draw_seed(seed)
@@ -222,17 +230,15 @@ def _told(
 def _check_rows(
     nodes: Tensor | None, n: int, candidates: Candidates | None, width: int
 ) -> None:
-    """Every node by itself: only where that is little work."""
-    nodes_used = n if nodes is None else int(nodes.sum())
-    if candidates is None:
-        c = width
-    else:
-        c = candidates if isinstance(candidates, int) else len(candidates)
-    if nodes_used * c > MOST_ROWS:
+    """Refuse too many Hessians for groups of one node each."""
+    n = n if nodes is None else int(nodes.sum())
+    chosen = range(width) if candidates is None else candidates
+    c = chosen if isinstance(chosen, int) else len(chosen)
+    if n * c > MOST_ROWS:
         raise ValueError(
-            f"groups='each' takes a Hessian for every node, {MOST_ROWS:,} rows at most "
-            f"(got {nodes_used:,} nodes x {c:,} units = {nodes_used * c:,} rows); take "
-            "groups=8, fewer 'nodes' or fewer 'candidates'"
+            f"groups='each' computes a Hessian for every node, at most {MOST_ROWS:,} "
+            f"rows (got {n:,} nodes x {c:,} units = {n * c:,} rows); use groups=8, "
+            "fewer 'nodes' or fewer 'candidates'"
         )
 
 

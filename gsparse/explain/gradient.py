@@ -1,4 +1,4 @@
-"""First-order importance of units, and which of them are worth pairing."""
+"""First-order importance of units, used to choose candidates for pairs."""
 
 from collections.abc import Sequence
 
@@ -15,31 +15,31 @@ from gsparse.explain.two_layer import Inputs
 from gsparse.nn.evaluating import evaluating
 
 Candidates = int | Tensor | Sequence[int]
-"""Numbers of units, or how many of largest saliency."""
+"""Numbers of units, or how many units of largest saliency."""
 
-#: Units of which all pairs are scored; more of them need 'candidates'.
+#: Maximum number of units whose pairs are all computed.
 MOST_UNITS = 2048
 
 
 def expected_gradient(
     model: Module, inputs: Inputs, group: Tensor, readout: Tensor, place: Place
 ) -> Tensor:
-    r"""First-order saliency: the mean of :math:`|\partial f / \partial x_i|`.
+    r"""Compute the saliency, the mean of :math:`|\partial f / \partial x_i|`.
 
-    :math:`f` sums the outputs of all nodes, and the mean is over the nodes as inputs:
-    a node counts with what its own features do to all outputs. Signs of different nodes
-    do not cancel: a feature that matters only through a product is found as well.
-
-    Costs one pass backward for each readout.
+    Here :math:`f` is the sum of the outputs of all nodes, and the mean is over all
+    nodes whose features are varied. Signs at different nodes do not cancel, so a
+    feature that only matters in a product is found as well. Costs one backward pass per
+    readout.
 
     Args:
         model: Any module.
-        inputs: Of the model.
-        group: Nodes of a negative group are left out of the sum.
-        readout: Rows of weights of the outputs; their saliencies are averaged.
-        place: From :func:`find_place`.
+        inputs: Inputs of the model.
+        group: Group of each node; nodes of a negative group are excluded from the sum.
+        readout: Weights of the output columns in rows; their saliencies are averaged.
+        place: Result of :func:`~gsparse.explain.hessian.find_place`.
 
     Shapes:
+        - **group:** :math:`(N,)`
         - **readout:** :math:`(R, C_{out})`
         - **output:** :math:`(F,)`
     """
@@ -72,19 +72,7 @@ def saliency(
     nodes: Tensor | None = None,
     seed: int | None = None,
 ) -> Tensor:
-    """First-order importance of every unit, averaged over the draws.
-
-    Args:
-        model: As for :func:`interactions`.
-        data: As for :func:`interactions`.
-        draws: As for :func:`interactions`.
-        output: As for :func:`interactions`.
-        layer: As for :func:`interactions`.
-        nodes: As for :func:`interactions`.
-        seed: As for :func:`interactions`.
-
-    Shapes:
-        - **output:** :math:`(F,)`
+    """Compute the first-order importance of every unit, averaged over the draws.
 
     Example:
         >>> import torch
@@ -94,6 +82,24 @@ def saliency(
         >>> _ = torch.nn.init.constant_(model.weight, 3.0)
         >>> saliency(model, Data(x=torch.ones(4, 2)))
         tensor([3., 3.])
+
+    The importance of a unit is the mean absolute gradient of
+    :func:`~gsparse.explain.gradient.expected_gradient`. It does not see interactions;
+    use :func:`interactions` for them. Costs one backward pass per draw and class.
+
+    Args:
+        model: Fitted model, or a sequence of draws from its posterior.
+        data: Graph with features ``x``.
+        draws: Number of draws from the posterior of a Bayesian model; default 20.
+        output: Column of the output to explain, see :func:`interactions`.
+        layer: Name of the module whose input units are used; ``None`` for features.
+        nodes: Nodes over which inputs are averaged; all by default.
+        seed: Random seed of the draws; ``None`` draws one.
+
+    Shapes:
+        - **data.x:** :math:`(N, F)`
+        - **nodes:** :math:`(N,)`
+        - **output:** :math:`(F,)`
     """
     inputs = inputs_of(data)
     networks, _ = posterior(model, draws, draw_seed(seed))
@@ -113,7 +119,7 @@ def candidate_units(
     readout: Tensor,
     layer: str | None,
 ) -> Tensor:
-    """Numbers of the units to pair, in order.
+    """Return the numbers of the units to pair in ascending order.
 
     Raises:
         ValueError: If there are too few or too many, or one does not exist.
@@ -139,8 +145,8 @@ def candidate_units(
             )
     if not 2 <= units.numel() <= MOST_UNITS:
         raise ValueError(
-            f"all pairs of 2 to {MOST_UNITS} units can be scored (got {units.numel()} "
-            "units); choose fewer, such as candidates=500"
+            f"the pairs of 2 to {MOST_UNITS} units can be computed (got "
+            f"{units.numel()} units); choose fewer, for example candidates=500"
         )
     return units
 
@@ -152,7 +158,7 @@ def mean_gradient(
     readout: Tensor,
     layer: str | None,
 ) -> Tensor:
-    """:func:`expected_gradient`, averaged over the draws."""
+    """Average :func:`expected_gradient` over the draws."""
     found = []
     for network in networks():
         place = find_place(network, layer)

@@ -1,4 +1,4 @@
-"""Which inputs a Hessian is averaged over: one group, clusters, or each alone."""
+"""Group the inputs over which a Hessian is averaged."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -10,8 +10,8 @@ from torch_geometric.data import Data
 from gsparse.explain.propagate import propagated
 
 Groups = int | Tensor | Literal["each"]
-"""A number of clusters (1 for all inputs together), a group number for each node
-(negative: left out), or every node by itself."""
+"""Number of clusters (1 for a single group), a group number for each node (negative to
+exclude it), or ``"each"`` for groups of one node."""
 
 
 def cluster(
@@ -21,25 +21,7 @@ def cluster(
     edge_index: Tensor | None = None,
     edge_weight: Tensor | None = None,
 ) -> Tensor:
-    r"""k-means clusters of :math:`\hat{A} X`, or of :math:`X` without a graph.
-
-    Args:
-        x: Features.
-        num_groups: Number of clusters; 1 needs no clustering.
-        seed: Of the first centres.
-        edge_index: The graph, if the model propagates over it.
-        edge_weight: Its weights.
-
-    Returns:
-        The number of each node's cluster.
-
-    Shapes:
-        - **x:** :math:`(N, F)`
-        - **output:** :math:`(N,)`
-
-    Raises:
-        ValueError: If there are more clusters than nodes.
-        ImportError: If scikit-learn is missing and there is more than one cluster.
+    r"""Compute k-means clusters of :math:`\hat{A} X`, or of :math:`X` without a graph.
 
     Example:
         >>> import torch
@@ -48,6 +30,26 @@ def cluster(
         >>> label = cluster(x, 2, seed=3)
         >>> bool(label[0] == label[1]), bool(label[0] == label[2])
         (True, False)
+
+    Args:
+        x: Features.
+        num_groups: Number of clusters.
+        seed: Random seed of the initial centres.
+        edge_index: Edges, if the model propagates over them.
+        edge_weight: Edge weights.
+
+    Returns:
+        The cluster of each node.
+
+    Shapes:
+        - **x:** :math:`(N, F)`
+        - **edge_index:** :math:`(2, E)`
+        - **edge_weight:** :math:`(E,)`
+        - **output:** :math:`(N,)`
+
+    Raises:
+        ValueError: If there are more clusters than nodes.
+        ImportError: If scikit-learn is missing and there is more than one cluster.
     """
     if not 1 <= num_groups <= x.size(0):
         raise ValueError(
@@ -57,10 +59,10 @@ def cluster(
     if num_groups == 1:
         return torch.zeros(x.size(0), dtype=torch.long, device=x.device)
     try:
-        from sklearn.cluster import KMeans  # an extra, and a second of import
+        from sklearn.cluster import KMeans  # optional, and slow to import
     except ImportError as error:
         raise ImportError(
-            "clusters need scikit-learn: pip install 'gsparse-gnn[cli]', or give "
+            "clusters need scikit-learn; pip install 'gsparse-gnn[cli]', or give "
             "'groups' as a tensor of group numbers"
         ) from error
     features = propagated(x, edge_index, edge_weight).detach().cpu().numpy()
@@ -72,15 +74,19 @@ def cluster(
 def group_numbers(
     groups: Groups, data: Data, nodes: Tensor | None, seed: int, propagate: bool
 ) -> Tensor:
-    """A group number from 0 on for each node, -1 for those left out.
+    """Return the group number of each node, starting at 0, or -1 for excluded nodes.
 
     Shapes:
-        - **output:** :math:`(N,)`
+        - **nodes**, **output:** :math:`(N,)`
     """
     n, x = data.x.size(0), data.x
-    chosen = torch.ones(n, dtype=torch.bool, device=x.device)
-    if nodes is not None:
-        chosen = _checked_nodes(nodes, n).to(x.device)
+    chosen = torch.ones(n, dtype=torch.bool) if nodes is None else nodes
+    if chosen.dtype != torch.bool or chosen.shape != (n,):
+        raise ValueError(
+            f"'nodes' must be a bool vector of length {n} "
+            f"(got {chosen.dtype}, {list(chosen.shape)})"
+        )
+    chosen = chosen.to(x.device)
     if isinstance(groups, Tensor):
         if groups.shape != (n,) or groups.is_floating_point():
             raise ValueError(
@@ -99,29 +105,20 @@ def group_numbers(
             f"'groups' must be a number, 'each' or a tensor (got {groups!r})"
         )
     if not chosen.any():
-        raise ValueError("'nodes' and 'groups' must leave a node (got none)")
+        raise ValueError("'nodes' and 'groups' must include a node (got none)")
     out = torch.full((n,), -1, device=x.device)
     out[chosen] = label[chosen].unique(return_inverse=True)[1]
     return out
 
 
-def _checked_nodes(nodes: Tensor, n: int) -> Tensor:
-    if nodes.dtype != torch.bool or nodes.shape != (n,):
-        raise ValueError(
-            f"'nodes' must be a bool vector of length {n} "
-            f"(got {nodes.dtype}, {list(nodes.shape)})"
-        )
-    return nodes
-
-
 def score_change(previous: Tensor, current: Tensor) -> float:
-    r"""How far scores and ranks moved from :math:`M - 1` groups to :math:`M`.
+    r"""Compute the change of importances and ranks between :math:`M - 1, M` groups.
 
     .. math::
         \Delta_M^2 = \sum_p (w_M(p) - w_{M-1}(p))^2 (\pi_M(p) - \pi_{M-1}(p))^2
 
-    over the pairs :math:`p`, with their scores :math:`w` and ranks :math:`\pi` among
-    all pairs. That this is what the paper's symbols mean is our reading of it.
+    over the pairs :math:`p` with importances :math:`w` and ranks :math:`\pi`. This is
+    our interpretation of the paper's symbols.
 
     Shapes:
         - **previous, current:** :math:`(P,)`
@@ -141,24 +138,26 @@ def score_change(previous: Tensor, current: Tensor) -> float:
 def choose_num_groups(
     score: Callable[[int], Tensor], most: int = 12, tolerance: float = 0.05
 ) -> tuple[int, Sequence[float]]:
-    r"""Raise the number of groups until scores and ranks settle.
-
-    Stops at the first :math:`M` whose :func:`score_change` is at most ``tolerance``
-    times the largest so far. A reading of the paper's rule; look at the numbers.
-
-    Args:
-        score: Scores of all pairs for a number of groups, with everything else fixed.
-        most: Largest number that is tried.
-        tolerance: Share of the largest change.
-
-    Returns:
-        The number of groups, and :math:`\Delta_2, \Delta_3, \dots`.
+    r"""Increase the number of groups until importances and ranks are stable.
 
     Example:
         >>> import torch
         >>> from gsparse.explain.groups import choose_num_groups
         >>> choose_num_groups(lambda m: torch.tensor([1.0, 2.0 * (m > 1)]))
         (3, [2.0, 0.0])
+
+    Stops at the first :math:`M` whose :func:`score_change` is at most ``tolerance``
+    times the largest one so far. This is our interpretation of the paper's rule, so
+    check the returned changes. Costs one computation of all importances per number.
+
+    Args:
+        score: Function that returns the importances of all pairs for a number of
+            groups, with everything else fixed.
+        most: Maximum number of groups.
+        tolerance: Fraction of the largest change.
+
+    Returns:
+        The number of groups, and the changes :math:`\Delta_2, \Delta_3, \dots`.
     """
     if most < 2:
         raise ValueError(f"'most' must be at least 2 (got {most})")

@@ -1,4 +1,4 @@
-"""Second derivatives by a common shift of all inputs, by differentiating twice."""
+"""Hessians with respect to a shift of all inputs, by differentiating twice."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,27 +18,27 @@ _CURVED = ("Exp", "Softmax", "LogSoftmax", "Sigmoid", "Tanh", "Gelu", "Softplus"
 
 
 class Place(NamedTuple):
-    """Where a model is shifted."""
+    """Place in a model at which a shift is added."""
 
     module: Module
     after: bool = False
-    """Its output instead of its first input."""
+    """Whether the output is shifted instead of the first input."""
     through: Tensor | None = None
-    """What takes a shift of the units to a shift here, ``[H, F]``."""
+    """Matrix ``[H, F]`` that maps a shift of the units to a shift at this place."""
 
 
 def find_place(model: Module, layer: str | None = None, narrow: bool = True) -> Place:
-    r"""Where to shift a model for the units that enter ``layer``.
+    r"""Find the place at which a model is shifted for the input units of ``layer``.
 
-    The Bayesian networks begin a layer with a linear map :math:`W`; a shift
+    A layer of a Bayesian network starts with a linear map :math:`W`. A shift
     :math:`\delta` of its input is a shift :math:`W \delta` of its output, which has
-    fewer units. Then :math:`H = W^\top H' W` takes as many products as there are
-    hidden units, however many features there are, and no dense features.
+    fewer units. Then :math:`H = W^\top H' W` costs one product per hidden unit, for any
+    number of features, and does not need dense features.
 
     Args:
         model: Any module.
-        layer: Name of a module in it, such as ``"layers.1"``; ``None`` for the input.
-        narrow: Whether to do so.
+        layer: Name of a submodule, such as ``"layers.1"``; ``None`` for the input.
+        narrow: Whether to shift the output of the linear map.
 
     Raises:
         ValueError: If the model has no such module.
@@ -57,7 +57,7 @@ def find_place(model: Module, layer: str | None = None, narrow: bool = True) -> 
 
 
 def layer_number(model: Module, layer: str | None) -> int | None:
-    """Number of a layer of a Bayesian network; None for other modules."""
+    """Return the number of a layer of a Bayesian network, or None."""
     if not isinstance(model, BayesianMLP | BayesianGCN):
         return None
     if layer is None:
@@ -68,45 +68,37 @@ def layer_number(model: Module, layer: str | None) -> int | None:
 
 @contextmanager
 def shifted(place: Place, shift: Tensor) -> Iterator[None]:
-    """Within this context ``shift`` is added there in every call."""
-
-    def before(module: Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return args[0] + shift, *args[1:]
-
-    def after(module: Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-        return output + shift
-
+    """Add ``shift`` at a place in every call within this context."""
     if place.after:
-        handle = place.module.register_forward_hook(after)
+        handle = place.module.register_forward_hook(
+            lambda module, args, output: output + shift
+        )
     else:
-        handle = place.module.register_forward_pre_hook(before)
-    try:
+        handle = place.module.register_forward_pre_hook(
+            lambda module, args: (args[0] + shift, *args[1:])
+        )
+    with handle:
         yield
-    finally:
-        handle.remove()
 
 
 def width_of(model: Module, inputs: Inputs, place: Place) -> tuple[int, int]:
-    """Numbers of rows and units at a place."""
+    """Return the numbers of rows and units at a place."""
     found: list[Tensor] = []
     hook = place.module.register_forward_hook(
         lambda module, args, output: found.append(output if place.after else args[0])
     )
-    try:
-        with torch.no_grad():
-            call(model, inputs)
-    finally:
-        hook.remove()
+    with hook, torch.no_grad():
+        call(model, inputs)
     if not found or found[0].dim() != 2:
         got = "no call" if not found else f"shape {list(found[0].shape)}"
         raise ValueError(
-            f"'layer' must be called with a matrix, a row per node (got {got})"
+            f"'layer' must be called with a matrix with one row per node (got {got})"
         )
     return found[0].size(0), found[0].size(1)
 
 
 def call(model: Module, inputs: Inputs) -> Tensor:
-    """The outputs, one row a node."""
+    """Return the outputs of a model, one row per node."""
     x, edge_index, edge_weight = inputs
     if edge_index is None:
         out = model(x)
@@ -127,36 +119,36 @@ def product_hessians(
     units: Tensor,
     place: Place,
 ) -> Iterator[Tensor]:
-    r"""The Hessian of each group's mean output by a shift of the units.
+    r"""Compute the Hessian of each group's mean output for a shift of the units.
 
-    The expectation over a group is linear, so the mean of its Hessians is the Hessian
-    of its mean output; one column of it is one product with a unit vector, by
-    differentiating the gradient again.
+    The mean of the Hessians of a group is the Hessian of its mean output. Each of its
+    columns is computed by differentiating one component of the gradient.
 
-    Costs a forward pass, and for each group, readout and unit one pass backward through
-    a gradient; of the units there are as many as hidden ones where ``place`` has a
-    linear map. Memory is that of one forward and backward pass, and :math:`O(C^2)`.
+    Costs a forward pass, and one backward pass through a gradient for each group,
+    readout and unit (or hidden unit, if ``place`` has a linear map). Needs the memory
+    of a forward and a backward pass plus :math:`O(C^2)`.
 
     Args:
         model: Any module of twice differentiable operations.
-        inputs: Of the model.
-        group: Number of each node's group; negative leaves it out.
-        num_groups: :math:`M`.
-        readout: Rows of weights of the outputs; one Hessian each.
+        inputs: Inputs of the model.
+        group: Group of each node; nodes of a negative group are excluded.
+        num_groups: Number of groups :math:`M`.
+        readout: Weights of the output columns in rows, one Hessian per row.
         units: Numbers of the units.
-        place: From :func:`find_place`.
+        place: Result of :func:`find_place`.
 
     Yields:
-        One tensor a group.
+        One tensor per group.
 
     Shapes:
         - **group:** :math:`(N,)`
         - **readout:** :math:`(R, C_{out})`
+        - **units:** :math:`(C,)`
         - **output:** :math:`(R, C, C)`
 
     Raises:
         ValueError: If the model has ReLUs, or an operation cannot be differentiated
-            twice: fused attention, for instance.
+            twice (for example fused attention).
     """
     through = place.through
     width = width_of(model, inputs, place)[1]
@@ -185,7 +177,7 @@ def _hessian(value: Tensor, delta: Tensor) -> Tensor:
         (first,) = torch.autograd.grad(
             value, delta, create_graph=True, allow_unused=True, retain_graph=True
         )
-        if first is None or not first.requires_grad:  # it is linear in the shift
+        if first is None or not first.requires_grad:  # linear in the shift
             return zero
         for j in range(delta.numel()):
             (column,) = torch.autograd.grad(
@@ -195,20 +187,20 @@ def _hessian(value: Tensor, delta: Tensor) -> Tensor:
                 zero[j] = column
     except RuntimeError as error:
         raise ValueError(
-            f"'model' must be differentiable twice (got: {error}); attention layers "
-            "are with attention='reference': build them so, or call "
+            f"'model' must be twice differentiable (got: {error}); build attention "
+            "layers with attention='reference', or call "
             "gsparse.nn.accelerate(model, attention='reference')"
         ) from error
     return (zero + zero.t()) / 2
 
 
 def refuse_flat(output: Tensor) -> None:
-    """Refuse an output that piecewise linear operations led to.
+    """Refuse an output that depends on piecewise linear operations.
 
-    LeakyReLU passes where something else bends as well, as in attention.
+    LeakyReLU is accepted together with a smooth nonlinear operation, as in attention.
 
     Raises:
-        ValueError: Names the operation.
+        ValueError: If there is such an operation; the message names it.
     """
     seen: set[Any] = set()
     todo = [output.grad_fn]
@@ -226,6 +218,6 @@ def refuse_flat(output: Tensor) -> None:
     if flat:
         what = flat[0].removesuffix("Backward0").removesuffix("Backward1")
         raise ValueError(
-            f"'model' must have smooth activations (got {what}): its second "
-            "derivative is 0 almost everywhere; train with softplus, tanh or GELU"
+            f"'model' must have smooth activations (got {what}, whose second "
+            "derivative is 0 almost everywhere); train with softplus, tanh or GELU"
         )

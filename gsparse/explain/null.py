@@ -1,4 +1,4 @@
-"""What scores look like where there is nothing to find: permuted targets."""
+"""Null distribution of importances, by permuted targets."""
 
 from collections.abc import Callable
 
@@ -12,15 +12,7 @@ from gsparse.explain.table import Interactions
 
 
 def permuted_targets(data: Data, seed: int, number: int = 0) -> Data:
-    """The data with its targets in another order.
-
-    They are permuted within ``train_mask`` and within ``val_mask``, where there are
-    such; targets of other nodes are not looked at.
-
-    Args:
-        data: With targets ``y``, one row a node.
-        seed: Number of the random stream.
-        number: Which permutation of it.
+    """Return a copy of a graph with permuted targets.
 
     Example:
         >>> import torch
@@ -29,6 +21,17 @@ def permuted_targets(data: Data, seed: int, number: int = 0) -> Data:
         >>> data = Data(x=torch.zeros(6, 1), y=torch.arange(6))
         >>> permuted_targets(data, seed=8).y.sort().values.tolist()
         [0, 1, 2, 3, 4, 5]
+
+    Targets are permuted within ``train_mask`` and within ``val_mask``; other targets
+    are unchanged. Without these masks, all targets are permuted.
+
+    Args:
+        data: Graph with targets ``y``.
+        seed: Random seed.
+        number: Number of the permutation with this seed.
+
+    Shapes:
+        - **data.y:** :math:`(N, *)`
     """
     n = data.y.size(0)
     u = counter_uniform(seed, number * n, (number + 1) * n, data.y.device)
@@ -48,22 +51,23 @@ def permutation_null(
     seed: int = 0,
     progress: bool | Progress = False,
 ) -> Tensor:
-    r"""Mean scores of models that were fitted to permuted targets.
+    r"""Return the mean importances of models fitted to permuted targets.
 
-    A model finds interactions in noise as well; this is how strong they get. Costs
-    ``num`` trainings.
+    Models have interactions even if the targets are noise; this shows how strong they
+    are. Costs ``num`` trainings.
 
     Args:
-        refit: Fits a fresh model to the data it is given, from the seed it is given,
-            and scores it: the same candidates and groups each time.
-        data: As the model was fitted to.
+        refit: Function that fits a new model to the given data with the given seed and
+            returns its interactions, with the same candidates and groups each time.
+        data: Data to which the model was fitted.
         num: Number of permutations; p-values are multiples of ``1 / (num + 1)``.
-        seed: Of the permutations, and handed on, plus their number.
-        progress: ``True`` for a bar on stderr, or a function of what is done and what
-            there is to do.
+        seed: Random seed of the permutations. ``refit`` gets the seed plus the number
+            of the permutation.
+        progress: ``True`` for a progress bar on stderr, or a function that is called
+            with the completed and the total number of steps.
 
     Raises:
-        ValueError: If the pairs differ from one refit to the next.
+        ValueError: If the pairs are not the same in all calls of ``refit``.
 
     Shapes:
         - **output:** :math:`(\text{num}, P)`
@@ -77,8 +81,8 @@ def permutation_null(
         first = found if first is None else first
         if not (torch.equal(first.i, found.i) and torch.equal(first.j, found.j)):
             raise ValueError(
-                f"'refit' must score the same pairs each time (got others in run {k}); "
-                "give it the numbers of the candidates"
+                "'refit' must return the same pairs each time (got other pairs in run "
+                f"{k}); pass the numbers of the candidates"
             )
         rows.append(found.mean)
         tell(k + 1, num)
@@ -86,19 +90,7 @@ def permutation_null(
 
 
 def p_values(observed: Tensor, null: Tensor, family_wise: bool = False) -> Tensor:
-    r"""Probability of a score as large without any interaction:
-    :math:`(1 + \#\{\text{null} \ge \text{observed}\}) / (1 + n)`.
-
-    Args:
-        observed: Scores of the model.
-        null: Scores of models of permuted targets.
-        family_wise: Hold each score against the largest of each permutation, whichever
-            pair has it: the probability that any of all pairs gets there.
-
-    Shapes:
-        - **observed:** :math:`(P,)`
-        - **null:** :math:`(n, P)`
-        - **output:** :math:`(P,)`
+    r"""Compute the probability of so large an importance without any interaction.
 
     Example:
         >>> import torch
@@ -108,6 +100,19 @@ def p_values(observed: Tensor, null: Tensor, family_wise: bool = False) -> Tenso
         tensor([0.2500, 1.0000])
         >>> p_values(torch.tensor([4.0, 1.0]), null, family_wise=True)
         tensor([0.5000, 1.0000])
+
+    The p-value is :math:`(1 + \#\{\text{null} \ge \text{observed}\}) / (1 + n)`.
+
+    Args:
+        observed: Importances of the model.
+        null: Importances of models fitted to permuted targets.
+        family_wise: Compare with the largest importance of each permutation, which
+            controls the probability that any pair is reported by chance.
+
+    Shapes:
+        - **observed:** :math:`(P,)`
+        - **null:** :math:`(n, P)`
+        - **output:** :math:`(P,)`
     """
     if null.dim() != 2 or null.size(0) < 1 or null.shape[1:] != observed.shape:
         raise ValueError(

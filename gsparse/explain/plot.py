@@ -1,33 +1,33 @@
-"""Interactions as pictures: bars with their uncertainty, and a graph."""
+"""Plot interactions with their intervals, or as a graph."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import networkx as nx
 
+from gsparse.data.places import replacing
 from gsparse.explain.table import Interactions, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOR = "#0072b2"
-LONGEST = 24  # characters of a name
+LONGEST = 24  # maximum number of characters of a name
 
 
 def plot_pairs(found: Interactions, path: Path | str, k: int = 15) -> None:
-    """Draw the strongest pairs: mean scores, with the interval over the draws.
+    """Plot the mean importances of the strongest pairs with their intervals.
 
     Args:
-        found: The scores.
-        path: The suffix decides the format (``.png``, ``.pdf``, ``.svg``).
-        k: How many pairs.
+        found: Result of :func:`interactions`.
+        path: Path of the image; the suffix determines the format (``.png``, ``.pdf``,
+            ``.svg``).
+        k: Number of pairs.
 
     Raises:
-        ModuleNotFoundError: matplotlib is missing; it comes with the ``cli`` extra.
+        ModuleNotFoundError: If matplotlib (in the ``cli`` extra) is missing.
     """
-    # Local: matplotlib is an extra, and half a second of import.
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # optional, and slow to import
 
     best = found.top(k)
     rows = best.rows()
@@ -42,36 +42,34 @@ def plot_pairs(found: Interactions, path: Path | str, k: int = 15) -> None:
     mean = [row["mean"] for row in rows]
     spread = None
     if best.draws.size(0) > 1:
-        # The mean of a skewed score may lie outside of its interval.
+        # The mean of a skewed distribution may be outside of the interval.
         low = [max(row["mean"] - row["low"], 0.0) for row in rows]
         high = [max(row["high"] - row["mean"], 0.0) for row in rows]
         spread = [low, high]
     axes.errorbar(mean, places, xerr=spread, fmt="o", color=COLOR, ms=5, capsize=3)
     axes.set_yticks(places, names)
     axes.invert_yaxis()
-    axes.set_xlim(left=0)
     axes.grid(axis="x", color="0.9")
-    axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    label = f"{found.score}"
+    label = found.score
     if spread is not None:
         label += f", mean and {100 * found.level:g} % of {found.draws.size(0)} draws"
-    axes.set_xlabel(label)
+    axes.set(xlabel=label, xlim=(0, None), axisbelow=True)
     _save(figure, Path(path))
 
 
 def plot_graph(found: Interactions, path: Path | str, k: int = 15) -> None:
-    """Draw the units of the strongest pairs, joined by lines as wide as their scores.
+    """Plot the strongest pairs as a graph whose line widths are the importances.
 
     Args:
-        found: The scores.
-        path: The suffix decides the format.
-        k: How many pairs.
+        found: Result of :func:`interactions`.
+        path: Path of the image; the suffix determines the format.
+        k: Number of pairs.
 
     Raises:
-        ModuleNotFoundError: matplotlib is missing; it comes with the ``cli`` extra.
+        ModuleNotFoundError: If matplotlib (in the ``cli`` extra) is missing.
     """
-    from matplotlib.figure import Figure  # local: an extra
+    from matplotlib.figure import Figure  # optional, and slow to import
 
     graph = nx.Graph()
     for row in found.top(k).rows():
@@ -97,18 +95,13 @@ def plot_graph(found: Interactions, path: Path | str, k: int = 15) -> None:
         side = "center" if abs(x) < 0.1 else "left" if x > 0 else "right"
         axes.text(*(1.1 * x, 1.1 * y), names[unit], ha=side, va="center", fontsize=9)
     room = 1.2 + 0.05 * max(map(len, names.values()), default=0)
-    axes.set(xlim=(-room, room), ylim=(-1.25, 1.25))
+    title = f"{found.score}: the strongest of {len(found):,} pairs"
+    axes.set(xlim=(-room, room), ylim=(-1.25, 1.25), title=title)
     axes.set_axis_off()
-    axes.set_title(f"{found.score}: the strongest of {len(found):,} pairs")
     _save(figure, Path(path))
 
 
 def _save(figure: "Figure", path: Path) -> None:
-    """Write the file beside its place, then rename it."""
-    scratch = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        figure.savefig(scratch, dpi=150)
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)

@@ -1,4 +1,4 @@
-"""How far a long computation is, told to whoever wants to know."""
+"""Report the progress of a long computation."""
 
 import sys
 from collections.abc import Callable
@@ -6,18 +6,18 @@ from time import monotonic
 from typing import TextIO
 
 Progress = Callable[[int, int], None]
-"""Called with what is done and what there is to do."""
+"""Function that is called with the completed and the total number of steps."""
 
 WIDTH = 30
 
 
 def text_bar(what: str, stream: TextIO | None = None, every: float = 0.2) -> Progress:
-    """A bar of text with the time left, rewritten in place.
+    """Create a text progress bar with the remaining time.
 
     Args:
-        what: Written before the bar.
-        stream: Where to; ``None`` for stderr.
-        every: Seconds between two states; the last is always written.
+        what: Label in front of the bar.
+        stream: Output stream; ``None`` for stderr.
+        every: Minimum number of seconds between updates, except for the last one.
 
     Example:
         >>> import io
@@ -46,12 +46,8 @@ def text_bar(what: str, stream: TextIO | None = None, every: float = 0.2) -> Pro
     return tell
 
 
-def silent(done: int, total: int) -> None:
-    """Says nothing."""
-
-
 def teller(progress: bool | Progress, what: str) -> Progress:
-    """A bar where one was asked for, the caller's own function, or nothing."""
+    """Return the given function, a progress bar, or a function that does nothing."""
     if callable(progress):
         return progress
-    return text_bar(what) if progress else silent
+    return text_bar(what) if progress else lambda done, total: None

@@ -1,4 +1,4 @@
-"""The normalised adjacency of a GCN as a matrix."""
+"""Propagate features by the normalised adjacency matrix of a GCN."""
 
 import torch
 from torch import Tensor
@@ -10,8 +10,8 @@ from gsparse.kernels.spmm import SparseMatrix, spmm
 def normalised_adjacency(
     edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, dtype: torch.dtype
 ) -> SparseMatrix:
-    r""":math:`\hat{A} = \tilde{D}^{-1/2} (A + I) \tilde{D}^{-1/2}`, as
-    :class:`~gsparse.nn.FastGCNConv` has it.
+    r"""Build :math:`\hat{A} = \tilde{D}^{-1/2} (A + I) \tilde{D}^{-1/2}`, the matrix of
+    :class:`~gsparse.nn.FastGCNConv`.
 
     Shapes:
         - **edge_index:** :math:`(2, E)`
@@ -25,7 +25,7 @@ def normalised_adjacency(
 def propagated(
     x: Tensor, edge_index: Tensor | None, edge_weight: Tensor | None = None
 ) -> Tensor:
-    r""":math:`\hat{A} X`; X itself without a graph.
+    r"""Compute :math:`\hat{A} X`, or return :math:`X` without a graph.
 
     Shapes:
         - **x**, **output:** :math:`(N, F)`

@@ -1,4 +1,4 @@
-"""What is asked of a model: on which inputs, of which outputs, in which draws."""
+"""Prepare the inputs, the outputs and the draws of a model to explain."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -12,24 +12,30 @@ from gsparse.explain.two_layer import Inputs
 NUM_DRAWS = 20
 
 Networks = Callable[[], Iterator[Module]]
-"""Draws the same networks whenever it is called."""
+"""Function that returns the same networks in each call."""
 
 
 def inputs_of(data: Data) -> Inputs:
-    """Dense features, edges and weights.
+    """Return dense features, edges and edge weights of a graph.
 
     Raises:
-        ValueError: If the features are no matrix of floats.
+        ValueError: If the features are not a floating-point matrix.
     """
     x = data.x
     if not isinstance(x, Tensor) or x.dim() != 2 or not x.is_floating_point():
         got = "none" if x is None else f"{x.dtype}, {list(x.shape)}"
-        raise ValueError(f"'data.x' must be a float matrix, a row per node (got {got})")
+        raise ValueError(
+            f"'data.x' must be a float matrix with one row per node (got {got})"
+        )
     return x.to_dense(), data.edge_index, data.get("edge_weight")
 
 
 def readouts(outputs: Tensor, output: int | None) -> Tensor:
-    """Weights of the output columns, one row for each Hessian.
+    """Return weights of the output columns, one row for each Hessian.
+
+    Shapes:
+        - **outputs:** :math:`(N, C)`
+        - **output:** :math:`(R, C)`
 
     Example:
         >>> import torch
@@ -53,16 +59,16 @@ def readouts(outputs: Tensor, output: int | None) -> Tensor:
 def posterior(
     model: Module | Sequence[Module], draws: int | None, seed: int
 ) -> tuple[Networks, int]:
-    """The networks that stand for a model, and how many they are.
+    """Return the draws from the posterior of a model, and their number.
 
     Raises:
-        ValueError: If a model without a posterior is to be drawn from.
+        ValueError: If ``draws`` is given for a model without a posterior.
     """
     if not isinstance(model, Module):
         if draws is not None or not model:
             raise ValueError(
-                f"'draws' must be left out and 'model' not be empty where it is a "
-                f"sequence of networks (got draws={draws}, {len(model)} networks)"
+                "'draws' must be None and 'model' not be empty for a sequence of "
+                f"networks (got draws={draws}, {len(model)} networks)"
             )
         return lambda: iter(model), len(model)
     draw = getattr(model, "draws", None)

@@ -1,4 +1,4 @@
-"""Scores of pairs with their uncertainty, as a table."""
+"""Table of the importances of pairs with their uncertainty."""
 
 import csv
 import json
@@ -14,23 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Interactions:
-    """Which pairs of units interact, and how sure that is.
-
-    ``print`` shows the ten strongest pairs. The interval holds the middle ``level`` of
-    the draws from the posterior.
-
-    Args:
-        i: Number of the first unit of each pair.
-        j: Number of the second, larger than ``i``.
-        draws: Score of each pair in each draw.
-        num_units: Number of all units, candidates or not.
-        score: ``"AEH"``, ``"8-GEH"`` or ``"EAH"``.
-        level: Share of the draws in the interval.
-        names: Of all units.
-
-    Shapes:
-        - **i, j:** :math:`(P,)`
-        - **draws:** :math:`(S, P)`
+    """Importances of pairs of units with their uncertainty.
 
     Example:
         >>> import torch
@@ -42,6 +26,22 @@ class Interactions:
         ([(1, 2), (0, 1)], tensor([1.5000, 0.0000, 6.0000]))
         >>> found.units(1), found.rank(0, 1)
         (tensor([False,  True,  True]), 2)
+
+    ``print`` shows the ten strongest pairs. The interval contains the central ``level``
+    of the draws from the posterior.
+
+    Args:
+        i: Number of the first unit of each pair.
+        j: Number of the second unit, larger than ``i``.
+        draws: Importance of each pair in each draw.
+        num_units: Number of all units, including those that are not candidates.
+        score: Name of the importance: ``"AEH"``, ``"8-GEH"`` or ``"EAH"``.
+        level: Fraction of the draws in the interval.
+        names: Names of all units.
+
+    Shapes:
+        - **i, j:** :math:`(P,)`
+        - **draws:** :math:`(S, P)`
     """
 
     i: Tensor
@@ -70,12 +70,12 @@ class Interactions:
 
     @property
     def mean(self) -> Tensor:
-        """Over the draws, ``[P]``."""
+        """Mean over the draws, ``[P]``."""
         return self.draws.mean(0)
 
     @property
     def sd(self) -> Tensor:
-        """Standard deviation over the draws, ``[P]``; NaN of a single one."""
+        """Standard deviation over the draws, ``[P]``; NaN for a single draw."""
         return self.draws.std(0)
 
     @property
@@ -89,7 +89,7 @@ class Interactions:
         return self.quantile((1 + self.level) / 2)
 
     def quantile(self, q: float) -> Tensor:
-        """Quantile over the draws, ``[P]``."""
+        """Compute a quantile over the draws, ``[P]``."""
         place = q * (self.draws.size(0) - 1)
         ordered = self.draws.sort(0).values  # torch.quantile refuses large inputs
         below = math.floor(place)
@@ -97,29 +97,33 @@ class Interactions:
         return ordered[below].lerp(ordered[above], place - below)
 
     def top(self, k: int) -> "Interactions":
-        """The ``k`` pairs of largest mean, strongest first; among equals the first."""
+        """Return the ``k`` pairs of largest mean in descending order."""
         order = self.mean.argsort(descending=True, stable=True)[:k]
         return replace(
             self, i=self.i[order], j=self.j[order], draws=self.draws[:, order]
         )
 
     def pairs(self, k: int) -> list[tuple[int, int]]:
-        """Numbers of the units of the ``k`` strongest pairs."""
+        """Return the units of the ``k`` strongest pairs."""
         best = self.top(k)
         return list(zip(best.i.tolist(), best.j.tolist(), strict=True))
 
     def rank(self, i: int, j: int) -> int:
-        """Place of a pair, 1 for the strongest."""
+        """Return the rank of a pair, starting with 1 for the strongest."""
         i, j = min(i, j), max(i, j)
         place = ((self.i == i) & (self.j == j)).nonzero().view(-1)
         if place.numel() == 0:
-            raise ValueError(f"the pair {i}, {j} was not scored; see 'candidates'")
+            raise ValueError(
+                f"'i' and 'j' must be a pair of the table (got {i}, {j}); add both "
+                "units to 'candidates'"
+            )
         order = self.mean.argsort(descending=True, stable=True)
         return int((order == place[0]).nonzero()) + 1
 
     def matrix(self) -> Tensor:
-        """Mean scores as a symmetric matrix; 0 on the diagonal and of what was no
-        candidate.
+        """Return the mean importances as a symmetric matrix.
+
+        The diagonal and the pairs that are not in the table are 0.
 
         Shapes:
             - **output:** :math:`(F, F)`
@@ -129,9 +133,9 @@ class Interactions:
         return out
 
     def units(self, k: int) -> Tensor:
-        """True for the units that are in one of the ``k`` strongest pairs.
+        """Return True for the units in one of the ``k`` strongest pairs.
 
-        Made for pruners that take ``protect``.
+        The result is suitable for the argument ``protect`` of pruners.
 
         Shapes:
             - **output:** :math:`(F,)`
@@ -142,11 +146,11 @@ class Interactions:
         return out
 
     def name(self, unit: int) -> str:
-        """Of a unit; its number if there are no names."""
+        """Return the name of a unit, or its number if there are no names."""
         return str(unit) if self.names is None else self.names[unit]
 
     def rows(self) -> list[dict[str, Any]]:
-        """One flat mapping a pair; what is not known is None."""
+        """Return one dictionary per pair; a standard deviation of one draw is None."""
         sd = self.sd.tolist() if self.draws.size(0) > 1 else [None] * len(self)
         columns = zip(
             self.i.tolist(),
@@ -176,10 +180,11 @@ class Interactions:
         """Write the rows to a file.
 
         Args:
-            path: Ends in ``.csv``, or in ``.jsonl`` for one JSON mapping a line.
+            path: Path that ends in ``.csv``, or in ``.jsonl`` for one JSON object per
+                line.
 
         Raises:
-            ValueError: It ends in something else.
+            ValueError: If the suffix is another one.
         """
         path, rows = Path(path), self.rows()
         if path.suffix not in (".csv", ".jsonl"):
@@ -215,7 +220,7 @@ class Interactions:
 
 
 def shorten(text: str, longest: int = 20) -> str:
-    """Leave out the middle of a long name: names often differ at their ends.
+    """Shorten a long name in the middle, because names often differ at their ends.
 
     Example:
         >>> from gsparse.explain.table import shorten

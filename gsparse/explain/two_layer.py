@@ -1,4 +1,4 @@
-"""Hessians of networks that bend once, in closed form."""
+"""Hessians in closed form of networks with a single activation."""
 
 from collections.abc import Iterator
 
@@ -11,11 +11,11 @@ from gsparse.explain.propagate import normalised_adjacency
 from gsparse.kernels.spmm import spmm
 
 Inputs = tuple[Tensor, Tensor | None, Tensor | None]
-"""Features, edges, and their weights."""
+"""Features, edges and edge weights."""
 
 
 def group_means(values: Tensor, group: Tensor, num_groups: int) -> Tensor:
-    """Mean of the rows of each group; rows of a negative group are left out.
+    """Average the rows of each group; rows of a negative group are excluded.
 
     Shapes:
         - **values:** :math:`(N, C)`
@@ -37,7 +37,7 @@ def group_means(values: Tensor, group: Tensor, num_groups: int) -> Tensor:
 
 
 def bends_once(model: object, layer: int = 0) -> bool:
-    """Whether only one activation follows the input of this layer."""
+    """Return whether only one activation follows the input of this layer."""
     networks = BayesianMLP | BayesianGCN
     return isinstance(model, networks) and layer == len(model.layers) - 2
 
@@ -51,24 +51,24 @@ def curvature(
     readout: Tensor,
     layer: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    r"""The two factors of every group's Hessian, :math:`H_m = W^\top D_m W`.
+    r"""Compute the factors of every group's Hessian :math:`H_m = W^\top D_m W`.
 
-    With pre-activations :math:`P = X W^\top + b` the mean output of a group is
+    With pre-activations :math:`P = X W^\top + b`, the mean output of a group is
     :math:`\sum_k a_k \, \operatorname{mean}_v \phi(p_{vk} + w_k^\top \delta)`, so
     :math:`D_m = \operatorname{diag}_k(a_k \operatorname{mean}_v \phi''(p_{vk}))`. In a
-    GCN :math:`P = \hat{A} X W^\top + b`, the shift reaches a node times its row sum
-    :math:`s = \hat{A} 1`, and the mean is of the rows of
+    GCN, :math:`P = \hat{A} X W^\top + b`, the shift at a node is multiplied by its row
+    sum :math:`s = \hat{A} 1`, and the mean is over the rows of
     :math:`\hat{A} (s^2 \odot \phi''(P))`.
 
-    Costs one forward pass, whatever the number of features and groups.
+    Costs one forward pass for any number of features and groups.
 
     Args:
-        model: A network, in evaluation or as drawn.
-        inputs: Of the model.
-        group: Number of each node's group; negative leaves it out.
-        num_groups: :math:`M`.
-        readout: Rows of weights of the outputs; one Hessian each.
-        layer: Whose input is shifted: the last but one.
+        model: Network in evaluation mode, or a draw.
+        inputs: Inputs of the model.
+        group: Group of each node; nodes of a negative group are excluded.
+        num_groups: Number of groups :math:`M`.
+        readout: Weights of the output columns in rows, one Hessian per row.
+        layer: Number of the layer whose input is shifted: the last but one.
 
     Returns:
         :math:`W`, and the diagonals of :math:`D_m` for each readout.
@@ -100,23 +100,25 @@ def closed_hessians(
     units: Tensor,
     layer: int = 0,
 ) -> Iterator[Tensor]:
-    """The Hessian of each group's mean output, from :func:`curvature`.
+    """Compute the Hessian of each group's mean output by :func:`curvature`.
 
-    Costs :math:`O(M R C^2 H)` for :math:`C` units and :math:`H` hidden ones.
+    Costs :math:`O(M R C^2 H)` for :math:`C` units and :math:`H` hidden units.
 
     Args:
-        model: As for :func:`curvature`.
-        inputs: As for :func:`curvature`.
-        group: As for :func:`curvature`.
-        num_groups: As for :func:`curvature`.
-        readout: As for :func:`curvature`.
+        model: Network in evaluation mode, or a draw.
+        inputs: Inputs of the model.
+        group: Group of each node; nodes of a negative group are excluded.
+        num_groups: Number of groups :math:`M`.
+        readout: Weights of the output columns in rows, one Hessian per row.
         units: Numbers of the units.
-        layer: As for :func:`curvature`.
+        layer: Number of the layer whose input is shifted: the last but one.
 
     Yields:
-        One tensor a group.
+        One tensor per group.
 
     Shapes:
+        - **group:** :math:`(N,)`
+        - **readout:** :math:`(R, C_{out})`
         - **units:** :math:`(C,)`
         - **output:** :math:`(R, C, C)`
     """

@@ -1,4 +1,4 @@
-"""Compiled inner loops behind torch custom ops."""
+"""Compiled inner loops, registered as torch operators."""
 
 from gsparse.kernels.attention import (
     gat_attention,

@@ -1,11 +1,11 @@
-"""Remembers the Graph of an edge_index while that tensor lives unchanged."""
+"""Cache the Graph of an edge_index while that tensor lives unchanged."""
 
 from torch import Tensor
 
 from gsparse.kernels.graph import Graph, SelfLoops
 from gsparse.kernels.tensor_cache import TensorCache
 
-#: Graphs remembered at most; the least recently used one goes first.
+#: Maximum number of cached graphs; the least recently used one is dropped first.
 MAX_GRAPHS = 16
 
 _GRAPHS: TensorCache[Graph] = TensorCache(MAX_GRAPHS)
@@ -14,10 +14,10 @@ _GRAPHS: TensorCache[Graph] = TensorCache(MAX_GRAPHS)
 def graph_of(
     edge_index: Tensor, num_nodes: int, self_loops: SelfLoops = "keep"
 ) -> Graph:
-    """The :class:`Graph` of an ``edge_index``, built once and remembered.
+    """Return the :class:`Graph` of an ``edge_index``, which is built once and cached.
 
-    See :class:`~gsparse.kernels.tensor_cache.TensorCache` for how long. Nothing is
-    stored on tensors or modules, so copies and checkpoints stay small.
+    :class:`~gsparse.kernels.tensor_cache.TensorCache` says how long it is kept. Nothing
+    is stored on tensors or modules, so copies and checkpoints stay small.
 
     Args:
         edge_index: Sources and targets, int64 ``[2, E]``.
@@ -35,5 +35,5 @@ def graph_of(
 
 
 def clear_graphs() -> None:
-    """Forget every remembered graph."""
+    """Remove all graphs from the cache."""
     _GRAPHS.clear()

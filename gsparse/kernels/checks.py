@@ -14,7 +14,7 @@ def check_shape(
     shape: Sequence[int],
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Raise unless a tensor has this shape, and this dtype if one is given.
+    """Raise an error unless a tensor has this shape and, if given, this dtype.
 
     Raises:
         ValueError: If it has another shape.
@@ -28,10 +28,10 @@ def check_shape(
 
 
 def check_pointers(name: str, pointers: Tensor, last: int) -> None:
-    """Raise unless pointers rise from 0 to ``last``.
+    """Raise an error unless pointers rise from 0 to ``last``.
 
     Raises:
-        ValueError: If they do not, or there is none.
+        ValueError: If they do not, or are empty.
     """
     if pointers.dim() != 1 or pointers.numel() == 0:
         shape = list(pointers.shape)
@@ -45,7 +45,7 @@ def check_pointers(name: str, pointers: Tensor, last: int) -> None:
 
 
 def check_range(name: str, indices: Tensor, low: int, high: int) -> None:
-    """Raise unless all indices are in ``[low, high)``.
+    """Raise an error unless all indices are in ``[low, high)``.
 
     Raises:
         ValueError: If one is not.
@@ -67,14 +67,16 @@ _CHECKED: dict[tuple[int, ...], _Checked] = {}
 
 
 def check_once(tensors: Sequence[Tensor], check: Callable[..., int]) -> int:
-    """Run a check of index tensors the first time they are met.
+    """Run a check of index tensors the first time they are passed.
 
     Args:
-        tensors: The index tensors of a structure; a change in place is noticed.
-        check: Called with them; raises, or returns a number to remember.
+        tensors: Index tensors of a structure; after a change in place they are checked
+            again.
+        check: Function that is called with them. It raises an error, or returns a
+            number to remember.
 
     Returns:
-        What ``check`` returned.
+        The number that ``check`` returned.
     """
     key = tuple(map(id, tensors))
     known = _CHECKED.get(key)  # forgotten when one of the tensors dies
@@ -93,5 +95,5 @@ def check_once(tensors: Sequence[Tensor], check: Callable[..., int]) -> int:
 
 
 def _versions(tensors: Sequence[Tensor]) -> list[int]:
-    """How often each was changed in place; inference tensors do not count that."""
+    """Return the numbers of changes in place, which inference tensors do not count."""
     return [-1 if it.is_inference() else it._version for it in tensors]

@@ -1,55 +1,34 @@
-"""Where the entries of a sparse matrix stand, by row and by column."""
+"""Sparsity pattern of a matrix, by row and by column."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from gsparse.kernels.checks import check_once, check_pointers, check_range, check_shape
+from gsparse.kernels.graph import Graph
 
-#: Rows are handed to threads in this many pieces of about equal work.
+#: Rows are distributed to threads in this many pieces of about equal work.
 NUM_BLOCKS = 64
 
-#: No derivative for the tensors of a walk.
+#: Gradients of the tensors of a walk: there are none.
 NO_WALK: list[Tensor | None] = [None] * 4
-
-
-class HasTranspose(Protocol):
-    """What a product walks: rows, and the same entries by column.
-
-    :class:`CsrPattern` and :class:`~gsparse.kernels.Graph` have it.
-    """
-
-    @property
-    def indptr(self) -> Tensor: ...
-    @property
-    def indices(self) -> Tensor: ...
-    @property
-    def blocks(self) -> Tensor: ...
-    @property
-    def t_indptr(self) -> Tensor: ...
-    @property
-    def t_indices(self) -> Tensor: ...
-    @property
-    def t_perm(self) -> Tensor: ...
-    @property
-    def t_blocks(self) -> Tensor: ...
 
 
 @dataclass(frozen=True, eq=False)
 class CsrPattern:
-    r"""Where the entries of a sparse matrix stand, and the same by column.
+    r"""Sparsity pattern of a matrix, sorted by row and by column.
 
-    Costs one sort, done once; products and their derivatives in both directions then
-    only read it.
+    The entries are sorted once; products and their derivatives in both directions only
+    read the pattern.
 
     Attributes:
         indptr: Entries of row ``i`` are ``indptr[i]:indptr[i + 1]``.
         indices: Column of each entry.
-        t_indptr: The same by column.
+        t_indptr: Entries of column ``j`` are ``t_indptr[j]:t_indptr[j + 1]``.
         t_indices: Row of each entry in the order of columns.
-        t_perm: Place, in the order of rows, of each entry in the order of columns.
+        t_perm: Position by row of each entry in the order of columns.
         blocks: Row boundaries of pieces of about equal work.
         t_blocks: Column boundaries of such pieces.
         shape: Numbers of rows :math:`n` and columns :math:`f`.
@@ -107,7 +86,7 @@ class CsrPattern:
         return self.indices.numel()
 
     def to(self, device: torch.device | str) -> "CsrPattern":
-        """The same pattern on another device; itself if it is there."""
+        """Return the pattern on a device; itself if it is there already."""
         if self.indices.device == torch.device(device):
             return self
         moved: dict[str, Any] = {
@@ -118,13 +97,13 @@ class CsrPattern:
 
 
 def check_pattern(indptr: Tensor, indices: Tensor, num_cols: int) -> None:
-    """Refuse pointers and columns that are not of one CSR matrix."""
+    """Raise an error for pointers and columns that do not form a CSR matrix."""
     check_pointers("indptr", indptr, indices.numel())
     check_range("indices", indices, 0, num_cols)
 
 
 def _blocks(indptr: Tensor) -> Tensor:
-    """Cut the rows in pieces of about equal ``entries + rows``; int64 ``[B + 1]``."""
+    """Cut the rows into pieces of about equal ``entries + rows``; int64 ``[B + 1]``."""
     num_rows = indptr.numel() - 1
     work = indptr.long() + torch.arange(num_rows + 1, device=indptr.device)
     step = torch.arange(NUM_BLOCKS + 1, device=indptr.device)
@@ -134,7 +113,7 @@ def _blocks(indptr: Tensor) -> Tensor:
 
 
 class BothWalks(NamedTuple):
-    """A pattern again, from its two walks."""
+    """A pattern that is rebuilt from its two walks."""
 
     indptr: Tensor
     indices: Tensor
@@ -146,13 +125,17 @@ class BothWalks(NamedTuple):
 
     @classmethod
     def of(cls, walk: list[Tensor], back: list[Tensor]) -> "BothWalks":
-        """Of what :func:`walks` gives."""
+        """Build the pattern from the two lists of :func:`walks`."""
         indptr, indices, _, blocks = walk
         return cls(indptr, indices, blocks, *back)
 
 
+#: Structures of a product: the entries by row and by column.
+HasTranspose = CsrPattern | Graph | BothWalks
+
+
 def walks(pattern: HasTranspose) -> tuple[list[Tensor], list[Tensor]]:
-    """Both directions as lists: pointers, ends, places of values, blocks."""
+    """Return both directions as lists: pointers, ends, positions of values, blocks."""
     none = pattern.indices.new_empty(0)
     forward = [pattern.indptr, pattern.indices, none, pattern.blocks]
     backward = [pattern.t_indptr, pattern.t_indices, pattern.t_perm, pattern.t_blocks]
@@ -160,26 +143,26 @@ def walks(pattern: HasTranspose) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def check_walks(walk: list[Tensor], back: list[Tensor]) -> tuple[int, int, int]:
-    """Refuse two walks that are not of one pattern; looked at once while they live.
+    """Raise an error for two walks that do not form a pattern; checked only once.
 
     Returns:
         Numbers of rows, columns and entries.
 
     Raises:
-        ValueError: If sizes do not fit each other, or an index is out of range.
+        ValueError: If sizes do not match, or an index is out of range.
     """
     size = check_once((*_contents(walk), *_contents(back)), _check_contents)
     return walk[0].numel() - 1, back[0].numel() - 1, size
 
 
 def _contents(walk: list[Tensor]) -> tuple[Tensor, ...]:
-    """The tensors of a walk; ``perm`` only where there is one, and ``indices`` else."""
+    """Return the tensors of a walk, with ``indices`` in place of an empty ``perm``."""
     indptr, indices, perm, blocks = walk
     return indptr, indices, perm if perm.numel() else indices, blocks
 
 
 def _check_contents(*tensors: Tensor) -> int:
-    """Refuse sizes and indices that lead out of the arrays of two walks."""
+    """Raise an error for sizes and indices that would lead out of an array."""
     ways, size = (tensors[:4], tensors[4:]), tensors[1].numel()
     for (indptr, indices, perm, blocks), other in zip(ways, ways[::-1], strict=True):
         check_shape("indices", indices, (size,))
@@ -192,6 +175,6 @@ def _check_contents(*tensors: Tensor) -> int:
 
 
 def arrays(walk: list[Tensor]) -> tuple[Any, ...]:
-    """Blocks, pointers, ends and, if they are not in order, places of values."""
+    """Return blocks, pointers, ends and, unless in order, positions of values."""
     indptr, indices, perm, blocks = (tensor.numpy() for tensor in walk)
     return blocks, indptr, indices, perm if perm.shape == indices.shape else None

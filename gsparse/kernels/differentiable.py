@@ -1,4 +1,4 @@
-"""Kernels as torch operators that cost little when nobody traces them."""
+"""Register kernels as torch operators with little overhead in eager mode."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,12 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Parameter
 
-from gsparse.kernels.tracing import is_beyond_grad, refuse_transforms
+from gsparse.kernels.tracing import (
+    is_beyond_grad,
+    is_observed,
+    is_transformed,
+    refuse_transforms,
+)
 
 # ruff: noqa: ANN401 (operators take and return anything)
 
@@ -24,24 +29,25 @@ def differentiable(
     backward: Callable[..., tuple[Any, ...]],
     reference: Callable[..., Any] | None = None,
 ) -> Callable[..., Any]:
-    """A custom operator of the CPU with a derivative.
+    """Register a CPU operator that has a derivative.
 
     A compiler, an export, a mode or a subclass of tensors sees a custom operator of
-    torch. All others go by an autograd function of the same parts: forward and backward
-    then take 25 microseconds on top of the kernel, where an operator that takes lists
-    takes 105 (a trial, one thread).
+    torch. Other calls use an autograd function made of the same parts: forward and
+    backward then add 25 microseconds to the kernel, where a custom operator with lists
+    as arguments adds 105 (measured with one thread).
 
     Args:
-        name: With a namespace, such as ``"gsparse::spmm"``.
-        body: Runs the kernel; its annotations are the operator's schema.
-        fake: Makes outputs of the right shape.
-        save: Keeps in a context what the derivative needs.
-        backward: From the context and the outputs' gradients to those of the inputs.
-        reference: The same in torch's operations, for forward mode and ``vmap``;
-            without it they are refused.
+        name: Name with a namespace, such as ``"gsparse::spmm"``.
+        body: Runs the kernel; its annotations are the schema of the operator.
+        fake: Returns empty outputs of the right shape.
+        save: Saves in a context what the derivative needs.
+        backward: Computes the gradients of the inputs from the context and the
+            gradients of the outputs.
+        reference: The same function in torch's operations, for forward mode and
+            ``vmap``, which are refused without it.
 
     Returns:
-        A function that runs it; its attribute ``op`` is the operator.
+        A function that runs the operator; its attribute ``op`` is the operator.
     """
     op = torch.library.custom_op(name, body, mutates_args=(), device_types="cpu")
     op.register_fake(fake)
@@ -72,9 +78,7 @@ def differentiable(
             return _referred(name, reference)(*arguments)
         if _traced(arguments):
             return op(*arguments)
-        core: Any = torch._C
-        transformed = core._are_functorch_transforms_active()
-        return (Transformed if transformed else Direct).apply(*arguments)
+        return (Transformed if is_transformed() else Direct).apply(*arguments)
 
     call.op = op  # type: ignore[attr-defined]
     return call
@@ -87,12 +91,12 @@ def operator(
     fake: Callable[..., Any],
     reference: Callable[..., Any] | None = None,
 ) -> Callable[..., Any]:
-    """A custom operator of the CPU without a derivative, such as a derivative is.
+    """Register a CPU operator that has no derivative (for example a backward pass).
 
     Args:
-        name: With a namespace.
-        body: Runs the kernel; its annotations are the operator's schema.
-        fake: Makes outputs of the right shape.
+        name: Name with a namespace.
+        body: Runs the kernel; its annotations are the schema of the operator.
+        fake: Returns empty outputs of the right shape.
         reference: As for :func:`differentiable`.
     """
     op = torch.library.custom_op(name, body, mutates_args=(), device_types="cpu")
@@ -108,7 +112,7 @@ def operator(
 
 
 def _referred(name: str, reference: Callable[..., Any] | None) -> Callable[..., Any]:
-    """The reference of an operator, which must have one."""
+    """Return the reference of an operator; raise an error if it has none."""
     if reference is None:
         refuse_transforms(name)
     assert reference is not None
@@ -116,17 +120,14 @@ def _referred(name: str, reference: Callable[..., Any] | None) -> Callable[..., 
 
 
 def _traced(arguments: tuple[Any, ...]) -> bool:
-    """Whether someone wants to see the operator."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        return True
-    core: Any = torch._C
-    if core._len_torch_function_stack() or core._len_torch_dispatch_stack():
-        return True
-    return any(isinstance(it, Tensor) and type(it) not in _PLAIN for it in arguments)
+    """Whether a tracer, a mode or a subclass of tensors must see the operator."""
+    return is_observed() or any(
+        isinstance(it, Tensor) and type(it) not in _PLAIN for it in arguments
+    )
 
 
 def refuse_second_derivative() -> None:
-    """Called in a derivative that has none itself.
+    """Raise an error in a derivative that has no derivative itself.
 
     Raises:
         RuntimeError: If a derivative of the derivative will be asked for.

@@ -1,4 +1,4 @@
-"""Dropout by counter: the mask is a function of seed and position, never stored."""
+"""Dropout whose mask is a function of seed and position and is never stored."""
 
 from typing import Any
 
@@ -8,14 +8,16 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from gsparse.kernels.attention.reference import drop_threshold, mix_seed
+from gsparse.kernels.attention.reference import (
+    drop_threshold,
+    mix_seed,
+    random_bits_reference,
+)
 from gsparse.kernels.differentiable import differentiable
 from gsparse.kernels.scalar import data, random_bits
 from gsparse.kernels.threads import jit, run_blocks, take_block
 
 BLOCK = 1 << 14
-
-_M32 = 0xFFFFFFFF
 
 
 @jit()
@@ -29,29 +31,28 @@ def _drop(
     key2: np.uint32,
 ) -> None:
     x, y, zero = data(values), data(out), values.dtype.type(0)
-    while True:
-        start = take_block(counter) * BLOCK
-        if start >= values.shape[0]:
-            break
+    start = take_block(counter) * BLOCK
+    while start < values.shape[0]:
         for k in range(start, min(start + BLOCK, values.shape[0])):
             keep = random_bits(np.uint32(k), key, key2) >= threshold
             y[k] = x[k] * scale if keep else zero
+        start = take_block(counter) * BLOCK
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     r"""Zero each entry with probability ``p`` and scale the others by 1 / (1 - p).
 
-    Does what :func:`torch.nn.functional.dropout` does, in another stream of random
-    numbers: entry ``k`` is dropped by a hash of ``k`` (mod :math:`2^{32}`) and of a
-    seed drawn from torch's generator. On the CPU, where torch draws one number after
-    the other, it takes a tenth of the time and stores no mask; the result does not
-    depend on the number of threads. On other devices, and for dtypes other than
+    Equals :func:`torch.nn.functional.dropout` with another stream of random numbers:
+    entry ``k`` is dropped by a hash of ``k`` (mod :math:`2^{32}`) and of a seed drawn
+    from torch's generator. On the CPU, where torch draws one number after the other, it
+    takes a tenth of the time and stores no mask; the result does not depend on the
+    number of threads. On other devices, and for dtypes other than
     float32 and float64, torch's function runs. Differentiable any number of times.
 
     Args:
-        x: What to drop out.
-        p: Probability of zero, in [0, 1].
-        training: Without it, ``x`` comes back.
+        x: Input.
+        p: Probability that an entry is zeroed, in [0, 1].
+        training: Return ``x`` unchanged if false.
 
     Raises:
         ValueError: If ``p`` is out of range.
@@ -77,15 +78,9 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 
 
 def dropout_reference(x: Tensor, p: float, seed: int) -> Tensor:
-    """The same in plain torch for a given seed: the oracle."""
-    key, key2 = mix_seed(seed)
-    z = torch.arange(x.numel(), device=x.device) & _M32 ^ key
-    for after in (key2, 0):
-        z = ((z ^ (z >> 16)) * 0x85EBCA6B) & _M32
-        z = ((z ^ (z >> 13)) * 0xC2B2AE35) & _M32
-        z = ((z ^ (z >> 16)) + after) & _M32
+    """Compute :func:`dropout` for a given seed in plain torch (for tests)."""
     threshold, scale = drop_threshold(p)
-    keep = (z >= threshold).view(x.shape)
+    keep = (random_bits_reference(x.numel(), seed, x) >= threshold).view(x.shape)
     return torch.where(keep, x * scale, torch.zeros_like(x))
 
 

@@ -1,4 +1,4 @@
-"""Drawing steered Hard-Kumaraswamy gates: value and derivatives in one pass."""
+"""Draw steered Hard-Kumaraswamy gates: values and derivatives in one pass."""
 
 import math
 from typing import Any
@@ -16,7 +16,7 @@ from gsparse.kernels.threads import array, jit, run_blocks, take_block
 
 BLOCK = 1 << 12
 COST = 64
-"""Inner steps that a gate is worth."""
+"""Work of one gate, in inner steps."""
 
 _ZERO, _ONE, _TWO, _HALF = (np.float32(c) for c in (0, 1, 2, 0.5))
 _ODD = [np.float32(1 / k) for k in (3, 5, 7, 9, 11, 13)]
@@ -28,7 +28,7 @@ _NEAR, _TINY = np.float32(-math.log(2)), np.finfo(np.float32).tiny
 
 @jit(forceinline=True)
 def _log1p(x: Any) -> Any:
-    """log(1 + x) for x in [-1/2, 1], small ones included; relative error 1e-7."""
+    """Return log(1 + x) for x in [-1/2, 1] with relative error 1e-7, also near 0."""
     s = x / (_TWO + x)
     z = s * s
     p = (_I13 * z + _I11) * z + _I9
@@ -38,7 +38,7 @@ def _log1p(x: Any) -> Any:
 
 @jit(forceinline=True)
 def _expm1(x: Any) -> Any:
-    """exp(x) - 1 for x in [-log 2, 0], small ones included; relative error 2e-7."""
+    """Return exp(x) - 1 for x in [-log 2, 0] with relative error 2e-7, also near 0."""
     h = x * _HALF
     p = (_E8 * h + _E7) * h + _E6
     p = ((p * h + _E5) * h + _E4) * h + _E3
@@ -64,20 +64,18 @@ def _draw_kernel(
     opened: np.ndarray,
     slopes: np.ndarray,
 ) -> None:
-    r"""Gate, :math:`P(z \ne 0)` and what both change by, of every pair of scores.
+    r"""Compute gates, :math:`P(z \ne 0)` and the derivatives of both.
 
     With :math:`L = \log(1 - t_0^a)` and :math:`q = -\log \sigma(\text{odds})`,
     :math:`b = q / -L` and :math:`k = (1 - v^{1/b})^{1/a}`; the derivatives are those
-    of :math:`\log k` by the odds and by :math:`\log a`, written so that nothing
-    cancels.
+    of :math:`\log k` with respect to the odds and :math:`\log a`, written so that
+    nothing cancels.
     """
     size = uniform.shape[0]
     s, v, z, o = data(scores), data(uniform), data(drawn), data(opened)
     slope = data(slopes)
-    while True:
-        start = take_block(counter) * BLOCK
-        if start >= size:
-            break
+    start = take_block(counter) * BLOCK
+    while start < size:
         for i in range(start, min(start + BLOCK, size)):
             t = _tanh(s[2 * i] / sure)
             odds, bend = sure * t, _ONE - t * t
@@ -107,6 +105,7 @@ def _draw_kernel(
                 -inside * (log_u / a + lean * bow) * (_ONE - log_a * log_a)
             )
             slope[3 * i + 2] = is_open * is_shut * bend
+        start = take_block(counter) * BLOCK
 
 
 def _drawn(
@@ -167,16 +166,16 @@ _draw = differentiable(
 def draw_gates(
     scores: Tensor, uniform: Tensor, low: float, high: float, sure: float
 ) -> tuple[Tensor, Tensor]:
-    r"""Draw a gate :math:`z` from each pair of scores, and say how likely it is open.
+    r"""Draw a gate :math:`z` for each pair of scores, and compute :math:`P(z \ne 0)`.
 
-    As :class:`~gsparse.nn.steered_gate.SteeredGate` defines them, in one pass instead
-    of forty, on the CPU in float32. Differentiable once in the scores.
+    The gates are those of :class:`~gsparse.nn.steered_gate.SteeredGate`, computed in
+    one pass instead of forty, on the CPU in float32. Differentiable once in the scores.
 
     Args:
-        scores: What the log-odds and :math:`\log a` are computed from.
-        uniform: Numbers in (0, 1), one a gate.
-        low: Where 0 is stretched to.
-        high: Where 1 is stretched to.
+        scores: Scores that determine the log-odds and :math:`\log a`.
+        uniform: Numbers in (0, 1), one per gate.
+        low: Value that 0 is stretched to.
+        high: Value that 1 is stretched to.
         sure: Bound of the log-odds.
 
     Returns:
@@ -187,7 +186,7 @@ def draw_gates(
         - **uniform**, **output:** :math:`(M,)`
 
     Raises:
-        ValueError: If shapes do not fit.
+        ValueError: If shapes do not match.
         TypeError: If the dtype is not float32.
         RuntimeError: In forward mode and within ``vmap``.
     """

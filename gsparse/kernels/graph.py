@@ -1,4 +1,4 @@
-"""The structure kernels walk: in-edges by target, their transpose, edge ids."""
+"""Graph structure for kernels: in-edges by target, their transpose, edge ids."""
 
 from copy import copy
 from dataclasses import dataclass, field
@@ -11,15 +11,15 @@ from gsparse.kernels.graph_sort import sort_cpu, sort_torch
 
 SelfLoops = Literal["keep", "replace", "remaining"]
 
-#: Rows are handed to threads in this many pieces of about equal work. It does not
-#: depend on the number of threads, so sums over pieces do not either.
+#: Rows are distributed to threads in this many pieces of about equal work. The number
+#: does not depend on that of threads, so sums over pieces do not either.
 NUM_BLOCKS = 64
 
 
 def _loops(
     edge_index: Tensor, num_nodes: int, self_loops: SelfLoops
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sources, targets and entry ids after the treatment of self-loops."""
+    """Return sources, targets and entry ids after the treatment of self-loops."""
     source, target = edge_index[0], edge_index[1]
     entry = torch.arange(source.numel(), device=source.device)
     if self_loops == "keep":
@@ -36,7 +36,7 @@ def _loops(
 
 
 def _blocks(indptr: Tensor, num_blocks: int = NUM_BLOCKS) -> Tensor:
-    """Cut the rows in pieces of about equal ``edges + rows``; int64 ``[B + 1]``."""
+    """Cut the rows into pieces of about equal ``edges + rows``; int64 ``[B + 1]``."""
     num_nodes = indptr.numel() - 1
     work = indptr.long() + torch.arange(num_nodes + 1, device=indptr.device)
     goal = torch.linspace(0, float(work[-1]), num_blocks + 1, dtype=torch.float64)
@@ -47,26 +47,26 @@ def _blocks(indptr: Tensor, num_blocks: int = NUM_BLOCKS) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    r"""A directed graph, ready for kernels: in-edges by target, and the transpose.
+    r"""A directed graph prepared for kernels: in-edges by target, and the transpose.
 
-    Build it with :meth:`from_edge_index` (or :func:`~gsparse.kernels.graph_of`,
-    which remembers it). Edges of a row stand in ascending order of the other end
-    point, whatever the order of ``edge_index``, so that sums do not depend on it
-    (parallel edges keep the order they came in). Positions in the rows are called
-    slots. Costs three counting sorts; ``20 E + 16 N`` bytes while indices fit int32.
+    Build it with :meth:`from_edge_index`, or with :func:`~gsparse.kernels.graph_of`,
+    which caches it. The edges of a row are in ascending order of the other end point,
+    so that sums do not depend on the order of ``edge_index`` (parallel edges keep
+    theirs). Positions in the rows are called slots. Building takes three counting
+    sorts and ``20 E + 16 N`` bytes while indices fit int32.
 
     Attributes:
         indptr: Slots of the in-edges of node ``i`` are ``indptr[i]:indptr[i + 1]``.
         indices: Source of each slot.
         edge_id: Column of ``edge_index`` behind each slot; -1 for an added self-loop.
-        t_indptr: The same for out-edges.
+        t_indptr: Positions of the out-edges of node ``j``, likewise.
         t_indices: Target of each out-edge.
         t_perm: Slot of each out-edge.
         blocks: Row boundaries of pieces of about equal work.
-        t_blocks: The same for the out-edges.
+        t_blocks: Row boundaries of such pieces for the out-edges.
         num_nodes: Number of nodes :math:`N`, isolated ones included.
-        num_entries: Number of columns of the ``edge_index`` it was made from.
-        self_loops: What was done to self-loops.
+        num_entries: Number of columns of the original ``edge_index``.
+        self_loops: Treatment of self-loops.
 
     Shapes:
         - **indptr, t_indptr:** :math:`(N + 1,)`
@@ -95,11 +95,11 @@ class Graph:
     _other: dict[str, "Graph"] = field(default_factory=dict, repr=False)
 
     @classmethod
-    @torch.inference_mode(False)  # so that what inference built can be trained with
+    @torch.inference_mode(False)  # a graph built in inference can be used in training
     def from_edge_index(
         cls, edge_index: Tensor, num_nodes: int, self_loops: SelfLoops = "keep"
     ) -> "Graph":
-        """Sort the edges.
+        """Build the graph by sorting the edges.
 
         Args:
             edge_index: Sources and targets, int64 ``[2, E]``.
@@ -153,7 +153,7 @@ class Graph:
         return torch.stack([self.indices.long(), node.repeat_interleave(deg)])
 
     def original_edge_index(self) -> Tensor:
-        """The ``edge_index`` the graph was made from, in its order.
+        """Return the original ``edge_index`` in its order.
 
         Raises:
             ValueError: If self-loops were dropped when the graph was made.
@@ -169,7 +169,7 @@ class Graph:
 
     @torch.inference_mode(False)
     def with_self_loops(self, self_loops: SelfLoops) -> "Graph":
-        """The same graph with another treatment of self-loops, built once."""
+        """Return the graph with another treatment of self-loops; it is built once."""
         if self_loops in ("keep", self.self_loops):
             return self
         if self_loops not in self._other:
@@ -184,7 +184,7 @@ class Graph:
         return self._other[self_loops]
 
     def to(self, device: torch.device | str) -> "Graph":
-        """The same graph on another device."""
+        """Return the graph on another device."""
         made = copy(self)
         for name, value in vars(self).items():
             if isinstance(value, Tensor):

@@ -1,4 +1,4 @@
-"""Sorts edges in rows by target and in rows by source: counting sorts, and torch."""
+"""Sort edges into rows by target and by source: counting sorts, and plain torch."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from gsparse.kernels.threads import jit
 
 @jit()
 def _starts(count: np.ndarray, ptr: np.ndarray) -> None:
-    """Row pointers from row sizes; leaves the first free place of each in count."""
+    """Compute row pointers from row sizes; ``count`` becomes each row's first place."""
     ptr[0] = 0
     for v in range(count.shape[0]):
         ptr[v + 1] = ptr[v] + count[v]
@@ -20,7 +20,7 @@ def _starts(count: np.ndarray, ptr: np.ndarray) -> None:
 def _sort_rows(
     source: np.ndarray, target: np.ndarray, entry: np.ndarray, ptr: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Slots in rows by target, each row by source: two stable counting sorts."""
+    """Sort slots by target and within a row by source: two stable counting sorts."""
     num_nodes, num_edges = ptr.shape[0] - 1, source.shape[0]
     place = np.zeros(num_nodes, ptr.dtype)
     order = np.empty(num_edges, ptr.dtype)
@@ -49,7 +49,7 @@ def _sort_rows(
 def _transpose(
     ptr: np.ndarray, indices: np.ndarray, t_ptr: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Target and slot of every out-edge, each row by target."""
+    """Return target and slot of every out-edge, with each row sorted by target."""
     place = np.zeros(t_ptr.shape[0] - 1, ptr.dtype)
     for k in range(indices.shape[0]):
         place[indices[k]] += 1
@@ -68,7 +68,7 @@ def _transpose(
 def sort_cpu(
     source: Tensor, target: Tensor, entry: Tensor, num_nodes: int, dtype: torch.dtype
 ) -> tuple[Tensor, ...]:
-    """Both structures by counting sorts."""
+    """Sort the edges and their transpose by counting sorts."""
     indptr = torch.empty(num_nodes + 1, dtype=dtype).numpy()
     t_indptr = np.empty_like(indptr)
     src, dst, ids = (t.to(dtype).contiguous().numpy() for t in (source, target, entry))
@@ -81,7 +81,7 @@ def sort_cpu(
 def sort_torch(
     source: Tensor, target: Tensor, entry: Tensor, num_nodes: int, dtype: torch.dtype
 ) -> tuple[Tensor, ...]:
-    """The same by torch alone, on any device."""
+    """Sort the edges and their transpose in plain torch, on any device."""
     order = torch.argsort(source, stable=True)
     order = order[torch.argsort(target[order], stable=True)]
     source, target = source[order], target[order]

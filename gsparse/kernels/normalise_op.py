@@ -31,17 +31,16 @@ def _roots_kernel(
     values: np.ndarray,
     scale: np.ndarray,
 ) -> None:
-    r""":math:`d_i^{-1/2}` of the sums of rows; 0 for those of 0, NaN below."""
+    r"""Compute :math:`d_i^{-1/2}` of the sums of rows; 0 for a sum of 0, NaN below."""
     v, one, zero = data(values), values.dtype.type(1), values.dtype.type(0)
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for i in range(blocks[block], blocks[block + 1]):
             total = zero
             for e in range(indptr[i], indptr[i + 1]):
                 total += v[e]
             scale[i] = zero if total == zero else one / np.sqrt(total)
+        block = take_block(counter)
 
 
 @jit()
@@ -54,16 +53,15 @@ def _scale_kernel(
     scale: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """``out[e] = scale[i] * values[e] * scale[j]``."""
+    """Compute ``out[e] = scale[i] * values[e] * scale[j]``."""
     v, s, j, o = data(values), data(scale), data(indices), data(out)
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for i in range(blocks[block], blocks[block + 1]):
             mine = scale[i]
             for e in range(indptr[i], indptr[i + 1]):
                 o[e] = v[e] * (mine * s[np.intp(j[e])])
+        block = take_block(counter)
 
 
 @jit(fastmath={"contract", "reassoc", "nsz"})
@@ -78,15 +76,14 @@ def _row_pulls_kernel(
     products: np.ndarray,
     pulls: np.ndarray,
 ) -> None:
-    """``products = grad * values``, and ``pulls[i] = sum_e products[e] scale[j]``: how
-    the output pulls at the scale of a row.
+    """Compute ``products = grad * values`` and the gradients of the scales of rows.
+
+    The latter are ``pulls[i] = sum_e products[e] scale[j]``.
     """
     g, v, p = data(grad), data(values), data(products)
     s, j, zero = data(scale), data(indices), values.dtype.type(0)
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for i in range(blocks[block], blocks[block + 1]):
             total = zero
             for e in range(indptr[i], indptr[i + 1]):
@@ -94,6 +91,7 @@ def _row_pulls_kernel(
                 p[e] = product
                 total += product * s[np.intp(j[e])]
             pulls[i] = total
+        block = take_block(counter)
 
 
 @jit(fastmath={"contract", "reassoc", "nsz"})
@@ -107,18 +105,17 @@ def _column_pulls_kernel(
     scale: np.ndarray,
     pulls: np.ndarray,
 ) -> None:
-    """The same, added, of a column; places are permuted."""
+    """Add the gradients of the scales of columns; ``perm`` permutes the products."""
     p, s, j, q = data(products), data(scale), data(indices), data(perm)
     zero = products.dtype.type(0)
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for i in range(blocks[block], blocks[block + 1]):
             total = zero
             for e in range(indptr[i], indptr[i + 1]):
                 total += p[np.intp(q[e])] * s[np.intp(j[e])]
             pulls[i] += total
+        block = take_block(counter)
 
 
 @jit()
@@ -132,29 +129,28 @@ def _weights_kernel(
     pulls: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """``out[e] = grad[e] scale[i] scale[j] - pulls[i] scale[i] ** 3 / 2``."""
+    """Compute ``out[e] = grad[e] scale[i] scale[j] - pulls[i] scale[i] ** 3 / 2``."""
     g, s, j, o = data(grad), data(scale), data(indices), data(out)
     half = grad.dtype.type(0.5)
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for i in range(blocks[block], blocks[block + 1]):
             mine = scale[i]
             shift = half * pulls[i] * mine * mine * mine
             for e in range(indptr[i], indptr[i + 1]):
                 o[e] = g[e] * (mine * s[np.intp(j[e])]) - shift
+        block = take_block(counter)
 
 
 def normalised_values(pattern: HasTranspose, values: Tensor) -> Tensor:
-    r"""Entries of :math:`D^{-1/2} A D^{-1/2}`, where :math:`D` has the sums of rows.
+    r"""Return the entries of :math:`D^{-1/2} A D^{-1/2}`; :math:`D` holds row sums.
 
     A node whose weights sum to 0 gets zeros, one with a negative sum NaN.
     Differentiable any number of times; the first derivative walks the edges three times
-    and stores two numbers a node.
+    and stores two numbers per node.
 
     Args:
-        pattern: Where the entries stand; rows are the targets.
+        pattern: Sparsity pattern; rows are the targets.
         values: The weights :math:`A`, not negative, in the order of the rows.
 
     Shapes:
@@ -170,7 +166,7 @@ def normalised_values(pattern: HasTranspose, values: Tensor) -> Tensor:
 
 
 def normalised_reference(pattern: HasTranspose, values: Tensor) -> Tensor:
-    """The same in plain torch, which has derivatives of any order."""
+    """Compute :func:`normalised_values` in plain torch, with any derivatives."""
     num_nodes = pattern.indptr.numel() - 1
     nodes = torch.arange(num_nodes, device=values.device)
     row = nodes.repeat_interleave(pattern.indptr.diff().long())
@@ -210,9 +206,8 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 
 def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
     values, scale = ctx.saved_tensors
-    if (
-        torch.is_grad_enabled() and not is_beyond_grad()
-    ):  # a derivative of this one will be asked for
+    # With gradients enabled, the derivative will be differentiated.
+    if torch.is_grad_enabled() and not is_beyond_grad():
         out = normalised_reference(BothWalks.of(ctx.walk, ctx.back), values)
         (found,) = torch.autograd.grad(out, values, grad, create_graph=True)
     else:
@@ -223,7 +218,7 @@ def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
 def _derived(
     grad: Tensor, values: Tensor, scale: Tensor, walk: list[Tensor], back: list[Tensor]
 ) -> Tensor:
-    """The derivative by the values."""
+    """Compute the gradient of the values."""
     _check(values, walk, back)
     check_shape("perm", back[2], values.shape)
     check_shape("grad", grad, values.shape, values.dtype)

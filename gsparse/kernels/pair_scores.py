@@ -1,5 +1,6 @@
-"""Scores of pairs of nodes as a torch custom op: one walk, and one in each direction
-for its derivatives.
+"""Scores of pairs of nodes as a torch operator.
+
+The scores take one walk over the pairs, their derivatives one in each direction.
 """
 
 from typing import Any
@@ -34,7 +35,7 @@ def pair_scores(
     left: Tensor,
     right: Tensor,
 ) -> Tensor:
-    r"""Weighted inner products of end points, and what each end point brings itself.
+    r"""Sum weighted inner products of end points and a term for each end point.
 
     .. math::
         s_{pk} = \sum_c w_{kc} h_{ic} h_{jc} + l_{ik} + r_{jk}
@@ -42,7 +43,8 @@ def pair_scores(
     Differentiable once in all factors, on the CPU.
 
     Args:
-        pattern: Where the pairs stand: one end point a row, the other a column.
+        pattern: Sparsity pattern of the pairs: one end point is the row, the other the
+            column.
         pair: The pair of each entry, in the order of rows and in that of columns.
         hidden: :math:`h`.
         product: :math:`w`.
@@ -56,7 +58,7 @@ def pair_scores(
         - **output:** :math:`(M, K)`
 
     Raises:
-        ValueError: If shapes do not fit, or a pair is out of range.
+        ValueError: If shapes do not match, or a pair is out of range.
         RuntimeError: In forward mode and within ``vmap``.
     """
     return _scores(hidden, product, left, right, list(pair), *walks(pattern))
@@ -115,7 +117,7 @@ def _derived(
     walk: list[Tensor],
     back: list[Tensor],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Derivatives by hidden, product, left and right."""
+    """Compute the gradients of hidden, product, left and right."""
     num_scores, work = product.size(0), grad.numel() * product.size(1)
     _check(hidden, product, pair, walk, back)
     check_shape("grad", grad, (pair[0].numel(), num_scores), hidden.dtype)

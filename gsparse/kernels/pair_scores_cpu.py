@@ -1,27 +1,27 @@
-"""Compiled bodies of scores of pairs, and of their derivatives."""
+"""Compiled loops of the scores of pairs, and of their derivatives."""
 
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
 
 from gsparse.kernels.scalar import at, data
 from gsparse.kernels.threads import intrinsic, jit, take_block
-from gsparse.kernels.vector_code import FUSE, load, reduce, splat, store
+from gsparse.kernels.vector_code import LONG, Code, emitted, load_index
 
 # ruff: noqa: ANN401 (numba's typing and code-generation hooks are untyped)
 
 
 def _inner(width: int) -> Any:
-    """``<one[:width], two[:width]>``, of pointers."""
+    """Return an intrinsic for ``<one[:width], two[:width]>``."""
 
     @intrinsic
     def multiply(typingctx: Any, one: Any, two: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            factors = (load(builder, it, 0, width) for it in args)
-            return reduce(builder, builder.fmul(*factors), width)
+            code = Code(builder, signature.args)
+            factors = (code.load(it, 0, width) for it in args)
+            return code.reduce(builder.fmul(*factors))
 
         return one.dtype(one, two), codegen
 
@@ -29,32 +29,27 @@ def _inner(width: int) -> Any:
 
 
 def _products(width: int) -> Any:
-    """``out[:width] += one[:width] * two[:width]``, of pointers."""
+    """Return an intrinsic for ``out[:width] += one[:width] * two[:width]``."""
 
-    @intrinsic
-    def add(typingctx: Any, out: Any, one: Any, two: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            before, *factors = (load(builder, it, 0, width) for it in args)
-            term = builder.fmul(*factors, FUSE)
-            store(builder, builder.fadd(before, term, FUSE), args[0], 0)
-            return context.get_dummy_value()
-
-        return types.void(out, one, two), codegen
+    @emitted
+    def add(code: Code, out: Any, one: Any, two: Any) -> None:
+        code.store(
+            code.fused(*(code.load(it, 0, width) for it in (out, one, two))), out, 0
+        )
 
     return add
 
 
-def _gathered(scores: int, width: int) -> Any:
-    """``out[k, :width] = sum_e grad[pair[e], k] * hidden[indices[e], :width]`` and
-    ``ends[k] = sum_e grad[pair[e], k]`` over one row, for so many scores in registers.
+def _gathered(count: int) -> Any:
+    """Return an intrinsic that sums over one row for ``count`` scores in registers.
 
-    Rows of ``grad`` have ``all_scores`` numbers, those of ``hidden`` and ``out``
-    ``columns``.
+    It sets ``out[k, :columns] = sum_e grad[pair[e], k] * hidden[indices[e], :columns]``
+    and ``ends[k] = sum_e grad[pair[e], k]``. Rows of ``grad`` have ``scores`` numbers.
     """
 
-    @intrinsic
+    @emitted
     def gather(
-        typingctx: Any,
+        code: Code,
         grad: Any,
         pair: Any,
         indices: Any,
@@ -63,54 +58,38 @@ def _gathered(scores: int, width: int) -> Any:
         hidden: Any,
         out: Any,
         ends: Any,
-        all_scores: Any,
+        scores: Any,
         columns: Any,
-    ) -> Any:
-        size = types.intp
-        where = pair, indices, size, size
-        signature = types.void(grad, *where, hidden, out, ends, size, size)
+    ) -> None:
+        builder, numbers = code.builder, range(count)
 
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            grad, pair, indices, low, high, hidden, out, ends, *strides = args
-            all_scores, columns = strides
-            long, kind = ir.IntType(64), grad.type.pointee
-            vector = ir.VectorType(kind, width)
-            sums = [
-                (
-                    cgutils.alloca_once_value(builder, ir.Constant(vector, None)),
-                    cgutils.alloca_once_value(builder, ir.Constant(kind, 0.0)),
-                )
-                for _ in range(scores)
-            ]
+        def zero(kind: Any) -> Any:
+            return cgutils.alloca_once_value(builder, ir.Constant(kind, None))
 
-            def element(pointer: Any, slot: Any, stride: Any) -> Any:
-                index = builder.load(builder.gep(pointer, [slot]))
-                if index.type.width < 64:
-                    index = builder.sext(index, long)
-                return builder.mul(index, stride)
-
-            with cgutils.for_range_slice(builder, low, high, long(1)) as (slot, _):
-                row = builder.gep(hidden, [element(indices, slot, columns)])
-                row = load(builder, row, 0, width)
-                own = builder.gep(grad, [element(pair, slot, all_scores)])
-                for k, (total, end) in enumerate(sums):
-                    factor = builder.load(builder.gep(own, [long(k)]))
-                    term = builder.fmul(splat(builder, factor, width), row, FUSE)
-                    builder.store(builder.fadd(builder.load(total), term, FUSE), total)
+        def emit(width: int, start: Any) -> None:
+            totals = [zero(ir.VectorType(code.kind, width)) for _ in numbers]
+            sums = [zero(code.kind) for _ in numbers]
+            with cgutils.for_range_slice(builder, low, high, LONG(1)) as (slot, _):
+                place = load_index(builder, pair, slot, code.types[1].dtype)
+                other = load_index(builder, indices, slot, code.types[2].dtype)
+                row, own = builder.mul(other, columns), builder.mul(place, scores)
+                vector = code.load(code.at(hidden, start), row, width)
+                for k, total, end in zip(numbers, totals, sums, strict=True):
+                    factor = code.item(grad, builder.add(own, LONG(k)))
+                    new = code.splat(factor, width)
+                    builder.store(code.fused(builder.load(total), new, vector), total)
                     builder.store(builder.fadd(builder.load(end), factor), end)
-            for k, (total, end) in enumerate(sums):
-                row = builder.gep(out, [builder.mul(columns, long(k))])
-                store(builder, builder.load(total), row, 0)
-                builder.store(builder.load(end), builder.gep(ends, [long(k)]))
-            return context.get_dummy_value()
+            for k, total, end in zip(numbers, totals, sums, strict=True):
+                place = builder.add(builder.mul(columns, LONG(k)), start)
+                code.store(builder.load(total), out, place)
+                builder.store(builder.load(end), code.at(ends, k))
 
-        return signature, codegen
+        code.each_block(columns, 8, emit)
 
     return gather
 
 
-_one8, _one4, _one1 = (_gathered(1, w) for w in (8, 4, 1))
-_two8, _two4, _two1 = (_gathered(2, w) for w in (8, 4, 1))
+_gather_one, _gather_two = _gathered(1), _gathered(2)
 _dot8, _dot4, _mul8, _mul4 = _inner(8), _inner(4), _products(8), _products(4)
 
 
@@ -156,17 +135,17 @@ def scores_kernel(
     right: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """``out[pair[e], k] = sum_c product[k, c] hidden[i, c] hidden[j, c]`` plus what the
-    end points ``i`` and ``j`` bring.
+    """Compute the scores of all pairs.
+
+    ``out[pair[e], k] = sum_c product[k, c] hidden[i, c] hidden[j, c] + left[i, k] +
+    right[j, k]``.
     """
     scores, width = product.shape
     scaled, zero = np.empty(scores * width, hidden.dtype), hidden.dtype.type(0)
     h, s, p, o = data(hidden), data(scaled), data(product), data(out)
     one, two = data(left), data(right)
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for i in range(blocks[block], blocks[block + 1]):
             own = at(h, i * width)
             for k in range(scores * width):
@@ -179,6 +158,7 @@ def scores_kernel(
                 for k in range(scores):
                     ends = one[i * scores + k] + two[j * scores + k]
                     to[k] = _dot(at(s, k * width), other, width, ends)
+        block = take_block(counter)
 
 
 @jit()
@@ -195,8 +175,10 @@ def grads_kernel(
     to_ends: np.ndarray,
     to_product: np.ndarray,
 ) -> None:
-    """What the pairs of row ``i`` bring to the derivatives: added to ``to_hidden[i]``,
-    written to ``to_ends[i]``, and added up over a block in ``to_product[block]``.
+    """Sum the gradients over the pairs of each row ``i``.
+
+    They are added to ``to_hidden[i]``, written to ``to_ends[i]``, and summed over a
+    block of rows in ``to_product[block]``.
     """
     scores, width = product.shape
     size = scores * width
@@ -204,34 +186,21 @@ def grads_kernel(
     h, t, g, p = data(hidden), data(held), data(grad), data(product)
     to, ends, weights = data(to_hidden), data(to_ends), data(to_product)
     j, q = data(indices), data(pair)
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for i in range(blocks[block], blocks[block + 1]):
             low, high = np.intp(indptr[i]), np.intp(indptr[i + 1])
             end = at(ends, i * scores)
             for k in range(0, scores, 2):
-                of, f, c = at(g, k), at(end, k), 0
-                two = k + 1 < scores
-                while c < width:
-                    x, out, left = at(h, c), at(t, k * width + c), width - c
-                    if left >= 8 and two:
-                        _two8(of, q, j, low, high, x, out, f, scores, width)
-                    elif left >= 8:
-                        _one8(of, q, j, low, high, x, out, f, scores, width)
-                    elif left >= 4 and two:
-                        _two4(of, q, j, low, high, x, out, f, scores, width)
-                    elif left >= 4:
-                        _one4(of, q, j, low, high, x, out, f, scores, width)
-                    elif two:
-                        _two1(of, q, j, low, high, x, out, f, scores, width)
-                    else:
-                        _one1(of, q, j, low, high, x, out, f, scores, width)
-                    c += 8 if left >= 8 else (4 if left >= 4 else 1)
+                of, out, f = at(g, k), at(t, k * width), at(end, k)
+                if k + 1 < scores:
+                    _gather_two(of, q, j, low, high, h, out, f, scores, width)
+                else:
+                    _gather_one(of, q, j, low, high, h, out, f, scores, width)
             own, to_own = at(h, i * width), at(to, i * width)
             to_weights = at(weights, block * size)
             for k in range(scores):
                 mine = at(t, k * width)
                 _add_products(to_own, at(p, k * width), mine, width)
                 _add_products(at(to_weights, k * width), own, mine, width)
+        block = take_block(counter)

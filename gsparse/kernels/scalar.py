@@ -1,4 +1,4 @@
-"""Small pieces of kernels: scratch on the stack, prefetch, exp, log, randomness."""
+"""Building blocks of kernels: scratch memory, prefetch, exp, log, random bits."""
 
 import math
 from typing import Any
@@ -35,9 +35,10 @@ _L3, _L5, _L7, _L9 = (np.float32(1 / k) for k in (3, 5, 7, 9))
 
 @intrinsic(prefer_literal=True)
 def stack(typingctx: Any, size: Any, like: Any) -> Any:
-    """Scratch array on the stack; ``size`` a compile-time constant, dtype of ``like``.
+    """Return scratch memory on the stack for ``size`` elements of the type of ``like``.
 
-    The compiler knows that it overlaps nothing, so that loops over it vectorise.
+    The size is a compile-time constant. The compiler knows that the memory overlaps
+    nothing, so loops over it vectorise.
     """
     if not isinstance(size, types.IntegerLiteral):
         return None
@@ -54,30 +55,35 @@ def stack(typingctx: Any, size: Any, like: Any) -> Any:
 
 @intrinsic
 def data(typingctx: Any, array: Any) -> Any:
-    """Pointer to the first element; the array must outlive it (an argument does).
+    """Return a pointer to the first element; None for None.
 
-    Indexing a pointer counts no references and wraps no negative index.
+    The array must outlive the pointer, as an argument of the kernel does. Indexing a
+    pointer counts no references and wraps no negative index.
     """
+    missing = isinstance(array, types.NoneType)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if missing:
+            return context.get_dummy_value()
         return context.make_array(signature.args[0])(context, builder, args[0]).data
 
-    return types.CPointer(array.dtype)(array), codegen
+    return (array if missing else types.CPointer(array.dtype))(array), codegen
 
 
 @intrinsic
 def at(typingctx: Any, pointer: Any, offset: Any) -> Any:
-    """Pointer ``offset`` elements further on."""
+    """Return a pointer ``offset`` elements further on."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.gep(args[0], [args[1]])
+        kind = context.get_data_type(signature.args[0].dtype)
+        return builder.gep(args[0], [args[1]], source_etype=kind)
 
     return pointer(pointer, types.intp), codegen
 
 
 @intrinsic
 def prefetch(typingctx: Any, pointer: Any) -> Any:
-    """Ask for the cache line a pointer points into."""
+    """Prefetch the cache line that a pointer points into."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
@@ -103,10 +109,10 @@ def _float_of_bits(typingctx: Any, bits: Any) -> Any:
 
 
 def exp(value: float) -> float:
-    """Exp for kernels: float32 without a call, so that it vectorises; float64 exact.
+    """Return the exponential; in float32 without a call, so that loops vectorise.
 
-    float32 results have a relative error below 3e-7; below -87 they are 0, above 88
-    they stay at exp(88), so that the result is always finite.
+    Results in float32 have a relative error below 3e-7. They are 0 below -87 and
+    exp(88) above 88, so they are always finite.
     """
     return math.exp(value)
 
@@ -146,7 +152,7 @@ def _bits_of_float(typingctx: Any, value: Any) -> Any:
 
 
 def log(value: float) -> float:
-    """Natural logarithm of a positive normal number: float32 without a call."""
+    """Return the logarithm of a positive normal number; in float32 without a call."""
     return math.log(value)
 
 
@@ -176,7 +182,7 @@ def _log(value: Any) -> Any:
 
 @jit(forceinline=True)
 def random_bits(index: np.uint32, key: np.uint32, key2: np.uint32) -> np.uint32:
-    """32 random bits of a counter: two rounds of the murmur3 finaliser, keyed."""
+    """Return 32 random bits of a counter: two keyed rounds of murmur3's finaliser."""
     z = np.uint32(index ^ key)
     z = np.uint32((z ^ (z >> np.uint32(16))) * np.uint32(0x85EBCA6B))
     z = np.uint32((z ^ (z >> np.uint32(13))) * np.uint32(0xC2B2AE35))
@@ -188,7 +194,7 @@ def random_bits(index: np.uint32, key: np.uint32, key2: np.uint32) -> np.uint32:
 
 @jit()
 def mix(z: np.uint64) -> np.uint64:
-    """The finaliser of SplitMix64."""
+    """Return 64 random bits of a state: the finaliser of SplitMix64."""
     z += np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -1,4 +1,4 @@
-"""Dense features times a sparse weight: one vector operation a non-zero weight."""
+"""Dense features times a sparse weight: one vector operation per non-zero weight."""
 
 from dataclasses import dataclass
 
@@ -21,9 +21,9 @@ from gsparse.kernels.tracing import is_transformed
 
 @dataclass(frozen=True, eq=False)
 class SparseWeight:
-    r"""A weight as a CSR matrix, and which columns of the features it reads.
+    r"""A weight as a CSR matrix, with the windows of feature columns that it reads.
 
-    Columns that no weight reads are left out of the windows, where that saves one.
+    The windows skip columns that no weight reads where that saves a window.
 
     Attributes:
         indptr: Weights of output ``o`` are ``indptr[o]:indptr[o + 1]``.
@@ -31,7 +31,7 @@ class SparseWeight:
         values: The weights.
         in_features: Number of inputs.
         starts: First column of each window of columns that some weight reads.
-        places: Place of each weight's input in the windows.
+        places: Position of each weight's input in the windows.
     """
 
     indptr: Tensor
@@ -54,18 +54,14 @@ class SparseWeight:
     def from_csr(
         cls, indptr: Tensor, indices: Tensor, values: Tensor, in_features: int
     ) -> "SparseWeight":
-        """Look up which columns are read.
+        """Build from a CSR matrix.
 
         Raises:
-            ValueError: If the pointers do not fit the entries, there is not a value
+            ValueError: If the pointers do not match the entries, there is not one value
                 for each, or a column is out of range.
         """
         check_pattern(indptr, indices, in_features)
-        if values.shape != indices.shape:
-            raise ValueError(
-                f"'values' must have shape {list(indices.shape)} "
-                f"(got {list(values.shape)})"
-            )
+        check_shape("values", values, indices.shape)
         starts, places = _windows(indices.cpu().long(), in_features)
         device, kind = indices.device, torch.int32
         return cls(
@@ -83,7 +79,7 @@ class SparseWeight:
         return self.indptr.numel() - 1
 
     def to_dense(self) -> Tensor:
-        """The weight ``[out, in]`` with its zeros."""
+        """Return the weight ``[out, in]`` with its zeros."""
         outputs = torch.arange(self.out_features, device=self.indices.device)
         row = outputs.repeat_interleave(self.indptr.diff().long())
         dense = self.values.new_zeros(self.out_features, self.in_features)
@@ -91,7 +87,7 @@ class SparseWeight:
 
 
 def _windows(indices: Tensor, in_features: int) -> tuple[Tensor, Tensor]:
-    """Fewest windows of 16 columns that cover all that are read, from the left."""
+    """Cover all columns that are read by the fewest windows of 16, from the left."""
     used, starts = indices.unique(), []
     limit = max(in_features - WINDOW, 0)
     while used.numel():
@@ -105,23 +101,24 @@ def _windows(indices: Tensor, in_features: int) -> tuple[Tensor, Tensor]:
 def sparse_linear(
     x: Tensor, weight: SparseWeight, bias: Tensor | None = None
 ) -> Tensor:
-    r"""``x @ W.T + bias`` for dense features and a weight that is mostly zeros.
+    r"""Compute ``x @ W.T + bias`` for a weight that is mostly zeros.
 
     .. math::
         Y_{io} = b_o + \sum_{e \in \text{row } o} w_e X_{i j(e)}
 
-    64 rows of ``x`` at a time are transposed into a tile that stays in cache; then each
-    weight is one multiplication and addition of vectors over the rows. Columns that
-    no weight reads are mostly not touched. Costs :math:`N (nnz + F)` operations in
-    place of :math:`N F C`; deterministic for any number of threads.
+    64 rows of ``x`` at a time are transposed into a tile that stays in the cache; each
+    weight then takes one multiplication and addition of vectors over the rows. Most
+    columns that no weight reads are skipped. Costs :math:`N (nnz + F)` operations
+    instead of :math:`N F C`; deterministic for any number of threads.
 
-    For inference on the CPU in float32 and float64. Where a gradient is asked for, and
-    for other devices, dtypes and sparse ``x``, the weight is made dense in every call.
+    The kernel is for inference on the CPU in float32 and float64. If a gradient is
+    needed, and for other devices, dtypes and sparse ``x``, the weight is made dense in
+    every call.
 
     Args:
         x: Features.
         weight: The weight.
-        bias: One number an output.
+        bias: One number per output.
 
     Shapes:
         - **x:** :math:`(*, F)`
@@ -167,7 +164,7 @@ def _served(x: Tensor, values: Tensor, bias: Tensor | None) -> bool:
 def sparse_linear_reference(
     x: Tensor, weight: SparseWeight, bias: Tensor | None = None
 ) -> Tensor:
-    """:func:`sparse_linear` in plain torch: the oracle, and for all else."""
+    """Compute :func:`sparse_linear` in plain torch, for inputs without a kernel."""
     return linear(x, weight.to_dense(), bias)
 
 
@@ -201,7 +198,7 @@ def _check(
     values: Tensor,
     bias: Tensor | None,
 ) -> None:
-    """Refuse sizes and indices that do not fit each other."""
+    """Raise an error for sizes and indices that do not match."""
     needed = check_once([starts, indptr, places], _check_contents)
     check_shape("starts", starts, (starts.numel(),))
     if x.dim() != 2 or x.size(1) < needed:
@@ -215,7 +212,7 @@ def _check(
 
 
 def _check_contents(starts: Tensor, indptr: Tensor, places: Tensor) -> int:
-    """Refuse indices out of range; returns how many columns are read at least."""
+    """Check the ranges of indices; return the number of columns that are needed."""
     check_pointers("indptr", indptr, places.numel())
     check_range("places", places, 0, WINDOW * starts.numel())
     check_range("starts", starts, 0, 2**31 - WINDOW)
@@ -223,7 +220,7 @@ def _check_contents(starts: Tensor, indptr: Tensor, places: Tensor) -> int:
         return 0
     window = places.long() // WINDOW
     columns = starts.long()[window] + places % WINDOW
-    last = int(starts.max())  # a window that is not the first is read as a whole
+    last = int(starts.max())  # all windows but the first are read as a whole
     return max(int(columns.max()) + 1, last + WINDOW if last else 0)
 
 

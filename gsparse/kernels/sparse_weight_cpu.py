@@ -1,21 +1,20 @@
-"""Compiled body of dense features times a sparse weight: tiles of turned rows."""
+"""Compiled loop of dense features times a sparse weight: tiles of transposed rows."""
 
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
 from gsparse.kernels.scalar import at, data
 from gsparse.kernels.threads import intrinsic, jit, take_block
-from gsparse.kernels.vector_code import FUSE, itemsize, load, splat, store
+from gsparse.kernels.vector_code import LONG, Code, load_index, shuffle
 
 # ruff: noqa: ANN401 (numba's typing and code-generation hooks are untyped)
 
-#: Rows of the features that are turned into one tile, a vector lane each.
+#: Rows of the features in one transposed tile, one vector lane each.
 LANES = 64
-#: Columns that are turned at a time, and rows.
+#: Number of rows, and of columns, that are transposed at a time.
 WINDOW = 16
 
 
@@ -23,32 +22,30 @@ WINDOW = 16
 def _turn(
     typingctx: Any, source: Any, stride: Any, target: Any, target_stride: Any
 ) -> Any:
-    """``target[c, r] = source[r, c]`` for 16 rows and columns, by shuffles."""
+    """Set ``target[c, r] = source[r, c]`` for 16 rows and columns by shuffles."""
     signature = types.void(source, types.intp, target, types.intp)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         source, stride, target, target_stride = args
-        side = 64 // itemsize(source)
+        code = Code(builder, signature.args)
+        side = 64 // code.itemsize
+
+        def place(stride: Any, row: int, column: int) -> Any:
+            return builder.add(builder.mul(stride, LONG(row)), LONG(column))
+
         for top in range(0, WINDOW, side):
             for left in range(0, WINDOW, side):
-                rows = [
-                    load(builder, _row(builder, source, stride, top + r), left, side)
-                    for r in range(side)
-                ]
+                places = (place(stride, top + r, left) for r in range(side))
+                rows = [code.load(source, it, side) for it in places]
                 for c, column in enumerate(_transposed(builder, rows)):
-                    row = _row(builder, target, target_stride, left + c)
-                    store(builder, column, row, top)
+                    code.store(column, target, place(target_stride, left + c, top))
         return context.get_dummy_value()
 
     return signature, codegen
 
 
-def _row(builder: Any, pointer: Any, stride: Any, number: int) -> Any:
-    return builder.gep(pointer, [builder.mul(stride, stride.type(number))])
-
-
 def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
-    """Swap quarters of ever smaller squares: of 16 vectors in 64 shuffles."""
+    """Transpose by swapping quarters of ever smaller squares (16 rows: 64 shuffles)."""
     side, half = len(rows), len(rows) // 2
     while half:
         low = [k + side * (k & half != 0) - half * (k & half != 0) for k in range(side)]
@@ -56,17 +53,10 @@ def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
         new = list(rows)
         for k in range(side):
             if not k & half:
-                new[k] = _mix(builder, rows[k], rows[k + half], low)
-                new[k + half] = _mix(builder, rows[k], rows[k + half], high)
+                new[k] = shuffle(builder, rows[k], rows[k + half], low)
+                new[k + half] = shuffle(builder, rows[k], rows[k + half], high)
         rows, half = new, half // 2
     return rows
-
-
-def _mix(builder: Any, first: Any, second: Any, lanes: list[int]) -> Any:
-    mask = ir.Constant(
-        ir.VectorType(ir.IntType(32), len(lanes)), [ir.IntType(32)(n) for n in lanes]
-    )
-    return builder.shuffle_vector(first, second, mask)
 
 
 @intrinsic
@@ -80,23 +70,20 @@ def _accumulate(
     start: Any,
     out: Any,
 ) -> Any:
-    """``out[:] = start + sum_e values[e] * tile[places[e]]`` over one output."""
+    """Set ``out[:] = start + sum_e values[e] * tile[places[e]]`` over one output."""
     size = types.intp
     signature = types.void(values, places, size, size, tile, values.dtype, out)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         values, places, low, high, tile, start, out = args
-        long = ir.IntType(64)
-        total = cgutils.alloca_once_value(builder, splat(builder, start, LANES))
-        with cgutils.for_range_slice(builder, low, high, long(1)) as (slot, _):
-            value = builder.load(builder.gep(values, [slot]))
-            place = builder.sext(builder.load(builder.gep(places, [slot])), long)
-            lanes = builder.gep(tile, [builder.mul(place, long(LANES))])
-            term = builder.fmul(
-                splat(builder, value, LANES), load(builder, lanes, 0, LANES), FUSE
-            )
-            builder.store(builder.fadd(builder.load(total), term, FUSE), total)
-        store(builder, builder.load(total), out, 0)
+        code, dtype = Code(builder, signature.args), signature.args[1].dtype
+        total = cgutils.alloca_once_value(builder, code.splat(start, LANES))
+        with cgutils.for_range_slice(builder, low, high, LONG(1)) as (slot, _):
+            value = code.splat(code.item(values, slot), LANES)
+            place = load_index(builder, places, slot, dtype)
+            lanes = code.load(tile, builder.mul(place, LONG(LANES)), LANES)
+            builder.store(code.fused(builder.load(total), value, lanes), total)
+        code.store(builder.load(total), out, 0)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -114,7 +101,7 @@ def sparse_linear_kernel(
     stride: int,
     out: np.ndarray,
 ) -> None:
-    """Every row of the output is made by one thread, in the order of the weights."""
+    """Compute the product; one thread sums each row in the order of the weights."""
     num_rows, columns = features.shape
     outputs, width = out.shape[1], starts.shape[0] * WINDOW
     scratch = np.empty((width + WINDOW + 1) * LANES, features.dtype)
@@ -122,10 +109,8 @@ def sparse_linear_kernel(
     tile = at(data(scratch), LANES - odd)
     result = at(tile, width * LANES)
     x, y, v, p = data(features), data(out), data(values), data(places)
-    while True:
-        first = take_block(counter) * LANES
-        if first >= num_rows:
-            break
+    first = take_block(counter) * LANES
+    while first < num_rows:
         last = min(first + LANES, num_rows)
         for row in range(first, last, WINDOW):
             for w in range(starts.shape[0]):
@@ -151,4 +136,5 @@ def sparse_linear_kernel(
                     for r in range(min(WINDOW, num_rows - row)):
                         for c in range(right - left):
                             target[r * outputs + c] = made[c * LANES + r]
-    scratch[0] = 0  # it must live until here
+        first = take_block(counter) * LANES
+    scratch[0] = 0  # keeps the array alive until here

@@ -1,4 +1,4 @@
-"""Sparse matrices with a stored transpose, for products that are differentiated."""
+"""Sparse matrices with a stored transpose, for differentiable products."""
 
 from functools import cached_property
 
@@ -10,13 +10,13 @@ from gsparse.kernels.spmm_op import spmm_values
 
 
 class SparseMatrix:
-    r"""A sparse matrix whose transpose is sorted once, not in every backward pass.
+    r"""A sparse matrix with a transpose that is sorted only once.
 
     Matrices with the same pattern share it: see :meth:`with_values`.
 
     Args:
-        pattern: Where the entries stand, in the order of rows and of columns.
-        values: Their values, in the order of rows; may need a gradient.
+        pattern: Sparsity pattern, sorted by row and by column.
+        values: Values of the entries in the order of rows; may require a gradient.
 
     Shapes:
         - **values:** :math:`(nnz,)`
@@ -30,7 +30,7 @@ class SparseMatrix:
     def from_csr(cls, csr: Tensor) -> "SparseMatrix":
         """Sort the entries of a ``torch.sparse_csr`` matrix by column."""
         indptr, indices = csr.crow_indices(), csr.col_indices()
-        # A view of a sparse tensor would keep torch.compile away from the values.
+        # torch.compile could not use a view of a sparse tensor.
         values = csr.values().clone()
         return cls(CsrPattern.from_csr(indptr, indices, csr.size(1)), values)
 
@@ -38,14 +38,14 @@ class SparseMatrix:
     def from_entries(
         cls, row: Tensor, col: Tensor, values: Tensor, size: tuple[int, int]
     ) -> "SparseMatrix":
-        """Build from entries in any order; entries of one place add up in products."""
+        """Build from entries in any order; products add entries of equal position."""
         row, order = row.sort(stable=True)
         bounds = torch.arange(size[0] + 1, device=row.device)
         indptr = torch.searchsorted(row, bounds)
         return cls(CsrPattern.from_csr(indptr, col[order], size[1]), values[order])
 
     def with_values(self, values: Tensor) -> "SparseMatrix":
-        """The same pattern with other values."""
+        """Return a matrix of the same pattern with other values."""
         return SparseMatrix(self.pattern, values)
 
     @property
@@ -55,7 +55,7 @@ class SparseMatrix:
 
     @cached_property
     def csr(self) -> Tensor:
-        """The same as a ``torch.sparse_csr`` matrix."""
+        """The matrix as a ``torch.sparse_csr`` tensor without gradient."""
         pattern = self.pattern
         return torch.sparse_csr_tensor(
             pattern.indptr,
@@ -67,7 +67,7 @@ class SparseMatrix:
 
 
 def spmm(matrix: SparseMatrix, dense: Tensor) -> Tensor:
-    r"""The product of a sparse matrix and a dense one, differentiable in both.
+    r"""Multiply a sparse matrix and a dense one, differentiable in both.
 
     See :func:`~gsparse.kernels.spmm_op.spmm_values`.
 

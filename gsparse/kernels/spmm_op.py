@@ -1,4 +1,4 @@
-"""Sparse times dense as torch operators: shapes, calls of the kernels, derivatives."""
+"""Sparse times dense as torch operators: shapes, kernel calls, derivatives."""
 
 from typing import Any
 
@@ -25,25 +25,25 @@ from gsparse.kernels.threads import array, run_blocks
 
 # ruff: noqa: ANN401 (torch's contexts are untyped)
 
-#: A product with a transpose is added up in so many parts where one stays in the cache
-#: and each row has entries enough, as with the features of many nodes.
+#: A product with a transpose is summed in this many parts if a part stays in the cache
+#: and its rows have at least 64 entries on average (features of many nodes).
 NUM_PARTS, MOST_PART_BYTES, LEAST_PER_ROW = 8, 2**20, 64
 
 
 def spmm_values(pattern: HasTranspose, values: Tensor, dense: Tensor) -> Tensor:
-    r"""The product of a sparse matrix and a dense one, differentiable in both.
+    r"""Multiply a sparse matrix and a dense one, differentiable in both.
 
     .. math::
         Y_{ic} = \sum_{e \in \text{row } i} a_e X_{j(e), c}
 
-    Deterministic for any number of threads: a row is summed by one thread, in order.
-    At 64 columns about twice as fast as ``torch.sparse.mm`` with MKL, at 16 equal;
-    the derivative with respect to ``dense`` walks the stored transpose, where torch
-    builds one in every step. Differentiable any number of times.
+    Deterministic for any number of threads: one thread sums a row, in order. It is
+    about twice as fast as ``torch.sparse.mm`` with MKL at 64 columns and equally fast
+    at 16. The derivative with respect to ``dense`` walks the stored transpose, while
+    torch builds one in every step. Differentiable any number of times.
 
     Args:
-        pattern: Where the entries stand; a :class:`CsrPattern` or a ``Graph``.
-        values: Their values, in the order of the rows.
+        pattern: Sparsity pattern; a :class:`CsrPattern` or a ``Graph``.
+        values: Values of the entries in the order of the rows.
         dense: The dense factor, of the dtype of ``values``.
 
     Returns:
@@ -55,8 +55,8 @@ def spmm_values(pattern: HasTranspose, values: Tensor, dense: Tensor) -> Tensor:
         - **output:** :math:`(n, c)`
 
     Raises:
-        ValueError: If shapes do not fit.
-        TypeError: If the dtypes differ or are no floats.
+        ValueError: If shapes do not match.
+        TypeError: If the dtypes differ or are not floating-point.
     """
     if dense.device.type != "cpu" or dense.dtype not in (torch.float32, torch.float64):
         size = pattern.indptr.numel() - 1, pattern.t_indptr.numel() - 1
@@ -66,23 +66,23 @@ def spmm_values(pattern: HasTranspose, values: Tensor, dense: Tensor) -> Tensor:
 
 
 def spmm_reference(pattern: HasTranspose, values: Tensor, dense: Tensor) -> Tensor:
-    """:func:`spmm_values` in plain torch: the oracle, and for other devices."""
+    """Compute :func:`spmm_values` in plain torch, for tests and other devices."""
     return _product_reference(values, dense, *walks(pattern))
 
 
 def sddmm(pattern: HasTranspose, left: Tensor, right: Tensor) -> Tensor:
-    r"""Inner products at the entries of a sparse matrix, differentiable in both.
+    r"""Compute inner products at the entries of a matrix, differentiable in both.
 
     .. math::
         a_e = \langle L_{i(e)}, R_{j(e)} \rangle
 
-    A score of every edge from vectors of its end points, without a tensor of edges
-    times channels.
+    For example, scores of edges from vectors of their end points, without a tensor of
+    edges times channels.
 
     Args:
-        pattern: Where the entries stand.
-        left: A vector a row.
-        right: A vector a column.
+        pattern: Sparsity pattern.
+        left: One vector per row.
+        right: One vector per column.
 
     Shapes:
         - **left:** :math:`(n, c)`; **right:** :math:`(f, c)`
@@ -96,7 +96,7 @@ def sddmm(pattern: HasTranspose, left: Tensor, right: Tensor) -> Tensor:
 def _product(
     values: Tensor, dense: Tensor, walk: list[Tensor], back: list[Tensor]
 ) -> Tensor:
-    """Product along ``walk``; ``back`` is the other direction, for the derivative."""
+    """Multiply along ``walk``; the derivative needs ``back``, the other direction."""
     _check_product(values, dense, check_walks(walk, back))
     dense = dense.detach()
     if dense.stride(1) != 1 and dense.size(1) > 1:
@@ -117,10 +117,7 @@ def _product(
 
 def _check_product(values: Tensor, dense: Tensor, size: tuple[int, int, int]) -> None:
     _, num_cols, num_entries = size
-    if values.shape != (num_entries,):
-        raise ValueError(
-            f"'values' must have shape [{num_entries}] (got {list(values.shape)})"
-        )
+    check_shape("values", values, (num_entries,))
     if dense.dim() != 2 or dense.size(0) != num_cols:
         raise ValueError(
             f"'dense' must have shape [{num_cols}, c] (got {list(dense.shape)})"
@@ -133,7 +130,7 @@ def _check_product(values: Tensor, dense: Tensor, size: tuple[int, int, int]) ->
 
 
 def _is_narrow(out: Tensor, walk: list[Tensor]) -> bool:
-    """Whether a product with a transpose is faster added up in parts."""
+    """Whether a product with a transpose is faster when summed in parts."""
     _, indices, perm, _ = walk
     transposed = perm.numel() == indices.numel()
     full = indices.numel() >= LEAST_PER_ROW * out.size(0)
@@ -143,7 +140,7 @@ def _is_narrow(out: Tensor, walk: list[Tensor]) -> bool:
 def _inner_products(
     left: Tensor, right: Tensor, walk: list[Tensor], back: list[Tensor]
 ) -> Tensor:
-    """``<left[i], right[j]>`` of every entry ``(i, j)``, in the order of values."""
+    """Return ``<left[i], right[j]>`` of each entry, in the order of values."""
     num_rows, num_cols, size = check_walks(walk, back)
     check_shape("left", left, (num_rows, *left.shape[1:2]))
     check_shape("right", right, (num_cols, left.size(1)), left.dtype)
@@ -161,7 +158,7 @@ def _both_derivatives(
     walk: list[Tensor],
     back: list[Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """Derivatives of a product by both factors, in one walk of ``back``."""
+    """Compute the gradients of both factors of a product in one walk of ``back``."""
     sizes = check_walks(walk, back)
     num_rows = sizes[0]
     _check_product(values, dense, sizes)
@@ -179,7 +176,7 @@ def _empty_like(values: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _entries_of(walk: list[Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Row and column of each step of a walk, and the place of its value."""
+    """Return row and column of each step of a walk, and the position of its value."""
     indptr, indices, perm, _ = walk
     nodes = torch.arange(indptr.numel() - 1, device=indptr.device)
     row = nodes.repeat_interleave(indptr.diff().long())

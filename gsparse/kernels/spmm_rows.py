@@ -1,250 +1,175 @@
-"""Emits what sparse times dense does with one row: sums in vector registers."""
+"""Instructions of sparse times dense for one row: sums stay in vector registers.
 
+Left to LLVM, a loop of short constant length is unrolled before it is vectorised and
+stays scalar, which is three times slower at 16 columns (measured).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from gsparse.kernels.threads import intrinsic
-from gsparse.kernels.vector_code import FUSE, load, reduce, splat, store
+from gsparse.kernels.vector_code import LONG, Code, load_index, void_intrinsic
 
-# ruff: noqa: ANN401 (numba's typing and code-generation hooks are untyped)
+# ruff: noqa: ANN401 (values of llvmlite)
 
 
-def weighted_sum(width: int) -> Any:
-    """``out[:width] = sum_e values[e] * dense[indices[e], :width]`` over one row.
+class _Row(Code):
+    """Emits loops over the slots of one row of a sparse matrix.
 
-    The sum stays in vector registers while the row is walked. Left to LLVM, a loop of
-    short constant length is unrolled before it is vectorised and stays scalar: three
-    times slower at 16 columns (measured).
+    Args:
+        builder: Builder of llvmlite.
+        types: Numba types of the intrinsic's arguments.
+        args: Values, their places (or None), columns of the slots, the first slot and
+            the one after the last, the dense matrix, and its row stride.
     """
 
-    @intrinsic
-    def accumulate(
-        typingctx: Any,
-        values: Any,
-        perm: Any,
-        indices: Any,
-        low: Any,
-        high: Any,
-        dense: Any,
-        stride: Any,
-        out: Any,
-    ) -> Any:
-        size = types.intp
-        signature = types.void(values, perm, indices, size, size, dense, size, out)
+    def __init__(self, builder: Any, types: Any, args: Any) -> None:
+        super().__init__(builder, types)
+        self.values, self.perm, self.indices, *ends, self.dense, self.stride = args
+        self.low, self.high = ends
 
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            values, perm, indices, low, high, dense, stride, out = args
-            vector = ir.VectorType(values.type.pointee, width)
-            total = cgutils.alloca_once_value(builder, ir.Constant(vector, None))
-            with cgutils.for_range_slice(builder, low, high, _ONE) as (slot, _):
-                place = _place(builder, perm, slot, signature.args[1])
-                factor = builder.load(builder.gep(values, [place]))
-                row = _row(builder, dense, indices, slot, stride)
-                term = builder.fmul(
-                    splat(builder, factor, width), load(builder, row, 0, width), FUSE
-                )
-                builder.store(builder.fadd(builder.load(total), term, FUSE), total)
-            store(builder, builder.load(total), out, 0)
-            return context.get_dummy_value()
+    @contextmanager
+    def slots(self) -> Iterator[tuple[Any, Any]]:
+        """Loop over place of the value and offset of the dense row of every slot."""
+        builder, (_, perm, indices, *_) = self.builder, self.types
+        with cgutils.for_range_slice(builder, self.low, self.high, LONG(1)) as (
+            slot,
+            _,
+        ):
+            place = slot
+            if not isinstance(perm, types.NoneType):
+                place = load_index(builder, self.perm, slot, perm.dtype)
+            column = load_index(builder, self.indices, slot, indices.dtype)
+            yield place, builder.mul(column, self.stride)
 
-        return signature, codegen
+    def factor(self, place: Any, width: int) -> Any:
+        """Return the value at a place in every lane."""
+        return self.splat(self.item(self.values, place), width)
 
-    return accumulate
+    def dense_block(self, row: Any, start: Any, width: int) -> Any:
+        """Load columns of the dense row at an offset."""
+        return self.load(self.at(self.dense, start), row, width)
+
+    def zeros(self, width: int) -> Any:
+        """Return a vector register set to zero."""
+        empty = ir.Constant(ir.VectorType(self.kind, width), None)
+        return cgutils.alloca_once_value(self.builder, empty)
+
+    def add_product(self, total: Any, left: Any, right: Any) -> None:
+        """Add ``left * right`` to a register."""
+        builder = self.builder
+        builder.store(self.fused(builder.load(total), left, right), total)
+
+    def add_inner(self, out: Any, place: Any, start: Any, product: Any) -> None:
+        """Add the sum of a product's lanes to ``out[place]``, which starts at zero."""
+        builder, target = self.builder, self.at(out, place)
+        more = builder.icmp_signed(">", start, LONG(0))
+        before = builder.load(target, typ=self.kind)
+        before = builder.select(more, before, self.kind(0.0))
+        builder.store(builder.fadd(before, self.reduce(product)), target)
+
+    def weighted_sum(self, out: Any, width: int, starts: list[Any]) -> None:
+        """Sum blocks of the dense rows, all of one width, in one walk."""
+        totals = [self.zeros(width) for _ in starts]
+        with self.slots() as (place, row):
+            factor = self.factor(place, width)
+            for total, start in zip(totals, starts, strict=True):
+                self.add_product(total, factor, self.dense_block(row, start, width))
+        for total, start in zip(totals, starts, strict=True):
+            self.store(self.builder.load(total), out, start)
 
 
-def overlapped_sum(width: int) -> Any:
-    """:func:`weighted_sum` of ``width + shift`` columns, the shift at most the width:
-    two vectors that overlap, so that one walk is enough for any number.
+def _row_walk(emit: Callable[..., None]) -> Any:
+    """Make an intrinsic of instructions for one row.
+
+    Its arguments are those of :class:`_Row` and further pointers; the last one is the
+    number of columns.
+    """
+    common = ["values", "perm", "indices", "low", "high", "dense", "stride"]
+    names = [*common, *list(signature(emit).parameters)[1:]]
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        row = _Row(builder, signature.args, args[: len(common)])
+        emit(row, *args[len(common) :])
+        return context.get_dummy_value()
+
+    return void_intrinsic(emit, names, codegen)
+
+
+@_row_walk
+def weighted_sum(row: _Row, out: Any, columns: Any) -> None:
+    """Set ``out`` to ``sum_e values[e] * dense[indices[e]]``.
+
+    Up to 63 columns beside the whole blocks of 64 take one walk: two vectors that
+    overlap serve any width between theirs and the sum of both.
+    """
+    builder = row.builder
+    whole, rest = builder.and_(columns, LONG(-64)), builder.and_(columns, LONG(63))
+    with cgutils.for_range_slice(builder, LONG(0), whole, LONG(64)) as (c, _):
+        row.weighted_sum(out, 64, [c])
+
+    def emit(width: int) -> None:
+        size, ends = LONG(width), builder.add(whole, rest)
+        with builder.if_else(builder.icmp_signed("==", rest, size)) as (equal, other):
+            with equal:
+                row.weighted_sum(out, width, [whole])
+            with other, builder.if_else(builder.icmp_signed(">", rest, size)) as cases:
+                with cases[0]:
+                    row.weighted_sum(out, width, [whole, builder.sub(ends, size)])
+                with cases[1]:
+                    if width > 1:
+                        emit(width // 2)
+
+    emit(32)
+
+
+@_row_walk
+def scattered_row(row: _Row, own: Any, columns: Any) -> None:
+    """Add ``values[e] * own`` to ``dense[indices[e]]``.
+
+    The own row stays in registers; what is added to stays in the cache.
     """
 
-    @intrinsic
-    def accumulate(
-        typingctx: Any,
-        values: Any,
-        perm: Any,
-        indices: Any,
-        low: Any,
-        high: Any,
-        dense: Any,
-        stride: Any,
-        out: Any,
-        shift: Any,
-    ) -> Any:
-        size = types.intp
-        ends = indices, size, size, dense, size
-        signature = types.void(values, perm, *ends, out, size)
+    def emit(width: int, start: Any) -> None:
+        held = row.load(own, start, width)
+        with row.slots() as (place, target):
+            before = row.dense_block(target, start, width)
+            total = row.fused(before, row.factor(place, width), held)
+            row.store(total, row.at(row.dense, start), target)
 
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            values, perm, indices, low, high, dense, stride, out, shift = args
-            zeros = ir.Constant(ir.VectorType(values.type.pointee, width), None)
-            totals = [cgutils.alloca_once_value(builder, zeros) for _ in range(2)]
-            with cgutils.for_range_slice(builder, low, high, _ONE) as (slot, _):
-                place = _place(builder, perm, slot, signature.args[1])
-                factor = builder.load(builder.gep(values, [place]))
-                factor = splat(builder, factor, width)
-                row = _row(builder, dense, indices, slot, stride)
-                for total, start in zip(
-                    totals, (row, builder.gep(row, [shift])), strict=True
-                ):
-                    term = builder.fmul(factor, load(builder, start, 0, width), FUSE)
-                    builder.store(builder.fadd(builder.load(total), term, FUSE), total)
-            first, second = (builder.load(total) for total in totals)
-            store(builder, first, out, 0)
-            store(builder, second, builder.gep(out, [shift]), 0)
-            return context.get_dummy_value()
-
-        return signature, codegen
-
-    return accumulate
+    row.each_block(columns, 64, emit)
 
 
-def scattered_row(width: int) -> Any:
-    """``out[indices[e], :width] += values[e] * row[:width]`` over one row.
+@_row_walk
+def inner_products(row: _Row, own: Any, columns: Any) -> None:
+    """Set ``values[e]`` to ``<own, dense[indices[e]]>``."""
 
-    The row stays in vector registers, what is added to stays in the cache.
+    def emit(width: int, start: Any) -> None:
+        held = row.load(own, start, width)
+        with row.slots() as (place, other):
+            block = row.dense_block(other, start, width)
+            row.add_inner(row.values, place, start, row.builder.fmul(held, block))
+
+    row.each_block(columns, 64, emit)
+
+
+@_row_walk
+def both_derivatives(row: _Row, own: Any, inner: Any, out: Any, columns: Any) -> None:
+    """Set ``inner[e]`` to ``<own, dense[indices[e]]>``, and ``out`` to
+    ``sum_e values[e] * dense[indices[e]]``.
     """
 
-    @intrinsic
-    def scatter(
-        typingctx: Any,
-        values: Any,
-        indices: Any,
-        low: Any,
-        high: Any,
-        row: Any,
-        out: Any,
-        stride: Any,
-    ) -> Any:
-        size = types.intp
-        signature = types.void(values, indices, size, size, row, out, size)
+    def emit(width: int, start: Any) -> None:
+        held, total = row.load(own, start, width), row.zeros(width)
+        with row.slots() as (place, other):
+            block = row.dense_block(other, start, width)
+            row.add_product(total, row.factor(place, width), block)
+            row.add_inner(inner, place, start, row.builder.fmul(held, block))
+        row.store(row.builder.load(total), out, start)
 
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            values, indices, low, high, row, out, stride = args
-            held = load(builder, row, 0, width)
-            with cgutils.for_range_slice(builder, low, high, _ONE) as (slot, _):
-                factor = builder.load(builder.gep(values, [slot]))
-                target = _row(builder, out, indices, slot, stride)
-                term = builder.fmul(splat(builder, factor, width), held, FUSE)
-                before = load(builder, target, 0, width)
-                store(builder, builder.fadd(before, term, FUSE), target, 0)
-            return context.get_dummy_value()
-
-        return signature, codegen
-
-    return scatter
-
-
-def inner_products(width: int) -> Any:
-    """``out[e] = <row[:width], dense[indices[e], :width]>`` over one row; added to
-    what is there where ``more``.
-    """
-
-    @intrinsic
-    def multiply(
-        typingctx: Any,
-        row: Any,
-        indices: Any,
-        low: Any,
-        high: Any,
-        dense: Any,
-        stride: Any,
-        out: Any,
-        perm: Any,
-        more: Any,
-    ) -> Any:
-        size = types.intp
-        signature = types.void(
-            row, indices, size, size, dense, size, out, perm, types.boolean
-        )
-
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            row, indices, low, high, dense, stride, out, perm, more = args
-            held = load(builder, row, 0, width)
-            with cgutils.for_range_slice(builder, low, high, _ONE) as (slot, _):
-                other = _row(builder, dense, indices, slot, stride)
-                product = builder.fmul(held, load(builder, other, 0, width))
-                total = reduce(builder, product, width)
-                place = _place(builder, perm, slot, signature.args[7])
-                target = builder.gep(out, [place])
-                zero = ir.Constant(total.type, 0.0)
-                before = builder.select(more, builder.load(target), zero)
-                builder.store(builder.fadd(before, total), target)
-            return context.get_dummy_value()
-
-        return signature, codegen
-
-    return multiply
-
-
-def both_derivatives(width: int) -> Any:
-    """Both of ``out[:width] = sum_e values[e] * grad[indices[e], :width]`` and
-    ``inner[e] = <row[:width], grad[indices[e], :width]>``, which is added to what is
-    there where ``more``.
-    """
-
-    @intrinsic
-    def walk(
-        typingctx: Any,
-        values: Any,
-        row: Any,
-        perm: Any,
-        indices: Any,
-        low: Any,
-        high: Any,
-        grad: Any,
-        stride: Any,
-        out: Any,
-        inner: Any,
-        more: Any,
-    ) -> Any:
-        size = types.intp
-        ends = indices, size, size, grad, size
-        signature = types.void(values, row, perm, *ends, out, inner, types.boolean)
-
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            values, row, perm, indices, low, high, grad, stride, out, inner, more = args
-            vector = ir.VectorType(values.type.pointee, width)
-            held = load(builder, row, 0, width)
-            total = cgutils.alloca_once_value(builder, ir.Constant(vector, None))
-            with cgutils.for_range_slice(builder, low, high, _ONE) as (slot, _):
-                place = _place(builder, perm, slot, signature.args[2])
-                other = _row(builder, grad, indices, slot, stride)
-                other = load(builder, other, 0, width)
-                factor = builder.load(builder.gep(values, [place]))
-                term = builder.fmul(splat(builder, factor, width), other, FUSE)
-                builder.store(builder.fadd(builder.load(total), term, FUSE), total)
-                product = reduce(builder, builder.fmul(held, other), width)
-                target = builder.gep(inner, [place])
-                zero = ir.Constant(product.type, 0.0)
-                before = builder.select(more, builder.load(target), zero)
-                builder.store(builder.fadd(before, product), target)
-            store(builder, builder.load(total), out, 0)
-            return context.get_dummy_value()
-
-        return signature, codegen
-
-    return walk
-
-
-_ONE = ir.IntType(64)(1)
-
-
-def _place(builder: Any, perm: Any, slot: Any, kind: Any) -> Any:
-    """Where the value of a slot stands."""
-    if isinstance(kind, types.NoneType):
-        return slot
-    return _long(builder, builder.load(builder.gep(perm, [slot])))
-
-
-def _row(builder: Any, dense: Any, indices: Any, slot: Any, stride: Any) -> Any:
-    """Pointer to the dense row of a slot."""
-    column = _long(builder, builder.load(builder.gep(indices, [slot])))
-    return builder.gep(dense, [builder.mul(column, stride)])
-
-
-def _long(builder: Any, index: Any) -> Any:
-    kind = ir.IntType(64)
-    return builder.sext(index, kind) if index.type.width < 64 else index
+    row.each_block(columns, 32, emit)

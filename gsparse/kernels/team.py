@@ -1,8 +1,12 @@
-"""torch's own OpenMP team, to run kernels of ours between operations of torch.
+"""Run kernels on torch's own OpenMP threads, between operations of torch.
 
-A thread of the team that has done its part of an operation stays awake for some
-milliseconds and keeps its core busy, in the hope of more work. Threads of our own would
-have to share the cores with it; so the work goes to the team instead.
+A thread of the team that has finished its part of an operation stays awake for some
+milliseconds and keeps its core busy, waiting for more work. Threads of our own would
+have to share the cores with it, so the work is given to the team.
+
+The entry point ``GOMP_parallel`` is private to OpenMP libraries; CONTRIBUTING.md lists
+the versions of torch it was tested with. Where it is absent, or returns without having
+called the function, kernels run on threads of our own.
 """
 
 import ctypes
@@ -24,46 +28,47 @@ _inside = threading.local()
 
 
 def run_on_team(part: Callable[[], None], num_threads: int) -> bool:
-    """Call a function once on every thread of the team, the caller being one of them.
+    """Call a function once on every thread of the team, which includes the caller.
 
     Args:
-        part: What each thread does. It should let go of the GIL where it matters.
-        num_threads: How many threads are asked for; there may be fewer.
+        part: Function that each thread calls. It should release the GIL.
+        num_threads: Number of threads to ask for; there may be fewer.
 
     Returns:
-        False, with nothing done, where there is no team: torch runs without OpenMP,
-        this process is a forked child, or the caller is itself in the team.
+        True, or False with nothing done if there is no team: torch runs without OpenMP,
+        this process is a forked child, or the caller itself belongs to the team.
 
     Raises:
-        BaseException: What ``part`` raised first.
+        BaseException: The first error that ``part`` raised.
     """
     start = None if _forked or getattr(_inside, "team", False) else _team()
     if start is None:
         return False
-    errors: list[BaseException] = []
+    errors: list[BaseException | None] = []
 
     def call(_: Any) -> None:  # noqa: ANN401
         _inside.team = True
         try:
             part()
+            errors.append(None)
         except BaseException as error:
             errors.append(error)
         finally:
             _inside.team = False
 
     start(_PART(call), None, num_threads, 0)
-    if errors:
-        raise errors[0]
-    return True
+    for error in filter(None, errors):
+        raise error
+    return bool(errors)
 
 
 @lru_cache(maxsize=1)
 def _team() -> Any:  # noqa: ANN401
-    """``GOMP_parallel`` of the OpenMP library that torch was linked with."""
+    """Return ``GOMP_parallel`` of torch's OpenMP library; None if it has none."""
     if platform.system() != "Linux" or not torch.backends.openmp.is_available():
         return None
     try:
-        # A symbol is searched in a library and all it depends on.
+        # The symbol is searched in the library and in all that it depends on.
         library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib/libtorch_cpu.so"))
         start = library.GOMP_parallel
     except (OSError, AttributeError):

@@ -1,4 +1,4 @@
-"""Remembers what was computed from tensors while those live unchanged."""
+"""Cache results computed from tensors while those live unchanged."""
 
 import hashlib
 import threading
@@ -26,15 +26,16 @@ class _Entry(NamedTuple):
 
 
 class TensorCache(Generic[V]):
-    """Values that hang on weak references to tensors and on their versions.
+    """Cache whose values are valid for given tensors and their versions.
 
-    An in-place change builds anew, and a dead tensor frees its value. Inference
-    tensors count no versions and are recognised by a hash of their content. Writing
-    through ``.data`` or shared NumPy memory is seen by no counter: call
-    :meth:`clear` after it. Copies and pickles of a cache are empty.
+    Tensors are referenced weakly. After a change in place the value is built again,
+    and the death of a tensor frees its value. Inference tensors have no version
+    counter and are recognised by a hash of their content. No counter notices writes
+    through ``.data`` or shared NumPy memory: call :meth:`clear` after them. Copies and
+    pickles of a cache are empty.
 
     Args:
-        max_entries: Values remembered at most; the least recently used goes first.
+        max_entries: Maximum number of values; the least recently used is dropped first.
     """
 
     def __init__(self, max_entries: int = 16) -> None:
@@ -48,14 +49,14 @@ class TensorCache(Generic[V]):
         settings: Hashable,
         build: Callable[[], V],
     ) -> V:
-        """The value of these tensors and settings, built where it is not known."""
+        """Return the value for tensors and settings; build it if it is missing."""
         key = (tuple(map(_name, tensors)), settings)
         with self._lock:
             found = self._entries.get(key)
             if found is not None and found.fits(tensors):
                 self._entries.move_to_end(key)
                 return found.value
-        # What is kept must serve training too, whoever asks first.
+        # The value must be usable in training even if it is first needed in inference.
         with torch.inference_mode(False), torch.no_grad():
             value = build()
         entry = _Entry(
@@ -71,7 +72,7 @@ class TensorCache(Generic[V]):
         return value
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all values."""
         with self._lock:
             self._entries.clear()
 
@@ -89,8 +90,8 @@ class TensorCache(Generic[V]):
         entries = self._entries
 
         def forget(reference: "weakref.ref[Tensor]") -> None:
-            # Runs wherever the tensor dies, maybe while this thread holds the lock:
-            # a single dictionary operation needs none.
+            # Runs where the tensor dies, possibly while this thread holds the lock; a
+            # single dictionary operation needs no lock.
             found = entries.get(key)
             if found is not None and any(r is reference for r in found.references):
                 entries.pop(key, None)
@@ -103,7 +104,7 @@ def _version(tensor: Tensor | None) -> int | None:
 
 
 def _name(tensor: Tensor | None) -> Hashable:
-    """Which tensor it is; for inference tensors, what it holds."""
+    """Return the identity of a tensor, or of an inference tensor's content."""
     if tensor is None or not tensor.is_inference():
         return id(tensor)
     plain = tensor.as_subclass(Tensor).contiguous().cpu().numpy()

@@ -1,4 +1,4 @@
-"""How compiled kernels are built and shared among threads."""
+"""Compile kernels and distribute their work to threads."""
 
 import os
 import threading
@@ -15,10 +15,10 @@ from gsparse.kernels.team import run_on_team
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: ``numba.extending.intrinsic``; its change of signature is beyond mypy.
+#: ``numba.extending.intrinsic``, untyped because it changes the signature.
 intrinsic: Any = typed_intrinsic
 
-#: Below this many inner steps a second thread costs more than it brings.
+#: Below this many inner steps a second thread costs more than it saves.
 MIN_WORK = 200_000
 
 _LOCK = threading.RLock()
@@ -27,11 +27,11 @@ _POOL_SIZE = 0
 
 
 def jit(**options: object) -> Callable[[F], F]:
-    """``numba.njit`` with the options all our kernels share.
+    """Return ``numba.njit`` with the options that all kernels share.
 
-    Compiles on the first call, releases the GIL, divides as NumPy does, and keeps
-    the machine code on disk; where no cache folder can be written the kernel is
-    compiled anew in every process instead of failing.
+    The kernel is compiled on its first call, releases the GIL, divides like NumPy, and
+    its machine code is kept on disk. Where no cache folder is writable, it is compiled
+    again in every process.
 
     Args:
         **options: Further options of ``numba.njit``.
@@ -51,7 +51,7 @@ def jit(**options: object) -> Callable[[F], F]:
 
 
 def array(tensor: torch.Tensor) -> np.ndarray:
-    """What a kernel takes for a tensor: its numbers in order, without its history."""
+    """Return a tensor as a contiguous array for a kernel, without its history."""
     return tensor.detach().contiguous().numpy()
 
 
@@ -70,15 +70,15 @@ def take_block(typingctx: Any, counter: Any) -> Any:  # noqa: ANN401
 def run_blocks(kernel: Callable[..., None], work: int, *args: Any) -> None:  # noqa: ANN401
     """Run a kernel that takes blocks from a shared counter, on torch's thread count.
 
-    ``kernel(counter, *args)`` must loop ``b = take_block(counter)`` until ``b`` runs
-    out and write each block to places of its own; then the result does not depend on
-    the number of threads. Unlike a ``prange`` this needs no lock and survives a fork.
-    The threads are those of torch's own OpenMP team; without one, threads of ours, for
-    which nobody waits before they have begun.
+    ``kernel(counter, *args)`` must call ``b = take_block(counter)`` until all blocks
+    are taken, and write the results of each block to separate memory; the result then
+    does not depend on the number of threads. Unlike ``prange`` this needs no lock and
+    survives a fork. The threads are those of torch's OpenMP team or, without one, our
+    own; those that have not started when the work is done are cancelled.
 
     Args:
         kernel: A function compiled by :func:`jit`, without ``parallel=True``.
-        work: Estimate of the inner steps; small calls stay on the calling thread.
+        work: Estimated number of inner steps; small calls stay on the calling thread.
         *args: Arrays and scalars for the kernel.
     """
     counter = np.zeros(1, np.int64)
@@ -104,7 +104,7 @@ def _workers(count: int) -> ThreadPoolExecutor:
 
 
 def _forget_workers() -> None:
-    """A forked child has no copies of the threads, perhaps a lock held by one."""
+    """Reset lock and pool in a forked child, which has no copies of the threads."""
     global _LOCK, _POOL
     _LOCK, _POOL = threading.RLock(), None
 

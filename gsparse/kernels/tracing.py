@@ -1,25 +1,58 @@
-"""Tell when torch's own operations must run in place of a kernel."""
+"""Predicates that tell when torch's own operations must run in place of a kernel.
+
+A kernel reads memory; it has no rule for tangents and batches of ``torch.func``. Torch
+has no public predicates for these states, so private ones are used; CONTRIBUTING.md
+lists the versions of torch they were tested with. Where torch lacks one of them, the
+answer is unknown (None): kernels then run only as operators of torch, which is slower,
+and torch itself refuses what they cannot do.
+"""
 
 from typing import Any
 
 import torch
 from torch.autograd import forward_ad
 
-# A kernel reads memory: it has no rule for tangents and for batches of torch.func.
+_CORE: Any = torch._C
+
+
+def has_predicates(core: Any = _CORE) -> bool:  # noqa: ANN401
+    """Whether torch has all private predicates that are used here."""
+    try:
+        answers = (
+            core._are_functorch_transforms_active(),
+            core._len_torch_function_stack(),
+            core._len_torch_dispatch_stack(),
+            forward_ad._current_level,
+        )
+        core._get_dispatch_mode(core._TorchDispatchModeKey.PROXY)
+        has_levels = callable(core._functorch.get_interpreter_stack)
+        has_levels = has_levels and hasattr(core._functorch.TransformType, "Grad")
+    except (AttributeError, TypeError):
+        return False
+    return has_levels and all(isinstance(answer, int) for answer in answers)
+
+
+HAS_PREDICATES = has_predicates()
 
 
 def is_recorded() -> bool:
-    """Whether operations are recorded to be replayed on other inputs.
+    """Whether operations are recorded to be replayed on other inputs; True if unknown.
 
     ``torch.jit.trace``, ``torch.export`` and ``make_fx`` would keep the structure of
     the example's graph as a constant.
     """
-    if torch.jit.is_tracing():
+    if torch.jit.is_tracing() or not HAS_PREDICATES:
         return True
     if torch.compiler.is_compiling():
         return torch.compiler.is_exporting()
-    core: Any = torch._C
-    return core._get_dispatch_mode(core._TorchDispatchModeKey.PROXY) is not None
+    return _CORE._get_dispatch_mode(_CORE._TorchDispatchModeKey.PROXY) is not None
+
+
+def is_observed() -> bool:
+    """Whether a tracer or a mode of torch sees the operations; True if unknown."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or not HAS_PREDICATES:
+        return True
+    return bool(_CORE._len_torch_function_stack() or _CORE._len_torch_dispatch_stack())
 
 
 def is_forward_mode() -> bool:
@@ -27,27 +60,29 @@ def is_forward_mode() -> bool:
     return forward_ad._current_level >= 0
 
 
-def is_transformed() -> bool:
+def is_transformed() -> bool | None:
     """Whether forward mode or a transform of ``torch.func`` is active."""
+    if not HAS_PREDICATES:
+        return None
     if is_forward_mode():
         return True
-    core: Any = torch._C
-    return not torch.compiler.is_compiling() and core._are_functorch_transforms_active()
+    return (
+        not torch.compiler.is_compiling() and _CORE._are_functorch_transforms_active()
+    )
 
 
-def is_beyond_grad() -> bool:
-    """The same, unless the transform is a single ``torch.func.grad`` or ``vjp``."""
-    if is_forward_mode():
-        return True
-    if not is_transformed():
-        return False
-    core: Any = torch._C._functorch
+def is_beyond_grad() -> bool | None:
+    """Whether a transform other than one ``torch.func.grad`` or ``vjp`` is active."""
+    transformed = is_transformed()
+    if not transformed or is_forward_mode():
+        return transformed
+    core = _CORE._functorch
     levels = [level.key() for level in core.get_interpreter_stack()]
     return levels != [core.TransformType.Grad]
 
 
 def refuse_transforms(name: str) -> None:
-    """Raise where a kernel cannot propagate tangents or batches.
+    """Raise an error where a kernel cannot propagate tangents or batches.
 
     Raises:
         RuntimeError: In forward mode, and within ``vmap`` or nested transforms.

@@ -1,12 +1,18 @@
-"""Emits vector instructions over heads and channels known at compile time."""
+"""Emit vector instructions over heads and channels that are known at compile time.
+
+Element types are passed explicitly: nothing here reads them from a pointer, because
+llvmlite is about to remove typed pointers.
+"""
 
 from collections.abc import Callable
+from inspect import Parameter, Signature, signature
 from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.datamodel import models
-from numba.extending import register_model
+from numba.extending import overload, register_model
 
 from gsparse.kernels.threads import intrinsic
 
@@ -14,10 +20,12 @@ from gsparse.kernels.threads import intrinsic
 
 _BLOCK_BYTES = 32
 FUSE = ("contract",)
+LONG = ir.IntType(64)
+_FLOATS = {32: ir.FloatType(), 64: ir.DoubleType()}
 
 
 class FixedShape(types.Type):
-    """Heads and channels carried by a type; (0, 0) means known only at run time."""
+    """Numba type that carries heads and channels; (0, 0) if known only at run time."""
 
     def __init__(self, heads: int, channels: int) -> None:
         self.heads, self.channels = heads, channels
@@ -29,7 +37,7 @@ register_model(FixedShape)(models.OpaqueModel)
 
 @intrinsic(prefer_literal=True)
 def fixed_shape(typingctx: Any, heads: Any, channels: Any) -> Any:
-    """Two compile-time constants as a value that weighs nothing."""
+    """Return two compile-time constants as a value without storage."""
     shape = FixedShape(heads.literal_value, channels.literal_value)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -38,100 +46,216 @@ def fixed_shape(typingctx: Any, heads: Any, channels: Any) -> Any:
     return shape(heads, channels), codegen
 
 
-def load(builder: Any, pointer: Any, start: int, size: int) -> Any:
-    """Load ``pointer[start:start + size]`` as one vector."""
-    kind = ir.VectorType(pointer.type.pointee, size)
-    word = ir.Constant(ir.IntType(64), start)
-    place = builder.bitcast(builder.gep(pointer, [word]), kind.as_pointer())
-    return builder.load(place, align=itemsize(pointer))
+def shape_of(x: Any, fixed: Any) -> Any:
+    """Return heads, channels and ``fixed`` for an array ``[N, heads, channels]``."""
 
 
-def store(builder: Any, value: Any, pointer: Any, start: int) -> None:
-    """Store a vector at ``pointer[start:]``."""
-    word = ir.Constant(ir.IntType(64), start)
-    place = builder.gep(pointer, [word])
-    place = builder.bitcast(place, value.type.as_pointer())
-    builder.store(value, place, align=itemsize(pointer))
+@overload(shape_of, strict=False)
+def _shape_of(x: Any, fixed: Any) -> Any:
+    heads, channels = fixed.heads, fixed.channels
+    if heads:
+        return lambda x, fixed: (heads, channels, fixed)
+    return lambda x, fixed: (x.shape[1], x.shape[2], fixed)
 
 
-def itemsize(pointer: Any) -> int:
-    """Bytes of an element, from the type of a pointer."""
-    return 8 if isinstance(pointer.type.pointee, ir.DoubleType) else 4
+class Code:
+    """Emits instructions for pointers to floating-point numbers of one type.
 
+    Args:
+        builder: Builder of llvmlite at the place of insertion.
+        types: Numba types of the intrinsic's arguments. The first one is a pointer to
+            the elements, float32 or float64.
+    """
 
-def blocks(width: int, itemsize: int) -> list[tuple[int, int]]:
-    """Cut a width in blocks of 32 bytes, the rest in powers of two."""
-    cuts, start, size = [], 0, _BLOCK_BYTES // itemsize
-    while start < width:
-        while size > width - start:
+    def __init__(self, builder: Any, types: Any) -> None:
+        self.builder, self.types = builder, types
+        self.kind = _FLOATS[types[0].dtype.bitwidth]
+        self.itemsize = types[0].dtype.bitwidth // 8
+
+    def at(self, pointer: Any, index: Any) -> Any:
+        """Return a pointer to ``pointer[index]``; the index is a value or an int."""
+        index = LONG(index) if isinstance(index, int) else index
+        return self.builder.gep(pointer, [index], source_etype=self.kind)
+
+    def item(self, pointer: Any, index: Any) -> Any:
+        """Load ``pointer[index]``."""
+        return self.builder.load(self.at(pointer, index), typ=self.kind)
+
+    def load(self, pointer: Any, start: Any, size: int) -> Any:
+        """Load ``pointer[start:start + size]`` as one vector."""
+        kind = ir.VectorType(self.kind, size)
+        place = self.builder.bitcast(self.at(pointer, start), kind.as_pointer())
+        return self.builder.load(place, align=self.itemsize, typ=kind)
+
+    def store(self, value: Any, pointer: Any, start: Any) -> None:
+        """Store a vector at ``pointer[start:]``."""
+        place = self.at(pointer, start)
+        place = self.builder.bitcast(place, value.type.as_pointer())
+        self.builder.store(value, place, align=self.itemsize)
+
+    def blocks(self, width: int) -> list[tuple[int, int]]:
+        """Cut a width into blocks of 32 bytes and a rest in powers of two."""
+        cuts, start, size = [], 0, _BLOCK_BYTES // self.itemsize
+        while start < width:
+            while size > width - start:
+                size //= 2
+            cuts.append((start, size))
+            start += size
+        return cuts
+
+    def fused(self, total: Any, left: Any, right: Any) -> Any:
+        """Return ``total + left * right``, which may be one fused instruction."""
+        return self.builder.fadd(total, self.builder.fmul(left, right, FUSE), FUSE)
+
+    def pick(self, vector: Any, lanes: list[int]) -> Any:
+        """Return the vector of the given lanes of another."""
+        return shuffle(self.builder, vector, ir.Constant(vector.type, None), lanes)
+
+    def splat(self, value: Any, size: int) -> Any:
+        """Return a vector of equal lanes."""
+        empty = ir.Constant(ir.VectorType(self.kind, size), ir.Undefined)
+        single = self.builder.insert_element(empty, value, ir.IntType(32)(0))
+        return self.pick(single, [0] * size)
+
+    def reduce(self, vector: Any) -> Any:
+        """Return the sum of the lanes by repeated halving."""
+        size = vector.type.count
+        while size > 1:
             size //= 2
-        cuts.append((start, size))
-        start += size
-    return cuts
+            low = self.pick(vector, list(range(size)))
+            high = self.pick(vector, list(range(size, 2 * size)))
+            vector = self.builder.fadd(low, high)
+        return self.builder.extract_element(vector, ir.IntType(32)(0))
+
+    def is_positive(self, vector: Any) -> Any:
+        """Compare each lane with zero."""
+        zeros = ir.Constant(vector.type, None)
+        return self.builder.fcmp_ordered(">", vector, zeros)
+
+    def leaky(self, value: Any, slope: Any) -> Any:
+        """Return the leaky ReLU of a vector; ``slope`` is a number."""
+        lower = self.builder.fmul(value, self.splat(slope, value.type.count))
+        return self.builder.select(self.is_positive(value), value, lower)
+
+    def sum_channels(
+        self, shape: FixedShape, out: Any, term: Callable[[int, int], Any]
+    ) -> None:
+        """Set ``out[h]`` to the sum of ``term(start, size)`` over a head's channels."""
+        for h in range(shape.heads):
+            sums: dict[int, Any] = {}
+            for start, size in self.blocks(shape.channels):
+                new = term(h * shape.channels + start, size)
+                old = sums.get(size)
+                sums[size] = new if old is None else self.builder.fadd(old, new, FUSE)
+            total = self.kind(0.0)
+            for vector in sums.values():
+                total = self.builder.fadd(total, self.reduce(vector))
+            self.builder.store(total, self.at(out, h))
+
+    def add_channels(
+        self, shape: FixedShape, acc: Any, term: Any, row: Callable[[int, int], Any]
+    ) -> None:
+        """Add ``term[h] * row(start, size)`` to ``acc`` for all heads and channels."""
+        terms = self.load(term, 0, shape.heads)
+        for start, size in self.blocks(shape.heads * shape.channels):
+            heads = [c // shape.channels for c in range(start, start + size)]
+            factor, old = self.pick(terms, heads), self.load(acc, start, size)
+            self.store(self.fused(old, factor, row(start, size)), acc, start)
+
+    def each_block(
+        self, columns: Any, widest: int, emit: Callable[[int, Any], None]
+    ) -> None:
+        """Cut the columns into blocks of the widest size and of smaller powers of 2."""
+        builder = self.builder
+        whole = builder.and_(columns, LONG(-widest))
+        with cgutils.for_range_slice(builder, LONG(0), whole, LONG(widest)) as (c, _):
+            emit(widest, c)
+        width = widest // 2
+        while width:
+            bit = builder.and_(columns, LONG(width))
+            with builder.if_then(builder.icmp_signed("!=", bit, LONG(0))):
+                emit(width, builder.and_(columns, LONG(-2 * width)))
+            width //= 2
 
 
-def pick(builder: Any, vector: Any, lanes: list[int]) -> Any:
-    """The vector of these lanes of another."""
-    mask = ir.Constant(
-        ir.VectorType(ir.IntType(32), len(lanes)), [ir.IntType(32)(n) for n in lanes]
-    )
-    return builder.shuffle_vector(vector, ir.Constant(vector.type, None), mask)
+def shuffle(builder: Any, first: Any, second: Any, lanes: list[int]) -> Any:
+    """Return the given lanes of two vectors, numbered through both."""
+    word = ir.IntType(32)
+    kind = ir.VectorType(word, len(lanes))
+    mask = ir.Constant(kind, [word(lane) for lane in lanes])
+    return builder.shuffle_vector(first, second, mask)
 
 
-def splat(builder: Any, value: Any, size: int) -> Any:
-    """A vector of equal lanes."""
-    kind = ir.VectorType(value.type, size)
-    single = builder.insert_element(
-        ir.Constant(kind, ir.Undefined), value, ir.IntType(32)(0)
-    )
-    return pick(builder, single, [0] * size)
+def load_index(builder: Any, pointer: Any, slot: Any, dtype: Any) -> Any:
+    """Load ``pointer[slot]`` from integers of a numba type, as a 64-bit integer."""
+    kind = ir.IntType(dtype.bitwidth)
+    place = builder.gep(pointer, [slot], source_etype=kind)
+    index = builder.load(place, typ=kind)
+    return builder.sext(index, LONG) if dtype.bitwidth < 64 else index
 
 
-def emitter(emit: Callable[..., None]) -> Any:
-    """An intrinsic ``f(*pointers_and_scalars, fixed)`` that emits ``emit``'s code."""
+def vectorised(emit: Callable[..., None]) -> Callable[[Callable[..., None]], Any]:
+    """Replace a loop by vector instructions where its shape is known.
+
+    LLVM unrolls short loops of known length before it vectorises, so they come out
+    scalar. The instructions are therefore emitted directly; for all other shapes the
+    loop itself is compiled.
+
+    Args:
+        emit: Called with a :class:`Code`, the :class:`FixedShape`, and all arguments
+            of the loop before ``heads``; the first of them is a pointer.
+
+    Returns:
+        A decorator of a loop ``f(pointers and numbers, heads, [channels,] fixed)``.
+    """
+
+    def decorate(loop: Callable[..., None]) -> Any:
+        names = list(signature(loop).parameters)
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            shape = signature.args[-1]
+            if not shape.heads:
+                return context.compile_internal(builder, loop, signature, args)
+            emit(Code(builder, signature.args), shape, *args[: names.index("heads")])
+            return context.get_dummy_value()
+
+        return void_intrinsic(loop, names, codegen)
+
+    return decorate
+
+
+def emitted(emit: Callable[..., None]) -> Any:
+    """Make an intrinsic of a function that emits its instructions.
+
+    Args:
+        emit: Called with a :class:`Code` and the arguments of the intrinsic.
+    """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        emit(builder, signature.args[-1], *args[:-1])
+        emit(Code(builder, signature.args), *args)
         return context.get_dummy_value()
 
-    return codegen
+    return void_intrinsic(emit, list(signature(emit).parameters)[1:], codegen)
 
 
-def reduce(builder: Any, vector: Any, size: int) -> Any:
-    """Sum of the lanes, halving."""
-    while size > 1:
-        size //= 2
-        low = pick(builder, vector, list(range(size)))
-        high = pick(builder, vector, list(range(size, 2 * size)))
-        vector = builder.fadd(low, high)
-    return builder.extract_element(vector, ir.IntType(32)(0))
+def void_intrinsic(
+    function: Callable[..., None], names: list[str], codegen: Callable[..., Any]
+) -> Any:
+    """Return an intrinsic without a result that accepts arguments of any types.
 
+    Args:
+        function: Gives the intrinsic its name and docstring.
+        names: Names of its parameters.
+        codegen: Emits the instructions, as numba calls it.
+    """
 
-def leaky(builder: Any, value: Any, slope: Any) -> Any:
-    """Leaky ReLU of a vector; ``slope`` a vector."""
-    above = builder.fcmp_ordered(">", value, ir.Constant(value.type, None))
-    return builder.select(above, value, builder.fmul(value, slope))
+    def definition(typingctx: Any, *args: Any) -> Any:
+        return types.void(*args), codegen
 
-
-def sum_channels(
-    builder: Any, shape: FixedShape, out: Any, term: Callable[[int, int], Any]
-) -> None:
-    """``out[h]`` = sum over the channels of a head of ``term(start, size)``."""
-    kind = out.type.pointee
-    for h in range(shape.heads):
-        sums: dict[int, Any] = {}
-        for start, size in blocks(shape.channels, itemsize(out)):
-            new = term(h * shape.channels + start, size)
-            old = sums.get(size)
-            sums[size] = new if old is None else builder.fadd(old, new, FUSE)
-        total = kind(0.0)
-        for size, vector in sums.items():
-            total = builder.fadd(total, reduce(builder, vector, size))
-        builder.store(total, builder.gep(out, [ir.IntType(64)(h)]))
-
-
-def spread(builder: Any, shape: FixedShape, heads: Any, start: int, size: int) -> Any:
-    """Lanes ``start:start + size`` of a row, each holding the value of its head."""
-    return pick(
-        builder, heads, [c // shape.channels for c in range(start, start + size)]
-    )
+    parameters = [
+        Parameter(name, Parameter.POSITIONAL_OR_KEYWORD)
+        for name in ("typingctx", *names)
+    ]
+    definition.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    definition.__name__, definition.__doc__ = function.__name__, function.__doc__
+    return intrinsic(definition)

@@ -1,4 +1,4 @@
-"""Laplacian systems, and the effective resistances that follow from them."""
+"""Solvers of Laplacian systems and effective resistances."""
 
 from gsparse.linalg.cholesky import approximate_cholesky
 from gsparse.linalg.exact import exact_resistance, predict_exact

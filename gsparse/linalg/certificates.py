@@ -1,4 +1,4 @@
-"""What must hold for leverages, and costs little to check."""
+"""Check estimated leverages against theorems that are cheap to test."""
 
 import math
 
@@ -11,15 +11,15 @@ from gsparse.kernels.resistance.wilson import empty_forest, grow_forest
 from gsparse.linalg.laplacian import Laplacian
 from gsparse.linalg.trees import make_walk
 
-#: Slow directions whose sweep cuts are checked.
+#: Number of slow directions whose sweep cuts are checked.
 SWEPT = 4
-#: Spanning trees that are drawn, on graphs of at most so many pairs,
+#: Number of spanning trees to draw, and the largest graph (in pairs) to draw them on.
 TREES, PAIRS = 8, 2_000_000
-#: each in at most so many steps a node: behind bottlenecks walks take too long.
+#: Maximum number of random walk steps per node and tree.
 STEPS = 50
-#: Leverages from this one on are compared with the trees.
+#: Smallest leverage that is compared with the trees.
 LARGE = 0.05
-#: Foster's sum may be off by so many of its standard deviations, and by this share.
+#: Allowed deviation of Foster's sum: standard deviations, plus a relative error.
 DEVIATIONS, SHARE = 4.0, 0.01
 
 
@@ -28,41 +28,42 @@ class CertificateError(RuntimeError):
 
 
 def check_foster(foster: float, error: float) -> None:
-    """Foster's theorem: the leverages w R sum to nodes minus components.
+    """Check Foster's theorem: the leverages w R sum to nodes minus components.
 
     Args:
-        foster: The sum over its true value.
-        error: Relative error of the leverages, in the root mean square.
+        foster: Sum of the leverages divided by its true value.
+        error: Root mean square of the relative error of the leverages.
 
     Raises:
-        CertificateError: If the sum is further off than the error allows.
+        CertificateError: If the sum deviates by more than the error allows.
     """
     if not abs(foster - 1) <= DEVIATIONS * error + SHARE:
         raise CertificateError(
-            "the leverages must sum to the number of nodes minus that of components "
-            f"(got {foster:.3f} times as much); use method='exact' or 'tree'"
+            "the leverages must sum to the number of nodes minus the number of "
+            f"components (got {foster:.3f} times as much); use method='exact' or 'tree'"
         )
 
 
 def check_cuts(
     L: Laplacian, leverage: Tensor, std: Tensor, directions: Tensor
 ) -> float:
-    """Every spanning tree crosses every cut, so the leverages over it sum to 1 or more.
+    """Check that the leverages of the pairs across each sweep cut sum to at least 1.
 
-    Swept are the cuts that part each component by the order of its nodes in a slow
-    direction: where there is a bottleneck, one of them is it.
+    Every spanning tree crosses every cut, so this holds for all cuts. The cuts that
+    are checked split each component by the order of its nodes in a slow direction. If
+    the graph has a bottleneck, one of them is close to it.
 
     Args:
-        L: The graph.
+        L: Laplacian of the graph.
         leverage: Leverage of each pair.
-        std: Standard deviation of each.
-        directions: One column per direction, of which the first few are used.
+        std: Standard deviation of each leverage.
+        directions: Slow directions as columns; the first four are used.
 
     Returns:
-        The smallest sum over a cut; infinite where there is none to check.
+        The smallest sum across a cut, or infinity if there is no cut.
 
     Raises:
-        CertificateError: If a sum stays below 1 by more than three standard deviations.
+        CertificateError: If a sum is below 1 by more than three standard deviations.
 
     Shapes:
         - **leverage**, **std:** :math:`(M,)`
@@ -85,32 +86,32 @@ def check_cuts(
         worst = int((over + 3 * spread).argmin())
         if over[worst] + 3 * spread[worst] < 1 - SHARE:
             raise CertificateError(
-                "the leverages over a cut between two joined parts must sum to 1 or "
-                f"more (got {over[worst]:.3f} +- {spread[worst]:.3f}); use "
+                "the leverages across a cut of a connected component must sum to at "
+                f"least 1 (got {over[worst]:.3f} +- {spread[worst]:.3f}); use "
                 "method='exact' or 'tree'"
             )
     return smallest
 
 
 def check_trees(L: Laplacian, leverage: Tensor, std: Tensor, seed: int) -> float | None:
-    r"""Large leverages against how often random spanning trees take their edges.
+    r"""Compare large leverages with the edge frequencies of random spanning trees.
 
-    A tree takes an edge with probability w R, and of a set of edges it takes a number
-    whose variance is at most :math:`\sum p (1 - p)`, because the edges of a random tree
-    are negatively associated.
+    A random tree contains an edge with probability w R. The number of edges of a set
+    that it contains has a variance of at most :math:`\sum p (1 - p)`, because the edges
+    of a random tree are negatively associated.
 
     Args:
-        L: The graph.
+        L: Laplacian of the graph.
         leverage: Leverage of each pair.
-        std: Standard deviation of each.
-        seed: Number of the random stream.
+        std: Standard deviation of each leverage.
+        seed: Random seed.
 
     Returns:
-        Edges that the trees took too many, in standard deviations; ``None`` where
-        walks take too long or the graph is large, and nothing was checked.
+        Difference between the edges drawn and expected, in standard deviations.
+        ``None`` if the graph is too large or the walks take too long.
 
     Raises:
-        CertificateError: If the trees differ by more than five standard deviations.
+        CertificateError: If the difference exceeds five standard deviations.
 
     Shapes:
         - **leverage**, **std:** :math:`(M,)`
@@ -135,15 +136,19 @@ def check_trees(L: Laplacian, leverage: Tensor, std: Tensor, seed: int) -> float
     spread = math.hypot(math.sqrt((p * (1 - p)).sum() / TREES), float(std[large].sum()))
     if abs(more) > 5 * spread + SHARE:
         raise CertificateError(
-            f"random spanning trees must take as many of the {int(large.sum())} edges "
-            f"of large leverage as their leverages say ({float(p.sum()):.1f}, got "
-            f"{float(p.sum()) + more:.1f}); use method='exact' or 'tree'"
+            "the leverages must sum to the number of edges in a random spanning tree "
+            f"(got {float(p.sum()):.1f} over the {int(large.sum())} edges of large "
+            f"leverage, and trees with {float(p.sum()) + more:.1f} of them); use "
+            "method='exact' or 'tree'"
         )
     return more / spread
 
 
 def _upper_pairs(L: Laplacian) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Smaller and larger end and weight (empty for ones) of each pair, in order."""
+    """Return the smaller end, the larger end and the weight of each pair.
+
+    The weights are empty if all are 1.
+    """
     ptr, indices, values = L.rows
     row = np.repeat(np.arange(L.num_nodes, dtype=indices.dtype), np.diff(ptr))
     upper = indices > row
@@ -153,13 +158,13 @@ def _upper_pairs(L: Laplacian) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _crossing(
     low: np.ndarray, high: np.ndarray, value: np.ndarray, num_nodes: int
 ) -> np.ndarray:
-    """Sum of the values of the pairs that cross the cut after each place."""
+    """Sum the values of the pairs that cross the cut after each position."""
     begin = np.bincount(low, weights=value, minlength=num_nodes)
     return np.cumsum(begin - np.bincount(high, weights=value, minlength=num_nodes))
 
 
 def to_leverage(weight: Tensor | None, value: Tensor) -> Tensor:
-    """``w R``, pairs of weight 0 left out, in the order of the Laplacian's pairs."""
+    """Return the leverages ``w R`` of all pairs with a positive weight."""
     if weight is None:
         return value
     keep = weight > 0

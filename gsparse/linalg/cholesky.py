@@ -1,4 +1,4 @@
-"""A preconditioner for Laplacians that no bottleneck can slow down."""
+"""Approximate Cholesky factorisation, a preconditioner for Laplacians."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Preconditioner = Callable[[Tensor], Tensor]
 
-#: Start of the random stream of a factor; the result of a solve does not depend on it.
+#: Default random seed of a factor.
 SEED = 0x5DEECE66D
 
 
@@ -24,32 +24,6 @@ def approximate_cholesky(L: "Laplacian", seed: int = SEED) -> Preconditioner:
     for Laplacians - Fast, Sparse, and Simple" <https://arxiv.org/abs/1605.02353>`_ and
     `"Robust and Practical Solution of Laplacian Equations by Approximate Elimination"
     <https://arxiv.org/abs/2303.00709>`_.
-
-    Eliminating a node joins its :math:`k` neighbours by a clique of
-    :math:`k (k - 1) / 2` edges of conductance :math:`w_i w_j / d`. Here the clique is
-    replaced by a random tree with the same expectation: the neighbours are taken in
-    ascending order of weight, and neighbour :math:`i` is joined to one heavier
-    neighbour :math:`j`, drawn in proportion to :math:`w_j`, by an edge of conductance
-    :math:`w_i \sum_{l > i} w_l / d`. So the number of edges never grows. Nodes are
-    eliminated by ascending degree, ties at random.
-
-    Conjugate gradients preconditioned by this factor need about as many iterations on
-    rings of cliques and on grids as on random graphs, whereas with :func:`jacobi` the
-    number grows with the inverse root of the spectral gap. Use :func:`jacobi` where
-    memory is short and the graph is known to be well connected.
-
-    Differs from the papers: the order is fixed beforehand, by the degrees in the graph.
-
-    Costs 0.4 to 1 microsecond an edge on one thread. The factor has one to four entries
-    for each edge, of 12 bytes each.
-
-    Args:
-        L: A Laplacian in memory.
-        seed: Number of the random stream. The same seed gives the same factor for any
-            number of threads.
-
-    Returns:
-        A function that solves with the factor, for blocks ``[N, k]``.
 
     Example:
         >>> import torch
@@ -60,10 +34,38 @@ def approximate_cholesky(L: "Laplacian", seed: int = SEED) -> Preconditioner:
         >>> b[0], b[-1] = 1.0, -1.0
         >>> solver = PCG(rtol=1e-10, preconditioner=approximate_cholesky)
         >>> solution = solver.solve(solver.init(L), b)
-        >>> solution.num_iters < 4  # one is enough, and two to see it
+        >>> solution.num_iters < 4  # one iteration solves it, two more confirm that
         True
         >>> round(float(solution.x[0] - solution.x[-1]))
         999
+
+    Exact elimination of a node connects its :math:`k` neighbours by a clique of
+    :math:`k (k - 1) / 2` edges of conductance :math:`w_i w_j / d`. Here the clique is
+    replaced by a random tree with the same expectation: the neighbours are sorted by
+    weight, and neighbour :math:`i` is connected to one heavier neighbour :math:`j`,
+    drawn with probability proportional to :math:`w_j`, by an edge of conductance
+    :math:`w_i \sum_{l > i} w_l / d`. The number of edges never grows. Nodes are
+    eliminated by ascending degree, ties in a random order. In contrast to the papers,
+    this order is fixed before the elimination.
+
+    Preconditioned conjugate gradients need about as many iterations on rings of cliques
+    and on grids as on random graphs. With :func:`jacobi`, the number grows with the
+    inverse square root of the spectral gap. Prefer :func:`jacobi` only if memory is
+    scarce and the graph is known to be well connected.
+
+    Costs 0.4 to 1 microsecond per edge on one thread. The factor has one to four
+    entries of 12 bytes per edge.
+
+    Args:
+        L: Laplacian in memory.
+        seed: Random seed. The same seed gives the same factor for any number of
+            threads, and the solution of a system does not depend on it.
+
+    Returns:
+        A function that solves with the factor for blocks ``[N, k]``.
+
+    Shapes:
+        - **input and output of the function:** :math:`(N, k)`
     """
     order = _by_degree(L, seed)
     start = np.uint64(seed % 2**64)
@@ -82,7 +84,7 @@ def approximate_cholesky(L: "Laplacian", seed: int = SEED) -> Preconditioner:
 
 
 def _by_degree(L: "Laplacian", seed: int) -> np.ndarray:
-    """Nodes by ascending degree; ties in a random order."""
+    """Sort the nodes by ascending degree, ties in a random order."""
     degree = L.indptr.diff().numpy()
     tie = np.random.default_rng(seed % 2**63).permutation(L.num_nodes)
     return np.lexsort((tie, degree)).astype(np.int32)

@@ -1,32 +1,32 @@
-"""All resistances of a dense network, by blocked star-mesh transformations."""
+"""Resistances between all pairs of a dense network."""
 
 import torch
 from torch import Tensor
 
 from gsparse.kernels.resistance.dense_mesh import eliminate_panel, extend_panel
 
-#: Nodes eliminated at once; larger panels do more work outside matrix products.
+#: Nodes per panel; larger panels do more work outside matrix products.
 FORWARD, BACKWARD = 64, 128
-#: Rows of one product when only an upper triangle is wanted.
+#: Rows per product when only the upper triangle is needed.
 STRIP = 512
 
 
 def dense_resistance_(A: Tensor) -> Tensor:
-    r"""Resistance between all pairs of a dense network, in place.
+    r"""Compute the resistances between all pairs of a dense network in place.
 
-    Nodes are eliminated one after another by the star-mesh transformation
-    (:math:`c_a c_b / \sum c` between the neighbours) and hung back in reverse order
-    by the recursion of :func:`gsparse.kernels.resistance.extension.extend`. This is a
-    Cholesky factorisation and inversion of the Laplacian, :math:`k^3` multiply-adds
-    nearly all in matrix products, but no step subtracts conductances, so small
-    resistances keep their relative accuracy next to weights many orders of magnitude
-    away. Between components the result is finite and meaningless.
+    The nodes are eliminated one by one by the star-mesh transformation
+    (:math:`c_a c_b / \sum c` between the neighbours) and added back in reverse order
+    by the recursion of :func:`gsparse.kernels.resistance.extension.extend`. This is
+    equivalent to a Cholesky factorisation and inversion of the Laplacian and costs
+    :math:`k^3` multiply-adds, nearly all in matrix products. No step subtracts
+    conductances, so small resistances keep their relative accuracy even if the weights
+    differ by many orders of magnitude. Values between components are meaningless.
 
     Args:
-        A: Conductances, float64, of which only the strict upper triangle is read.
+        A: Conductances in float64; only the strict upper triangle is read.
 
     Returns:
-        The same tensor, now symmetric with zero diagonal: the resistances.
+        The same tensor, overwritten by the symmetric matrix of resistances.
 
     Shapes:
         - **A**, **output:** :math:`(k, k)`
@@ -42,7 +42,7 @@ def dense_resistance_(A: Tensor) -> Tensor:
 
 
 def _eliminate(A: Tensor, total: Tensor, begin: int, end: int) -> None:
-    """Eliminate ``begin .. end``, whose rows hold the meshes of all earlier nodes."""
+    """Eliminate the nodes ``begin`` to ``end`` after all earlier nodes."""
     if end - begin <= FORWARD:
         eliminate_panel(A.numpy(), total.numpy(), begin, end)
         return

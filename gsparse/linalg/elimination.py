@@ -1,4 +1,4 @@
-"""Exact elimination of part of a network, for the solvers that do the rest."""
+"""Eliminate the nodes of low degree of a network exactly."""
 
 from typing import NamedTuple
 
@@ -16,14 +16,13 @@ from gsparse.kernels.threads import run_blocks
 from gsparse.linalg.laplacian import check_pairs
 
 _NO_FLOATS, _NO_DENSE = np.empty(0), np.empty((0, 0))
-_NO_STARTS, _NO_COLUMNS = np.zeros(1, np.int64), np.empty(0, np.int32)
 
 
 class Network(NamedTuple):
-    """A network without its hanging trees, as adjacency lists."""
+    """Adjacency lists of a network after its hanging trees were removed."""
 
-    peeled: np.ndarray  # [M] bool: pairs of the hanging trees, their R is 1 / w
-    row: np.ndarray  # [m] int32, the other pairs, nodes renumbered
+    peeled: np.ndarray  # [M] bool: pairs of the hanging trees, whose R is 1 / w
+    row: np.ndarray  # [m] int32, the other pairs with renumbered nodes
     col: np.ndarray  # [m] int32
     weight: np.ndarray  # [m] float64, or empty for ones
     num_nodes: int
@@ -33,16 +32,19 @@ class Network(NamedTuple):
 
 
 def peel(row: Tensor, col: Tensor, weight: Tensor | None, num_nodes: int) -> Network:
-    """Remove leaves until none is left, and index what remains.
+    """Remove leaves until none is left, and index the remaining network.
 
     Args:
         row: Smaller end point of each pair, sorted by (row, col).
         col: Larger end points.
-        weight: Conductances, or None for ones.
+        weight: Conductances, or None if all are 1.
         num_nodes: Number of nodes.
 
     Returns:
-        The rest as a :class:`Network`.
+        The remaining network.
+
+    Shapes:
+        - **row**, **col**, **weight:** :math:`(M,)`
 
     Raises:
         ValueError: If the pairs are out of order, or a weight is negative or infinite.
@@ -61,25 +63,34 @@ def peel(row: Tensor, col: Tensor, weight: Tensor | None, num_nodes: int) -> Net
 
 
 class SparseCore(NamedTuple):
-    """What is left of a network after elimination, as pairs."""
+    """Pairs of the network that is left after elimination."""
 
-    ptr: np.ndarray  # [k + 1] int64, starts of the pairs of each smaller end point
+    ptr: np.ndarray  # [k + 1] int64, first pair of each smaller end point
     col: np.ndarray  # [p] int32, larger end points, ascending
     conductance: np.ndarray  # [p] float64
 
+    @property
+    def row(self) -> np.ndarray:
+        """Smaller end points ``[p]``, int32."""
+        size = len(self.ptr) - 1
+        return np.repeat(np.arange(size, dtype=np.int32), np.diff(self.ptr))
+
+
+_NO_CORE = SparseCore(np.zeros(1, np.int64), np.empty(0, np.int32), _NO_FLOATS)
+
 
 class Elimination:
-    """A network with its nodes of low degree eliminated by star-mesh transformations.
+    """Star-mesh elimination of the nodes of low degree of a network.
 
-    The core that is left has the same resistances between its nodes. Whoever finds
-    those between the pairs of the core (all of them, or estimates) gets those of all
-    pairs by :meth:`resistance`.
+    The resistances between the nodes of the remaining core are unchanged. From exact or
+    estimated resistances of the core, :meth:`resistance` and :meth:`extend` compute
+    those of the other pairs.
 
     Args:
-        network: The network.
+        network: Network without hanging trees.
         order: Nodes to eliminate, from
             :func:`~gsparse.kernels.resistance.ordering.minimum_degree`.
-        degree: Degree of each when eliminated.
+        degree: Degree of each of these nodes at its elimination.
     """
 
     def __init__(self, network: Network, order: np.ndarray, degree: np.ndarray) -> None:
@@ -98,7 +109,7 @@ class Elimination:
         )
 
     def dense_core(self) -> Tensor:
-        """Conductances of the core ``[k, k]``, upper triangle."""
+        """Compute the conductances of the core, upper triangle ``[k, k]``."""
         size, first = len(self.core_nodes), len(self.order)
         out = torch.zeros(size, size, dtype=torch.float64)
         net = self.network
@@ -113,7 +124,7 @@ class Elimination:
         return out
 
     def sparse_core(self) -> SparseCore:
-        """The pairs of the core, those that were there and those of the meshes."""
+        """Compute the pairs of the core and their conductances."""
         net = self.network
         slots = core_slots(self.pattern, len(self.core_nodes))
         lists = net.ptr, net.nbr, net.pair, net.weight
@@ -122,30 +133,21 @@ class Elimination:
             *sparse_core(self.pattern, self.share, self.total, *slots, *lists, *numbers)
         )
 
-    def resistance(
-        self,
-        dense: np.ndarray = _NO_DENSE,
-        *,
-        core_ptr: np.ndarray = _NO_STARTS,
-        core_col: np.ndarray = _NO_COLUMNS,
-        core_value: np.ndarray = _NO_FLOATS,
-    ) -> np.ndarray:
-        """The resistance of every pair of the network, from those of the core.
+    def resistance(self, dense: np.ndarray) -> np.ndarray:
+        """Compute the resistance of every pair of the network from a dense core.
 
         Args:
-            dense: All resistances of the core ``[k, k]``, or
-            core_ptr: starts of the core pairs of each smaller end point,
-            core_col: their larger end points, and
-            core_value: their resistances, or unbiased estimates.
+            dense: Resistances between all nodes of the core.
 
         Returns:
-            One value per pair of the network ``[m]``.
+            One value per pair of the network.
+
+        Shapes:
+            - **dense:** :math:`(k, k)`
+            - **output:** :math:`(m,)`
         """
-        core = core_ptr, core_col, core_value
-        column = extend(self.pattern, self.share, self.total, *core, dense)
-        places = self.places(SparseCore(*core))
-        if core_ptr is not _NO_STARTS:
-            return np.concatenate((column, core_value))[places]
+        column = self.extend(_NO_CORE, _NO_FLOATS, dense)
+        places = self.places(_NO_CORE)
         values = np.empty(len(places))
         inside = places < 0
         values[~inside] = column[places[~inside]]
@@ -154,21 +156,26 @@ class Elimination:
         values[inside] = dense[a - first, b - first]
         return values
 
-    def extend(self, core: SparseCore, value: np.ndarray) -> np.ndarray:
-        """Resistances of the eliminated columns, from those of the core pairs.
+    def extend(
+        self, core: SparseCore, value: np.ndarray, dense: np.ndarray = _NO_DENSE
+    ) -> np.ndarray:
+        """Compute the resistances of the eliminated columns from those of the core.
+
+        The result is linear in ``value``, so unbiased estimates stay unbiased.
 
         Args:
-            core: The pairs of the core.
-            value: Their resistances, or unbiased estimates.
+            core: Pairs of the core.
+            value: Resistances of these pairs, or unbiased estimates of them.
+            dense: Resistances between all nodes of the core, instead of ``value``.
 
         Returns:
             One value per entry of the pattern.
         """
-        lists = core.ptr, core.col, value, _NO_DENSE
+        lists = core.ptr, core.col, value, dense
         return extend(self.pattern, self.share, self.total, *lists)
 
     def places(self, core: SparseCore) -> np.ndarray:
-        """Where each pair of the network stands in pattern values + core values.
+        """Find each pair of the network among the pattern values and the core values.
 
         Pairs inside the core get -1 if the core has no list of pairs.
         """
@@ -180,7 +187,10 @@ class Elimination:
 def mark_disconnected_(
     resistance: Tensor, row: Tensor, col: Tensor, weight: Tensor, num_nodes: int
 ) -> None:
-    """Set pairs whose ends are joined by nothing but weights of zero to infinity."""
+    """Set the resistance of pairs in different components to infinity.
+
+    Pairs of weight zero do not connect their end points.
+    """
     positive = (weight > 0).cpu().numpy()
     if positive.all():
         return

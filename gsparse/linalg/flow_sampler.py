@@ -1,6 +1,7 @@
-"""Random currents on a graph, and what they say about its resistances."""
+"""Estimate resistances from random currents on a graph."""
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -21,25 +22,25 @@ from gsparse.linalg.laplacian import Laplacian
 from gsparse.linalg.pcg import PCG, jacobi
 from gsparse.linalg.slow_directions import DAMPED, SlowDirections, probe, refine
 
-#: Pairs are solved one by one where the standard error of the leverage w R exceeds this
-#: share of the tolerance,
+#: A pair is solved by itself if the standard error of its leverage w R exceeds this
+#: fraction of the tolerance.
 SOLVE = 0.4
-#: all if there are so many, else so many of the worst.
+#: Up to ALL such pairs are all solved; of more, only the WORST ones.
 ALL, WORST = 256, 32
-#: Columns drawn and solved at a time, so that two threads can share them.
+#: Columns drawn and solved at a time; two threads can share them.
 DRAWN = 16
-#: Below this Ritz value a direction is worth finding more exactly;
+#: Slow directions are refined if the smallest Ritz value is below this value.
 SLOW = 0.05
-#: and more are looked for until the quickest is quicker than this,
+#: Their number is doubled until the largest Ritz value exceeds this value,
 QUICK = 0.02
-#: or there are so many, or their vectors hold so many numbers.
+#: or until there are this many directions, or this many numbers in their vectors.
 DIRECTIONS, NUMBERS = 256, 2**26
-#: Then so many columns are drawn: over a cut that is left, whose leverage is 1 or more
-#: by what lies beyond it alone, sqrt(2 / k) is 0.05.
+#: Minimum number of columns in the second case. A remaining cut may have a leverage of
+#: 1, all of it sampled, with the relative standard error sqrt(2 / k) = 0.05.
 CAREFUL = 800
-#: A smaller Ritz value is lost in the rounding of float64.
+#: Smaller Ritz values cannot be computed in float64.
 RESOLVED = 1e-11
-#: What two standard deviations of a normal variable miss.
+#: Probability that a normal variable is off by more than two standard deviations.
 MISSED = 0.0455
 
 _NOTHING = torch.empty(0, dtype=torch.float64)
@@ -51,9 +52,9 @@ class Sampled(NamedTuple):
 
     Attributes:
         resistance: One value per pair ``[M]``.
-        std: Standard deviation of each ``[M]``, see :func:`uncertainty`.
-        foster: Sum of w R before clipping, over its true value.
-        clipped: Share of the pairs whose estimate exceeded 1 / w.
+        std: Standard deviation of each value ``[M]``, see :func:`uncertainty`.
+        foster: Sum of w R before clipping, divided by its true value.
+        clipped: Fraction of the pairs whose estimate exceeded 1 / w.
     """
 
     resistance: Tensor
@@ -63,17 +64,22 @@ class Sampled(NamedTuple):
 
 
 class FlowSampler:
-    """Sums over the columns drawn so far, for every pair of a graph with edges.
+    """Running sums over random columns for every pair of a graph.
+
+    See :func:`~gsparse.linalg.jl_resistance` for the method.
 
     Args:
-        row: Smaller end point of each pair, sorted by ``(row, col)``.
+        row: Smaller end point of each pair, sorted by ``(row, col)``; not empty.
         col: Larger end points.
-        weight: Conductances, non-negative; ``None`` for ones.
+        weight: Non-negative conductances, or ``None`` if all are 1.
         num_nodes: Number of nodes.
-        tolerance: Relative error aimed at; decides how exactly is solved.
-        seed: Number of the random stream.
-        solver: Settings of the solver; by default it is chosen by the graph.
-        apart: Keep the eight sums of every eighth column instead of one sum.
+        tolerance: Relative error to aim at; sets the accuracy of the solver.
+        seed: Random seed.
+        solver: Settings of the solver. The default depends on the graph.
+        apart: Keep eight sums, each over every eighth column, instead of one sum.
+
+    Shapes:
+        - **row**, **col**, **weight:** :math:`(M,)`
     """
 
     def __init__(
@@ -90,7 +96,7 @@ class FlowSampler:
     ) -> None:
         row, col = row.cpu(), col.cpu()
         own = _NOTHING if weight is None else weight.cpu().double()
-        keep = own > 0  # pairs of weight 0 are measured, but conduct nothing
+        keep = own > 0  # pairs of weight 0 have a resistance but do not conduct
         if own.numel() == 0 or keep.all():
             self.L = Laplacian(row, col, weight, num_nodes)
             self.bridge = self.L.bridges
@@ -101,19 +107,19 @@ class FlowSampler:
         self.pairs = (row.numpy(), col.numpy(), own.numpy())
         groups = WIDTH if apart else 1
         self.total = torch.zeros(row.numel(), groups, dtype=torch.float64)
-        self.known = _NO_MATRIX  # [M, 1] far parts that need no sampling
+        self.known = _NO_MATRIX  # [M, 1] far parts that are known exactly
         self.seed, self.num_columns, self.num_iters = seed, 0, 0
-        self.least = 0  # columns without which cuts would be sampled badly
+        self.least = 0  # minimum number of columns
         self.solver_error = 0.0
         self.solved = torch.empty(0, dtype=torch.long)
         self._prepare(tolerance, solver)
 
     def _prepare(self, tolerance: float, solver: PCG | None) -> None:
-        """Choose the solver, and find the slow directions."""
+        """Choose the solver and find the slow directions."""
         L = self.L
         found = probe(L, WIDTH, _stream(self.seed, -1))
         conducts = bool((found.values >= DAMPED).all())
-        # An error of e in the energy norm moves no far part by more than 2 e of it.
+        # An error of e in the energy norm changes each far part by at most 2 e of it.
         atol = min(tolerance / 20, 0.005)
         if solver is None and conducts:
             solver = PCG(0.0, atol=atol, preconditioner=jacobi)
@@ -127,7 +133,7 @@ class FlowSampler:
             self.slow = self._find_slow(found) if is_slow else found
             if (self.slow.values < RESOLVED).any():
                 raise RuntimeError(
-                    "parts of the graph must hang together more strongly than "
+                    "parts of the graph must be connected more strongly than "
                     f"{RESOLVED:g} of their weights (got "
                     f"{float(self.slow.values[0]):.1g}); use method='exact'"
                 )
@@ -150,7 +156,7 @@ class FlowSampler:
             size *= 2
 
     def add_columns(self, num_columns: int) -> None:
-        """Draw, solve and add columns until there are so many."""
+        """Draw, solve and add columns up to a total of ``num_columns``."""
         while self.num_columns < num_columns:
             blocks = -(-min(num_columns - self.num_columns, DRAWN) // WIDTH)
             X, LX = self._solve(
@@ -161,7 +167,7 @@ class FlowSampler:
             self.total[self.solved] = 0.0
 
     def _draw(self, block: int) -> Tensor:
-        """Eight random currents."""
+        """Draw eight random currents."""
         L, work = self.L, self.L.indices.numel() * WIDTH
         B = torch.zeros(L.num_nodes, WIDTH, dtype=L.dtype)
         stream = np.uint64(_stream(self.seed, self.num_columns // WIDTH + block))
@@ -169,7 +175,7 @@ class FlowSampler:
         return B
 
     def _solve(self, B: Tensor) -> tuple[Tensor, Tensor]:
-        """Potentials and currents, what lies in slow directions taken out."""
+        """Return potentials and currents without their parts in slow directions."""
         X = self._potentials(B)
         LX = self.L.matmul(X)
         if self.slow is not None:
@@ -202,7 +208,11 @@ class FlowSampler:
             run_blocks(add_squares, len(total) * WIDTH, *arrays)
 
     def _summary(self, out: Tensor, total: Tensor, count: int) -> np.ndarray:
-        """Sum of w R, clipped pairs, sums of squared shares; ``out`` gets R."""
+        """Write R to ``out`` and return the statistics.
+
+        These are the sum of w R, the number of clipped pairs, and the sums of the
+        squared relative errors.
+        """
         sums = np.zeros((-(-total.size(0) // PAIRS), 4))
         graph = (*self.pairs, self.L.diagonal.numpy(), self.bridge.numpy())
         far = self.known.numpy(), total.contiguous().numpy(), 1 / count
@@ -210,16 +220,16 @@ class FlowSampler:
         return sums.sum(axis=0)
 
     def errors(self) -> tuple[float, float]:
-        """Root mean square of the relative error: from sampling, from solving."""
+        """Return the root mean square relative errors of sampling and of solving."""
         k = self.num_columns
         _, _, sampled, far = self._summary(_NO_MATRIX, self.total, k)
-        # A mean of k squares has relative variance 2 / k; its square is too large by
-        # the factor 1 + 2 / k.
+        # A mean of k squares has the relative variance 2 / k, and its square is biased
+        # by the factor 1 + 2 / k.
         sampling = math.sqrt(2 / (k + 2) * sampled / self.total.size(0))
         return sampling, self.solver_error * math.sqrt(far / self.total.size(0))
 
     def solve_worst(self, tolerance: float) -> None:
-        """Solve the pairs whose leverage is sampled badly."""
+        """Solve the pairs whose leverages have a large standard error."""
         k = self.num_columns
         leverage = self.total.sum(dim=1) * self._conductance()
         bad = leverage > SOLVE * tolerance * k / math.sqrt(2 / k)
@@ -229,14 +239,14 @@ class FlowSampler:
         self.solve(ids)
 
     def solve(self, ids: Tensor) -> None:
-        """Solve some pairs one by one."""
+        """Solve some pairs exactly, one system per pair."""
         if ids.numel() and not self.known.numel():
             self.known = torch.zeros(self.total.size(0), 1, dtype=torch.float64)
         for some in ids.split(DRAWN):
             self._solve_pairs(some)
 
     def _conductance(self) -> Tensor:
-        """Weight of each pair; of a pair of weight 0, that of its weaker end."""
+        """Return the weight of each pair, or the smaller degree if the weight is 0."""
         row, col, w = (torch.from_numpy(array) for array in self.pairs)
         if not w.numel():
             return torch.ones(len(row), dtype=torch.float64)
@@ -245,7 +255,7 @@ class FlowSampler:
         return torch.where(w > 0, w, ends)
 
     def _solve_pairs(self, ids: Tensor) -> None:
-        """Potential difference for the unit current between the ends of a pair."""
+        """Compute the potential differences for unit currents between the ends."""
         row, col, w = (torch.from_numpy(array) for array in self.pairs)
         ids = ids[self.L.component[row[ids]] == self.L.component[col[ids]]]
         if not ids.numel():
@@ -264,12 +274,12 @@ class FlowSampler:
         self.solved = torch.cat([self.solved, ids])
 
     def finish(self) -> Sampled:
-        """Resistances and what is known of them."""
+        """Return the resistances and their uncertainty."""
         L, k = self.L, self.num_columns
         out = torch.empty(self.total.size(0), 2, dtype=torch.float64)
         total, clipped, _, _ = (float(x) for x in self._summary(out, self.total, k))
         resistance, std = out[:, 0].clone(), out[:, 1] * uncertainty(k)
-        if L.num_pairs < len(resistance):  # pairs of weight 0 need not be joined
+        if L.num_pairs < len(resistance):  # pairs of weight 0 may be disconnected
             row, col = (torch.from_numpy(end).long() for end in self.pairs[:2])
             apart = L.component[row] != L.component[col]
             resistance[apart], std[apart] = torch.inf, 0.0
@@ -277,34 +287,34 @@ class FlowSampler:
         foster = total / rank if rank else 1.0
         return Sampled(resistance, std, foster, clipped / len(resistance))
 
-    def group(self, group: int) -> Tensor:
-        """Resistances from every eighth column ``[M]``."""
-        out = torch.empty(self.total.size(0), 1, dtype=torch.float64)
-        self._summary(out, self.total[:, group : group + 1], self.num_columns // WIDTH)
-        return out[:, 0]
+    def groups(self) -> Iterator[Tensor]:
+        """Yield the resistances from each eighth of the columns, ``[M]`` each.
 
-    def fixed(self) -> Tensor:
-        """Resistances without their sampled part ``[M]``."""
-        out = torch.empty(self.total.size(0), 1, dtype=torch.float64)
-        self._summary(out, torch.zeros_like(self.total[:, :1]), 1)
-        return out[:, 0]
+        The last tensor has the resistances without the sampled part.
+        """
+        nothing = torch.zeros_like(self.total[:, :1])
+        for total in (*self.total.split(1, dim=1), nothing):
+            out = torch.empty_like(nothing)
+            self._summary(out, total, self.num_columns // WIDTH)
+            yield out[:, 0]
 
 
 def uncertainty(num_columns: int) -> float:
-    r"""Half the width of an interval about a mean of squares, relative to the mean.
+    r"""Return the uncertainty of a mean of squares, relative to the mean.
 
-    The mean of k squares is the true value times :math:`\chi^2_k / k`, which is skew:
-    two standard deviations cover 88 % of the true values for 16 columns. Two of these
-    cover as many as two standard deviations of a normal variable do, 95.4 %.
+    The mean of k squares of normal variables is the true value times
+    :math:`\chi^2_k / k`, a skewed distribution: for 16 columns, two standard deviations
+    cover only 88 % of the true values. Twice the returned value covers 95.4 %, as two
+    standard deviations of a normal variable do.
     """
     half, upper, width = num_columns / 2, 0.0, 0.0
-    for _ in range(30):  # a fixed point: the two tails together miss 4.6 %
+    for _ in range(30):  # fixed point: both tails together have probability MISSED
         width = (half / gammaincinv(half, MISSED - upper) - 1) / 2
         upper = gammaincc(half, half / (1 - 2 * width)) if width < 0.5 else 0.0
     return float(width)
 
 
 def _stream(seed: int, block: int) -> int:
-    """A 64-bit start for the hash of each block of columns."""
+    """Return a 64-bit seed for the hash of each block of columns."""
     golden = 0x9E3779B97F4A7C15
     return (seed * 0xD1342543DE82EF95 + (block + 1) * golden) % 2**64

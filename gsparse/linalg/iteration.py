@@ -1,4 +1,4 @@
-"""The bare iteration of preconditioned conjugate gradients, on a block of columns."""
+"""Iteration of preconditioned conjugate gradients on a block of columns."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -11,12 +11,12 @@ from gsparse.kernels.resistance.laplacian import ROWS, block_dot, descend, turn
 from gsparse.kernels.threads import run_blocks
 from gsparse.linalg.cholesky import Preconditioner
 
-#: Steps by which the estimate of the error lags behind.
+#: Number of steps by which the error estimate lags behind.
 DELAY = 2
 
 
 class Operator(Protocol):
-    """What a solver needs to know of a Laplacian, wherever its edges are kept."""
+    """Protocol of Laplacians in memory, on disk or on several processes."""
 
     num_nodes: int
     dtype: torch.dtype
@@ -25,30 +25,26 @@ class Operator(Protocol):
     @property
     def component(self) -> Tensor:
         """Component of each node ``[N]``."""
-        ...
 
     @property
     def num_components(self) -> int:
         """Number of connected components."""
-        ...
 
     def matmul(self, X: Tensor) -> Tensor:
-        """The product with a block of vectors ``[N, k]``."""
-        ...
+        """Multiply a block of vectors ``[N, k]`` by the Laplacian."""
 
     def preconditioner(self) -> Preconditioner:
-        """An approximate inverse."""
-        ...
+        """Return an approximate inverse."""
 
 
 class PCGState(NamedTuple):
-    """What needs only the matrix: reused for any number of right-hand sides.
+    """State of a solver that depends on the matrix only and can be reused.
 
     Attributes:
-        operator: The matrix.
-        precondition: Multiplies by the inverse of the preconditioner M.
-        gap: A lower bound of the eigenvalues of M^{-1} L other than 0, where one is
-            known: then the residual bounds the error.
+        operator: The Laplacian L.
+        precondition: Function that multiplies by the inverse of the preconditioner M.
+        gap: Lower bound of the nonzero eigenvalues of M^{-1} L, if one is known. Then
+            the residual bounds the error.
     """
 
     operator: Operator
@@ -57,13 +53,13 @@ class PCGState(NamedTuple):
 
 
 class Goal(NamedTuple):
-    """When a column is done: small against its size, or small at all.
+    """Stopping criterion of the iteration.
 
     Attributes:
-        rtol: Relative error in the energy norm, and relative residual ``[k]``.
-        atol: Absolute error in the energy norm.
+        rtol: Tolerance of the relative error and the relative residual ``[k]``.
+        atol: Tolerance of the absolute error in the energy norm.
         size: Norm of the right-hand sides ``[k]``.
-        energy: Energy norm of what was solved before ``[k]``.
+        energy: Energy norm of the solution of earlier calls ``[k]``.
     """
 
     rtol: Tensor
@@ -73,11 +69,11 @@ class Goal(NamedTuple):
 
 
 class Iterate(NamedTuple):
-    """Where the bare iteration stopped.
+    """Result of :func:`iterate`.
 
     Attributes:
         x: Solutions ``[N, k]``.
-        r: Residuals ``[N, k]``, as the recursion has them.
+        r: Residuals of the recursion ``[N, k]``.
         error: Estimated error of each column in the energy norm ``[k]``.
         energy: Estimated energy norm of each solution ``[k]``.
         num_iters: Number of iterations.
@@ -91,22 +87,25 @@ class Iterate(NamedTuple):
 
 
 def iterate(state: PCGState, B: Tensor, goal: Goal, max_iter: int) -> Iterate:
-    """The bare iteration, Algorithm 9.1 of Saad's "Iterative Methods", from zero.
+    """Run Algorithm 9.1 of Saad's "Iterative Methods for Sparse Linear Systems".
 
     Args:
-        state: From :meth:`PCG.init`.
-        B: Right-hand sides ``[N, k]``.
-        goal: When a column stops.
-        max_iter: Largest number of iterations.
+        state: Result of :meth:`PCG.init`.
+        B: Right-hand sides; the solutions start at zero.
+        goal: Stopping criterion of each column.
+        max_iter: Maximum number of iterations.
 
     Returns:
-        The solutions and what is known of them.
+        The solutions with their residuals and estimated errors.
+
+    Shapes:
+        - **B:** :math:`(N, k)`
     """
     L, precondition, gap = state
     X, R = torch.zeros_like(B), B.clone()  # step 1
     Z = precondition(R)
     P, rz, num_iters = Z.clone(), dot(R, Z), 0
-    energy = goal.energy**2  # of the solution so far
+    energy = goal.energy**2  # squared energy norm of the solution so far
     taken = torch.full((DELAY, B.size(1)), torch.inf, dtype=torch.float64)
     while True:  # step 2
         left = taken.sum(dim=0) if gap is None else rz / gap
@@ -116,9 +115,9 @@ def iterate(state: PCGState, B: Tensor, goal: Goal, max_iter: int) -> Iterate:
         if num_iters >= max_iter or not going.any():
             break
         Q = L.matmul(P)
-        alpha = ratio(rz, dot(P, Q)) * going  # step 3; a column that may stop does
+        alpha = ratio(rz, dot(P, Q)) * going  # step 3; finished columns do not change
         _run(descend, alpha.to(B.dtype), P, Q, X, R)  # steps 4 and 5
-        step = alpha * rz  # what this step takes from the squared energy of the error
+        step = alpha * rz  # decrease of the squared energy norm of the error
         energy += step
         taken[num_iters % DELAY] = torch.where(going, step, taken[num_iters % DELAY])
         Z = precondition(R)  # step 6
@@ -131,7 +130,7 @@ def iterate(state: PCGState, B: Tensor, goal: Goal, max_iter: int) -> Iterate:
 
 
 def dot(X: Tensor, Y: Tensor) -> Tensor:
-    """Inner products of columns, in fixed blocks: float64 ``[k]``."""
+    """Compute the inner products of columns in fixed blocks, float64 ``[k]``."""
     partial = np.zeros((-(-X.size(0) // ROWS), X.size(1)))
     if X.numel():
         run_blocks(block_dot, X.numel(), X.numpy(), Y.numpy(), partial)
@@ -139,7 +138,7 @@ def dot(X: Tensor, Y: Tensor) -> Tensor:
 
 
 def norm(R: Tensor, Z: Tensor) -> Tensor:
-    """Norm of residuals given their preconditioned selves ``[k]``."""
+    """Compute the norms of residuals R from ``Z = M^{-1} R``, ``[k]``."""
     return dot(R, Z).clamp_(min=0).sqrt_()
 
 
@@ -149,5 +148,5 @@ def _run(kernel: Callable[..., None], factor: Tensor, *blocks: Tensor) -> None:
 
 
 def ratio(a: Tensor, b: Tensor) -> Tensor:
-    """``a / b``, and 0 where ``b`` is: such a column is done."""
+    """Return ``a / b``, or 0 where ``b`` is not positive (a finished column)."""
     return torch.where(b > 0, a / b, 0.0)

@@ -1,4 +1,4 @@
-"""Effective resistances from random projections."""
+"""Effective resistances by random projections (Johnson-Lindenstrauss)."""
 
 import math
 from typing import NamedTuple
@@ -20,36 +20,36 @@ from gsparse.linalg.flow_sampler import FlowSampler, Sampled, uncertainty
 from gsparse.linalg.laplacian import check_pairs
 from gsparse.linalg.pcg import PCG
 
-#: Nodes of at most this degree are eliminated first,
+#: Nodes up to this degree are eliminated first,
 MAX_DEGREE = 16
-#: if they make up this share of all.
+#: if they are at least this fraction of all nodes.
 WORTHWHILE = 0.05
-#: Columns drawn before anything is judged from them.
+#: Number of columns drawn before the error is estimated.
 FIRST = 16
-#: So few pairs are all solved: small, symmetric graphs deceive a sample.
+#: Up to this many pairs are all solved, because samples of small graphs are misleading.
 FEW = 128
-#: Columns after which a failing certificate is an error.
+#: Number of columns after which a failed check raises an error.
 MOST = 1024
 
 _Settings = tuple[float, int | None, int, PCG | None]
 
 
 class JLEstimate(NamedTuple):
-    """What random projections found.
+    """Result of :func:`jl_resistance`.
 
     Attributes:
         resistance: One value per pair ``[M]``, float64.
-        std: Standard deviation of each by sampling ``[M]``; 0 where nothing was
-            sampled, and the solver's error is all there is.
-        error: Root mean square of the relative error over all pairs that are joined,
-            as estimated from the columns; of it
-        solver_error: the part due to the solver, a bound.
-        foster: Sum of w R before clipping, over its true value (of the core that was
-            left to sample).
-        clipped: Share of pairs whose estimate exceeded 1 / w.
-        num_columns: Right-hand sides drawn.
-        num_iters: Most iterations one of their blocks took.
-        num_slow: Directions treated apart, because currents spread slowly in them.
+        std: Standard deviation of each value due to sampling ``[M]``. It is 0 if the
+            value was not sampled and has only the error of the solver.
+        error: Estimated root mean square of the relative error over all connected
+            pairs.
+        solver_error: Bound of the part of ``error`` that is due to the solver.
+        foster: Sum of w R before clipping, divided by its true value, over the part of
+            the graph that was sampled.
+        clipped: Fraction of the pairs whose estimate exceeded 1 / w.
+        num_columns: Number of random right-hand sides.
+        num_iters: Maximum number of solver iterations.
+        num_slow: Number of slow directions that were treated exactly.
     """
 
     resistance: Tensor
@@ -79,79 +79,6 @@ def jl_resistance(
     projections, after `"Graph Sparsification by Effective Resistances"
     <https://arxiv.org/abs/0803.0929>`_.
 
-    With :math:`Q` a matrix of random signs and :math:`X = L^+ B^T W^{1/2} Q`, the mean
-    of :math:`(x_u - x_v)^2` over :math:`k` columns has expectation :math:`R_{uv}`, but
-    a relative error of :math:`\sqrt{2/k}`. Most of :math:`R_{uv}` is known without any
-    sampling: let :math:`y` be the potentials of :math:`u` and :math:`v` for a unit
-    current between them while all other nodes are grounded. Then
-
-    .. math::
-        R_{uv} = y_u - y_v +
-        \mathbb{E} \big(x_u - x_v - y_u (LX)_u - y_v (LX)_v \big)^2,
-        \qquad
-        y_u - y_v = \frac{d_u + d_v - 2 w}{d_u d_v - w^2},
-
-    an identity, and only its second, small and non-negative term is sampled: 16 columns
-    leave errors below 1 % on a dense graph, where the plain mean leaves 35 %.
-
-    That term is large in weakly attached corners and over bottlenecks. So nodes of low
-    degree are eliminated exactly beforehand, and bridges are found and exact. For
-    bottlenecks, approximate eigenvectors :math:`V` of the smallest eigenvalues, scaled
-    to :math:`V^T L V = I`, are taken out of the columns, and what they contribute is
-    added without sampling: with :math:`X' = X - V V^T L X`,
-
-    .. math::
-        L^+ = V V^T + \mathbb{E} X' X'^T,
-
-    again an identity, whatever :math:`V` is. A Chebyshev filter looks for them, up to
-    256; where even more are slow, at least 800 columns are drawn. The few pairs still
-    in doubt are solved one by one. Estimates are clipped to :math:`1/w`; below the
-    grounded value they cannot fall. The sign of a pair in a column is a hash of seed
-    and end points: neither the order of edges nor the number of threads nor the
-    instruction set changes a bit.
-
-    Conjugate gradients stop when the error of a column in the energy norm is estimated
-    to be below a twentieth of the tolerance, :math:`\epsilon`; by the inequality of
-    Cauchy and Schwarz no far part is then off by more than the share
-    :math:`2 \epsilon`, whatever bottleneck its pair bridges. They are preconditioned
-    by :func:`~gsparse.linalg.approximate_cholesky`, or by the diagonal where the filter
-    shows that no eigenvalue of :math:`D^{-1} L` is small. All is in float64: float32
-    saves a tenth of the time and does not reach that error behind bottlenecks.
-
-    At last three theorems are checked: Foster's sum, the leverages over the sweep cuts
-    of the slowest directions, which sum to 1 or more, and the large leverages against
-    a few random spanning trees. Where one fails, more columns are drawn, up to 1024.
-
-    Use it on graphs that are large and well connected. Where degrees are small
-    (citations, roads) the sampled part is most of the value, and exact elimination
-    or spanning trees cost less. Costs a factorisation, about a microsecond an edge, and
-    some ten products with the graph for each eight columns. Memory: about 16 bytes a
-    pair, beside up to 50 for the factor.
-
-    Args:
-        row: Smaller end point of each pair, sorted by ``(row, col)``.
-        col: Larger end points.
-        weight: Conductances, non-negative; ``None`` for ones. A pair of weight zero
-            still has a resistance, infinite where nothing else joins its ends.
-        num_nodes: Number of nodes :math:`N`.
-        tolerance: Root mean square of the relative error to aim at; decides the number
-            of columns (at least 16), the tolerance of the solver and which pairs
-            are solved one by one.
-        num_columns: Number of columns instead, rounded up to a multiple of eight.
-        seed: Number of the random stream.
-        solver: Settings of the solver; by default a tolerance well below the sampling
-            error.
-        max_degree: Largest degree of a node to eliminate; 0 for none.
-
-    Returns:
-        The estimates and what is known about them.
-
-    Shapes:
-        - **row**, **col**, **weight**, **resistance:** :math:`(M,)`
-
-    Raises:
-        RuntimeError: If the solver does not converge, or a theorem is contradicted.
-
     Example:
         >>> import torch
         >>> from gsparse.linalg import jl_resistance
@@ -159,6 +86,81 @@ def jl_resistance(
         >>> estimate = jl_resistance(row, col, None, num_nodes=200, seed=23981)
         >>> bool((estimate.resistance - 2 / 200).abs().max() < 2e-5)
         True
+
+    With a matrix :math:`Q` of random signs and :math:`X = L^+ B^T W^{1/2} Q`, the mean
+    of :math:`(x_u - x_v)^2` over :math:`k` columns has the expectation :math:`R_{uv}`
+    and a relative error of :math:`\sqrt{2/k}`. Most of :math:`R_{uv}` can be computed
+    without sampling. Let :math:`y` be the potentials of :math:`u` and :math:`v` for a
+    unit current between them while all other nodes are grounded. Then
+
+    .. math::
+        R_{uv} = y_u - y_v +
+        \mathbb{E} \big(x_u - x_v - y_u (LX)_u - y_v (LX)_v \big)^2,
+        \qquad
+        y_u - y_v = \frac{d_u + d_v - 2 w}{d_u d_v - w^2},
+
+    is an identity, and only its second term, which is small and non-negative, has to be
+    sampled: on a dense graph, 16 columns give errors below 1 %, compared with 35 % for
+    the plain mean.
+
+    That term is large at weakly attached nodes and across bottlenecks. Therefore nodes
+    of low degree are eliminated exactly first, and bridges are exact. For bottlenecks,
+    approximate eigenvectors :math:`V` of the smallest eigenvalues, scaled to
+    :math:`V^T L V = I`, are removed from the columns and their contribution is added
+    without sampling. With :math:`X' = X - V V^T L X`,
+
+    .. math::
+        L^+ = V V^T + \mathbb{E} X' X'^T
+
+    holds for any :math:`V`. A Chebyshev filter finds up to 256 of them; if more are
+    needed, at least 800 columns are drawn. The few pairs that are still inaccurate are
+    solved one by one. Estimates are clipped to :math:`1/w`. The sign of a pair in a
+    column is a hash of the seed and its end points, so the result does not depend on
+    the order of the edges, the number of threads or the instruction set.
+
+    Conjugate gradients stop when the estimated error of a column in the energy norm is
+    below :math:`\epsilon`, a twentieth of the tolerance. By the Cauchy-Schwarz
+    inequality, the relative error of each sampled term is then at most
+    :math:`2 \epsilon`. The preconditioner is
+    :func:`~gsparse.linalg.approximate_cholesky`, or the diagonal if the filter shows
+    that :math:`D^{-1} L` has no small eigenvalues. All computations are in float64,
+    because float32 saves only a tenth of the time and is too inaccurate at bottlenecks.
+
+    Finally, three theorems are checked: Foster's sum of the leverages; the sums of the
+    leverages across sweep cuts of the slowest directions, which are at least 1; and the
+    large leverages against a few random spanning trees. If a check fails, more columns
+    are drawn, up to 1024.
+
+    Use it for large, well-connected graphs. If degrees are small (citations, roads),
+    most of the value would be sampled, and exact elimination or spanning trees are
+    cheaper. Costs one factorisation, about a microsecond per edge, and about ten
+    products with the graph for eight columns. Needs about 16 bytes per pair, and up to
+    50 more for the factor.
+
+    Args:
+        row: Smaller end point of each pair, sorted by ``(row, col)``.
+        col: Larger end points.
+        weight: Non-negative conductances, or ``None`` if all are 1. The resistance of a
+            pair of weight zero is infinite if no other path connects its end points.
+        num_nodes: Number of nodes :math:`N`.
+        tolerance: Root mean square of the relative error to aim at. Determines the
+            number of columns (at least 16), the tolerance of the solver and which pairs
+            are solved one by one.
+        num_columns: Number of columns, rounded up to a multiple of eight. The default
+            depends on ``tolerance``.
+        seed: Random seed.
+        solver: Settings of the solver. The default tolerance is well below the sampling
+            error.
+        max_degree: Largest degree of a node to eliminate; 0 disables elimination.
+
+    Returns:
+        The estimates with their estimated errors.
+
+    Shapes:
+        - **row**, **col**, **weight**, **resistance:** :math:`(M,)`
+
+    Raises:
+        RuntimeError: If the solver does not converge, or a check fails.
     """
     if not tolerance > 0:
         raise ValueError(f"'tolerance' must be positive (got {tolerance})")
@@ -172,11 +174,10 @@ def jl_resistance(
     order, degree = minimum_degree(net.ptr, net.nbr, max_degree, 1.0, 1e10)
     elimination = Elimination(net, order, degree)
     core = elimination.sparse_core()
+    lists = (core.row, core.col, core.conductance)
+    u, v, conductance = (torch.from_numpy(array) for array in lists)
     size = len(elimination.core_nodes)
-    core_row = torch.arange(size, dtype=torch.int32)
-    core_row = core_row.repeat_interleave(torch.from_numpy(core.ptr).diff())
-    ends = (core_row, torch.from_numpy(core.col), torch.from_numpy(core.conductance))
-    estimate, sampler = _project(*ends, size, settings, apart=True)
+    estimate, sampler = _project(u, v, conductance, size, settings, apart=True)
     resistance = torch.ones(row.numel(), dtype=torch.float64)
     if weight is not None:
         resistance = 1 / weight.cpu().double()
@@ -187,7 +188,7 @@ def jl_resistance(
     if sampler is not None:
         column_std = _extended_std(elimination, core, sampler, column)
         std[inner] = torch.cat((column_std, estimate.std))[places]
-    k = estimate.num_columns  # the estimate itself knows its mean square better
+    k = estimate.num_columns  # std is wider than a standard deviation, see uncertainty
     share = math.sqrt(2 / (k + 2)) / uncertainty(k) if k else 0.0
     error = math.hypot(share * _rms(std / resistance), estimate.solver_error)
     return estimate._replace(resistance=resistance, std=std, error=error)
@@ -196,19 +197,18 @@ def jl_resistance(
 def _extended_std(
     elimination: Elimination, core: SparseCore, sampler: FlowSampler, column: Tensor
 ) -> Tensor:
-    """Standard deviations of eliminated pairs.
+    """Estimate the standard deviations of eliminated pairs.
 
-    From the spread of the estimates by every eighth column alone these would be too
-    uncertain: it is averaged with the one that a mean of as many squares would have.
+    The variance between the eighths of the columns is averaged with the variance of a
+    mean of as many squares, because either alone is too uncertain.
     """
     if not column.numel():
         return column
-    groups = [
-        torch.from_numpy(elimination.extend(core, sampler.group(group).numpy()))
-        for group in range(WIDTH)
+    *groups, fixed = [
+        torch.from_numpy(elimination.extend(core, group.numpy()))
+        for group in sampler.groups()
     ]
     variance = torch.stack(groups).var(dim=0) / WIDTH
-    fixed = torch.from_numpy(elimination.extend(core, sampler.fixed().numpy()))
     single = (column - fixed) * uncertainty(sampler.num_columns)
     return ((variance + single**2) / 2).sqrt_()
 
@@ -221,7 +221,7 @@ def _rms(x: Tensor) -> float:
 def _is_worthwhile(
     row: Tensor, col: Tensor, weight: Tensor | None, num_nodes: int, max_degree: int
 ) -> bool:
-    """Whether elimination would remove a good share of the nodes."""
+    """Return whether elimination would remove enough nodes."""
     if row.numel() == 0 or (weight is not None and bool((weight == 0).any())):
         return False
     deg = torch.bincount(row, minlength=num_nodes).cpu()

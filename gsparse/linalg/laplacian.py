@@ -1,4 +1,4 @@
-"""The Laplacian of a weighted graph as an operator in memory."""
+"""Laplacian operator of a weighted graph in memory."""
 
 from functools import cached_property
 from typing import NamedTuple
@@ -24,26 +24,7 @@ class _Connectivity(NamedTuple):
 
 
 class Laplacian:
-    r"""The operator :math:`L = D - A` of an undirected graph.
-
-    Rows are stored once, in both directions, with 32-bit node ids; an unweighted graph
-    stores no values. Memory: :math:`8M` bytes (:math:`16M` with float32 values).
-
-    Args:
-        row: Smaller end point of each pair; pairs sorted by ``(row, col)``, no
-            duplicates, as :func:`~gsparse.edges.undirected_pairs` gives them.
-        col: Larger end points.
-        weight: Conductances, positive; ``None`` for all ones.
-        num_nodes: Number of nodes :math:`N`.
-        dtype: Type of the vectors it multiplies, float32 or float64.
-
-    Shapes:
-        - **row**, **col**, **weight:** :math:`(M,)`
-
-    Raises:
-        ValueError: If the pairs are not in canonical order or a weight is not a
-            positive number.
-        TypeError: For another ``dtype``.
+    r"""Laplacian :math:`L = D - A` of an undirected graph.
 
     Example:
         >>> import torch
@@ -54,6 +35,25 @@ class Laplacian:
         tensor([[ 1., -1.,  0.],
                 [-1.,  2., -1.],
                 [ 0., -1.,  1.]], dtype=torch.float64)
+
+    Stores both directions of each pair with 32-bit node ids, and values only if the
+    graph is weighted. Needs :math:`8M` bytes, or :math:`16M` with float32 values.
+
+    Args:
+        row: Smaller end point of each pair, sorted by ``(row, col)`` without
+            duplicates, as returned by :func:`~gsparse.edges.undirected_pairs`.
+        col: Larger end points.
+        weight: Positive conductances, or ``None`` if all are 1.
+        num_nodes: Number of nodes :math:`N`.
+        dtype: Type of the vectors to multiply, float32 or float64.
+
+    Shapes:
+        - **row**, **col**, **weight:** :math:`(M,)`
+
+    Raises:
+        ValueError: If the pairs are not in canonical order or a weight is not a
+            positive number.
+        TypeError: For another ``dtype``.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Laplacian:
         values = torch.empty(0 if weight is None else len(indices), dtype=dtype)
         fill_rows(rows, cols, w, ptr, indices, values.numpy())
         self.indptr, self.indices = torch.from_numpy(ptr), torch.from_numpy(indices)
-        self.values = values  # empty for ones
+        self.values = values  # empty if all weights are 1
         if weight is None:
             self.diagonal = self.indptr.diff().double()
         else:
@@ -86,7 +86,7 @@ class Laplacian:
         self._deg = self.diagonal.to(dtype)
 
     def matmul(self, X: Tensor) -> Tensor:
-        """The product :math:`LX`, one pass over the rows for each eight columns.
+        """Compute the product :math:`LX` in one pass over the rows per eight columns.
 
         Shapes:
             - **X**, **output:** :math:`(N, k)`
@@ -112,12 +112,12 @@ class Laplacian:
         return out
 
     def preconditioner(self) -> Preconditioner:
-        """An approximate inverse, by :func:`~gsparse.linalg.approximate_cholesky`."""
+        """Return an approximate inverse by :func:`approximate_cholesky`."""
         return approximate_cholesky(self)
 
     @property
     def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Row pointers, neighbours and values (empty for ones), for kernels."""
+        """Row pointers, neighbours and values as arrays (no values if unweighted)."""
         return self.indptr.numpy(), self.indices.numpy(), self.values.numpy()
 
     @cached_property
@@ -127,17 +127,17 @@ class Laplacian:
 
     @property
     def component(self) -> Tensor:
-        """Component of each node, numbered by their smallest nodes ``[N]``."""
+        """Component of each node ``[N]``, numbered by the smallest node."""
         return self._connectivity.component
 
     @property
     def num_components(self) -> int:
-        """Number of connected components; an isolated node is one."""
+        """Number of connected components, including isolated nodes."""
         return self.num_nodes - len(self._connectivity.forest)
 
     @cached_property
     def bridges(self) -> Tensor:
-        """True for the pairs whose removal disconnects their ends ``[M]``."""
+        """True for the pairs whose removal disconnects their end points ``[M]``."""
         bridge = torch.zeros(self.num_pairs, dtype=torch.bool)
         find_bridges(*self.rows[:2], self._connectivity.forest, bridge.numpy())
         return bridge
@@ -150,14 +150,14 @@ class Laplacian:
 
 
 def row_pointers(rows: np.ndarray, cols: np.ndarray, num_nodes: int) -> np.ndarray:
-    """Row pointers of both directions, once the pairs are found to be in order."""
+    """Check the order of the pairs and return the row pointers of both directions."""
     ptr = np.zeros(num_nodes + 1, np.int64)
     bad = count_rows(rows, cols, ptr)
     if bad >= 0:
         raise ValueError(
             "'row' and 'col' must be sorted pairs with row < col < num_nodes and "
             f"no duplicates (got ({rows[bad]}, {cols[bad]}) at {bad} with "
-            f"{num_nodes} nodes); gsparse.edges.undirected_pairs gives them"
+            f"{num_nodes} nodes); use gsparse.edges.undirected_pairs"
         )
     return ptr
 
@@ -165,7 +165,7 @@ def row_pointers(rows: np.ndarray, cols: np.ndarray, num_nodes: int) -> np.ndarr
 def check_pairs(
     row: Tensor, col: Tensor, weight: Tensor | None, num_nodes: int
 ) -> None:
-    """Refuse pairs out of order, and weights that are negative or not finite."""
+    """Refuse pairs that are not sorted and weights that are negative or not finite."""
     _check_shapes(row, col, weight, zeros=True)
     row_pointers(row.cpu().numpy(), col.cpu().numpy(), num_nodes)
 

@@ -1,4 +1,4 @@
-"""Preconditioned conjugate gradients for many right-hand sides at once."""
+"""Preconditioned conjugate gradients for several right-hand sides."""
 
 import math
 from collections.abc import Callable
@@ -15,15 +15,15 @@ from gsparse.linalg.iteration import Goal, Operator, PCGState, iterate, norm, ra
 
 
 class Solution(NamedTuple):
-    """What a solve found.
+    """Result of :meth:`PCG.solve`.
 
     Attributes:
-        x: Solution of mean zero on every component ``[N, k]``.
+        x: Solution with mean zero on every component ``[N, k]``.
         converged: Whether every column reached the tolerance.
-        num_iters: Products with the matrix inside the iteration.
-        residual: Relative residual of each column ``[k]``, computed afresh from ``x``
-            and measured in the norm of the preconditioner.
-        error: Estimated error of each column in the energy norm ``[k]``, absolute.
+        num_iters: Number of iterations.
+        residual: Relative residual of each column ``[k]``, recomputed from ``x``, in
+            the norm of the preconditioner.
+        error: Estimated absolute error of each column in the energy norm ``[k]``.
     """
 
     x: Tensor
@@ -34,7 +34,7 @@ class Solution(NamedTuple):
 
 
 def jacobi(L: Operator) -> Preconditioner:
-    """Division by the diagonal (isolated nodes stay 0)."""
+    """Return a preconditioner that divides by the diagonal (0 for isolated nodes)."""
     inverse = torch.where(L.diagonal > 0, 1 / L.diagonal, 0.0).to(L.dtype)
 
     def precondition(R: Tensor) -> Tensor:
@@ -46,38 +46,13 @@ def jacobi(L: Operator) -> Preconditioner:
 
 
 def factor(L: Operator) -> Preconditioner:
-    """The preconditioner that an operator brings along."""
+    """Return the operator's own preconditioner."""
     return L.preconditioner()
 
 
 @dataclass(frozen=True)
 class PCG:
     r"""Solves :math:`LX = B` by preconditioned conjugate gradients.
-
-    The block shares its passes over the graph; each column has its own step lengths,
-    so that its result does not depend on its neighbours. Inner products are summed in
-    fixed blocks in float64: any number of threads gives the same bits.
-
-    A column is done when its error in the energy norm :math:`\|x\|^2 = x^T L x` and its
-    residual are small. A small residual alone says little: behind a bottleneck an error
-    hardly shows in it. The error is estimated as Hestenes and Stiefel showed in 1952:
-    what the last two steps took away is what was wrong before them, less
-    what is wrong still.
-
-    With the preconditioner of the operator, some ten iterations do on nearly any graph.
-    With :func:`jacobi` that holds on dense, well connected graphs alone; elsewhere the
-    number grows with the root of the condition number, and the estimate can be far
-    too small.
-
-    Args:
-        rtol: Largest relative error of a column in the energy norm, and its largest
-            relative residual :math:`\|r\| / \|b\|` in the norm
-            :math:`\|r\|^2 = r^T M^{-1} r` of the preconditioner.
-        max_iter: Largest number of iterations.
-        preconditioner: Makes :math:`M^{-1}` from the operator; by default it is the
-            operator's own.
-        atol: A column is also done when its absolute error in the energy norm is below
-            this.
 
     Example:
         >>> import torch
@@ -88,6 +63,31 @@ class PCG:
         >>> b = torch.tensor([[1.0], [0.0], [-1.0]], dtype=torch.float64)
         >>> solver.solve(state, b).x.view(-1).round(decimals=9)
         tensor([ 1.,  0., -1.], dtype=torch.float64)
+
+    All columns share the passes over the graph, but each has its own step lengths, so
+    its result does not depend on the other columns. Inner products are summed in fixed
+    blocks in float64, so the result does not depend on the number of threads.
+
+    A column is finished when its residual and its error in the energy norm
+    :math:`\|x\|^2 = x^T L x` are small. The residual alone is not sufficient, because
+    errors at bottlenecks hardly change it. The error is estimated by the method of
+    Hestenes and Stiefel (1952): the decrease of the squared error in the last two steps
+    is close to the squared error before them.
+
+    With the preconditioner of the operator, about ten iterations suffice for nearly all
+    graphs. With :func:`jacobi`, this holds for dense and well-connected graphs only;
+    for others, the number of iterations grows with the square root of the condition
+    number and the error may be underestimated.
+
+    Args:
+        rtol: Tolerance of the relative error of a column in the energy norm, and of its
+            relative residual :math:`\|r\| / \|b\|` in the norm
+            :math:`\|r\|^2 = r^T M^{-1} r` of the preconditioner.
+        max_iter: Maximum number of iterations.
+        preconditioner: Function that builds :math:`M^{-1}` from the operator. The
+            default is the operator's own preconditioner.
+        atol: A column is also finished when its absolute error in the energy norm is
+            below this value.
     """
 
     rtol: float = 1e-8
@@ -104,7 +104,7 @@ class PCG:
             raise ValueError(f"'max_iter' must be at least 1 (got {self.max_iter})")
 
     def init(self, L: Operator) -> PCGState:
-        """Prepare what needs only the matrix."""
+        """Prepare the state that depends on the matrix only."""
         return PCGState(L, self.preconditioner(L))
 
     def solve(
@@ -113,11 +113,12 @@ class PCG:
         """Solve for a block of right-hand sides.
 
         Args:
-            state: From :meth:`init`.
+            state: Result of :meth:`init`.
             B: Right-hand sides; each must sum to zero on every component.
-            check: Raise when not converged; otherwise the solution says so.
-            balanced: The right-hand sides are known to sum to zero, up to a rounding
-                that may be large beside what is left of them.
+            check: Raise an error if the solver does not converge. Otherwise see
+                ``converged`` of the result.
+            balanced: Skip the test that the right-hand sides sum to zero. Use it if
+                they do up to rounding errors that may be large relative to ``B``.
 
         Returns:
             The solution of smallest norm.
@@ -128,8 +129,8 @@ class PCG:
         Raises:
             ValueError: If a right-hand side does not sum to zero on a component, or is
                 not finite.
-            TypeError: If it has not the type of the operator.
-            RuntimeError: If ``check`` and the tolerance was not reached.
+            TypeError: If the dtype of ``B`` is not that of the operator.
+            RuntimeError: If ``check`` is set and the tolerance was not reached.
         """
         L, precondition = state.operator, state.precondition
         _check_right_sides(L, B)
@@ -139,14 +140,14 @@ class PCG:
         size = norm(B, precondition(B))
         residual, energy = torch.ones_like(size), torch.zeros_like(size)
         far, rtol = math.sqrt(torch.finfo(B.dtype).eps), torch.tensor(self.rtol)
-        while True:  # rounding parts the iterated residual from the true one: restart
+        while True:  # restart, because rounding errors accumulate in the residual
             goal = Goal(torch.maximum(far * residual, rtol), self.atol, size, energy)
             step = iterate(state, R, goal, self.max_iter - total)
             X += step.x
             total += step.num_iters
             energy = torch.maximum(energy, step.energy)
             R = _centre(L, B - L.matmul(X))
-            # What rounding added to the residual is missing in the estimate.
+            # The error estimate does not include the rounding error of the residual.
             drift = step.r.sub_(R)
             error = torch.hypot(step.error, norm(drift, precondition(drift)))
             before, residual = residual, ratio(norm(R, precondition(R)), size)
@@ -159,13 +160,13 @@ class PCG:
                 f"PCG must reach rtol={self.rtol:g} (got a residual of "
                 f"{residual.max().item():.2g} after {total} iterations in {L.dtype}); "
                 "raise 'max_iter' or 'rtol', use float64, or factorise "
-                "(method='exact') where weights spread over many orders of magnitude"
+                "(method='exact') if the weights differ by many orders of magnitude"
             )
         return Solution(_centre(L, X), converged, total, residual, error)
 
 
 def component_sums(L: Operator, B: Tensor) -> Tensor:
-    """Sums of the columns over each component ``[C, k]``."""
+    """Sum the columns over each component ``[C, k]``."""
     out = torch.zeros(L.num_components, B.size(1), dtype=torch.float64)
     return out.index_add_(0, L.component.long(), B.double())
 

@@ -1,45 +1,51 @@
-"""Effective resistance of every edge, by the cheapest method that is good enough."""
+"""Effective resistance of every edge by the cheapest suitable method."""
 
 import logging
 import math
 from typing import Literal, NamedTuple, get_args
 
 import torch
+from scipy.special import stdtrit
 from torch import Tensor
 
 from gsparse.edges import draw_seed, pair_weight, spread, undirected_pairs
 from gsparse.linalg.exact import MAX_CORE, exact_resistance, predict_exact
 from gsparse.linalg.jl import FIRST, jl_resistance
-from gsparse.linalg.trees import WIDE, tree_resistance, weight_spread
+from gsparse.linalg.trees import BATCHES, WIDE, tree_resistance, weight_spread
 
 Method = Literal["auto", "exact", "tree", "jl"]
 
-#: Speed of one core of a CPU, as a yardstick: dense operations, neighbours of a block,
-#: steps of a walk. Nothing is measured: the choice must depend on the graph alone.
+#: Assumed speed of one CPU core: floating point operations, gathered neighbours and
+#: random walk steps per second. Fixed, so that the choice depends on the graph only.
 FLOPS, GATHERS, STEPS = 2e10, 3e8, 2e7
-#: Seconds to factorise, an entry.
+#: Seconds per entry to factorise.
 SETUP = 5e-7
-#: Exact results are worth waiting this long for, in seconds of that core.
+#: Probability of a normal variable below two standard deviations.
+TWO_STD = 0.97725
+#: Exact results are preferred up to this many predicted seconds.
 PATIENCE = 10.0
-#: Graphs with more nodes and a larger mean degree leave a core too large to invert.
+#: Large graphs with a larger mean degree are not considered for exact elimination.
 DENSE_DEGREE = 16
 
 _LOG = logging.getLogger(__name__)
 
 
 class ResistanceResult(NamedTuple):
-    """Resistances of the pairs, and how they were found.
+    """Result of :func:`pair_resistance`.
 
     Attributes:
         resistance: One value per pair ``[M]``, float64.
-        method: The method used: ``"exact"``, ``"tree"`` or ``"jl"``.
-        error: Root mean square of the relative error over all pairs that are joined, as
-            estimated by the method; 0 for exact. Of it
-        solver_error: the part due to the solver, a bound; the rest is sampling.
-        std: Standard deviation of each value by sampling ``[M]``; ``None`` for exact.
-        clipped: Share of the pairs whose estimate had to be clipped to 1 / w.
-        seconds: Predicted seconds of each method on one core of a fixed speed, where
-            ``"auto"`` had to choose.
+        method: Method used: ``"exact"``, ``"tree"`` or ``"jl"``.
+        error: Estimated root mean square of the relative error over all connected
+            pairs; 0 for ``"exact"``.
+        solver_error: Bound of the part of ``error`` that is due to the solver. The rest
+            is due to sampling.
+        std: Standard deviation of each value due to sampling ``[M]``; ``None`` for
+            ``"exact"``. For ``"tree"`` it is estimated from a few batches of trees, and
+            widened so that two of them cover 95 % of the pairs (Student's t).
+        clipped: Fraction of the pairs whose estimate was clipped to 1 / w.
+        seconds: Predicted seconds of each method on one core of a fixed speed, if the
+            method was ``"auto"``.
     """
 
     resistance: Tensor
@@ -61,27 +67,7 @@ def pair_resistance(
     seed: int | None = None,
     tolerance: float = 0.05,
 ) -> ResistanceResult:
-    """:func:`effective_resistance` for pairs in canonical order.
-
-    Args:
-        row: Smaller end point of each pair, sorted by ``(row, col)``, no duplicates.
-        col: Larger end points.
-        weight: Conductances, non-negative; ``None`` for ones.
-        num_nodes: Number of nodes.
-        method: See :func:`effective_resistance`.
-        seed: Number of the random stream; ``None`` draws one from torch's generator.
-        tolerance: Root mean square of the relative error that ``"tree"`` and ``"jl"``
-            aim at.
-
-    Returns:
-        The resistances, on the device of ``row``, and the method that found them.
-
-    Shapes:
-        - **row**, **col**, **weight:** :math:`(M,)`
-
-    Raises:
-        ValueError: For an unknown ``method``, a ``tolerance`` that is not positive,
-            pairs out of order, or a weight that is negative or not finite.
+    """Compute the effective resistance of pairs in canonical order.
 
     Example:
         >>> import torch
@@ -90,6 +76,28 @@ def pair_resistance(
         >>> result = pair_resistance(row, col, None, num_nodes=3)
         >>> result.method, result.resistance
         ('exact', tensor([0.6667, 0.6667, 0.6667], dtype=torch.float64))
+
+    See :func:`effective_resistance` for the methods and their cost.
+
+    Args:
+        row: Smaller end point of each pair, sorted by ``(row, col)``, no duplicates.
+        col: Larger end points.
+        weight: Non-negative conductances, or ``None`` if all are 1.
+        num_nodes: Number of nodes.
+        method: ``"auto"``, ``"exact"``, ``"tree"`` or ``"jl"``.
+        seed: Random seed; ``None`` draws one from torch's generator.
+        tolerance: Root mean square of the relative error to aim at with ``"tree"`` and
+            ``"jl"``.
+
+    Returns:
+        The resistances, on the device of ``row``, and the method used.
+
+    Shapes:
+        - **row**, **col**, **weight:** :math:`(M,)`
+
+    Raises:
+        ValueError: If ``method`` is unknown, ``tolerance`` is not positive, the pairs
+            are not sorted, or a weight is negative or not finite.
     """
     if method not in get_args(Method):
         raise ValueError(f"'method' must be one of {get_args(Method)} (got {method!r})")
@@ -128,37 +136,49 @@ def effective_resistance(
     method: Method = "auto",
     seed: int | None = None,
 ) -> Tensor:
-    r"""Effective resistance between the end points of every edge.
+    r"""Compute the effective resistance between the end points of every edge.
 
-    Every edge is a conductor of :math:`w` siemens; :math:`R_{uv}` is the potential
-    difference that drives one ampere from :math:`u` to :math:`v`,
+    Example:
+        In a square, each edge is parallel to three edges in series.
+
+        >>> from gsparse.data import cycle
+        >>> from gsparse.linalg import effective_resistance
+        >>> effective_resistance(cycle(4).edge_index)[:4]
+        tensor([0.7500, 0.7500, 0.7500, 0.7500], dtype=torch.float64)
+
+    Every edge is a conductor of :math:`w` siemens. :math:`R_{uv}` is the potential
+    difference that drives a current of one ampere from :math:`u` to :math:`v`,
 
     .. math::
         R_{uv} = (e_u - e_v)^T L^+ (e_u - e_v), \qquad
         \sum_{uv} w_{uv} R_{uv} = N - c
 
-    for :math:`c` components. The value returned is :math:`R`, not :math:`w R`.
+    for :math:`c` components. The returned value is :math:`R`, not :math:`w R`.
 
-    Methods: ``"exact"`` eliminates and inverts (to rounding; graphs that are sparse, or
-    below some 15,000 nodes); ``"jl"`` solves for random currents (dense graphs of any
-    size); ``"tree"`` draws random spanning trees (sparse graphs of any size). The
-    last two aim at a relative error of 5 % in the root mean square, and their
-    bridges are exact. ``"auto"`` takes the one with the smallest predicted cost,
-    ``"exact"`` whenever that takes a few seconds, and logs its choice; where a method
-    gives up or contradicts a theorem, it takes the next. The choice depends on the
-    graph alone, not on threads or time.
+    The methods are
+
+    - ``"exact"``: elimination and inversion, exact to rounding; for sparse graphs and
+      for graphs with up to about 15,000 nodes;
+    - ``"jl"``: random currents; for dense graphs of any size;
+    - ``"tree"``: random spanning trees; for sparse graphs of any size;
+    - ``"auto"``: the method of smallest predicted cost, and ``"exact"`` whenever it
+      takes a few seconds. If a method fails or contradicts a theorem, the next one is
+      used. The choice depends on the graph only and is logged.
+
+    ``"jl"`` and ``"tree"`` aim at a root mean square relative error of 5 %; bridges are
+    exact.
 
     Args:
         edge_index: Edges of an undirected graph, both directions listed.
-        edge_weight: Conductances, non-negative; ``None`` for ones. Parallel edges are
-            conductances that add and share one resistance.
-        num_nodes: Number of nodes; the largest id plus one if left out.
+        edge_weight: Non-negative conductances, or ``None`` if all are 1. The
+            conductances of parallel edges add up, and they share one resistance.
+        num_nodes: Number of nodes. The default is the largest id plus one.
         method: ``"auto"``, ``"exact"``, ``"tree"`` or ``"jl"``.
-        seed: Number of the random stream; ``None`` draws one from torch's generator.
+        seed: Random seed; ``None`` draws one from torch's generator.
 
     Returns:
-        One value per entry in float64, equal for both directions, 0 for self-loops,
-        infinite where only an edge of weight 0 joins the end points.
+        One value per entry in float64, equal for both directions, 0 for self-loops, and
+        infinite if only an edge of weight 0 connects the end points.
 
     Shapes:
         - **edge_index:** :math:`(2, E)`
@@ -167,14 +187,6 @@ def effective_resistance(
     Raises:
         ValueError: If the graph is directed, a weight is negative or not finite, or
             ``method`` is unknown.
-
-    Example:
-        A square: one edge against the three others in series.
-
-        >>> from gsparse.data import cycle
-        >>> from gsparse.linalg import effective_resistance
-        >>> effective_resistance(cycle(4).edge_index)[:4]
-        tensor([0.7500, 0.7500, 0.7500, 0.7500], dtype=torch.float64)
     """
     pairs = undirected_pairs(edge_index, num_nodes)
     weight = pair_weight(edge_index, edge_weight, pairs, name="effective resistance")
@@ -198,29 +210,31 @@ def _run(method: str, pairs: _Pairs, tolerance: float, seed: int) -> ResistanceR
     joined = torch.isfinite(drawn.resistance)
     share = drawn.variance[joined] / drawn.resistance[joined] ** 2
     error = math.sqrt(share.mean()) if share.numel() else 0.0
-    return ResistanceResult(drawn.resistance, "tree", error, std=drawn.variance.sqrt())
+    freedom = min(drawn.num_trees, BATCHES) - 1
+    std = drawn.variance.sqrt() * (stdtrit(freedom, TWO_STD) / 2)
+    return ResistanceResult(drawn.resistance, "tree", error, std=std)
 
 
 def _run_first(
     methods: list[str], pairs: _Pairs, tolerance: float, seed: int
 ) -> ResistanceResult:
-    """The first method that gets through; the last one, exact, may raise."""
+    """Run the methods in turn until one succeeds; the last one may raise."""
     methods = [*methods, *({"exact"} - set(methods))]
     for method in methods[:-1]:
         try:
             return _run(method, pairs, tolerance, seed)
         except RuntimeError as error:
-            _LOG.info("method %r gave up: %s", method, error)
+            _LOG.info("method %r failed: %s", method, error)
     return _run(methods[-1], pairs, tolerance, seed)
 
 
 def _predict(pairs: _Pairs, tolerance: float) -> dict[str, float]:
-    """Seconds each method would take; a method that must fail is left out."""
+    """Predict the seconds of each method, except those that would fail."""
     row, col, weight, num_nodes = pairs
     num_pairs = row.numel()
     degree = 2 * num_pairs / max(num_nodes, 1)
     seconds = {}
-    # The share of R left to sampling falls with the degree (measured: 1.3 / degree).
+    # The sampled fraction of R falls with the degree (measured: 1.3 / degree).
     columns = max(FIRST, 2 * min(1.0, 1.3 / max(degree, 1)) ** 2 / tolerance**2)
     products = 60 + 4 * columns
     seconds["jl"] = (products / GATHERS + SETUP) * 2 * num_pairs
@@ -236,7 +250,10 @@ def _predict(pairs: _Pairs, tolerance: float) -> dict[str, float]:
 
 
 def _num_trees(pairs: _Pairs, tolerance: float) -> int:
-    """Trees after which a pair of mean leverage p has relative variance (1 - p)/pT."""
+    """Return the number of trees T, from the relative variance (1 - p) / (p T).
+
+    The leverage p is the mean over all pairs.
+    """
     row, _, _, num_nodes = pairs
     return max(
         64, math.ceil(max(row.numel() / max(num_nodes, 1) - 1, 0) / tolerance**2)

@@ -1,4 +1,4 @@
-"""The directions in which currents spread slowly: what lies behind bottlenecks."""
+"""Find the eigenvectors of small eigenvalues of a Laplacian, caused by bottlenecks."""
 
 import math
 from typing import NamedTuple
@@ -18,13 +18,13 @@ from gsparse.kernels.threads import run_blocks
 from gsparse.linalg.iteration import Goal, Operator, PCGState, iterate, norm
 from gsparse.linalg.pcg import component_sums
 
-#: The probe damps eigenvalues of D^{-1} L above this one, and finds those below.
+#: The Chebyshev filter keeps eigenvalues of D^{-1} L above this value bounded.
 DAMPED = 0.3
-#: How much more it amplifies an eigenvalue of 0.1, per step (Chebyshev polynomials).
+#: Factor by which each step amplifies an eigenvalue of 0.1.
 GROWTH = 1.96
-#: Relative error of a step of inverse iteration.
+#: Relative error of the solver in a step of inverse iteration.
 ROUGH = 0.1
-#: Directions whose part of a flow is smaller than rounding are dropped.
+#: Directions with a smaller relative norm are dropped as rounding errors.
 TINY = 1e-12
 
 
@@ -32,9 +32,9 @@ class SlowDirections(NamedTuple):
     r"""Approximate eigenvectors of :math:`(L, D)` with small eigenvalues.
 
     Attributes:
-        vectors: :math:`V` with :math:`V^T L V = I` and means of zero ``[N, k]``.
+        vectors: :math:`V` with :math:`V^T L V = I` and mean zero ``[N, k]``.
         currents: :math:`L V` ``[N, k]``.
-        values: Ritz values, ascending ``[k]``; each is an upper bound of an eigenvalue.
+        values: Ritz values in ascending order ``[k]``, upper bounds of eigenvalues.
     """
 
     vectors: Tensor
@@ -42,25 +42,25 @@ class SlowDirections(NamedTuple):
     values: Tensor
 
     def remove_(self, X: Tensor, LX: Tensor) -> None:
-        """Take what lies in these directions out of potentials and their currents."""
+        """Project potentials and their currents onto the complement, in place."""
         C = gram(self.currents, X).neg_()
         add_product_(self.vectors, C, X)
         add_product_(self.currents, C, LX)
 
 
 def probe(L: Operator, num_directions: int, seed: int) -> SlowDirections:
-    r"""Look for slow directions, by a Chebyshev filter on random vectors.
+    r"""Find slow directions by a Chebyshev filter on random vectors.
 
-    The filter keeps the parts of eigenvalues of :math:`D^{-1} L` above
-    :data:`DAMPED` as they are, and enlarges those below 0.1 enough to stand out from
-    all others together. So if the smallest Ritz value is above ``DAMPED``, then, with
-    overwhelming probability, no eigenvalue is below 0.1: the graph has no bottleneck
-    (by Cheeger's inequality no cut of conductance below 0.05).
+    The filter bounds the components of eigenvalues of :math:`D^{-1} L` above
+    :data:`DAMPED` and amplifies those below 0.1 until they dominate. If the smallest
+    Ritz value is above ``DAMPED``, then with overwhelming probability no eigenvalue is
+    below 0.1, and by Cheeger's inequality no cut has a conductance below 0.05.
 
-    Two starts must agree: random signs, in which for one seed in 256 two nodes cancel
-    that hang together strongly and on the rest weakly, and uniform numbers.
+    Two starts are compared: random signs and uniform numbers. With random signs alone,
+    two nodes that are connected strongly to each other and weakly to all others would
+    cancel for one seed in 256.
 
-    Costs some 20 to 40 products with ``L``.
+    Costs 20 to 40 products with ``L``.
     """
     found, other = (_filtered(L, num_directions, seed, kind) for kind in (False, True))
     if not found.values.numel() or not other.values.numel():
@@ -85,7 +85,7 @@ def _filtered(
 def refine(
     state: PCGState, found: SlowDirections, num_directions: int, seed: int
 ) -> SlowDirections:
-    """One step of inverse iteration, after filling up with random directions."""
+    """Add random directions up to ``num_directions`` and run one inverse iteration."""
     L, V = state.operator, found.vectors * found.values.sqrt()
     if V.size(1) < num_directions:
         V = torch.cat([V, _white(L, num_directions - V.size(1), seed)], dim=1)
@@ -96,7 +96,7 @@ def refine(
 
 
 def gram(X: Tensor, Y: Tensor) -> Tensor:
-    """``X^T Y``, the same bits for any number of threads."""
+    """Return ``X^T Y``, identical for any number of threads."""
     blocks = -(-X.size(0) // ROWS)
     partial = np.zeros((blocks, X.size(1), Y.size(1)))
     work = X.numel() * Y.size(1)
@@ -105,14 +105,14 @@ def gram(X: Tensor, Y: Tensor) -> Tensor:
 
 
 def add_product_(X: Tensor, C: Tensor, out: Tensor) -> None:
-    """``out += X C``, the same bits for any number of threads."""
+    """Add ``X C`` to ``out``, identical for any number of threads."""
     run_blocks(add_product, X.numel() * C.size(1), X.numpy(), C.numpy(), out.numpy())
 
 
 def _white(
     L: Operator, num_directions: int, seed: int, uniform: bool = False
 ) -> Tensor:
-    """Random vectors with the same share of every eigenvector."""
+    """Draw random vectors in which all eigenvectors have the same expected weight."""
     scale = torch.where(L.diagonal > 0, L.diagonal.rsqrt(), 0.0).numpy()
     out = torch.empty(L.num_nodes, num_directions, dtype=torch.float64)
     start = np.uint64(seed % 2**64)
@@ -121,14 +121,14 @@ def _white(
 
 
 def _centre(L: Operator, X: Tensor) -> Tensor:
-    """Make the mean of every component zero, nodes weighted by their degrees."""
+    """Subtract the degree-weighted mean of every component."""
     total = component_sums(L, L.diagonal[:, None])
     mean = component_sums(L, X * L.diagonal[:, None]) / total.clamp_(min=1e-300)
     return X - mean[L.component.long()]
 
 
 def _ritz(L: Operator, X: Tensor) -> SlowDirections:
-    """The best approximate eigenvectors in the span of ``X``."""
+    """Compute the Ritz vectors in the span of ``X``."""
     X = _centre(L, X)
     LX, DX = L.matmul(X), X * L.diagonal[:, None]
     G, H = gram(X, LX).numpy(), gram(X, DX).numpy()

@@ -1,4 +1,4 @@
-"""Effective resistances from random spanning trees."""
+"""Effective resistances by random spanning trees."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -19,24 +19,24 @@ from gsparse.linalg.elimination import (
     peel,
 )
 
-#: Of weights spread wider than this, rare events decide, and few trees know nothing:
-#: at 1e12 the true error was 3.5 times the estimated one.
+#: Maximum ratio of the weights. Beyond it, few trees contain the rare events that
+#: matter: at 1e12 the true error was 3.5 times the estimated one.
 WIDE = 1e7
-#: Batches whose spread gives the variance.
+#: Number of batches; the variance is estimated between them.
 BATCHES = 8
-#: Memory for the sums of batches drawn at the same time, in bytes.
+#: Memory for the sums of concurrent batches, in bytes.
 SLOT_BYTES = 2**29
 
 
 class WalkBudgetError(RuntimeError):
-    """Random walks on this network take too long; the other methods do not walk."""
+    """Raised when random walks on a network take too long."""
 
 
 class TreeEstimate(NamedTuple):
-    """Estimated resistances and how sure they are."""
+    """Estimated resistances with their variances."""
 
     resistance: Tensor  # [M] float64
-    variance: Tensor  # [M] float64, unbiased; 0 where the resistance is exact
+    variance: Tensor  # [M] float64, unbiased; 0 if the resistance is exact
     num_trees: int
 
 
@@ -52,50 +52,61 @@ def tree_resistance(
     max_degree: int = 8,
     max_steps: int | None = None,
 ) -> TreeEstimate:
-    r"""Unbiased estimates of effective resistances from random spanning trees.
+    r"""Estimate effective resistances without bias by random spanning trees.
 
-    A pair is in a random spanning tree (drawn by Wilson's algorithm, weight-
-    proportionally) with probability :math:`w_{uv} R_{uv}`. `Counting
-    <https://www.ijcai.org/Proceedings/16/Papers/521.pdf>`_ how often needs many trees:
-    one tree says yes or no to each pair. Three exact steps make every tree say more:
+    Example:
+        A triangle is eliminated exactly; each edge has a resistance of two thirds.
 
-    * Hanging trees are peeled off, and nodes of degree up to ``max_degree``
-      eliminated by star-mesh transformations; trees are drawn on the core that is
-      left, and the resistances of the eliminated nodes, which are the large ones,
-      follow from those of the core by a linear formula.
-    * Instead of asking which parent :math:`u` has, ask which it could have, all other
-      parents given (Rao-Blackwell). That is :math:`v` with probability
-      :math:`w_{uv} / (d_u - W_u)` unless :math:`v` is below :math:`u`, where
-      :math:`W_u` is the weight from :math:`u` to nodes below it. One tree then
+        >>> import torch
+        >>> from gsparse.linalg.trees import tree_resistance
+        >>> row, col = torch.tensor([[0, 0, 1], [1, 2, 2]])
+        >>> tree_resistance(row, col, None, 3, num_trees=2, seed=60103).resistance
+        tensor([0.6667, 0.6667, 0.6667], dtype=torch.float64)
+
+    A random spanning tree, drawn by Wilson's algorithm with probability proportional to
+    the product of its weights, contains a pair with probability
+    :math:`w_{uv} R_{uv}`. `Counting
+    <https://www.ijcai.org/Proceedings/16/Papers/521.pdf>`_ how often needs many trees,
+    because one tree gives only one bit per pair. Three exact steps reduce the variance:
+
+    * Hanging trees are removed, and nodes up to degree ``max_degree`` are eliminated by
+      star-mesh transformations. Trees are drawn on the remaining core. The resistances
+      of the eliminated nodes, which are the large ones, are a linear function of those
+      of the core.
+    * Instead of the parent of :math:`u` in the tree, its conditional probability given
+      all other parents is used (Rao-Blackwell). The parent is :math:`v` with
+      probability :math:`w_{uv} / (d_u - W_u)`, where :math:`W_u` is the weight from
+      :math:`u` to its descendants, unless :math:`v` is one of them. One tree then
       estimates every pair,
 
       .. math::
           \hat R_{uv} = \frac{[v \text{ not below } u]}{d_u - W_u}
                       + \frac{[u \text{ not below } v]}{d_v - W_v},
 
-      at a cost of about :math:`N \sqrt{d}` operations, because most subtrees are tiny.
-    * The estimates of one tree still satisfy Foster's identity: the sum of
-      :math:`w \hat R` is :math:`N` minus the number of components, for every tree.
+      at a cost of about :math:`N \sqrt{d}` operations, because most subtrees are small.
+    * The estimates of each tree satisfy Foster's identity: the sum of
+      :math:`w \hat R` is :math:`N` minus the number of components.
 
-    Against counting the variance falls by a factor of 50 (PubMed) to several thousand
-    (average degree 90). Use it for any unweighted graph too large for ``exact``, and
-    the denser the better. Not for weights over many orders of magnitude or large
-    clusters behind bottlenecks: there walks take too long, which raises an error.
+    Compared with counting, the variance is smaller by a factor of 50 (PubMed) to
+    several thousand (average degree 90). Use it for unweighted graphs that are too
+    large for :func:`exact_resistance`; it is most accurate on dense graphs. Do not use
+    it if the weights differ by many orders of magnitude or if large clusters are behind
+    bottlenecks: the walks take too long and an error is raised.
 
     Args:
         row: Smaller end point of each pair, sorted by (row, col), without duplicates.
         col: Larger end points.
-        weight: Conductances, non-negative, or None for ones. A pair of weight zero
-            still gets its resistance, infinite where nothing else joins its ends.
+        weight: Non-negative conductances, or None if all are 1. The resistance of a
+            pair of weight zero is infinite if no other path connects its end points.
         num_nodes: Number of nodes.
-        num_trees: Number of trees, at least two; the error falls with its root.
-        seed: Seed. Tree ``t`` has a stream of its own, so the result depends neither
+        num_trees: Number of trees, at least two. The error falls with its square root.
+        seed: Random seed. Each tree has its own stream, so the result depends neither
             on the number of threads nor on the machine.
-        tolerance: Stop early when the estimated root mean square of the relative
-            error has fallen to this.
-        max_degree: Nodes up to this degree are eliminated exactly; 0 for none.
-        max_steps: Steps of one tree before giving up, by default 100 per node, 10 per
-            pair and a million.
+        tolerance: Stop early when the estimated root mean square of the relative error
+            is at most this value.
+        max_degree: Nodes up to this degree are eliminated exactly; 0 disables this.
+        max_steps: Maximum number of steps per tree. The default is 100 per node plus 10
+            per pair plus one million.
 
     Returns:
         Estimates with their variances, on the device of ``row``.
@@ -105,28 +116,19 @@ def tree_resistance(
 
     Raises:
         ValueError: If ``num_trees`` is below two, or the largest positive weight is
-            more than ten million times the smallest, unless elimination solves all.
+            more than ten million times the smallest and not all nodes are eliminated.
         WalkBudgetError: If a tree takes more than ``max_steps`` steps.
-
-    Example:
-        Everything here is eliminated exactly: each edge of a triangle has two thirds.
-
-        >>> import torch
-        >>> from gsparse.linalg.trees import tree_resistance
-        >>> row, col = torch.tensor([[0, 0, 1], [1, 2, 2]])
-        >>> tree_resistance(row, col, None, 3, num_trees=2, seed=60103).resistance
-        tensor([0.6667, 0.6667, 0.6667], dtype=torch.float64)
     """
     if num_trees < 2:
         raise ValueError(f"'num_trees' must be at least 2 (got {num_trees})")
     net = peel(row, col, weight, num_nodes)
     estimator = _Estimator(net, max_degree)
     spread = weight_spread(weight)
-    if spread > WIDE and len(estimator.walk.pair):  # else all was eliminated exactly
+    if spread > WIDE and len(estimator.walk.pair):  # otherwise all nodes are eliminated
         raise ValueError(
             f"random spanning trees need weights within a factor of {WIDE:g} (got "
-            f"{spread:.2g}): what few trees do not show, they cannot tell. Use "
-            "method='exact' or 'jl'"
+            f"{spread:.2g}), because few trees contain rare edges; use method='exact' "
+            "or 'jl'"
         )
     if max_steps is None:
         max_steps = 100 * net.num_nodes + 10 * len(row) + 1_000_000
@@ -144,7 +146,7 @@ def tree_resistance(
 
 
 def weight_spread(weight: Tensor | None) -> float:
-    """The largest positive weight over the smallest."""
+    """Return the ratio of the largest to the smallest positive weight."""
     used = torch.empty(0) if weight is None else weight[weight > 0]
     return float(used.max() / used.min()) if used.numel() else 1.0
 
@@ -152,7 +154,7 @@ def weight_spread(weight: Tensor | None) -> float:
 def make_walk(
     ptr: np.ndarray, nbr: np.ndarray, pair: np.ndarray, weight: np.ndarray
 ) -> Walk:
-    """A network to walk on, from adjacency lists and the weight of each pair."""
+    """Prepare random walks from adjacency lists and the weight of each pair."""
     if weight.size:
         strength = np.add.reduceat(np.append(weight[pair], 0.0), ptr[:-1])
         strength[ptr[:-1] == ptr[1:]] = 0.0
@@ -165,7 +167,7 @@ def make_walk(
 
 
 def _rounds(num_trees: int, is_adaptive: bool) -> Iterator[np.ndarray]:
-    """Batch sizes of each round: all trees at once, or rounds that double."""
+    """Yield the batch bounds of each round: all trees at once, or doubling rounds."""
     drawn = 0
     while drawn < num_trees:
         most = num_trees - drawn
@@ -176,7 +178,7 @@ def _rounds(num_trees: int, is_adaptive: bool) -> Iterator[np.ndarray]:
 
 
 class _Estimator:
-    """Trees on the core of a network, and running sums of what they say."""
+    """Running sums of the estimates by trees on the core of a network."""
 
     def __init__(self, net: Network, max_degree: int) -> None:
         order, degree = minimum_degree(net.ptr, net.nbr, max_degree, 1.0, np.inf)
@@ -184,9 +186,7 @@ class _Estimator:
         if len(order):
             self.elimination = Elimination(net, order, degree)
             self.core = self.elimination.sparse_core()
-            size = len(self.core.ptr) - 1
-            row = np.repeat(np.arange(size, dtype=np.int32), np.diff(self.core.ptr))
-            lists = pair_csr(row, self.core.col, size)
+            lists = pair_csr(self.core.row, self.core.col, len(self.core.ptr) - 1)
             self.walk = make_walk(*lists, self.core.conductance)
             self.eliminated_sums = np.zeros((2, len(self.elimination.pattern.rows)))
         else:
@@ -198,7 +198,7 @@ class _Estimator:
     def run(
         self, num_trees: int, seed: int, tolerance: float | None, max_steps: int
     ) -> tuple[Tensor, Tensor, int]:
-        """Mean and variance of every pair of the network, and the trees drawn."""
+        """Return the mean and variance of every pair, and the number of trees."""
         for bounds in _rounds(num_trees, tolerance is not None):
             for count, values in self._draw(bounds, seed, max_steps):
                 self._add(count, values)
@@ -211,7 +211,7 @@ class _Estimator:
     def _draw(
         self, bounds: np.ndarray, seed: int, max_steps: int
     ) -> Iterator[tuple[int, np.ndarray]]:
-        """Number of trees and mean estimate of each batch, in order."""
+        """Yield the number of trees and the mean estimate of each batch in order."""
         nodes, entries = len(self.walk.strength), len(self.walk.pair)
         at_once = max(1, min(torch.get_num_threads(), SLOT_BYTES // (8 * entries + 1)))
         bulk, less = np.zeros((at_once, nodes)), np.zeros((at_once, entries))
@@ -228,7 +228,7 @@ class _Estimator:
             if done.min(initial=0) < 0:
                 raise WalkBudgetError(
                     f"a random spanning tree took more than {max_steps} steps on "
-                    f"{nodes} nodes. Use method='jl' or 'exact', or raise 'max_steps'"
+                    f"{nodes} nodes; use method='jl' or 'exact', or raise 'max_steps'"
                 )
             for slot, count in enumerate(np.diff(part).tolist()):
                 block = count, bulk[slot], less[slot], values
@@ -237,7 +237,7 @@ class _Estimator:
                 yield count, values
 
     def _add(self, count: int, values: np.ndarray) -> None:
-        """Add a batch to the sums of ``count * x`` and ``count * x * x``."""
+        """Add a batch to the weighted sums of ``x`` and ``x * x``."""
         x = torch.from_numpy(values)
         self.core_sums[0].add_(x, alpha=count)
         self.core_sums[1].addcmul_(x, x, value=count)
@@ -248,7 +248,7 @@ class _Estimator:
         self.num_batches += 1
 
     def _moments(self) -> tuple[Tensor, Tensor]:
-        """Mean of each pair, and its variance from the spread of the batches."""
+        """Return the mean of each pair and its variance between the batches."""
         sums = self.core_sums
         if self.elimination is not None:
             places = torch.from_numpy(self.elimination.places(self.core))

@@ -1,4 +1,4 @@
-"""What the fused attention layers share: when the kernel serves, edge weights."""
+"""Base class of the fused attention layers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,21 +26,25 @@ from gsparse.nn.fast_layer import FastLayer, with_long_ids
 
 Attention = Literal["fused", "reference"]
 
-# PyG's forward has no place for edge weights: they reach edge_update beside it, per
-# thread and per call, so that one layer may run in several threads.
+# PyG's forward has no argument for edge weights. A context variable passes them to
+# edge_update, so that one layer may run in several threads.
 EDGE_WEIGHT: ContextVar["EdgeWeight | None"] = ContextVar("edge_weight", default=None)
 
 
 @dataclass
 class EdgeWeight:
-    """Weights on their way to ``edge_update``, and whether they arrived."""
+    """Edge weights passed to ``edge_update``, with a flag that is set when they are
+    used.
+    """
 
     values: Tensor
     used: bool = False
 
 
 class FastAttention(FastLayer):
-    """What both layers share: when the kernel serves, and how weights get around."""
+    """Base class of the fused attention layers: chooses the kernel or PyG's code and
+    passes edge weights to PyG's steps.
+    """
 
     attention: str
     heads: int
@@ -50,8 +54,17 @@ class FastAttention(FastLayer):
     add_self_loops: bool
     concat: bool
 
+    def __init__(
+        self, *args: Any, attention: Attention = "fused", **kwargs: Any
+    ) -> None:
+        check_attention(attention)
+        super().__init__(*args, **kwargs)
+        self.attention = attention
+
     def _serves(self, x: Any, edge_index: Any, *others: object) -> bool:
-        """Whether the fused kernel covers this call; otherwise PyG's code runs."""
+        """Return whether the fused kernel covers this call; otherwise PyG's
+        code runs.
+        """
         return (
             self.attention == "fused"
             and all(other is None or other is False for other in others)
@@ -93,9 +106,9 @@ class FastAttention(FastLayer):
         size: Size,
         weight: OptTensor,
     ) -> tuple[Any, Any, OptTensor, OptTensor]:
-        """Self-loops whose features are filled from the edges that are present.
+        """Add self-loops whose features are filled from the edges of non-zero weight.
 
-        PyG fills them from all edges; then an edge of weight 0 would not be absent.
+        PyG fills them from all edges, so an edge of weight 0 would still count.
         """
         if weight is None or edge_attr is None or not self.add_self_loops:
             return self, edge_index, edge_attr, weight
@@ -120,7 +133,9 @@ class FastAttention(FastLayer):
 
     @contextmanager
     def _beside(self, edge_index: Any, weight: Tensor | None) -> Iterator[None]:
-        """Hand edge weights to ``edge_update``, in the order PyG's forward makes."""
+        """Pass edge weights to ``edge_update``, in the edge order that PyG's forward
+        uses.
+        """
         given = None
         if weight is not None:
             if self.aggr not in ("add", "sum") and not self._aggregates_weights():
@@ -154,15 +169,17 @@ class FastAttention(FastLayer):
             )
 
     def _aggregates_weights(self) -> bool:
-        """Whether a mask replaced the aggregation by one that counts its weights."""
+        """Return whether a mask replaced the aggregation by one that counts its
+        weights.
+        """
         return getattr(vars(self).get("aggregate"), "counts_weights", False)
 
     def _normalise(self, score: Tensor, index: Tensor, dim_size: int | None) -> Tensor:
-        """Weighted softmax and dropout, where PyG has its softmax."""
+        """Apply weighted softmax and dropout in place of PyG's softmax."""
         given = EDGE_WEIGHT.get()
         assert given is not None
         given.used, weight = True, given.values
-        loops = weight.new_ones(index.numel() - weight.numel())  # stand last
+        loops = weight.new_ones(index.numel() - weight.numel())  # PyG appends these
         weight = torch.cat([weight, loops]).to(score.dtype)
         if dim_size is None:
             dim_size = int(index.max()) + 1 if index.numel() > 0 else 0
@@ -171,14 +188,16 @@ class FastAttention(FastLayer):
 
 
 def check_attention(attention: str) -> None:
-    """Raise unless ``attention`` names a way to compute it."""
-    if attention not in get_args(Attention):
-        allowed = get_args(Attention)
+    """Raise an error unless ``attention`` is ``"fused"`` or ``"reference"``."""
+    allowed = get_args(Attention)
+    if attention not in allowed:
         raise ValueError(f"'attention' must be one of {allowed} (got {attention!r})")
 
 
 def entries(edge_index: Any) -> Any:
-    """The ``edge_index`` a Graph was made from, for the reference path."""
+    """Return the ``edge_index`` that a ``Graph`` was made from, for the
+    reference path.
+    """
     if not isinstance(edge_index, Graph):
         return with_long_ids(edge_index)
     return with_long_ids(edge_index.original_edge_index())

@@ -15,48 +15,50 @@ from torch.nn.parallel import DistributedDataParallel
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
-# ruff: noqa: ANN401 (what a model takes and gives is its own)
+# ruff: noqa: ANN401 (models take and return anything)
 
-#: Parameters of these names take the weights of the edges.
+#: Parameters with these names take edge weights.
 WEIGHT_NAMES = ("edge_weight", "edge_weights", "weight", "weights", "w", "ew")
-#: Parameters that are given what the data holds under the same name.
+#: Parameters that receive the attribute of the data with the same name.
 EDGE_KEYS = ("edge_index", "edge_attr", "edge_type")
-#: First parameters that ask for all of a graph; a second one that asks for no edges.
+#: Names of a first parameter that takes a whole graph, and of a second one that is not
+#: ``edge_index``.
 WHOLE, NO_EDGES = ("data", "batch", "graph", "g"), ("batch",)
 
 _WARNED: WeakSet[Module] = WeakSet()
 
 
 class CallForm(NamedTuple):
-    """The parameters of a model's ``forward``, seen through what wraps it."""
+    """Parameters of a model's ``forward``, looking through wrappers."""
 
     model: Module
-    """The innermost model that was looked at."""
+    """The innermost model whose signature was read."""
 
     positional: tuple[str, ...]
-    """Names of what can be given by position, in order."""
+    """Names of the positional parameters, in order."""
 
     names: tuple[str, ...]
-    """Names of what can be given by name."""
+    """Names of the parameters that can be passed by keyword."""
 
     required: tuple[str, ...]
-    """Names without a default."""
+    """Names of the parameters without a default."""
 
     is_open: bool = False
-    """Whether it takes positional arguments that nothing says the names of."""
+    """Whether it takes ``*args`` whose names are unknown."""
 
     @property
     def weight(self) -> str | None:
-        """Name of the parameter that takes weights of edges, if there is one."""
+        """Name of the parameter that takes edge weights, if there is one."""
         return next((it for it in self.names if it.strip("_") in WEIGHT_NAMES), None)
 
     def name(self, args: Iterable[Any]) -> dict[str, Any]:
-        """The arguments that follow ``x, edge_index``, by their names.
+        """Return the arguments after ``x, edge_index`` by name.
 
-        Where the model names too few they are ``edge_weight, edge_attr``.
+        If the model has fewer named parameters, the names are ``edge_weight`` and
+        ``edge_attr``.
 
         Raises:
-            TypeError: If there are more than that.
+            TypeError: If there are more arguments than names.
         """
         args, names = tuple(args), self.positional[2:]
         if len(args) > len(names):
@@ -85,7 +87,7 @@ class Arguments(NamedTuple):
         return model(*self.args, **self.kwargs)
 
     def same_tensors(self, other: "Arguments") -> bool:
-        """Return whether both hold the very same objects."""
+        """Return whether both hold the same objects."""
         mine, others = (
             [*it.args, *it.kwargs, *it.kwargs.values()] for it in (self, other)
         )
@@ -103,7 +105,7 @@ def call_form(model: Module) -> CallForm:
         names = tuple(model.signature.param_dict)
         return CallForm(model, names, names, names)
     found = _parameters(model)
-    if found is None:  # a scripted model, which says nothing
+    if found is None:  # a scripted model, which has no signature
         return CallForm(model, (), (), (), is_open=True)
     kinds = {it.kind for it in found}
     positional = tuple(
@@ -123,7 +125,7 @@ def call_form(model: Module) -> CallForm:
     if inner is None:
         return CallForm(model, positional, names, required, more)
     form = call_form(inner)
-    # What this model takes itself, and the places in which it hands that on.
+    # Parameters of this model, and those of the inner model that it fills.
     own = {*names, *form.positional[: len(positional)]}
     if more:
         positional += form.positional[len(positional) :]
@@ -150,6 +152,21 @@ def _parameters(model: Module) -> tuple[Parameter, ...] | None:
 @lru_cache(maxsize=256)
 def _parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     return tuple(inspect.signature(function).parameters.values())
+
+
+def model_arguments(data: Data | tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return ``(x, edge_index)`` of a graph, with ``edge_weight`` if it has one.
+
+    These are the arguments of the standard models; a tuple of arguments is returned as
+    it is. For models with other signatures use :func:`call_arguments`.
+
+    Shapes:
+        - **output:** :math:`(N, F)`, :math:`(2, E)` and :math:`(E,)`
+    """
+    if not isinstance(data, Data):
+        return tuple(data)
+    weight = data.get("edge_weight")
+    return (data.x, data.edge_index) + (() if weight is None else (weight,))
 
 
 def call_arguments(model: Module, data: Data) -> Arguments:
@@ -258,7 +275,7 @@ def _wrapped(model: Module) -> Module | None:
 
 
 def _check_device(model: Module, data: Data) -> None:
-    # Parallel models, and those whose forward was replaced, move their input.
+    # Parallel models and models with a replaced forward may move their input.
     if isinstance(model, DataParallel | DistributedDataParallel):
         return
     devices = {it.device for it in model.parameters()}

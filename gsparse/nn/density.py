@@ -1,4 +1,4 @@
-"""The density constraint of learned masks and its warning."""
+"""Density constraint of learned masks."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-#: Of the augmented Lagrangian. The square brings the density near its target, the
-#: multiplier removes what is left; the target is reached in so many steps, since a
-#: gate that is closed in a rush learns no more.
+#: Constants of the augmented Lagrangian. The quadratic term brings the density close to
+#: its target and the multiplier removes the remaining gap. The target falls over RAMP
+#: steps, because a gate that closes too early receives no more gradient.
 STIFFNESS, DUAL_RATE, RAMP = 50.0, 0.02, 200
 
 _WARNED: WeakSet[Module] = WeakSet()
@@ -27,16 +27,15 @@ def hold_density(
     num_steps: Tensor,
     ramp: int = RAMP,
 ) -> Tensor:
-    r"""The augmented Lagrangian of one step,
-    :math:`\lambda g + 25 g^2`, where :math:`g` is the gap between the density and its
-    target.
+    r"""Return the augmented Lagrangian of one step, :math:`\lambda g + 25 g^2`, where
+    :math:`g` is the gap between the density and its target.
 
     Args:
         density: Mean probability of an open gate.
         sparsity: The target falls from 1 to ``1 - sparsity``.
-        multiplier: :math:`\lambda`; moved in place, by a fiftieth of the gap.
-        num_steps: Steps so far; one more afterwards.
-        ramp: Steps in which the target falls.
+        multiplier: :math:`\lambda`; increased in place by 0.02 times the gap.
+        num_steps: Number of steps so far; increased in place.
+        ramp: Number of steps in which the target falls.
 
     Shapes:
         - **all:** :math:`()`
@@ -50,7 +49,7 @@ def hold_density(
 
 
 def check_ramp(ramp: int) -> None:
-    """Refuse a number of steps that is not a positive integer."""
+    """Raise an error unless ``ramp`` is a positive integer."""
     if isinstance(ramp, bool) or not isinstance(ramp, int):
         raise TypeError(f"'ramp' must be an integer (got {ramp!r})")
     if ramp < 1:
@@ -64,7 +63,7 @@ def warn_on_the_way(mask: Any, density: Callable[[], Tensor]) -> None:  # noqa: 
     :func:`gsparse.train.fit` computes validation scores.
 
     Args:
-        mask: With ``sparsity``, ``ramp`` and ``num_steps``.
+        mask: A mask with ``sparsity``, ``ramp`` and ``num_steps``.
         density: Computes the mean probability of an open gate.
     """
     if mask in _WARNED or _FITTING.get() or torch.compiler.is_compiling():

@@ -1,4 +1,4 @@
-"""DropEdge: random edges are left out of every training step."""
+"""DropEdge: drop random edges in every training step."""
 
 from typing import Any
 
@@ -8,37 +8,38 @@ from torch.nn import Module
 
 from gsparse.edges import EdgeMethod
 from gsparse.kernels.tensor_cache import TensorCache
-from gsparse.nn.fast_gat_conv import Attention, check_attention
+from gsparse.nn.attention_base import Attention, check_attention
 from gsparse.nn.masking import convolutions, edge_weights, refuse_unsupported
 from gsparse.nn.pair_scorer import EdgeGroups, edge_groups
 from gsparse.nn.stale_caches import caches_aside
 from gsparse.nn.weighted_sum import sharing_normalised
 from gsparse.nn.wrapper import Wrapper, count_nodes
 
-# ruff: noqa: ANN401 (what else the wrapped model takes is its own)
+# ruff: noqa: ANN401 (further arguments of the wrapped model)
 
 
 class DropEdge(EdgeMethod, Wrapper):
-    r"""Wraps a GNN and leaves a random part of the edges out of every training step,
-    from the `"DropEdge: Towards Deep Graph Convolutional Networks on Node
-    Classification" <https://arxiv.org/abs/1907.10903>`_ paper.
+    r"""Wraps a GNN and drops random edges in every training step, from the `"DropEdge:
+    Towards Deep Graph Convolutional Networks on Node Classification"
+    <https://arxiv.org/abs/1907.10903>`_ paper.
 
-    A regulariser, not a sparsifier: in evaluation all edges are there, so it saves
-    nothing and has no ``sparsify``. Degrees and softmaxes are those of the edges that
-    are left, and both directions of an edge share their fate. Draws from torch's
-    generator. A checkpoint of the plain model loads into the wrapper; the way back is
-    ``plain.load_state_dict(wrapper.model.state_dict())``. Layers with ``cached=True``
-    normalise anew in every call. Costs one random number an edge and step.
+    It is a regulariser, not a sparsifier: evaluation uses all edges, so it saves no
+    time and has no ``sparsify``. Degrees and softmaxes are computed over the remaining
+    edges, and both directions of an edge are dropped together. Random numbers come from
+    torch's global generator. A checkpoint of the plain model loads into the wrapper; in
+    the other direction, use ``plain.load_state_dict(wrapper.model.state_dict())``.
+    Layers with ``cached=True`` normalise again in every call. The cost is one random
+    number per edge and step.
 
     Args:
         model: Any module called as ``model(x, edge_index, ...)`` whose convolutions
             :func:`~gsparse.nn.edge_weights` supports.
-        p: Probability of leaving an edge out, in [0, 1).
-        attention: ``"reference"`` where second derivatives are needed.
+        p: Probability of dropping an edge, in [0, 1).
+        attention: ``"fused"``, or ``"reference"`` if second derivatives are needed.
 
     Raises:
         ValueError: If ``p`` is out of range.
-        TypeError: If a convolution of the model takes no weights; says which.
+        TypeError: If a convolution of the model takes no weights.
 
     Example:
         >>> import torch
@@ -65,15 +66,15 @@ class DropEdge(EdgeMethod, Wrapper):
         self._groups: TensorCache[EdgeGroups] = TensorCache(max_entries=8)
 
     def forward(self, x: Tensor, edge_index: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """Run the model, in training with the edges that are left.
+        """Run the model; in training, on the remaining edges.
 
         Shapes:
             - **x:** :math:`(N, F)`
             - **edge_index:** :math:`(2, E)`
 
         Raises:
-            TypeError: If this is not one homogeneous graph.
-            ValueError: If values of edges do not fit ``edge_index``.
+            TypeError: If the input is not one homogeneous graph.
+            ValueError: If an edge-level argument does not fit ``edge_index``.
         """
         self._check_graph(x, edge_index)
         self._check_lengths(args, kwargs, edge_index.size(1))

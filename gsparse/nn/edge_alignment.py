@@ -1,4 +1,4 @@
-"""Which weight belongs to which entry when a model reorders its edges."""
+"""Align edge weights with the edges of a layer when a model reorders its edges."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from gsparse.kernels.tensor_cache import TensorCache
 
 
 class _Alignment(NamedTuple):
-    """Every way to read the entries as those of the graph: positions in it."""
+    """Positions of a layer's entries in the graph, for every possible matching."""
 
     readings: tuple[Tensor, ...]
     problem: str = ""
@@ -23,24 +23,24 @@ def align_weights(
 ) -> Tensor:
     """Return the weights of ``edge_index`` in the order of ``given``.
 
-    A model may hand its layers the edges in another order, or reversed. Entries are
-    followed by their end points; where all are reversed in place (``flip(0)``) the
-    positions stay. If the graph is undirected, reordering and reversing cannot be told
-    apart by the entries: then both must lead to the same weights. The entries are
-    compared once for each pair of tensors.
+    A model may pass the edges to its layers in another order, or reversed. Entries are
+    matched by their end points; if all are reversed in place (``flip(0)``) the
+    positions stay. In an undirected graph, reordering and reversing give the same
+    entries, so both must lead to the same weights. The entries are compared once for
+    each pair of tensors.
 
     Args:
         weight: One weight per entry of ``edge_index``.
-        given: The entries that a layer was called with.
-        edge_index: The entries that the weights were made for.
-        layer: Name of the layer, for the error.
+        given: Edges that the layer was called with.
+        edge_index: Edges that the weights belong to.
+        layer: Name of the layer, for the error message.
 
     Shapes:
         - **weight**, **output:** :math:`(E,)`
         - **given**, **edge_index:** :math:`(2, E)`
 
     Raises:
-        ValueError: If the entries are others, or cannot be followed.
+        ValueError: If the edges differ, or cannot be matched.
 
     Example:
         >>> import torch
@@ -73,7 +73,9 @@ def align_weights(
 
 
 def _compare(given: Tensor, edge_index: Tensor) -> _Alignment | None:
-    """How the entries correspond; None where they are the same in the same order."""
+    """Return how the entries correspond; None if both are the same in the same
+    order.
+    """
     if given.shape != edge_index.shape:
         return _Alignment(
             (), f"edge_index {list(given.shape)}, expected {list(edge_index.shape)}"
@@ -95,7 +97,9 @@ def _compare(given: Tensor, edge_index: Tensor) -> _Alignment | None:
 
 
 def _positions(given: Tensor, edges: Tensor) -> Tensor | None:
-    """Where in ``edges`` each given entry stands; None if they are other entries."""
+    """Return the position of each given entry in ``edges``; None if the entries
+    differ.
+    """
     width = int(torch.maximum(given.max(), edges.max())) + 1
     one, two = given[0] * width + given[1], edges[0] * width + edges[1]
     one, order = one.sort(stable=True)

@@ -1,4 +1,4 @@
-"""A model as it is evaluated, and back."""
+"""Context manager for evaluation mode."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +8,9 @@ from torch.nn import Module
 
 @contextmanager
 def evaluating(model: Module) -> Iterator[None]:
-    """Within this context nothing is dropped out and no statistics move.
+    """Put a model into evaluation mode within this context.
 
-    Afterwards every module is in the mode it was in.
+    The mode of every module is restored afterwards.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

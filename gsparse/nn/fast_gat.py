@@ -10,14 +10,14 @@ from torch_geometric.nn import GATConv, GATv2Conv
 
 from gsparse.edges import apply_edge_mask, draw_seed
 from gsparse.kernels.tensor_cache import TensorCache
-from gsparse.nn.fast_gat_conv import Attention, check_attention
+from gsparse.nn.attention_base import Attention, check_attention
 from gsparse.nn.masking import edge_weights
 from gsparse.nn.stale_caches import caches_aside
 from gsparse.nn.wrapper import Wrapper, count_nodes, refuse_wrong_lengths
 from gsparse.transforms import EffectiveResistance
 from gsparse.transforms.effective_resistance import Method
 
-# ruff: noqa: ANN401 (what else the wrapped model takes is its own)
+# ruff: noqa: ANN401 (further arguments of the wrapped model)
 
 
 class FastGAT(Wrapper):
@@ -27,32 +27,33 @@ class FastGAT(Wrapper):
 
     Each distinct graph is sparsified once by
     :class:`~gsparse.transforms.EffectiveResistance`; attention is then computed on the
-    surviving edges only, with the fused kernels. The output equals that of the model
+    remaining edges only, with the fused kernels. The output equals that of the model
     on ``self.sparsify(data)``. Training, evaluation and checkpoints work as before:
     a checkpoint of the plain model loads into the wrapper, and ``.model`` is that
     model, unchanged; to load a checkpoint of the wrapper into a plain model, use
     ``plain.load_state_dict(wrapper.model.state_dict())``. Layers with ``cached=True``
-    normalise anew in every call.
+    normalise again in every call.
 
     With ``reweight=True`` the new weights :math:`w'` enter the attention as
     :math:`\alpha_{ij} \propto w'_{ij} \exp(s_{ij})`. The default ignores them, which
-    was more accurate: by 1.0 points of test accuracy on PubMed and 0.8 on Computers at
-    80 % removed, mean of 3 seeds, and by validation too (``docs/fastgat.md``). Whether
-    the paper's code uses them could not be found out. Does not pay for
-    mini-batches, where every batch is a new graph: cut the graph once with the
-    transform instead.
+    was more accurate: by 1.0 points of test accuracy on PubMed and 0.8 on Computers
+    with 80 % of the edges removed (mean of 3 seeds), and also on validation nodes
+    (``docs/fastgat.md``). It is not known whether the paper's code uses them.
+
+    Do not use it with mini-batches, where every batch is a new graph: sparsify the
+    graph once with the transform instead.
 
     Args:
         model: A module called as ``model(x, edge_index, ...)`` whose convolutions are
             ``GATConv`` or ``GATv2Conv``, PyG's or ours.
         sparsity: Fraction of the undirected edges to remove, in [0, 1).
-        epsilon: The paper's knob, see
+        epsilon: The paper's parameter, see
             :class:`~gsparse.transforms.EffectiveResistance`.
         method: How resistances are computed.
-        reweight: Let the new weights enter the attention.
-        connected: Keep a spanning forest for sure.
-        seed: Number of the random stream; ``None`` draws one for this wrapper.
-        attention: ``"fused"``, or ``"reference"`` where second derivatives are needed.
+        reweight: Whether the attention uses the new weights.
+        connected: Whether to always keep a spanning forest.
+        seed: Random seed; ``None`` draws one for this wrapper.
+        attention: ``"fused"``, or ``"reference"`` if second derivatives are needed.
 
     Raises:
         TypeError: If the model contains no attention layer.
@@ -95,7 +96,7 @@ class FastGAT(Wrapper):
             sparsity, epsilon, method, reweight, connected, draw_seed(seed)
         )
         self._cuts: TensorCache[Data] = TensorCache(max_entries=8)
-        # Which graph each node is in, of the batches that were sparsified.
+        # The graph of each node, for batches that were given to sparsify().
         self._batches: TensorCache[dict[str, Tensor]] = TensorCache(max_entries=1024)
 
     def forward(
@@ -114,13 +115,13 @@ class FastGAT(Wrapper):
             edge_index: The full graph, both directions of every edge.
             *args: Further positional arguments of the model. If it takes only two, they
                 are ``edge_weight`` and ``edge_attr``.
-            edge_weight: Weights of the edges, used by the attention.
+            edge_weight: Edge weights, used by the attention.
             batch: Graph of each node. If given, every graph has its own budget; it is
                 passed on if the model takes it. It may be omitted for a batch that was
                 given to :meth:`sparsify`, as long as that ``edge_index`` tensor is the
                 same and unchanged.
             **kwargs: Further arguments of the model. ``edge_attr``, ``edge_type`` and
-                other tensors with one row per edge are cut to the surviving edges.
+                other tensors with one row per edge are cut to the remaining edges.
 
         Shapes:
             - **x:** :math:`(N, F)`
@@ -129,8 +130,8 @@ class FastGAT(Wrapper):
             - **batch:** :math:`(N,)`
 
         Raises:
-            TypeError: If this is not one homogeneous graph.
-            ValueError: If a value of edges does not fit ``edge_index``.
+            TypeError: If the input is not one homogeneous graph.
+            ValueError: If an edge-level argument does not fit ``edge_index``.
         """
         self._check_tracing()
         self._check_graph(x, edge_index)
@@ -142,7 +143,7 @@ class FastGAT(Wrapper):
         if batch is not None and "batch" in form.names:
             given["batch"] = batch
         if form.weight in form.required and form.weight is not None:
-            given.setdefault(form.weight, None)  # those given reach the layers directly
+            given.setdefault(form.weight, None)  # given weights go to the layers
         if batch is None and len(self._batches):
             batch = self._batches.get((edge_index,), None, dict).get("batch")
         cut = self._cuts.get(
@@ -179,7 +180,9 @@ class FastGAT(Wrapper):
     def _named(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], num_edges: int
     ) -> dict[str, Any]:
-        """What the model is given beside the graph, weights as ``edge_weight``."""
+        """Return the model's further arguments by name, with weights as
+        ``edge_weight``.
+        """
         form = self._form()
         given = _joined(form.name(args), kwargs)
         other = form.weight
@@ -190,7 +193,7 @@ class FastGAT(Wrapper):
         return given
 
     def _check_explainer(self) -> None:
-        """Refuse an explainer, whose mask is for the edges of the full graph."""
+        """Refuse an explainer, whose mask belongs to the edges of the full graph."""
         if any(getattr(it, "_explain", None) for it in self.model.modules()):
             raise RuntimeError(
                 "FastGAT cannot be explained, since its layers see only the kept edges "
@@ -211,7 +214,7 @@ class FastGAT(Wrapper):
         return self.sparsify(data) if batch is None else self._cut_each(data, batch)
 
     def _cut_each(self, data: Data, batch: Tensor) -> Data:
-        """Cut each graph of a batch at its own budget."""
+        """Cut each graph of a batch with its own budget."""
         row, col = data.edge_index
         if batch.shape != (data.num_nodes,) or not torch.equal(batch[row], batch[col]):
             raise ValueError(
@@ -240,7 +243,9 @@ class FastGAT(Wrapper):
 
 
 def _joined(some: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
-    """Arguments given by position and by name; refuses one that is given twice."""
+    """Merge positional and keyword arguments; refuse an argument that is given
+    twice.
+    """
     twice = [key for key in others if some.get(key) is not None]
     if twice:
         raise TypeError(f"FastGAT was given {twice[0]!r} twice")
@@ -250,9 +255,9 @@ def _joined(some: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
 def _of_the_cut(
     given: dict[str, Any], e_id: Tensor, num_edges: int, num_nodes: int
 ) -> dict[str, Any]:
-    """Arguments of the model, those with a row for each edge cut to what survives.
+    """Return the arguments with edge-level tensors cut to the remaining edges.
 
-    As PyG does it, length decides, and the name where there are as many nodes.
+    As in PyG, the length decides, and the name if there are as many nodes as edges.
     """
 
     def is_edge_level(name: str, value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""GATConv and GATv2Conv without edge-sized feature tensors; same parameters."""
+"""GATConv and GATv2Conv that store no tensor of edges times channels."""
 
 from typing import Any, Optional
 
@@ -14,9 +14,7 @@ from gsparse.kernels import (
 )
 from gsparse.nn.attention_base import (
     EDGE_WEIGHT,
-    Attention,
     FastAttention,
-    check_attention,
     entries,
 )
 from gsparse.nn.fast_layer import as_dtypes_of, steps_of
@@ -25,30 +23,32 @@ from gsparse.nn.fast_layer import as_dtypes_of, steps_of
 
 
 class FastGATConv(FastAttention, GATConv):
-    r"""`"Graph Attention Networks" <https://arxiv.org/abs/1710.10903>`_, fused.
+    r"""The graph attention layer of the `"Graph Attention Networks"
+    <https://arxiv.org/abs/1710.10903>`_ paper, as a fused kernel.
 
-    A drop-in for :class:`torch_geometric.nn.GATConv`: same arguments, same parameter
-    names (checkpoints load both ways), same output to rounding. Softmax and
-    aggregation are one pass over the edges (:func:`gsparse.kernels.gat_layer`);
-    nothing of the size ``edges * heads * channels`` is ever stored.
+    A drop-in replacement of :class:`torch_geometric.nn.GATConv`: it has the same
+    arguments and parameter names (checkpoints load in both directions) and the same
+    output up to rounding. Softmax and aggregation are one pass over the edges
+    (:func:`gsparse.kernels.gat_layer`); no tensor of size
+    ``edges * heads * channels`` is stored.
 
-    Beyond PyG's layer it takes ``edge_weight``, non-negative factors of the softmax
-    terms: :math:`\alpha_{ij} \propto w_{ij} \exp(s_{ij})`, that is, ``log w`` added
-    to the scores. Weight 0 equals an absent edge; self-loops that the layer adds have
-    weight 1. And it takes a prepared :class:`~gsparse.kernels.Graph`.
+    In addition it takes ``edge_weight``, non-negative factors of the softmax terms:
+    :math:`\alpha_{ij} \propto w_{ij} \exp(s_{ij})`, that is, ``log w`` added to the
+    scores. Weight 0 equals a removed edge; self-loops that the layer adds have weight
+    1. It also takes a prepared :class:`~gsparse.kernels.Graph`.
 
-    PyG's own code runs, with the same parameters, for what the kernel does not do:
-    ``edge_attr`` with ``edge_dim``, bipartite input, ``return_attention_weights``,
-    sparse adjacencies, ``flow="target_to_source"``, other aggregations than a sum,
-    hooks on message passing, overridden steps of it, explanations, ``torch.jit``,
-    ``torch.export``, forward mode, the transforms of ``torch.func``, and
-    ``attention="reference"``, which is differentiable twice. There ``edge_weight``
-    needs ``aggr="add"``.
+    PyG's own code runs, with the same parameters, in the cases that the kernel does not
+    cover: ``edge_attr`` with ``edge_dim``, bipartite input,
+    ``return_attention_weights``, sparse adjacencies, ``flow="target_to_source"``,
+    aggregations other than a sum, hooks on message passing, overridden steps,
+    explanations, ``torch.jit``, ``torch.export``, forward-mode differentiation, the
+    transforms of ``torch.func``, and ``attention="reference"``, which is twice
+    differentiable. In these cases ``edge_weight`` requires ``aggr="add"``.
 
     Args:
-        *args: As :class:`torch_geometric.nn.GATConv`.
+        *args: Arguments of :class:`torch_geometric.nn.GATConv`.
         attention: ``"fused"`` or ``"reference"``.
-        **kwargs: As :class:`torch_geometric.nn.GATConv`.
+        **kwargs: Arguments of :class:`torch_geometric.nn.GATConv`.
 
     Shapes:
         - **x:** :math:`(N, F_{in})`
@@ -64,16 +64,6 @@ class FastGATConv(FastAttention, GATConv):
         >>> conv(x, edge_index, edge_weight=torch.tensor([1.0, 0.5, 0.0])).shape
         torch.Size([5, 8])
     """
-
-    def __init__(
-        self,
-        *args: Any,
-        attention: Attention = "fused",
-        **kwargs: Any,
-    ) -> None:
-        check_attention(attention)
-        super().__init__(*args, **kwargs)
-        self.attention = attention
 
     def forward(
         self,
@@ -99,7 +89,9 @@ class FastGATConv(FastAttention, GATConv):
             )
 
     def _used(self, edge_attr: OptTensor, edge_index: Any) -> OptTensor:
-        """The edge features; None where PyG ignores them, whose length it checks."""
+        """Return the edge features, or None if PyG ignores them after checking their
+        length.
+        """
         if edge_attr is None or self.lin_edge is not None:
             return edge_attr
         fits = isinstance(edge_index, Graph) or len(edge_attr) == edge_index.size(1)
@@ -146,20 +138,23 @@ class FastGATConv(FastAttention, GATConv):
 
 
 class FastGATv2Conv(FastAttention, GATv2Conv):
-    r"""`"How Attentive are Graph Attention Networks?"
-    <https://arxiv.org/abs/2105.14491>`_, fused.
+    r"""The graph attention layer of the `"How Attentive are Graph Attention Networks?"
+    <https://arxiv.org/abs/2105.14491>`_ paper, as a fused kernel.
 
-    A drop-in for :class:`torch_geometric.nn.GATv2Conv`; otherwise as
-    :class:`FastGATConv`. The score sees every channel of both end points, so its
-    backward pass walks both structures and costs about twice that of GAT.
+    A drop-in replacement of :class:`torch_geometric.nn.GATv2Conv`; otherwise like
+    :class:`FastGATConv`. The score reads every channel of both end points, so the
+    backward pass visits the edges in both directions and costs about twice that of GAT.
 
     Args:
-        *args: As :class:`torch_geometric.nn.GATv2Conv`.
+        *args: Arguments of :class:`torch_geometric.nn.GATv2Conv`.
         attention: ``"fused"`` or ``"reference"``.
-        **kwargs: As :class:`torch_geometric.nn.GATv2Conv`.
+        **kwargs: Arguments of :class:`torch_geometric.nn.GATv2Conv`.
 
     Shapes:
-        As :class:`FastGATConv`.
+        - **x:** :math:`(N, F_{in})`
+        - **edge_index:** :math:`(2, E)`, an ``EdgeIndex``, or a ``Graph``
+        - **edge_weight:** :math:`(E,)`
+        - **output:** :math:`(N, H \cdot F_{out})`
 
     Example:
         >>> import torch
@@ -168,16 +163,6 @@ class FastGATv2Conv(FastAttention, GATv2Conv):
         >>> conv(torch.ones(5, 3), torch.tensor([[0, 1, 2], [1, 2, 0]])).shape
         torch.Size([5, 8])
     """
-
-    def __init__(
-        self,
-        *args: Any,
-        attention: Attention = "fused",
-        **kwargs: Any,
-    ) -> None:
-        check_attention(attention)
-        super().__init__(*args, **kwargs)
-        self.attention = attention
 
     def forward(
         self,
@@ -234,5 +219,5 @@ class FastGATv2Conv(FastAttention, GATv2Conv):
 
 
 def _matrix(edge_attr: Tensor) -> Tensor:
-    """Edge features ``[E, D]``; PyG takes ``[E]`` too."""
+    """Return edge features as ``[E, D]``; PyG also takes ``[E]``."""
     return edge_attr.view(-1, 1) if edge_attr.dim() == 1 else edge_attr

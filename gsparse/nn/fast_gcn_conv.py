@@ -1,4 +1,4 @@
-"""GCNConv and SAGEConv as one product with a cached sparse matrix."""
+"""GCNConv and SAGEConv as a product with a cached sparse matrix."""
 
 from typing import Any
 
@@ -26,44 +26,48 @@ _MATRICES: TensorCache[SparseMatrix] = TensorCache(max_entries=16)
 
 
 def _changes(layer: Module, edge_weight: Tensor) -> bool:
-    """Whether the weights are new in every call, so that nothing is worth keeping."""
+    """Return whether the weights differ in every call, so that caching is useless."""
     learned = torch.is_grad_enabled() and edge_weight.requires_grad
     return learned or getattr(layer, "weights_change", False)
 
 
 def _without_bias(layer: Any, x: Tensor) -> Tensor:
-    """What a linear layer makes of ``x`` before it adds its bias."""
-    if hasattr(layer, "product"):  # a layer that holds its weight in another form
+    """Apply a linear layer without its bias."""
+    if hasattr(layer, "product"):  # a layer that stores its weight in another form
         return layer.product(x)
     return torch.nn.functional.linear(x, layer.weight)
 
 
 def _is_linear(layer: Module) -> bool:
-    """Whether :func:`_without_bias` is what a call of the layer does."""
+    """Return whether a layer computes :func:`_without_bias` plus a bias and has no
+    hooks.
+    """
     known = torch.nn.Linear.forward, Linear.forward
     linear = hasattr(layer, "product") or type(layer).forward in known
     return linear and is_quiet(layer)
 
 
 class FastGCNConv(FastLayer, GCNConv):
-    r"""`"Semi-Supervised Classification with Graph Convolutional Networks"
-    <https://arxiv.org/abs/1609.02907>`_ as :math:`\hat{A} (X W)`, built once.
+    r"""The layer of the `"Semi-Supervised Classification with Graph Convolutional
+    Networks" <https://arxiv.org/abs/1609.02907>`_ paper, as a product :math:`\hat{A} (X
+    W)` with a cached :math:`\hat{A}`.
 
-    A drop-in for :class:`torch_geometric.nn.GCNConv`: same arguments, same parameters,
-    same output to rounding. The normalised adjacency is built once per graph (while
-    its tensors live unchanged), and no message is ever stored per edge. Weights that
-    need a gradient get one; then only where the entries stand is kept.
+    A drop-in replacement of :class:`torch_geometric.nn.GCNConv`: it has the same
+    arguments and parameters and the same output up to rounding. The normalised
+    adjacency is built once per graph (as long as its tensors are alive and unchanged),
+    and no message is stored per edge. If the edge weights require a gradient, only the
+    structure of the matrix is cached.
 
-    PyG's own code runs for features that are not ``[N, F]``, sparse tensors, other
-    aggregations than a sum, ``normalize=False``, edge weights that are not ``[E]``,
-    hooks on message passing, overridden steps of it, explanations, ``torch.jit``,
-    ``torch.export``, forward mode and ``vmap``. ``cached=True`` changes nothing: a
-    graph is remembered while its tensors live, and another one is never mistaken for
-    it, also where PyG's code runs.
+    PyG's own code runs for features that are not ``[N, F]``, sparse tensors,
+    aggregations other than a sum, ``normalize=False``, edge weights that are not
+    ``[E]``, hooks on message passing, overridden steps, explanations, ``torch.jit``,
+    ``torch.export``, forward-mode differentiation and ``vmap``. ``cached=True`` has no
+    effect: every graph is cached by its own tensors, so that the matrix of one graph is
+    never used for another, even when PyG's code runs.
 
     Args:
-        *args: As :class:`torch_geometric.nn.GCNConv`.
-        **kwargs: As :class:`torch_geometric.nn.GCNConv`.
+        *args: Arguments of :class:`torch_geometric.nn.GCNConv`.
+        **kwargs: Arguments of :class:`torch_geometric.nn.GCNConv`.
 
     Shapes:
         - **x:** :math:`(N, F_{in})`
@@ -89,23 +93,18 @@ class FastGCNConv(FastLayer, GCNConv):
             ends = edge_index if self.flow == "source_to_target" else edge_index.flip(0)
             loop = (2.0 if self.improved else 1.0) if self.add_self_loops else None
             out = aggregate_normalised(hidden, ends, edge_weight, loop)
-            return out if self.bias is None else out + self.bias
-        matrix = _MATRICES.get(
-            (edge_index, edge_weight),
-            (
-                hidden.size(0),
-                hidden.dtype,
-                self.improved,
-                self.add_self_loops,
-                self.flow,
-            ),
-            lambda: self._matrix(edge_index, edge_weight, hidden),
-        )
-        out = spmm(matrix, hidden)
+        else:
+            options = self.improved, self.add_self_loops, self.flow
+            matrix = _MATRICES.get(
+                (edge_index, edge_weight),
+                (hidden.size(0), hidden.dtype, *options),
+                lambda: self._matrix(edge_index, edge_weight, hidden),
+            )
+            out = spmm(matrix, hidden)
         return out if self.bias is None else out + self.bias
 
     def _serves(self, x: Any, edge_index: Any, edge_weight: Tensor | None) -> bool:
-        """Whether a product covers this call; otherwise PyG's code runs."""
+        """Return whether a product covers this call; otherwise PyG's code runs."""
         return (
             self.normalize
             and self.aggr in ("add", "sum")
@@ -137,21 +136,26 @@ class FastGCNConv(FastLayer, GCNConv):
 
 
 class FastSAGEConv(FastLayer, SAGEConv):
-    r"""`"Inductive Representation Learning on Large Graphs"
-    <https://arxiv.org/abs/1706.02216>`_, mean aggregation, built once.
+    r"""The layer of the `"Inductive Representation Learning on Large Graphs"
+    <https://arxiv.org/abs/1706.02216>`_ paper with mean aggregation, as a product with
+    a cached matrix.
 
-    A drop-in for :class:`torch_geometric.nn.SAGEConv` with ``aggr="mean"``; the mean is
-    taken after the linear map, which is the same and narrower. ``edge_weight`` makes
-    it a weighted mean, so that a weight of 0 is an absent edge. Other aggregations,
-    ``project=True``, bipartite input, ``size`` and all else that :class:`FastGCNConv`
-    names run PyG's code, which takes no ``edge_weight``: it is refused there.
+    A drop-in replacement of :class:`torch_geometric.nn.SAGEConv` with ``aggr="mean"``.
+    The mean is taken after the linear map, which gives the same result with fewer
+    channels. ``edge_weight`` makes it a weighted mean, in which a weight of 0 equals a
+    removed edge. PyG's code runs for other aggregations, ``project=True``, bipartite
+    input, ``size`` and the cases that :class:`FastGCNConv` lists; it takes no
+    ``edge_weight``, which is refused in these cases.
 
     Args:
-        *args: As :class:`torch_geometric.nn.SAGEConv`.
-        **kwargs: As :class:`torch_geometric.nn.SAGEConv`.
+        *args: Arguments of :class:`torch_geometric.nn.SAGEConv`.
+        **kwargs: Arguments of :class:`torch_geometric.nn.SAGEConv`.
 
     Shapes:
-        As :class:`FastGCNConv`.
+        - **x:** :math:`(N, F_{in})`
+        - **edge_index:** :math:`(2, E)`
+        - **edge_weight:** :math:`(E,)`
+        - **output:** :math:`(N, F_{out})`
 
     Example:
         >>> import torch
@@ -186,7 +190,7 @@ class FastSAGEConv(FastLayer, SAGEConv):
         return torch.nn.functional.normalize(out, dim=-1) if self.normalize else out
 
     def _serves(self, x: Any, edge_index: Any) -> bool:
-        """Whether a product covers this call; otherwise PyG's code runs."""
+        """Return whether a product covers this call; otherwise PyG's code runs."""
         return (
             self.aggr == "mean"
             and not self.project
@@ -196,7 +200,7 @@ class FastSAGEConv(FastLayer, SAGEConv):
         )
 
     def _refusal(self, x: Any, edge_index: Any) -> str:
-        """Why ``edge_weight``, which PyG's layer does not take, is refused."""
+        """Return why ``edge_weight``, which PyG's layer does not take, is refused."""
         shape = list(x.shape) if isinstance(x, Tensor) else type(x).__name__
         return (
             "'edge_weight' needs aggr='mean', project=False, no size, x [N, F], a "

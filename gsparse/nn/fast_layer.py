@@ -1,4 +1,6 @@
-"""When the kernel of a layer may stand in for PyG's code."""
+"""Base class of layers that replace PyG's code by a kernel where the results
+are equal.
+"""
 
 from typing import Any, ClassVar
 
@@ -15,11 +17,12 @@ from gsparse.kernels.tracing import is_beyond_grad, is_recorded
 
 # ruff: noqa: ANN401 (PyG's arguments are unions of tensors, pairs and adjacencies)
 
-#: What a subclass or a user may put in place of PyG's: kernels do all of it at once.
+#: Steps that a subclass or a user may override; a kernel does all of them at once.
 STEPS = ("message", "aggregate", "message_and_aggregate", "update", "edge_update")
-#: Those that PyG compiles for every class.
+#: Methods that PyG compiles for every class.
 COMPILED = ("propagate", "edge_updater")
-_HOOKS = tuple(
+#: Attributes with the hooks of these steps.
+HOOKS = tuple(
     f"_{step}_forward{pre}_hooks"
     for step in ("propagate", *STEPS)
     if step != "update"
@@ -34,20 +37,20 @@ _MODULE_HOOKS = (
 
 
 def general(name: str) -> Any:
-    """Return ``propagate`` or ``edge_updater`` as written for any layer.
+    """Return ``propagate`` or ``edge_updater`` as written for any layer, not compiled.
 
-    An instance of ``MessagePassing`` itself makes PyG put a compiled one in its place.
+    Once ``MessagePassing`` itself has been instantiated, its own attribute is compiled.
     """
     return getattr(MessagePassing, f"_orig_{name}", getattr(MessagePassing, name))
 
 
 def steps_of(kind: type[MessagePassing], **own: Any) -> dict[str, Any]:
-    """The steps of message passing of a class, with those that are replaced."""
+    """Return the message passing steps of a class, updated by the given ones."""
     return {name: getattr(kind, name) for name in STEPS} | own
 
 
 class FastLayer(MessagePassing):
-    """A layer of PyG whose call is one kernel where that equals PyG's code."""
+    """A PyG layer whose call is one kernel where that equals PyG's code."""
 
     #: PyG's layer with the same parameters.
     plain: ClassVar[type[MessagePassing]]
@@ -55,7 +58,7 @@ class FastLayer(MessagePassing):
     steps: ClassVar[dict[str, Any]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        # What PyG compiled for a parent cannot be explained: compile for each class.
+        # An explainer needs a propagate that was compiled for this class, not a parent.
         super().__init_subclass__(**kwargs)
         for name in COMPILED:
             found, base = getattr(cls, name), general(name)
@@ -63,11 +66,11 @@ class FastLayer(MessagePassing):
                 setattr(cls, name, base)
 
     def takes_kernel(self, x: Any, edge_index: Any) -> bool:
-        """Whether a kernel sees all that this call asks for.
+        """Return whether a kernel covers everything that this call asks for.
 
-        It does for features ``[N, F]`` and a list of edges or a ``Graph``, unless
-        message passing is hooked, explained, overridden, traced or differentiated
-        forward: then PyG's code runs.
+        It does for features ``[N, F]`` and a list of edges or a ``Graph``. PyG's code
+        runs if message passing is hooked, explained, overridden, traced or
+        differentiated in forward mode.
         """
         return (
             isinstance(x, Tensor)
@@ -80,11 +83,11 @@ class FastLayer(MessagePassing):
         )
 
     def is_untouched(self) -> bool:
-        """Whether message passing is PyG's own, with nobody listening."""
+        """Return whether message passing is PyG's own and has no hooks."""
         own, kind = self.__dict__, type(self)
         if self.explain or not is_quiet(own["_modules"].get("aggr_module")):
             return False
-        for name in _HOOKS:  # loops, since generators take three times as long
+        for name in HOOKS:  # loops, since generators take three times as long
             if own.get(name):
                 return False
         for name, step in self.steps.items():
@@ -93,7 +96,7 @@ class FastLayer(MessagePassing):
         return all(map(self._is_compiled, COMPILED))
 
     def _is_compiled(self, name: str) -> bool:
-        """Whether ``propagate`` or ``edge_updater`` is PyG's."""
+        """Return whether ``propagate`` or ``edge_updater`` is PyG's."""
         kind, base = type(self), general(name)
         known = base, getattr(kind, f"_jinja_{name}", base)
         here = self.__dict__.get(name)
@@ -103,10 +106,10 @@ class FastLayer(MessagePassing):
         return found in known and before is base
 
     def __prepare_scriptable__(self) -> MessagePassing:
-        """What ``torch.jit.script`` compiles in place of this layer: PyG's.
+        """Return PyG's layer, which ``torch.jit.script`` compiles in place of this one.
 
         Raises:
-            TypeError: For a subclass, which may compute something else.
+            TypeError: If this is a subclass, which may compute something else.
         """
         if "plain" not in type(self).__dict__:
             raise TypeError(
@@ -119,17 +122,17 @@ class FastLayer(MessagePassing):
 
 
 def as_dtypes_of(hidden: Tensor, other: Tensor) -> Tensor:
-    """Return the dtype-promoted tensor: autocast lowers linear layers only."""
+    """Return ``hidden`` in the promoted dtype; autocast lowers linear layers only."""
     if not torch.is_autocast_enabled(hidden.device.type):
         return hidden
     return hidden.to(torch.promote_types(hidden.dtype, other.dtype))
 
 
 def with_long_ids(edge_index: Any) -> Any:
-    """The same edges for PyG's code, as ids of 64 bits where they are a tensor.
+    """Return the edges for PyG's code, with 64-bit ids if they are a dense tensor.
 
-    Torch's ``gather``, and with it the derivative of ``scatter_add``, reads an expanded
-    index of 32 bits wrongly.
+    Torch's ``gather``, and with it the derivative of ``scatter_add``, gives wrong
+    results for an expanded 32-bit index.
     """
     is_list = isinstance(edge_index, Tensor) and edge_index.layout is torch.strided
     if not is_list or isinstance(edge_index, EdgeIndex):
@@ -149,14 +152,14 @@ def is_quiet(module: Module | None) -> bool:
 
 
 def _is_matrix(x: Tensor) -> bool:
-    """Whether features are ``[N, F]``."""
+    """Return whether features are ``[N, F]``."""
     if type(x) is not Tensor and isinstance(getattr(x, "matrix", None), SparseMatrix):
-        return True  # sparse features, whose dim() costs a call of their own protocol
+        return True  # sparse features; their dim() would go through __torch_function__
     return x.dim() == 2
 
 
 def _is_edge_list(edge_index: Any, x: Tensor) -> bool:
-    """Whether edges are a ``Graph`` or a tensor ``[2, E]`` of rows of ``x``."""
+    """Return whether edges are a ``Graph`` or a tensor ``[2, E]`` of rows of ``x``."""
     if isinstance(edge_index, Graph):
         return True
     if not isinstance(edge_index, Tensor) or edge_index.layout is not torch.strided:

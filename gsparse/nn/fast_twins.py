@@ -1,4 +1,4 @@
-"""Swaps PyG's attention layers in a model for the fused ones."""
+"""Replace PyG's attention layers in a model by the fused ones."""
 
 from typing import TypeVar
 from weakref import WeakSet
@@ -6,12 +6,8 @@ from weakref import WeakSet
 from torch.nn import Module
 from torch_geometric.nn import GATConv, GATv2Conv
 
-from gsparse.nn.fast_gat_conv import (
-    Attention,
-    FastGATConv,
-    FastGATv2Conv,
-    check_attention,
-)
+from gsparse.nn.attention_base import Attention, check_attention
+from gsparse.nn.fast_gat_conv import FastGATConv, FastGATv2Conv
 from gsparse.nn.masked_parameters import masked_class, masked_names, plain_class
 from gsparse.nn.replace_modules import replace_modules
 
@@ -25,16 +21,16 @@ _PREPARED: WeakSet[type[Module]] = WeakSet()
 
 
 def accelerate(model: M, attention: Attention = "fused") -> M:
-    """Replace every ``GATConv`` and ``GATv2Conv`` of a model by its fast twin.
+    """Replace every ``GATConv`` and ``GATv2Conv`` of a model by its fused version.
 
-    Works in place: the parameters stay the same objects, so optimisers, hooks and
-    checkpoints keep working, and outputs agree to rounding. Subclasses of PyG's
-    layers are left alone, since they may compute something else. Layers that are
-    fast already take the ``attention`` asked for.
+    The model is changed in place and its parameters stay the same objects, so
+    optimisers, hooks and checkpoints keep working. Outputs agree up to rounding.
+    Subclasses of PyG's layers are left alone, since they may compute something else.
+    Layers that are fused already get the given ``attention``.
 
     Args:
         model: Any module; may itself be such a layer.
-        attention: ``"fused"``, or ``"reference"`` where second derivatives are needed.
+        attention: ``"fused"``, or ``"reference"`` if second derivatives are needed.
 
     Returns:
         The model; a new object only if ``model`` itself was replaced.
@@ -55,12 +51,16 @@ def accelerate(model: M, attention: Attention = "fused") -> M:
 
 
 def fast_twin(layer: Module, attention: Attention = "fused") -> Module:
-    """The fast layer of a PyG attention layer; all parameters and hooks are shared."""
+    """Return the fused layer of a PyG attention layer; it shares all parameters and
+    hooks.
+    """
     return twin(layer, _FAST[plain_class(layer)], attention=attention)
 
 
 def twin(layer: Module, kind: type[M], **settings: object) -> M:
-    """A layer of another class that shares parameters, masks, hooks and settings."""
+    """Return a layer of another class that shares parameters, masks, hooks and
+    settings.
+    """
     if masked_names(layer):
         kind = masked_class(kind, masked_names(layer))  # type: ignore[assignment]
     other, state = kind.__new__(kind), {**vars(layer), **settings}

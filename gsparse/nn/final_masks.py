@@ -1,4 +1,4 @@
-"""Models whose masks no pruner moves any more: checking, and writing the zeros."""
+"""Check that the masks of a model are final, and write their zeros into the weights."""
 
 import copy
 from typing import TypeVar
@@ -12,7 +12,7 @@ M = TypeVar("M", bound=Module)
 
 
 def check_final(model: Module) -> None:
-    """Refuse a model that a pruner is in the middle of training."""
+    """Refuse a model whose masks a pruner may still change."""
     for prefix, module in model.named_modules():
         for name in masked_names(module):
             mask = mask_of(module, name)

@@ -9,14 +9,17 @@ from torch import Tensor
 
 @contextmanager
 def full_precision(x: Tensor) -> Iterator[Tensor]:
-    """Compute without autocast inside; yields ``x``, in float32 if it was of 16 bits.
+    """Disable autocast within this context; yields ``x``, in float32 if it has 16 bits.
 
     Gates are ranked by small differences of their log-odds, and logarithms of
-    probabilities near 0 and 1 have no place in 16 bits. A mask is thus the same inside
-    and outside of autocast. Without autocast nothing changes.
+    probabilities near 0 and 1 cannot be represented in 16 bits. With this context a
+    mask is the same inside and outside of autocast. Without autocast nothing changes.
 
     Args:
-        x: The tensor that is computed from.
+        x: Input of the computation.
+
+    Shapes:
+        - **x, output:** any shape
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""The hard concrete distribution, of L0 regularisation and SparseGAT."""
+"""The hard concrete distribution of L0 regularisation."""
 
 import math
 from typing import Any, ClassVar
@@ -21,16 +21,17 @@ class HardConcrete(Rectified):
 
     :math:`k = \sigma((\log u - \log(1 - u) + \alpha) / \beta)` with :math:`u` uniform,
     :math:`\alpha` the ``logits`` and :math:`\beta` the ``temperature``;
-    :math:`z = \min(1, \max(0, l + (r - l) k))`. The same interface as
-    :class:`HardKumaraswamy`, with one parameter in place of two; the mean has no closed
-    form and is always a quadrature.
+    :math:`z = \min(1, \max(0, l + (r - l) k))`. It has the interface of
+    :class:`HardKumaraswamy`, with one parameter instead of two. The mean has no closed
+    form and is always computed by quadrature.
 
     Args:
         logits: Log-odds of the gate.
-        temperature: Below 1, with more mass at 0 and 1 the lower it is.
-        low: Where 0 is stretched to.
-        high: Where 1 is stretched to.
-        validate_args: Check parameters and values.
+        temperature: :math:`\beta`, usually below 1; the lower it is, the more
+            probability lies at 0 and 1.
+        low: Value :math:`l` that 0 is stretched to.
+        high: Value :math:`r` that 1 is stretched to.
+        validate_args: Whether to check parameters and values.
 
     Shapes:
         - **logits:** any shape
@@ -78,6 +79,6 @@ class HardConcrete(Rectified):
         return torch.sigmoid((self.logits - torch.logit(v)) / self.temperature)
 
     def expand(self, batch_shape: Any, _instance: object = None) -> "HardConcrete":
-        """The same distribution with parameters of a larger shape."""
+        """Return the same distribution with parameters of a larger shape."""
         logits = self.logits.expand(torch.Size(batch_shape))
         return HardConcrete(logits, self.temperature, self.low, self.high)

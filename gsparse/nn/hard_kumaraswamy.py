@@ -1,4 +1,4 @@
-"""The Hard-Kumaraswamy distribution, of which KEdge's masks are drawn."""
+"""The Hard-Kumaraswamy distribution, from which KEdge samples its gates."""
 
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from gsparse.nn.rectified import Rectified, log1mexp
 
 
 class HardKumaraswamy(Rectified):
-    r"""Kumaraswamy's variable, stretched and rectified: HardKuma, from the
+    r"""A Kumaraswamy variable, stretched and rectified (HardKuma), from the
     `"Interpretable Neural Predictions with Differentiable Binary Variables"
     <https://arxiv.org/abs/1905.08160>`_ paper.
 
@@ -27,20 +27,20 @@ class HardKumaraswamy(Rectified):
         P(z = 0) = 1 - (1 - t_0^a)^b, \qquad P(z = 1) = (1 - t_1^a)^b.
 
     Small :math:`a` and large :math:`b` close the gate, large :math:`a` and small
-    :math:`b` open it. All is computed from logarithms: finite, with finite gradients,
-    in float32 for parameters from 1e-6 to 100. Where :math:`z` is cut a sample has no
-    gradient, so a gate that is nearly always closed learns from ``expected_l0`` only;
-    begin with open ones.
+    :math:`b` open it. Everything is computed from logarithms: values and gradients are
+    finite in float32 for parameters from 1e-6 to 100. A sample that is clipped to 0 or
+    1 has no gradient, so a gate that is nearly always closed learns from
+    ``expected_l0`` only; start with open gates.
 
-    ``mean`` without a gradient is exact (an incomplete beta function, by SciPy on the
-    CPU), with one it is a quadrature.
+    ``mean`` is exact if no gradient is needed (an incomplete beta function, computed by
+    SciPy on the CPU), and a quadrature otherwise.
 
     Args:
         a: First shape parameter.
         b: Second shape parameter.
-        low: Where 0 is stretched to.
-        high: Where 1 is stretched to.
-        validate_args: ``False`` leaves the parameters unchecked.
+        low: Value :math:`l` that 0 is stretched to.
+        high: Value :math:`r` that 1 is stretched to.
+        validate_args: ``False`` skips the check of the parameters.
 
     Shapes:
         - **a, b:** any shapes that broadcast
@@ -103,6 +103,6 @@ class HardKumaraswamy(Rectified):
         return torch.as_tensor(mean, dtype=self.a.dtype, device=self.a.device)
 
     def expand(self, batch_shape: Any, _instance: object = None) -> "HardKumaraswamy":
-        """The same distribution with parameters of a larger shape."""
+        """Return the same distribution with parameters of a larger shape."""
         a, b = (p.expand(torch.Size(batch_shape)) for p in (self.a, self.b))
         return HardKumaraswamy(a, b, self.low, self.high)

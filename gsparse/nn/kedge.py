@@ -5,69 +5,74 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from gsparse.edges import draw_seed, undirected_pairs
+from gsparse.nn.attention_base import Attention
+from gsparse.nn.budgeted_mask import OPEN
 from gsparse.nn.density import RAMP
-from gsparse.nn.fast_gat_conv import Attention
-from gsparse.nn.learned_mask import OPEN, LearnedMask, Scope
+from gsparse.nn.learned_mask import LearnedMask, Scope
 from gsparse.nn.pair_scorer import EdgeGroups, PairScorer
+from gsparse.nn.seeded import seeded
 from gsparse.nn.steered_gate import SteeredGate
 
 
 class KEdge(LearnedMask):
     r"""Wraps a GNN and learns a mask on its edges, after the `"Learnt Sparsification
-    for Interpretable Graph Neural Networks" <https://arxiv.org/abs/2106.12920>`_
-    paper.
+    for Interpretable Graph Neural Networks" <https://arxiv.org/abs/2106.12920>`_ paper.
 
     Each undirected edge has a :class:`~gsparse.nn.HardKumaraswamy` gate
     :math:`z \in [0, 1]`, exactly 0 with positive probability, whose two shape
     parameters are computed from the features of its end points
     (:class:`~gsparse.nn.pair_scorer.PairScorer`,
-    :class:`~gsparse.nn.steered_gate.SteeredGate`), plus, if ``edge_index``
-    is given, a term of the edge's own. In training a gate is drawn and multiplies the
+    :class:`~gsparse.nn.steered_gate.SteeredGate`). If ``edge_index`` is given, a
+    learned term per edge is added. In training a gate is sampled and multiplies the
     edge; gates and model are learned together by gradient descent. In evaluation the
     mask is 0 or 1, and the output equals that of the model on ``self.sparsify(data)``,
-    where the edges are gone.
+    from which the edges are removed.
 
-    The mean probability of an open gate is held against ``1 - sparsity`` by an
-    augmented Lagrangian, which :meth:`penalty` returns and
-    :func:`gsparse.train.fit` adds to the loss. In evaluation the pairs of largest
-    :math:`P(z \ne 0)` stay, at the exact budget, trained or not. With ``penalty=`` the
-    loss has a fixed factor times that mean instead, as in the paper, and in evaluation
-    those pairs go for which 0 is the likeliest of 0, 1 and anything between.
+    An augmented Lagrangian pulls the mean probability of an open gate towards
+    ``1 - sparsity``. :meth:`penalty` returns it and :func:`gsparse.train.fit` adds it
+    to the loss. In evaluation the pairs with the largest :math:`P(z \ne 0)` are kept,
+    at the exact budget, whether the mask is trained or not. With ``penalty=`` the loss
+    has a fixed factor times that mean instead, as in the paper, and evaluation removes
+    the pairs for which 0 is more likely than 1 and than any value in between.
 
-    **How to train it.** A few labels say nothing of edges far from them: fitted to
-    PubMed's 60 labels alone it was no better than random edges.
-    :func:`gsparse.train.fit_mask` asks instead that the sparse graph keeps the
-    predictions of the trained model at all nodes; that is how the numbers in
-    ``docs/kedge.md`` were made.
+    **How to train it.** A few labels carry no information about edges far from them:
+    fitted to PubMed's 60 labels alone, the mask was no better than random edges.
+    :func:`gsparse.train.fit_mask` fits it so that the sparse graph keeps the
+    predictions of a trained model at all nodes; the numbers in ``docs/kedge.md`` were
+    obtained in this way.
 
-    Differs from the paper: its parameter network is not public, so the one here is
-    ours; so are the Lagrangian, the exact budget and the terms of single edges.
+    Differences from the paper: its parameter network is not public, so the network, the
+    Lagrangian, the exact budget and the terms per edge are ours.
 
-    A batch of graphs is one graph to the mask, with one budget over all its edges.
-    Costs one inner product an edge and shape parameter on top of the model, and no
-    tensor of edges times channels beyond what its layers need.
+    The mask treats a batch of graphs as one graph, with one budget over all edges. It
+    costs one inner product per edge and shape parameter on top of the model, and stores
+    no tensor of edges times channels beyond those of the layers.
 
     Args:
         model: Any module called as ``model(x, edge_index, ...)`` whose convolutions
             :func:`~gsparse.nn.edge_weights` supports.
         in_channels: Number of node features.
         sparsity: Fraction of the undirected edges to remove, in [0, 1).
-        penalty: Factor of the mean number of open gates; instead of ``sparsity``.
+        penalty: Factor of the mean number of open gates; replaces ``sparsity``.
         hidden_channels: Width of the projection that gates are computed from.
-        scope: ``"shared"`` is one mask for all layers, ``"layer"`` one for each.
+        scope: ``"shared"`` is one mask for all layers, ``"layer"`` one per layer.
         symmetric: Whether both directions of an edge share one gate.
-        seed: Of the first weights of the mask; ``None`` draws one.
-        attention: ``"reference"`` where second derivatives are needed.
-        edge_index: A graph whose every edge gets a term of its own, to be learned
-            beside that of its end points; the mask then serves this graph only.
-            ``None`` for a mask computed from features, which serves any graph.
-        ramp: Training steps in which the target of the density falls to
+        seed: Random seed of the mask's initial weights; ``None`` draws one.
+        attention: ``"fused"``, or ``"reference"`` if second derivatives are needed.
+        edge_index: Graph whose edges get one learned term each, in addition to the one
+            computed from their end points; the mask then works on this graph only.
+            With ``None`` the mask is computed from features and works on any graph.
+        ramp: Number of training steps in which the density target falls to
             ``1 - sparsity``.
 
+    Shapes:
+        - **x:** :math:`(N, F)`
+        - **edge_index:** :math:`(2, E)`
+
     Raises:
-        ValueError: Unless exactly one of ``sparsity`` and ``penalty`` is given; another
-            graph than that of ``edge_index``.
-        TypeError: If a convolution of the model takes no weights; says which.
+        ValueError: Unless exactly one of ``sparsity`` and ``penalty`` is given; if the
+            mask is called with another graph than that of ``edge_index``.
+        TypeError: If a convolution of the model takes no weights.
 
     Example:
         >>> import torch
@@ -103,8 +108,7 @@ class KEdge(LearnedMask):
         super().__init__(model, sparsity, penalty, scope, symmetric, attention, ramp)
         self.in_channels = in_channels
         num_scores = 2 * len(self.names)
-        with torch.random.fork_rng([]):
-            torch.manual_seed(draw_seed(seed) % 2**63)
+        with seeded(draw_seed(seed) % 2**63):
             self.scorer = PairScorer(
                 in_channels,
                 hidden_channels,
@@ -118,14 +122,17 @@ class KEdge(LearnedMask):
         if edge_index is not None:
             if not symmetric:
                 raise ValueError(
-                    "'edge_index' gives terms to undirected edges: symmetric=True only"
+                    "'edge_index' adds a term per undirected edge and needs "
+                    "symmetric=True (got symmetric=False)"
                 )
             pairs = undirected_pairs(edge_index, int(edge_index.max()) + 1)
             self.own = Parameter(torch.zeros(pairs.row.numel(), num_scores))
             self.register_buffer("own_graph", _mark(pairs.row, pairs.col))
 
     def gates(self, x: Tensor, groups: EdgeGroups) -> list[SteeredGate]:
-        """The gates of each mask, from features and, if any, terms of their own."""
+        """Return the gates of each mask, from features and, if any, the terms
+        per edge.
+        """
         scores = self.scorer(x, groups)
         if self.own is not None:
             scores = scores + self.own
@@ -140,13 +147,13 @@ class KEdge(LearnedMask):
             raise ValueError(
                 f"KEdge was made for the graph of its 'edge_index', with "
                 f"{self.own.size(0)} undirected edges (got another one, with "
-                f"{groups.num_groups}); leave 'edge_index' out for a mask that is "
-                "computed from features only"
+                f"{groups.num_groups}); omit 'edge_index' for a mask that is computed "
+                "from features only"
             )
         return groups
 
 
 def _mark(row: Tensor, col: Tensor) -> Tensor:
-    """A number that another graph will hardly have."""
+    """Return a hash of the edges."""
     place = torch.arange(1, row.numel() + 1, device=row.device)
     return ((row * 1_000_003 + col) * (2 * place + 1)).sum()  # modulo 2**64

@@ -1,4 +1,4 @@
-"""The Ky Fan norm of a graph: its largest singular values, with a gradient."""
+"""The Ky Fan norm of a graph, the sum of its largest singular values."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from gsparse.edges import counter_uniform
 from gsparse.kernels import Graph, graph_of
 from gsparse.kernels.spmm_op import sddmm, spmm_values
 
-#: Steps of the power iteration, two products each.
+#: Number of steps of the power iteration, two products each.
 STEPS = 5
 
 
@@ -18,26 +18,27 @@ def ky_fan_norm(
     k: int = 1,
     num_steps: int = STEPS,
 ) -> Tensor:
-    r"""Sum of the k largest singular values of a weighted, symmetric adjacency.
+    r"""Return the sum of the k largest singular values of a weighted, symmetric
+    adjacency.
 
     .. math::
         \|A\|_{(k)} = \sum_{i \le k} \sigma_i = \langle A, U_k V_k^\top \rangle,
         \qquad
         \frac{\partial \|A\|_{(k)}}{\partial A_{ij}} = (U_k V_k^\top)_{ij}
 
-    with the singular vectors :math:`U_k, V_k` of :math:`A`, found without a gradient:
-    block power iteration on :math:`A^2`, from :math:`\mathbf 1` and, beyond it, fixed
-    random columns. With few steps the sum is a little too small, never too large: on
-    PubMed, whose singular values lie close together, by 1 to 5 % after the default
-    number. Costs :math:`2\,\text{num\_steps} + 2` passes over the edges and memory
-    :math:`O(E + N k)`.
+    where :math:`U_k, V_k` are the singular vectors of :math:`A`. They are computed
+    without a gradient by block power iteration on :math:`A^2`, which starts from
+    :math:`\mathbf 1` and fixed random columns. With few steps the sum is slightly too
+    small, never too large: on PubMed, whose singular values lie close together, by 1 to
+    5 % after the default number. It costs :math:`2\,\text{num\_steps} + 2` passes over
+    the edges and memory :math:`O(E + N k)`.
 
     Args:
         edge_index: Both directions of every edge.
-        weight: One weight an entry, the same for both directions.
+        weight: One weight per entry, the same for both directions.
         num_nodes: Number of nodes.
-        k: How many singular values.
-        num_steps: Steps of the iteration.
+        k: Number of singular values.
+        num_steps: Number of steps of the iteration.
 
     Shapes:
         - **edge_index:** :math:`(2, E)`
@@ -65,7 +66,7 @@ def ky_fan_norm(
     graph = graph_of(edge_index, num_nodes)
     values = weight.index_select(0, graph.edge_id.long())
     with torch.no_grad():
-        # Factorisations are not there for 16 bits.
+        # Torch has no factorisations for 16 bits.
         wide = values.to(torch.promote_types(values.dtype, torch.float32))
         left, right = _singular_vectors(graph, wide, min(k, num_nodes), num_steps)
         slope = sddmm(graph, left, right).to(values.dtype)
@@ -75,7 +76,9 @@ def ky_fan_norm(
 def _singular_vectors(
     graph: Graph, values: Tensor, k: int, num_steps: int
 ) -> tuple[Tensor, Tensor]:
-    """Left and right ones of the k largest singular values, ``[N, k]`` each."""
+    """Return the left and right singular vectors of the k largest values, ``[N, k]``
+    each.
+    """
     n = graph.num_nodes
     right = values.new_ones(n, k)
     others = counter_uniform(0, 0, n * (k - 1), values.device) - 0.5

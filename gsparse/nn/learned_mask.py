@@ -1,6 +1,5 @@
-"""What every learned edge mask shares: wrap a model, draw gates, hold a budget."""
+"""Base class of learned edge masks: samples gates and meets the budget."""
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, get_args
@@ -10,17 +9,11 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from gsparse.edges import (
-    EdgeMethod,
-    EdgeNeed,
-    apply_edge_mask,
-    check_sparsity,
-    keep_top,
-    require_edge_index,
-)
+from gsparse.edges import EdgeMethod, EdgeNeed, apply_edge_mask, require_edge_index
 from gsparse.kernels.tensor_cache import TensorCache
-from gsparse.nn.density import RAMP, check_ramp, hold_density, warn_on_the_way
-from gsparse.nn.fast_gat_conv import Attention, check_attention
+from gsparse.nn.attention_base import Attention, check_attention
+from gsparse.nn.budgeted_mask import BudgetedMask
+from gsparse.nn.density import RAMP
 from gsparse.nn.full_precision import full_precision
 from gsparse.nn.masking import (
     EdgeWeigher,
@@ -29,93 +22,91 @@ from gsparse.nn.masking import (
     refuse_unsupported,
 )
 from gsparse.nn.pair_scorer import EdgeGroups, edge_groups
-from gsparse.nn.rectified import Rectified
 from gsparse.nn.weighted_sum import sharing_normalised
-from gsparse.nn.wrapper import Wrapper, check_width, count_nodes
+from gsparse.nn.wrapper import check_width, count_nodes
 
-# ruff: noqa: ANN401 (what else the wrapped model takes is its own)
+# ruff: noqa: ANN401 (further arguments of the wrapped model)
 
 Scope = Literal["shared", "layer"]
 
-#: Log-odds of an open gate before anything is learned: nearly all are open.
-OPEN = 2.0
-
 
 class Drawn(Protocol):
-    """Weights of edges that are drawn in training."""
+    """Edge weights that are sampled in training."""
 
     @property
     def expected_l0(self) -> Tensor:
         """Probability that a weight is not 0."""
 
     def rsample(self) -> Tensor:
-        """Weights in [0, 1], differentiable in what they are computed from."""
+        """Sample weights in [0, 1], differentiable in the parameters."""
 
 
 class Gate(Protocol):
-    """What is drawn for the edges in training, and what ranks them in evaluation."""
+    """Gates of all edges: sampled in training, ranked in evaluation."""
 
     @property
     def rank(self) -> Tensor:
-        """Larger stays; of gates, log P(z != 0) / P(z = 0)."""
+        """Rank of each edge, larger is kept; for gates the log-odds of being open."""
 
     @property
     def variable(self) -> Drawn:
-        """What is drawn from."""
+        """Distribution of the weights."""
 
     def draw(self) -> tuple[Tensor, Tensor]:
-        """Weights, and the probabilities that they are not 0."""
+        """Sample weights, and return them with the probabilities that they are
+        not 0.
+        """
 
 
 class PlainGate(NamedTuple):
-    """A gate that is drawn by what its variable says of itself."""
+    """A gate that samples from its variable."""
 
     rank: Tensor
     variable: Drawn
 
     def draw(self) -> tuple[Tensor, Tensor]:
-        """Weights, and the probabilities that they are not 0."""
+        """Sample weights, and return them with the probabilities that they are
+        not 0.
+        """
         return self.variable.rsample(), self.variable.expected_l0
 
 
-class LearnedMask(EdgeMethod, Wrapper):
-    r"""A GNN whose edges are multiplied by gates that are learned with it.
+class LearnedMask(EdgeMethod, BudgetedMask):
+    r"""Base class of wrappers that multiply edges by gates learned with the model.
 
-    A subclass computes the gates, in front of the model or within it, from what its
-    layers are given. In training they are drawn, and :meth:`penalty`
-    holds the mean probability of an open one against ``1 - sparsity`` by an augmented
-    Lagrangian, which :func:`gsparse.train.fit` adds to the loss. In evaluation the mask
-    is 0 or 1, and the output equals that of the model on ``self.sparsify(data)``.
+    A subclass computes the gates, from the input features or from the input of each
+    layer. In training the gates are sampled, and :meth:`penalty` returns an augmented
+    Lagrangian that pulls the mean probability of an open gate towards
+    ``1 - sparsity``; :func:`gsparse.train.fit` adds it to the loss. In evaluation the
+    mask is 0 or 1, and the output equals that of the model on ``self.sparsify(data)``.
 
-    A wrapped model whose parameters are all frozen rests in evaluation mode, without
+    A wrapped model whose parameters are all frozen stays in evaluation mode, without
     dropout, while the gates are trained. A checkpoint of the plain model loads into the
-    mask, whose gates then stay as they are; the way back is
-    ``plain.load_state_dict(mask.model.state_dict())``. A batch of graphs is one graph
-    to the mask, with one budget over all its edges.
+    mask and leaves the gates unchanged; in the other direction, use
+    ``plain.load_state_dict(mask.model.state_dict())``. The mask treats a batch of
+    graphs as one graph, with one budget over all edges.
 
     Args:
         model: Any module called as ``model(x, edge_index, ...)`` whose convolutions
             :func:`~gsparse.nn.edge_weights` supports.
         sparsity: Fraction of the undirected edges to remove, in [0, 1).
-        penalty: Factor of the mean number of open gates; instead of ``sparsity``.
-        scope: ``"shared"`` is one mask for all layers, ``"layer"`` one for each.
+        penalty: Factor of the mean number of open gates; replaces ``sparsity``.
+        scope: ``"shared"`` is one mask for all layers, ``"layer"`` one per layer.
         symmetric: Whether both directions of an edge share one gate.
-        attention: ``"reference"`` where second derivatives are needed.
-        ramp: Training steps in which the target of the density falls to
+        attention: ``"fused"``, or ``"reference"`` if second derivatives are needed.
+        ramp: Number of training steps in which the density target falls to
             ``1 - sparsity``. A mask that is evaluated earlier warns once.
 
     Raises:
         ValueError: Unless exactly one of ``sparsity`` and ``penalty`` is given.
-        TypeError: If a convolution of the model takes no weights; says which.
+        TypeError: If a convolution of the model takes no weights.
     """
 
     when = "training"
     needs: ClassVar[tuple[EdgeNeed, ...]] = ("seed",)
 
-    multiplier: Tensor
-    num_steps: Tensor
     in_channels: int | None = None
-    """Number of features that the gates are computed from, if they are."""
+    """Number of features, if the gates are computed from features."""
 
     def __init__(
         self,
@@ -127,54 +118,39 @@ class LearnedMask(EdgeMethod, Wrapper):
         attention: Attention = "fused",
         ramp: int = RAMP,
     ) -> None:
-        super().__init__()
+        super().__init__(model, sparsity, penalty, ramp)
         check_attention(attention)
-        if (sparsity is None) == (penalty is None):
-            raise ValueError(
-                f"give one of 'sparsity' and 'penalty' (got {sparsity} and {penalty})"
-            )
-        if sparsity is not None:
-            check_sparsity(sparsity)
-        elif not 0 <= penalty < math.inf:  # type: ignore[operator]
-            raise ValueError(f"'penalty' must not be negative (got {penalty})")
         if scope not in get_args(Scope):
             raise ValueError(f"'scope' must be 'shared' or 'layer' (got {scope!r})")
         layers = convolutions(model)
         if not layers:
             raise TypeError(f"{type(model).__name__} has no convolutions to mask")
         refuse_unsupported(layers)
-        self.model = model
-        self.sparsity, self.factor = sparsity, penalty or 0.0
         self.scope, self.symmetric, self.attention = scope, symmetric, attention
-        check_ramp(ramp)
-        self.ramp = ramp
         self.names = list(layers) if scope == "layer" else [""]
-        self.register_buffer("multiplier", torch.zeros(()))
-        self.register_buffer("num_steps", torch.zeros(()))
-        self._opened: list[Tensor] = []  # density of each mask of the last step
         self._groups: TensorCache[EdgeGroups] = TensorCache(max_entries=8)
 
     @abstractmethod
     def gates(self, x: Tensor, groups: EdgeGroups) -> Sequence[Gate]:
-        """The gates of each mask: one, or one a layer."""
+        """Return the gates of each mask: one for all layers, or one per layer."""
 
     def forward(self, x: Tensor, edge_index: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """Run the model with a mask: drawn in training, 0 or 1 in evaluation.
+        """Run the model with sampled gates in training and a 0/1 mask in evaluation.
 
         Args:
             x: Node features.
             edge_index: The full graph.
-            *args: Handed to the model.
-            **kwargs: Handed to the model.
+            *args: Passed to the model.
+            **kwargs: Passed to the model.
 
         Shapes:
             - **x:** :math:`(N, F)`
             - **edge_index:** :math:`(2, E)`
 
         Raises:
-            TypeError: If this is not one homogeneous graph.
-            ValueError: If there are not ``in_channels`` features, or values of edges
-                do not fit ``edge_index``.
+            TypeError: If the input is not one homogeneous graph.
+            ValueError: If there are not ``in_channels`` features, or an edge-level
+                argument does not fit ``edge_index``.
         """
         self._check_tracing()
         self._check_graph(x, edge_index)
@@ -191,7 +167,7 @@ class LearnedMask(EdgeMethod, Wrapper):
     def _weights(
         self, x: Tensor, groups: EdgeGroups
     ) -> Tensor | Mapping[str, Tensor | EdgeWeigher]:
-        """What the convolutions weigh their edges by."""
+        """Return the edge weights of the convolutions."""
         with full_precision(x) as x:
             gates = self.gates(x, groups)
             masks = [groups.spread(self._value(gate, groups)) for gate in gates]
@@ -200,43 +176,16 @@ class LearnedMask(EdgeMethod, Wrapper):
         return dict(zip(self.names, masks, strict=True))
 
     def _value(self, gate: Gate, groups: EdgeGroups) -> Tensor:
-        """A weight per group: drawn in training, 0 or 1 in evaluation."""
+        """Return one weight per group: sampled in training, 0 or 1 in evaluation."""
         if not self.training:
-            return self._keep(gate, groups).to(gate.rank.dtype)
+            return self._kept(gate, groups.tie).to(gate.rank.dtype)
         drawn, opened = gate.draw()
         self._opened.append(opened.mean())
         return drawn
 
-    def penalty(self) -> Tensor:
-        """What is added to the loss of the last training step; 0 if there was none.
-
-        With ``sparsity`` each call also moves the multiplier of the constraint, and
-        its target, which falls from 1 within the first ``ramp`` steps.
-        """
-        opened, self._opened = self._opened, []
-        if not opened:
-            return self.multiplier.new_zeros(())
-        density = torch.stack(opened).mean()
-        if self.sparsity is None:
-            return density * self.factor
-        return hold_density(
-            density,
-            self.sparsity,
-            self.multiplier,
-            self.num_steps,
-            self.ramp,
-        )
-
-    def train(self, mode: bool = True) -> "LearnedMask":
-        """As for any module; a frozen model stays in evaluation mode."""
-        super().train(mode)
-        if not any(p.requires_grad for p in self.model.parameters()):
-            self.model.eval()
-        return self
-
     def edge_probability(self, data: Data) -> Tensor | list[Tensor]:
-        r""":math:`P(z \ne 0)` of every entry, 1 for self-loops; a list under
-        ``scope="layer"``, one for each layer.
+        r"""Return :math:`P(z \ne 0)` of every entry, 1 for self-loops; with
+        ``scope="layer"`` a list with one tensor per layer.
 
         Shapes:
             - **output:** :math:`(E,)`
@@ -246,8 +195,8 @@ class LearnedMask(EdgeMethod, Wrapper):
         return found[0] if self.scope == "shared" else found
 
     def sparsify(self, data: Data) -> Data | list[Data]:
-        """The graph that the model runs on in evaluation; one for each layer under
-        ``scope="layer"``. All nodes and self-loops stay.
+        """Return the graph that the model runs on in evaluation; with ``scope="layer"``
+        one per layer. All nodes and self-loops are kept.
 
         Raises:
             TypeError: If ``data`` is not one homogeneous graph.
@@ -255,7 +204,7 @@ class LearnedMask(EdgeMethod, Wrapper):
         """
         groups, gates = self._of(data)
         cuts = [
-            apply_edge_mask(data, groups.spread(self._keep(gate, groups)).bool())
+            apply_edge_mask(data, groups.spread(self._kept(gate, groups.tie)).bool())
             for gate in gates
         ]
         return cuts[0] if self.scope == "shared" else cuts
@@ -284,23 +233,10 @@ class LearnedMask(EdgeMethod, Wrapper):
         self._check_features(data.x)
 
     def _checked(self, groups: EdgeGroups) -> EdgeGroups:
-        """Refuse a graph that the gates are not for; any is fine here."""
+        """Return the groups; subclasses refuse graphs that the gates are not for."""
         return groups
 
-    def _keep(self, gate: Gate, groups: EdgeGroups) -> Tensor:
-        """Which edges stay, as a bool for each group."""
-        if self.sparsity is not None:
-            warn_on_the_way(self, lambda: gate.variable.expected_l0.detach().mean())
-            return keep_top(gate.rank.detach(), self.sparsity, groups.tie)
-        assert isinstance(gate.variable, Rectified)  # others take no penalty
-        zero, one = gate.variable.prob_zero, gate.variable.prob_one
-        return (zero <= one) | (zero <= 1 - zero - one)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_opened": []}  # part of a graph: not to be copied
-
     def extra_repr(self) -> str:
-        size = f"penalty={self.factor}"
-        if self.sparsity is not None:
-            size = f"sparsity={self.sparsity}"
-        return f"{size}, scope={self.scope!r}, symmetric={self.symmetric}"
+        return (
+            f"{super().extra_repr()}, scope={self.scope!r}, symmetric={self.symmetric}"
+        )

@@ -1,4 +1,4 @@
-"""How each convolution runs with a weight per edge."""
+"""Forward passes of convolutions with one weight per edge."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,23 +25,24 @@ from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.utils import add_remaining_self_loops
 
 from gsparse.kernels.tensor_cache import TensorCache
-from gsparse.nn.fast_gat_conv import Attention, FastGATConv, FastGATv2Conv
+from gsparse.nn.attention_base import Attention
+from gsparse.nn.fast_gat_conv import FastGATConv, FastGATv2Conv
 from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
-from gsparse.nn.fast_layer import general, with_long_ids
+from gsparse.nn.fast_layer import HOOKS, general, with_long_ids
 from gsparse.nn.fast_twins import fast_twin, twin
 from gsparse.nn.masked_parameters import plain_class
+from gsparse.nn.stale_caches import caches_aside
 from gsparse.nn.weighted_aggregation import aggregate_messages, aggregation_name
 from gsparse.nn.weighted_sum import AGGREGATIONS, aggregate_weighted
 from gsparse.nn.weighted_transformer import WeightedTransformerConv
 
-# ruff: noqa: ANN401 (a convolution's arguments are its own)
+# ruff: noqa: ANN401 (arguments of any convolution)
 
 Forward = Callable[..., Any]
 
 ATTENTION = (GATConv, GATv2Conv, FastGATConv, FastGATv2Conv, TransformerConv)
 NORMALISED = (GCNConv, FastGCNConv, GCN2Conv, SGConv, APPNP)
 SUMMED = (SAGEConv, FastSAGEConv, GINConv, GraphConv)
-_CACHES = ("_cached_edge_index", "_cached_adj_t", "_cached_x")
 _STEPS = ("propagate", "message", "aggregate", "update", "edge_update")
 
 _LOOPS: TensorCache[Tensor] = TensorCache(max_entries=16)
@@ -50,13 +51,13 @@ _LOOPS: TensorCache[Tensor] = TensorCache(max_entries=16)
 def forward_of(
     layer: MessagePassing, attention: Attention, *, weighted: bool
 ) -> Forward | None:
-    """Return the forward that serves a :func:`plain_call` with ``edge_weight``.
+    """Return the forward for a :func:`plain_call` with ``edge_weight``.
 
-    Without weights it is the fused one of an attention layer, and None for any other.
+    Without weights it is the fused one for attention layers, and None for all others.
     """
     kind = plain_class(layer)
     if not weighted and any(step in vars(layer) for step in _STEPS):
-        return None  # of the user's own
+        return None  # the user replaced a step
     if kind in (GATConv, GATv2Conv):
         layer = fast_twin(layer, attention)
         return plain_class(layer).forward.__get__(layer)
@@ -65,7 +66,8 @@ def forward_of(
     if not weighted:
         return None
     if kind is TransformerConv:
-        return _transformer_forward(twin(layer, WeightedTransformerConv))
+        layer = twin(layer, WeightedTransformerConv)
+        return WeightedTransformerConv.forward.__get__(layer)
     if kind in (GCNConv, FastGCNConv):
         layer = twin(layer, FastGCNConv, weights_change=True)
         return FastGCNConv.forward.__get__(layer)
@@ -73,10 +75,10 @@ def forward_of(
 
 
 def plain_call(layer: MessagePassing, own: Tensor | None, x: Any) -> bool:
-    """Return whether nothing in a call needs PyG's own message passing.
+    """Return whether a call needs no step of PyG's own message passing.
 
-    Otherwise :func:`general_forward` serves it: for other aggregations, more
-    dimensions, hooks, explanations, and steps that were replaced.
+    Otherwise :func:`general_forward` runs: for other aggregations, more dimensions,
+    hooks, explanations and replaced steps.
     """
     kind, name = plain_class(layer), aggregation_name(layer.aggr_module)
     if _touched(layer) or kind not in (*ATTENTION, *NORMALISED, *SUMMED):
@@ -90,32 +92,17 @@ def plain_call(layer: MessagePassing, own: Tensor | None, x: Any) -> bool:
 
 
 def _touched(layer: MessagePassing) -> bool:
-    """Whether someone watches or changes the steps of message passing."""
+    """Return whether steps of message passing have hooks or were replaced."""
     return (
         layer.explain is True
         or layer.decomposed_layers != 1
         or any(step in vars(layer) for step in _STEPS)
-        or any(
-            getattr(layer, f"_{step}_forward{kind}_hooks")
-            for step in (*_STEPS, "message_and_aggregate")
-            if step != "update"
-            for kind in ("", "_pre")
-        )
+        or any(getattr(layer, hooks) for hooks in HOOKS)
     )
 
 
-def _transformer_forward(layer: MessagePassing) -> Forward:
-    """The forward of a layer that runs PyG's steps."""
-    call = WeightedTransformerConv.forward.__get__(layer)
-
-    def forward(*, edge_index: Tensor, **kwargs: Any) -> Any:
-        return call(edge_index=with_long_ids(edge_index), **kwargs)
-
-    return forward
-
-
 def _summed_forward(layer: MessagePassing) -> Forward:
-    """The layer's own forward, in which messages are collected with weights."""
+    """Return the layer's own forward, in which messages are aggregated with weights."""
     kind = plain_class(layer)
     if kind is FastSAGEConv:
         fast = twin(layer, FastSAGEConv, weights_change=True)
@@ -140,7 +127,7 @@ def _summed_forward(layer: MessagePassing) -> Forward:
 
 
 def _num_targets(layer: MessagePassing, ends: Tensor, x: Any, size: Any) -> int:
-    """Rows of the output, by the rule of PyG's ``propagate``."""
+    """Return the number of output rows, as PyG's ``propagate`` determines it."""
     sizes = layer._check_input(ends, size)
     for side in (0, 1):
         if x[side] is not None:
@@ -151,7 +138,9 @@ def _num_targets(layer: MessagePassing, ends: Tensor, x: Any, size: Any) -> int:
 
 
 def _uncached_forward(layer: MessagePassing) -> Forward:
-    """The layer's own forward; a cache would freeze the first weights it saw."""
+    """Return the layer's own forward without its cache, which would keep the first
+    weights.
+    """
     kind = GCNConv if plain_class(layer) is FastGCNConv else plain_class(layer)
 
     def forward(*, edge_index: Tensor, edge_weight: Tensor, **kwargs: Any) -> Any:
@@ -159,18 +148,10 @@ def _uncached_forward(layer: MessagePassing) -> Forward:
         edge_index = with_long_ids(edge_index)
         if getattr(layer, "normalize", True) and not adds_self_loops(layer):
             edge_weight = _without_undefined(layer, edge_index, edge_weight)
-        kept = {key: vars(layer)[key] for key in _CACHES if key in vars(layer)}
-        cached, layer.cached = layer.cached, False
-        for key in kept:
-            object.__setattr__(layer, key, None)
-        try:
+        with caches_aside(layer):
             return kind.forward(
                 layer, edge_index=edge_index, edge_weight=edge_weight, **kwargs
             )
-        finally:
-            layer.cached = cached
-            for key, value in kept.items():
-                object.__setattr__(layer, key, value)
 
     return forward
 
@@ -178,9 +159,9 @@ def _uncached_forward(layer: MessagePassing) -> Forward:
 def _without_undefined(
     layer: MessagePassing, edge_index: Tensor, weight: Tensor
 ) -> Tensor:
-    """Weights without a derivative where a node has degree 0.
+    """Return weights without a derivative where a node has degree 0.
 
-    PyG's :math:`d^{-1/2}` has none there, and its backward pass makes NaN of it.
+    PyG's :math:`d^{-1/2}` is not differentiable there, and its gradient would be NaN.
     """
     if not weight.requires_grad:
         return weight
@@ -194,8 +175,8 @@ def _without_undefined(
 def general_forward(layer: MessagePassing, attention: Attention) -> Forward:
     """Return PyG's own forward, in which messages are aggregated with weights.
 
-    It takes the weights of the mask as ``mask``, and as ``edge_weight`` those that the
-    layer itself takes.
+    It takes the weights of the mask as ``mask`` and the layer's own weights as
+    ``edge_weight``.
     """
     kind = plain_class(layer)
     runner, call = layer, _uncached_forward(layer)
@@ -244,7 +225,7 @@ def general_forward(layer: MessagePassing, attention: Attention) -> Forward:
 def _message_weights(
     layer: MessagePassing, edge_index: Tensor, mask: Tensor, num: int, x: Any
 ) -> Tensor:
-    """The mask of all messages, those of self-loops that the layer added too."""
+    """Return the mask of all messages, including those of added self-loops."""
     if not adds_self_loops(layer):
         return mask
     if isinstance(layer, NORMALISED):
@@ -256,9 +237,10 @@ def _message_weights(
 
 @contextmanager
 def _own_propagate(layer: MessagePassing) -> Iterator[None]:
-    """PyG's ``propagate``, bound to this layer: a twin would run that of another.
+    """Bind PyG's ``propagate`` to this layer within this context; a twin would run
+    another one.
 
-    The compiled one knows no explanations and no decomposition.
+    The compiled version supports neither explanations nor decomposition.
     """
     if plain_class(layer).__module__.split(".")[0] not in (
         "torch_geometric",
@@ -273,7 +255,7 @@ def _own_propagate(layer: MessagePassing) -> Iterator[None]:
 
 
 def adds_self_loops(layer: Module) -> bool:
-    """Return whether a layer gives self-loops to the nodes."""
+    """Return whether a layer adds self-loops."""
     return bool(getattr(layer, "add_self_loops", False)) and bool(
         getattr(layer, "normalize", True)
     )
@@ -282,31 +264,24 @@ def adds_self_loops(layer: Module) -> bool:
 def without_absent_loops(
     edge_index: Tensor, weight: Tensor, own: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Leave out self-loops of weight 0, so that the layer adds its own in their place.
+    """Remove self-loops of weight 0, so that the layer adds its own instead.
 
-    A self-loop that is there keeps its weight in a layer of the GCN family, even 0.
+    Layers of the GCN family keep the weight of an existing self-loop, even if it is 0.
     """
-    loops = _LOOPS.get((edge_index,), None, lambda: _loops(edge_index))
-    if loops.numel() == 0:
+    ends = edge_index.as_subclass(Tensor)
+    loops = _LOOPS.get(
+        (edge_index,), None, lambda: (ends[0] == ends[1]).nonzero().view(-1)
+    )
+    absent = loops[weight.index_select(0, loops) == 0]
+    if absent.numel() == 0:
         return edge_index, weight, own
-    absent = weight.index_select(0, loops) == 0
-    if not absent.any():
-        return edge_index, weight, own
-    there = torch.ones_like(weight, dtype=torch.bool)
-    there[loops[absent]] = False
-    edge_index = edge_index.as_subclass(Tensor)[:, there]
-    return edge_index, weight[there], None if own is None else own[there]
-
-
-def _loops(edge_index: Tensor) -> Tensor:
-    """Positions of the self-loops."""
-    source, target = edge_index.as_subclass(Tensor)
-    return (source == target).nonzero().view(-1)
+    there = torch.ones_like(weight, dtype=torch.bool).index_fill(0, absent, False)
+    return ends[:, there], weight[there], None if own is None else own[there]
 
 
 @contextmanager
 def replaced(layer: Module, name: str, value: Any) -> Iterator[None]:
-    """Within this context an attribute of a layer is another."""
+    """Replace an attribute of a layer within this context."""
     before = vars(layer).get(name)
     object.__setattr__(layer, name, value)
     try:

@@ -1,98 +1,35 @@
-"""A layer that reads some of its parameters through masks."""
+"""Masks on the parameters of a layer."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
 from typing import Any
-from weakref import ref
 
 import torch
 from torch import Tensor
 from torch.nn import Embedding, EmbeddingBag, Module, ModuleDict, Parameter, RNNBase
-from torch.optim.swa_utils import AveragedModel
 
 from gsparse.nn.masked_value import MaskedValue, guard, refusal
+from gsparse.nn.weight_mask import WeightMask
 
-# ruff: noqa: ANN401 (what a layer's own methods take)
+# ruff: noqa: ANN401 (arguments of a layer's own methods)
 
 #: Name of the child that holds the masks; its buffers are part of checkpoints.
 CHILD = "weight_masks"
 
-#: Attributes of a layer in the middle of a call, which copies do not have.
+#: Attributes that a layer has during a call only; they are not copied.
 _RUNNING, _RAW = "_runs_now", "_reads_raw"
 
 _CLASSES: dict[tuple[type[Module], tuple[str, ...]], type[Module]] = {}
 
 
-class WeightMask(Module):
-    """Which entries of one parameter are there: a bool each, or weights in training.
-
-    Shapes:
-        - **keep:** that of the parameter
-    """
-
-    keep: Tensor
-    _pruner: ref[Any] | None
-    soft: Tensor | Callable[[Tensor], Tensor] | None
-    """What multiplies the parameter instead, or makes of it what the layer reads, while
-    it is set; never saved."""
-
-    def __init__(self, parameter: Tensor) -> None:
-        super().__init__()
-        keep = torch.ones_like(parameter, dtype=torch.bool, requires_grad=False)
-        self.register_buffer("keep", keep)
-        self.soft = self._pruner = None
-
-    @property
-    def pruner(self) -> Any:
-        """The pruner that moves the mask, as long as it lives; never saved."""
-        return None if self._pruner is None else self._pruner()
-
-    @pruner.setter
-    def pruner(self, pruner: Any) -> None:
-        self._pruner = ref(pruner)
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether a pruner has not reached its sparsity yet; not so in copies."""
-        return self.pruner is not None and not self.pruner.done
-
-    def forward(self, parameter: Tensor) -> Tensor:
-        """The parameter with zeros for what is not there, also where it is NaN."""
-        if callable(self.soft):
-            return self.soft(parameter)
-        if self.soft is not None:
-            return parameter * self.soft
-        return torch.where(self.keep, parameter, 0.0)
-
-    def _check_average(self, frame: FrameType | None) -> None:
-        """Refuse to be averaged: ``AveragedModel`` has no other way to ask."""
-        while frame is not None and frame.f_code is not AveragedModel.__init__.__code__:
-            frame = frame.f_back
-        if frame is None or not frame.f_locals["use_buffers"]:
-            return
-        plain = frame.f_locals["avg_fn"] is frame.f_locals["multi_avg_fn"] is None
-        if plain or self.unfinished:
-            raise ValueError(
-                "'use_buffers' of AveragedModel must be False for a model with masks "
-                "of weights (got True): the average of two masks is none; with False "
-                "every update copies the masks and all other buffers"
-            )
-
-    def __getstate__(self) -> dict[str, Any]:
-        self._check_average(sys._getframe())
-        # Parts of a graph and of a training run: not to be copied.
-        return vars(self) | {"soft": None, "_pruner": None}
-
-
 def mask_parameter(owner: Module, name: str) -> WeightMask:
-    """From now on ``owner.<name>`` is its parameter times a mask, at first of ones.
+    """Make ``owner.<name>`` read as its parameter times a mask, initially of ones.
 
-    The parameter itself stays where it was, a leaf with its full values: optimisers,
-    ``named_parameters`` and checkpoints see it under its name; its mask is saved beside
-    it. The class of the owner becomes a subclass of what it was, so that every way of
-    reading the parameter goes through the mask. Code outside of the owner reads a
+    The parameter stays registered as a leaf with its full values: optimisers,
+    ``named_parameters`` and checkpoints see it under its name, and its mask is saved
+    with it. The class of the owner becomes a subclass of its former class, so that
+    every read of the parameter goes through the mask. Code outside of the owner reads a
     :class:`~gsparse.nn.masked_value.MaskedValue`, which refuses writes.
 
     Raises:
@@ -107,8 +44,8 @@ def mask_parameter(owner: Module, name: str) -> WeightMask:
     names = masked_names(owner)
     if name in names:
         raise ValueError(
-            f"{name!r} of {type(owner).__name__} has a mask already; one pruner holds "
-            "a weight at a time: call its undo() or make_permanent() first"
+            f"{name!r} of {type(owner).__name__} has a mask already; a weight can have "
+            "one pruner at a time: call its undo() or make_permanent() first"
         )
     if CHILD not in owner._modules:
         owner.add_module(CHILD, ModuleDict())
@@ -119,7 +56,7 @@ def mask_parameter(owner: Module, name: str) -> WeightMask:
 
 
 def unmask_parameter(owner: Module, name: str) -> None:
-    """Take the mask of a parameter away; its full values are read again."""
+    """Remove the mask of a parameter; its full values are read again."""
     left = [other for other in masked_names(owner) if other != name]
     del _masks(owner)[name]
     if not left:
@@ -128,19 +65,19 @@ def unmask_parameter(owner: Module, name: str) -> None:
 
 
 def _set_masked(owner: Module, names: Sequence[str]) -> None:
-    """Give a layer the class and the parameters of one with these masked names."""
+    """Give a layer the class and the parameter dictionary for these masked names."""
     kind = plain_class(owner)
     owner.__class__ = masked_class(kind, names) if names else kind
     parameters = dict(owner._parameters)
     kept = _KeptParameters(parameters, f"{kind.__name__}.", names)
     vars(owner)["_parameters"] = kept if names else parameters
-    if isinstance(owner, RNNBase):  # holds its weights in a list, too
+    if isinstance(owner, RNNBase):  # also keeps its weights in a list
         vars(owner).pop("_flat_weights", None)
         owner._init_flat_weights()
 
 
 class _KeptParameters(dict[str, Parameter | None]):
-    """Parameters of a layer; those with masks cannot be deleted."""
+    """Parameters of a layer; masked ones cannot be deleted."""
 
     def __init__(
         self,
@@ -161,17 +98,17 @@ class _KeptParameters(dict[str, Parameter | None]):
 
 
 def plain_class(layer: Module) -> type[Module]:
-    """The class of a layer without masks."""
+    """Return the class of a layer without masks."""
     return getattr(type(layer), "_plain_class", type(layer))
 
 
 def masked_names(layer: Module) -> tuple[str, ...]:
-    """Names of the parameters of a layer that have masks."""
+    """Return the names of the masked parameters of a layer."""
     return getattr(type(layer), "_masked_names", ())
 
 
 def masked_class(kind: type[Module], names: Iterable[str]) -> type[Module]:
-    """The subclass of ``kind`` that reads these parameters through masks."""
+    """Return the subclass of ``kind`` that reads these parameters through masks."""
     key = (kind, tuple(sorted(names)))
     if key not in _CLASSES:
         body: dict[str, Any] = {
@@ -241,7 +178,7 @@ def _reader(kind: type[Module], name: str) -> Callable[[Module], Tensor]:
 
 
 def _refuse_sparse(grad: Tensor) -> None:
-    """Hook on what an embedding reads: a mask has no derivative for such gradients."""
+    """Refuse sparse gradients of an embedding, for which a mask has no derivative."""
     if grad.is_sparse:
         raise ValueError(
             "gradients of a masked embedding must be dense (got sparse ones); set "
@@ -250,8 +187,10 @@ def _refuse_sparse(grad: Tensor) -> None:
 
 
 def _is_library_forward(frame: FrameType) -> bool:
-    """Whether a layer around the owner reads, as attention reads its projections: for
-    speed, and since torch takes its fused path for plain tensors only.
+    """Return whether the ``forward`` of a library layer reads the parameter.
+
+    Attention, for example, reads its projections. Such reads need no guard, which would
+    cost time and keep torch from its fused path for plain tensors.
     """
     return frame.f_code.co_name == "forward" and frame.f_globals.get(
         "__name__", ""
@@ -260,14 +199,16 @@ def _is_library_forward(frame: FrameType) -> bool:
 
 def _setter(name: str) -> Callable[[Module, Tensor], None]:
     def write(self: Module, value: Tensor) -> None:
-        """Called for replicas only: elsewhere a parameter of that name is there."""
+        """Set the value in a replica; other layers have a parameter of that name."""
         self._parameters[name] = value  # type: ignore[assignment]
 
     return write
 
 
 def _marked_as_running(call: Callable[..., Any]) -> Callable[..., Any]:
-    """The call of a layer, in which its own reads need no guard against writes."""
+    """Return the call of a layer, during which its own reads need no guard against
+    writes.
+    """
 
     def run(self: Module, *args: Any, **kwargs: Any) -> Any:
         state = self.__dict__
@@ -284,7 +225,7 @@ def _marked_as_running(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _refuse_masked(register: Callable[..., None]) -> Callable[..., None]:
-    """``register_parameter``, but for what was read through a mask."""
+    """Return ``register_parameter`` with a check that refuses masked values."""
 
     def run(self: Module, name: str, param: Tensor | None) -> None:
         if isinstance(param, MaskedValue):
@@ -296,10 +237,10 @@ def _refuse_masked(register: Callable[..., None]) -> Callable[..., None]:
 
 
 def _nothing(self: Module) -> None:
-    """Stands in for what keeps the list of an RNN's weights."""
+    """Replace methods that maintain the weight list of an RNN."""
 
 
-#: An RNN's own list of weights would hold values of the last read.
+#: The weight list of an RNN would keep the values of the last read.
 _RNN_BODY: dict[str, Any] = {
     "_flat_weights": property(
         lambda self: [getattr(self, name, None) for name in self._flat_weights_names],
@@ -312,26 +253,20 @@ _RNN_BODY: dict[str, Any] = {
 
 
 def _unmasked(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The method, in which parameters are what they are without masks."""
+    """Return the method with reads of parameters that ignore masks."""
 
     def run(self: Module, *args: Any, **kwargs: Any) -> Any:
-        with _raw(self):
+        self.__dict__[_RAW] = True
+        try:
             return method(self, *args, **kwargs)
+        finally:
+            del self.__dict__[_RAW]
 
     return run
 
 
-@contextmanager
-def _raw(layer: Module) -> Iterator[None]:
-    layer.__dict__[_RAW] = True
-    try:
-        yield
-    finally:
-        del layer.__dict__[_RAW]
-
-
 def _reduce(self: Module, protocol: Any) -> Any:
-    """Pickle and copy by the plain class, which can be found by its name."""
+    """Pickle and copy as the plain class, which can be found by its name."""
     found: Any = super(type(self), self).__reduce_ex__(protocol)
     state = {k: v for k, v in found[2].items() if k not in (_RUNNING, _RAW)}
     return _rebuild, (plain_class(self), masked_names(self)), state, *found[3:]

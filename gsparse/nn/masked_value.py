@@ -10,7 +10,7 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.nn import Parameter
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-# ruff: noqa: ANN401 (the signature of torch's protocol)
+# ruff: noqa: ANN401 (signature of torch's protocol)
 
 _WRITES = {"__setitem__", "__set__"} | {
     f"__i{operation}__"
@@ -31,11 +31,11 @@ class MaskedValue(Tensor):
 
     owner_and_name: str
     trained: bool | None = None
-    """Whether the parameter requires a gradient; ``None`` in what is derived."""
+    """Whether the parameter requires a gradient; ``None`` for views of it."""
 
     @property
     def _is_param(self) -> bool:
-        """Set by ``Parameter(value)``, which is a parameter of its own."""
+        """Flag set by ``Parameter(value)``, which makes an independent parameter."""
         return False
 
     @_is_param.setter
@@ -55,7 +55,7 @@ class MaskedValue(Tensor):
     ) -> Any:
         kwargs = kwargs or {}
         if torch.compiler.is_compiling():
-            # A compiler cannot follow what is below.
+            # A compiler cannot trace the code below.
             return torch._C._disabled_torch_function_impl(
                 func, types, args, dict(kwargs)
             )
@@ -66,7 +66,7 @@ class MaskedValue(Tensor):
         with torch._C.DisableTorchFunctionSubclass():
             out = func(*args, **kwargs)
             if not any(isinstance(it, Tensor) for it in tree_leaves(out)):
-                return out  # such as a size, which would become a tuple
+                return out  # for example a size, which would become a tuple
             values = [v for v in tree_leaves((args, kwargs)) if isinstance(v, cls)]
             return tree_map_only(Tensor, lambda it: _guard_view(it, values), out)
 

@@ -1,4 +1,4 @@
-"""How each convolution takes a weight per edge."""
+"""Run the convolutions of a model with one weight per edge."""
 
 import inspect
 import threading
@@ -13,8 +13,8 @@ from torch_geometric.nn import GCNConv, TransformerConv
 from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.utils import is_torch_sparse_tensor
 
+from gsparse.nn.attention_base import Attention
 from gsparse.nn.edge_alignment import align_weights
-from gsparse.nn.fast_gat_conv import Attention
 from gsparse.nn.fast_gcn_conv import FastSAGEConv
 from gsparse.nn.masked_forward import (
     ATTENTION,
@@ -32,9 +32,9 @@ from gsparse.nn.masked_parameters import plain_class
 from gsparse.nn.recomputation import kept_in_checkpoints, num_checkpoints
 from gsparse.nn.weighted_aggregation import takes_weights
 
-# ruff: noqa: ANN401 (a convolution's arguments are its own)
+# ruff: noqa: ANN401 (arguments of any convolution)
 
-#: Weights of the edges of a convolution, from the features it is given.
+#: Computes the edge weights of a convolution from its input features.
 EdgeWeigher = Callable[[Tensor], Tensor]
 
 _LOCK = threading.RLock()
@@ -47,40 +47,40 @@ def edge_weights(
     edge_weight: Tensor | Mapping[str, Tensor | EdgeWeigher] | None,
     attention: Attention = "fused",
 ) -> Iterator[None]:
-    r"""Within this context every convolution of a model weighs its edges.
+    r"""Weight the edges of every convolution of a model within this context.
 
-    A weight of 0 means what removing the edge means and weights of 1 change nothing,
-    for every supported layer and all of its options:
+    A weight of 0 equals removing the edge and weights of 1 change nothing, for every
+    supported layer and all of its options:
 
     - ``GATConv``, ``GATv2Conv``, ``TransformerConv``: :math:`\log w` is added to the
       scores before the softmax; the self-loops that a layer adds have weight 1.
-    - ``GCNConv``, ``GCN2Conv``, ``SGConv``, ``APPNP``: the weight counts in the message
-      and in the degree. A self-loop of weight 0 is replaced by the one that the layer
+    - ``GCNConv``, ``GCN2Conv``, ``SGConv``, ``APPNP``: the weight enters the message
+      and the degree. A self-loop of weight 0 is replaced by the one that the layer
       adds.
-    - ``SAGEConv``, ``GINConv``, ``GraphConv``: the weight is a factor of the message,
-      beside the layer's own weights.
+    - ``SAGEConv``, ``GINConv``, ``GraphConv``: the weight multiplies the message, in
+      addition to the layer's own weights.
 
-    With any ``aggr`` the weight counts in the number of neighbours of a mean. A maximum
+    With ``aggr="mean"`` the number of neighbours is the sum of the weights. A maximum
     takes :math:`m_e + \log w` of the messages :math:`m_e`, a minimum
     :math:`m_e - \log w`; both are continuous in :math:`w`.
 
-    A model may reorder or reverse the edges before its layers see them: the weights
+    A model may reorder or reverse the edges before it calls its layers: the weights
     follow (see :func:`~gsparse.nn.edge_alignment.align_weights`). Layers with
     ``cached=True`` neither use nor fill their cache.
 
-    The model itself is not changed: its layers' ``forward`` is replaced while the
-    context lasts, parameters and hooks stay. What ``torch.utils.checkpoint`` computes
-    again in the backward pass has the same weights; weights that are computed from
-    parameters need ``use_reentrant=False``. Threads take turns.
+    Only the ``forward`` of the layers is replaced, and only within the context;
+    parameters and hooks stay. Recomputation by ``torch.utils.checkpoint`` in the
+    backward pass uses the same weights; weights that are computed from parameters need
+    ``use_reentrant=False``. A lock lets one thread at a time use the context.
 
     Args:
         model: Any module.
         edge_index: The graph that the model will be called with.
-        edge_weight: One weight per entry, or for each convolution, by its name in the
-            model, such a tensor or a function that makes one of the features the
-            convolution is called with (of a pair those of the sources); ``None``
-            leaves the edges as they are.
-        attention: ``"reference"`` where second derivatives are needed.
+        edge_weight: One weight per entry; or a dictionary that maps the name of each
+            convolution to such a tensor, or to a function that computes it from the
+            convolution's input (of a pair, the input of the sources). ``None`` leaves
+            the edges unweighted.
+        attention: ``"fused"``, or ``"reference"`` if second derivatives are needed.
 
     Shapes:
         - **edge_index:** :math:`(2, E)`
@@ -113,7 +113,7 @@ def edge_weights(
 
 
 def convolutions(model: Module) -> dict[str, MessagePassing]:
-    """All layers of a model that pass messages, by their names in it."""
+    """Return all message passing layers of a model by name."""
     return {
         name: layer
         for name, layer in model.named_modules()
@@ -122,10 +122,10 @@ def convolutions(model: Module) -> dict[str, MessagePassing]:
 
 
 def refuse_unsupported(layers: dict[str, MessagePassing]) -> None:
-    """Name the layers that cannot take a weight per edge.
+    """Refuse layers that cannot take one weight per edge.
 
     Raises:
-        TypeError: If there is one.
+        TypeError: If there is such a layer.
     """
     known = (*ATTENTION, *NORMALISED, *SUMMED)
     for name, layer in layers.items():
@@ -151,7 +151,7 @@ def refuse_unsupported(layers: dict[str, MessagePassing]) -> None:
 
 
 def _is_weighted_gcn(layer: MessagePassing) -> bool:
-    """Whether a layer is a GCNConv of the user's own that takes weights."""
+    """Return whether a layer is a user's subclass of GCNConv that takes weights."""
     named = "edge_weight" in _arguments(plain_class(layer))  # type: ignore[arg-type]
     return isinstance(layer, GCNConv) and named
 
@@ -163,7 +163,7 @@ def _weighed(
     edge_weight: Tensor | EdgeWeigher,
     attention: Attention,
 ) -> Forward:
-    """A forward that is called as the layer is and weighs the edges."""
+    """Return a forward that is called like the layer's own and weights the edges."""
     kind = plain_class(layer)
     names = _arguments(kind)  # type: ignore[arg-type]
     run, version = _runner(layer, attention), _version(edge_index)
@@ -177,7 +177,7 @@ def _weighed(
         if given is edge_index and _version(edge_index) != version:
             raise ValueError(
                 f"layer {name!r} was called with an edge_index that was changed in "
-                "place; the weights are those of the edges that it had"
+                "place; the weights belong to its former edges"
             )
         weight = edge_weight
         if not isinstance(weight, Tensor):
@@ -197,7 +197,9 @@ def _weighed(
 
 
 def _runner(layer: MessagePassing, attention: Attention) -> Callable[..., Any]:
-    """Run a layer with a mask, beside the weights that it may have of its own."""
+    """Return a function that runs a layer with a mask and with the layer's own
+    weights.
+    """
     kind = plain_class(layer)
     plain, general = (
         forward_of(layer, attention, weighted=True),
@@ -230,7 +232,7 @@ def _runner(layer: MessagePassing, attention: Attention) -> Callable[..., Any]:
 
 
 def _check_edges(edge_index: Any, where: str) -> None:
-    """Refuse edges to which weights cannot be aligned."""
+    """Refuse edges with which weights cannot be aligned."""
     if not isinstance(edge_index, Tensor) or is_torch_sparse_tensor(edge_index):
         raise TypeError(
             f"{where} needs 'edge_index' as a [2, E] tensor to weigh its edges "
@@ -247,11 +249,13 @@ def _check_weight(weight: Tensor, edge_index: Tensor) -> None:
 
 
 def _version(edge_index: Tensor) -> int | None:
-    """How often a tensor was changed in place; None where that is not counted."""
+    """Return how often a tensor was changed in place, or None if this is not
+    counted.
+    """
     return None if edge_index.is_inference() else edge_index._version
 
 
 @cache
 def _arguments(kind: Any) -> list[str]:
-    """Names of what a kind of layer is called with."""
+    """Return the parameter names of a layer's forward."""
     return list(inspect.signature(kind.forward).parameters)[1:]

@@ -1,30 +1,32 @@
-"""NeuralSparse: every node chooses k of its neighbours."""
+"""NeuralSparse: every node samples k of its neighbours."""
 
 import torch
 from torch import Tensor
 from torch.nn import Module
 
 from gsparse.edges import draw_seed
-from gsparse.nn.fast_gat_conv import Attention
+from gsparse.nn.attention_base import Attention
 from gsparse.nn.learned_mask import LearnedMask, PlainGate
 from gsparse.nn.pair_scorer import EdgeGroups, PairScorer
+from gsparse.nn.seeded import seeded
 
-#: Temperatures of the relaxed choice, from the first training step on.
+#: First and last temperature of the relaxed choice, and its decay per training step.
 FIRST, LAST, DECAY = 1.0, 0.05, 0.99
 
 
 class Choice:
-    r"""k draws of a neighbour by every node, relaxed to weights of the edges.
+    r"""k neighbours sampled by every node, relaxed to edge weights.
 
-    A node :math:`u` draws :math:`v` with probability
-    :math:`\pi_{uv} = \operatorname{softmax}_{v \in N(u)} s_{uv}`; a draw is a
-    Gumbel-softmax over its neighbours. An edge has the larger weight of its two ends.
+    A node :math:`u` samples :math:`v` with probability
+    :math:`\pi_{uv} = \operatorname{softmax}_{v \in N(u)} s_{uv}`; a sample is a
+    Gumbel-softmax over its neighbours. The weight of an edge is the larger one of its
+    two directions.
 
     Args:
         score: :math:`s` of both directions of every edge.
         groups: The edges.
-        num_draws: Draws of each node.
-        temperature: Of the relaxation; near 0 a draw is one neighbour.
+        num_draws: Number of samples of each node.
+        temperature: Temperature of the relaxation; near 0 a sample is one neighbour.
 
     Shapes:
         - **score:** :math:`(2, M)`
@@ -39,7 +41,7 @@ class Choice:
         self.num_draws, self.temperature = num_draws, temperature
 
     def _log_softmax(self, value: Tensor) -> Tensor:
-        """Over the edges of each node."""
+        """Compute the log-softmax over the edges of each node."""
         most = value.new_full((self.num_nodes,), -torch.inf)
         most = most.scatter_reduce(0, self.chooser, value.detach(), "amax")
         shifted = value - most.index_select(0, self.chooser)
@@ -54,12 +56,12 @@ class Choice:
 
     @property
     def expected_l0(self) -> Tensor:
-        """Probability that an end of the edge draws it at least once."""
+        """Probability that an end of the edge samples it at least once."""
         missed = (1 - self.log_share.exp()).clamp(min=0) ** self.num_draws
         return 1 - missed.view(2, -1).prod(0)
 
     def rsample(self) -> Tensor:
-        """Weights in [0, 1] of all edges, differentiable in the scores."""
+        """Sample weights in [0, 1] of all edges, differentiable in the scores."""
         most = torch.zeros_like(self.log_share)
         for _ in range(self.num_draws):
             noise = -torch.empty_like(self.log_share).exponential_().log()
@@ -69,34 +71,40 @@ class Choice:
 
 
 class NeuralSparse(LearnedMask):
-    r"""Wraps a GNN and learns which k neighbours each node listens to, from the
-    `"Robust Graph Representation Learning via Neural Sparsification"
+    r"""Wraps a GNN and learns which k neighbours each node uses, from the `"Robust
+    Graph Representation Learning via Neural Sparsification"
     <https://proceedings.mlr.press/v119/zheng20d.html>`_ paper.
 
     Both directions of an edge get a score from the features of its end points
-    (:class:`~gsparse.nn.pair_scorer.PairScorer`); see :class:`Choice` for what is
-    drawn in training, with a temperature that falls by 1 % a step. In evaluation the
-    edges of largest probability stay, at the exact budget of ``sparsity``.
+    (:class:`~gsparse.nn.pair_scorer.PairScorer`). In training every node samples ``k``
+    neighbours (:class:`Choice`), with a temperature that falls by 1 % per step. In
+    evaluation the edges with the largest probability are kept, at the exact budget of
+    ``sparsity``.
 
-    Differs from the paper: an edge stays in both directions if either end wants it, so
-    an undirected graph stays one; the budget is exact. Learns from the loss of the
-    model only, so few labels teach it little. A batch of graphs is one graph to the
-    mask, with one budget over all its edges.
-    Costs ``k`` passes over the edges a training step.
+    Differences from the paper: an edge is kept in both directions if either end selects
+    it, so that an undirected graph stays undirected; the budget is exact.
+
+    It costs ``k`` passes over the edges per training step. It learns from the loss of
+    the model only, so do not use it with few labels. The mask treats a batch of graphs
+    as one graph, with one budget over all edges.
 
     Args:
         model: Any module called as ``model(x, edge_index, ...)`` whose convolutions
             :func:`~gsparse.nn.edge_weights` supports.
         in_channels: Number of node features.
         sparsity: Fraction of the undirected edges to remove, in [0, 1).
-        k: Draws of each node in training.
+        k: Number of neighbours that each node samples in training.
         hidden_channels: Width of the projection that scores are computed from.
-        seed: Of the first weights of the mask; ``None`` draws one.
-        attention: ``"reference"`` where second derivatives are needed.
+        seed: Random seed of the mask's initial weights; ``None`` draws one.
+        attention: ``"fused"``, or ``"reference"`` if second derivatives are needed.
+
+    Shapes:
+        - **x:** :math:`(N, F)`
+        - **edge_index:** :math:`(2, E)`
 
     Raises:
         ValueError: If ``sparsity`` or ``k`` is out of range.
-        TypeError: If a convolution of the model takes no weights; says which.
+        TypeError: If a convolution of the model takes no weights.
 
     Example:
         >>> import torch
@@ -121,12 +129,11 @@ class NeuralSparse(LearnedMask):
         attention: Attention = "fused",
     ) -> None:
         super().__init__(model, sparsity, attention=attention)
-        self.in_channels, self.ramp = in_channels, 0  # there is no target that falls
+        self.in_channels, self.ramp = in_channels, 0  # there is no density target
         if k < 1:
             raise ValueError(f"'k' must be at least 1 (got {k})")
         self.k = k
-        with torch.random.fork_rng([]):
-            torch.manual_seed(draw_seed(seed) % 2**63)
+        with seeded(draw_seed(seed) % 2**63):
             self.scorer = PairScorer(
                 in_channels,
                 hidden_channels,
@@ -136,7 +143,7 @@ class NeuralSparse(LearnedMask):
             )
 
     def gates(self, x: Tensor, groups: EdgeGroups) -> list[PlainGate]:
-        """What is drawn, and the share that edges are ranked by."""
+        """Return the relaxed choice, ranked by the probability of each edge."""
         both = [self.scorer(x, groups, flip) for flip in (False, True)]
         score = torch.stack(both).squeeze(2)
         temperature = max(LAST, FIRST * DECAY ** float(self.num_steps))
@@ -144,7 +151,9 @@ class NeuralSparse(LearnedMask):
         return [PlainGate(choice.share.logit(eps=1e-7), choice)]
 
     def penalty(self) -> Tensor:
-        """Zero: the number of draws is the budget. Each call cools the choice."""
+        """Return zero, since the number of samples is the budget; each call lowers the
+        temperature.
+        """
         self._opened = []
         self.num_steps += 1
         return self.multiplier.new_zeros(())

@@ -1,4 +1,4 @@
-"""Numbers for every edge from the features of its end points."""
+"""Scores for every edge from the features of its end points."""
 
 import math
 from typing import NamedTuple
@@ -14,11 +14,12 @@ from gsparse.kernels.spmm_op import sddmm
 
 
 class EdgeGroups(NamedTuple):
-    """The edges of a graph that share one fate, and where their entries are.
+    """Groups of edges that are kept or removed together, and the positions of their
+    entries.
 
     Shapes:
         - **row, col, order, t_order, tie:** :math:`(M,)`
-        - **place:** :math:`(E,)`; M, one behind the last group, for self-loops
+        - **place:** :math:`(E,)`; M, one past the last group, for self-loops
     """
 
     row: Tensor
@@ -29,10 +30,10 @@ class EdgeGroups(NamedTuple):
     """Group of each entry of the pattern."""
 
     t_order: Tensor
-    """The same in the order of its columns."""
+    """The same in the order of the transposed pattern."""
 
     tie: Tensor
-    """Decides between groups of equal rank: a hash of the end points."""
+    """A hash of the end points that breaks ties between groups of equal rank."""
 
     @property
     def num_groups(self) -> int:
@@ -40,18 +41,19 @@ class EdgeGroups(NamedTuple):
         return self.row.numel()
 
     def spread(self, values: Tensor, fill: float = 1.0) -> Tensor:
-        """Hand a value per group to its entries; self-loops get ``fill``."""
+        """Return the value of its group for each entry; self-loops get ``fill``."""
         padded = torch.cat([values, values.new_full((1,), fill)])
         return padded.index_select(0, self.place)
 
 
 def edge_groups(edge_index: Tensor, num_nodes: int, symmetric: bool) -> EdgeGroups:
-    """Undirected pairs, or every entry for itself; self-loops belong to no group.
+    """Group edges into undirected pairs, or put every entry into a group of its own;
+    self-loops belong to no group.
 
     Args:
         edge_index: The graph.
         num_nodes: Number of nodes.
-        symmetric: Whether both directions of an edge share one fate.
+        symmetric: Whether both directions of an edge form one group.
 
     Shapes:
         - **edge_index:** :math:`(2, E)`
@@ -72,7 +74,9 @@ def edge_groups(edge_index: Tensor, num_nodes: int, symmetric: bool) -> EdgeGrou
 
 
 def _sorted_pattern(ends: Tensor, num_nodes: int) -> tuple[CsrPattern, Tensor]:
-    """Where edges stand in a matrix of targets and sources, and which comes where."""
+    """Return the sparsity pattern of targets and sources, and the edge of each
+    entry.
+    """
     row, order = ends[1].sort(stable=True)
     bounds = torch.arange(num_nodes + 1, device=row.device)
     indptr = torch.searchsorted(row, bounds)
@@ -82,21 +86,22 @@ def _sorted_pattern(ends: Tensor, num_nodes: int) -> tuple[CsrPattern, Tensor]:
 class PairScorer(Module):
     r"""Attention over the projected features of two nodes.
 
-    With :math:`h = \tanh(W x)`, the k-th number of an edge :math:`(u, v)` is
+    With :math:`h = \tanh(W x)`, the k-th score of an edge :math:`(u, v)` is
 
     .. math::
         s_k = \tfrac{1}{\sqrt{d}} \sum_c w_{kc} h_{uc} h_{vc}
               + p_k \cdot h_u + q_k \cdot h_v + c_k,
 
-    symmetric in u and v if ``symmetric`` (p and q are then one). No tensor of edges
+    which is symmetric in u and v if ``symmetric`` (then p = q). No tensor of edges
     times channels is stored.
 
     Args:
         in_channels: Number of features.
         hidden_channels: Width :math:`d` of the projection.
-        num_scores: How many numbers an edge gets.
-        symmetric: Whether the order of the end points is without meaning.
-        fused: One kernel where there is one (CPU), which has no second derivatives.
+        num_scores: Number of scores per edge.
+        symmetric: Whether the score ignores the order of the end points.
+        fused: Whether to use a kernel where there is one (CPU); it has no second
+            derivatives.
 
     Shapes:
         - **x:** :math:`(N, F)`
@@ -121,14 +126,16 @@ class PairScorer(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew; scores begin small."""
+        """Reinitialise all parameters; scores start small."""
         self.lin.reset_parameters()
         init.normal_(self.product, std=0.1)
         init.normal_(self.ends, std=0.1)
         init.zeros_(self.bias)
 
     def forward(self, x: Tensor, groups: EdgeGroups, flip: bool = False) -> Tensor:
-        """The numbers of every group; with ``flip`` of its edges the other way."""
+        """Return the scores of every group; with ``flip`` those of the reversed
+        edges.
+        """
         hidden = torch.tanh(self.lin(x))
         product = self.product / math.sqrt(hidden.size(1))
         own = hidden @ self.ends.flatten(0, 1).t()

@@ -1,4 +1,4 @@
-"""PTDNet: every layer drops the edges that its own input makes look like noise."""
+"""PTDNet: every layer drops edges that its own input marks as noise."""
 
 import copy
 import math
@@ -15,23 +15,26 @@ from torch_geometric.nn.conv import MessagePassing
 
 from gsparse.edges import draw_seed
 from gsparse.kernels.tensor_cache import TensorCache
+from gsparse.nn.attention_base import Attention
+from gsparse.nn.budgeted_mask import OPEN
 from gsparse.nn.calling import call_arguments
 from gsparse.nn.density import RAMP
 from gsparse.nn.evaluating import evaluating
-from gsparse.nn.fast_gat_conv import Attention
 from gsparse.nn.full_precision import full_precision
 from gsparse.nn.ky_fan import ky_fan_norm
-from gsparse.nn.learned_mask import OPEN, Gate, LearnedMask, PlainGate, Scope
+from gsparse.nn.learned_mask import Gate, LearnedMask, PlainGate, Scope
 from gsparse.nn.masking import EdgeWeigher, convolutions, edge_weights
 from gsparse.nn.pair_scorer import EdgeGroups, PairScorer
+from gsparse.nn.seeded import seeded
 from gsparse.nn.sparse_gat import SHIFT, gate
 
 
 def input_width(name: str, layer: MessagePassing) -> int:
-    """Number of features that a convolution takes; of a pair that of the sources.
+    """Return the number of input features of a convolution; of a pair, that of the
+    sources.
 
     Raises:
-        TypeError: If the layer does not say.
+        TypeError: If the layer has no attribute for it.
     """
     if isinstance(layer, GINConv):
         width = next(map(_linear_width, _linears(layer.nn)), None)
@@ -61,7 +64,7 @@ def _both_directions(row: Tensor, col: Tensor) -> Tensor:
 
 
 class PTDNet(LearnedMask):
-    r"""Wraps a GNN and learns in every layer which edges to drop, from the `"Learning
+    r"""Wraps a GNN and learns for every layer which edges to drop, from the `"Learning
     to Drop: Robust Graph Neural Network via Topological Denoising"
     <https://arxiv.org/abs/2011.07057>`_ paper.
 
@@ -73,69 +76,70 @@ class PTDNet(LearnedMask):
         \alpha_{uv}^l = s^l(H_u^l, H_v^l) = s^l(H_v^l, H_u^l)
 
     where :math:`s^l` is a :class:`~gsparse.nn.pair_scorer.PairScorer`. The gates of
-    deeper layers so depend on what the masked layers before them have computed. The
-    loss is that of the model plus :meth:`penalty`:
+    deeper layers thus depend on the output of the masked layers before them. The loss
+    is that of the model plus :meth:`penalty`:
 
     .. math::
         \Lambda\Big(\frac{1}{L M} \sum_{l, uv} P(z_{uv}^l \ne 0)\Big)
         + \beta \sum_l \sum_{i \le k} \sigma_i(Z^l)
 
-    with :math:`\Lambda` the augmented Lagrangian of the budget (or the ``penalty``-fold
-    of its argument), :math:`\beta` the factor ``low_rank``, and :math:`Z^l` the
-    symmetric matrix of the gates drawn, of which only the edges are stored
-    (:func:`~gsparse.nn.ky_fan.ky_fan_norm`). The second term stands for the nuclear
-    norm. In evaluation the pairs of largest :math:`P(z \ne 0)` stay, in every layer at
-    the exact budget, and nothing is drawn.
+    where :math:`\Lambda` is the augmented Lagrangian of the budget (or ``penalty``
+    times its argument), :math:`\beta` is the factor ``low_rank``, and :math:`Z^l` is
+    the symmetric matrix of the sampled gates, of which only the edges are stored
+    (:func:`~gsparse.nn.ky_fan.ky_fan_norm`). The second term approximates the nuclear
+    norm. In evaluation every layer keeps the pairs with the largest
+    :math:`P(z \ne 0)`, at the exact budget, and nothing is sampled.
 
-    ``scope="layer"`` is the paper's: each layer has a graph of its own, so an edge that
+    ``scope="layer"`` follows the paper: each layer has its own graph, so an edge that
     one layer drops is still stored for another, and :meth:`sparsify` returns one graph
-    a layer. With ``"shared"`` the gates come from the input features and serve all
-    layers: the edges are gone from the storage. For the graphs of ``"layer"``
-    :meth:`sparsify` runs the model, with what :func:`gsparse.train.fit` calls it with;
-    ``torch.sparse_csr`` features are made dense for that. A batch of graphs is one
-    graph to the mask, with one budget over all its edges.
+    per layer. To compute them it runs the model, with the arguments of
+    :func:`gsparse.train.fit`; ``torch.sparse_csr`` features are made dense for that.
+    With ``"shared"`` the gates are computed from the input features and apply to all
+    layers, so that the edges are removed from the storage. The mask treats a batch of
+    graphs as one graph, with one budget over all edges.
 
-    **When not to use it.** Where one sparse graph is wanted and a trained model is at
-    hand, :class:`~gsparse.nn.KEdge` can learn terms of single edges, and costs less.
-    Where the nodes of many neighbours carry the signal, leave the low-rank term out: it
-    pulls hardest at the edges between them.
+    **When not to use it.** If one sparse graph is wanted and a trained model is
+    available, :class:`~gsparse.nn.KEdge` can learn terms of single edges and costs
+    less. If nodes with many neighbours carry the signal, set ``low_rank=0``: the
+    low-rank term penalises the edges between them most.
 
-    Differs from the paper: the scorer is an inner product of projections in place of an
-    MLP on the joined features, so that no tensor of edges times channels is stored; the
-    budget is exact, by a Lagrangian. Differs from the authors' code: a training step
-    draws once, where it averages three passes and adds a loss of their consistency; the
-    temperature stays at 0.66, where it falls; and :math:`\gamma` is not -0.0, which
-    makes the L0 term a constant without a gradient.
+    Differences from the paper: the scorer is an inner product of projections instead of
+    an MLP on the concatenated features, so that no tensor of edges times channels is
+    stored; the budget is exact, by a Lagrangian. Differences from the authors' code: a
+    training step samples once, while theirs averages three passes and adds a
+    consistency loss; the temperature stays at 0.66, while theirs falls; and
+    :math:`\gamma` is not -0.0, which would make the L0 term a constant without a
+    gradient.
 
-    Costs in each layer one inner product an edge and, for the low-rank term, 12 passes
+    Each layer costs one inner product per edge and, for the low-rank term, 12 passes
     over the edges with k columns.
 
     Args:
         model: Any module called as ``model(x, edge_index, ...)`` whose convolutions
             :func:`~gsparse.nn.edge_weights` supports.
         in_channels: Number of node features, from which ``"shared"`` gates are
-            computed; those of ``"layer"`` have the widths that the layers say.
+            computed; ``"layer"`` reads the input widths from the layers.
         sparsity: Fraction of the undirected edges to remove, in [0, 1).
-        penalty: Factor of the mean number of open gates; instead of ``sparsity``.
+        penalty: Factor of the mean number of open gates; replaces ``sparsity``.
         hidden_channels: Width of the projection that gates are computed from.
-        scope: ``"layer"`` is one mask for each layer, ``"shared"`` one for all.
-        seed: Of the first weights of the mask; ``None`` draws one.
-        attention: ``"reference"`` where second derivatives are needed.
-        low_rank: Factor :math:`\beta` of the low-rank term; 0 leaves it out.
-        k: How many singular values it has.
-        ramp: Training steps in which the target of the density falls to
+        scope: ``"layer"`` is one mask per layer, ``"shared"`` one for all.
+        seed: Random seed of the mask's initial weights; ``None`` draws one.
+        attention: ``"fused"``, or ``"reference"`` if second derivatives are needed.
+        low_rank: Factor :math:`\beta` of the low-rank term; 0 disables it.
+        k: Number of singular values in the low-rank term.
+        ramp: Number of training steps in which the density target falls to
             ``1 - sparsity``.
 
     Shapes:
-        As :class:`~gsparse.nn.KEdge`: ``model(x, edge_index)`` takes :math:`(N, F)` and
-        :math:`(2, E)`.
+        - **x:** :math:`(N, F)`
+        - **edge_index:** :math:`(2, E)`
 
     Raises:
         ValueError: Unless exactly one of ``sparsity`` and ``penalty`` is given; if
-            ``low_rank`` or ``k`` is out of range; in a pass, if the model calls a layer
-            of ``scope="layer"`` twice.
-        TypeError: If a convolution of the model takes no weights, or under
-            ``scope="layer"`` does not say how many features it takes; says which.
+            ``low_rank`` or ``k`` is out of range; when called, if the model calls a
+            layer of ``scope="layer"`` twice.
+        TypeError: If a convolution of the model takes no weights, or with
+            ``scope="layer"`` has no known number of input features.
 
     Example:
         >>> import torch
@@ -178,8 +182,7 @@ class PTDNet(LearnedMask):
         widths = [in_channels]
         if scope == "layer":
             widths = [input_width(*item) for item in convolutions(model).items()]
-        with torch.random.fork_rng([]):
-            torch.manual_seed(draw_seed(seed) % 2**63)
+        with seeded(draw_seed(seed) % 2**63):
             fused = attention == "fused"
             scorers = [
                 PairScorer(width, hidden_channels, 1, fused=fused) for width in widths
@@ -191,15 +194,16 @@ class PTDNet(LearnedMask):
         self._ends: TensorCache[Tensor] = TensorCache(max_entries=8)
 
     def gates(self, x: Tensor, groups: EdgeGroups) -> list[PlainGate]:
-        """The gates that features give: all of ``"shared"``, those of the first layer
-        of ``"layer"``, where deeper ones come from what the model computes.
+        """Return the gates that depend on the features only: all gates of ``"shared"``,
+        and those of the first layer of ``"layer"``.
         """
         return [gate(self.scorers[0](x, groups).squeeze(1))]
 
     def penalty(self) -> Tensor:
-        """What is added to the loss of the last training step; 0 if there was none.
+        """Return the term to add to the loss of the last training step; 0 if there was
+        none.
 
-        That of the budget, as for every mask, and the low-rank term.
+        It is the sum of the budget term of every mask and the low-rank term.
         """
         norms, self._norms = self._norms, []
         budget = super().penalty()
@@ -217,14 +221,16 @@ class PTDNet(LearnedMask):
     def _weighers(
         self, groups: EdgeGroups, found: dict[str, Gate]
     ) -> dict[str, EdgeWeigher]:
-        """For each layer what computes its mask from its input and notes the gates."""
+        """Return for each layer a function that computes its mask and stores
+        its gates.
+        """
 
         def weigher(name: str, scorer: Module) -> EdgeWeigher:
             def weigh(x: Tensor) -> Tensor:
                 if name in found:
                     raise ValueError(
-                        f"layer {name!r} is called twice in one pass, or again by "
-                        "torch.utils.checkpoint, and has one mask; use scope='shared'"
+                        f"layer {name!r} has one mask but is called twice in one pass, "
+                        "or again by torch.utils.checkpoint; use scope='shared'"
                     )
                 with full_precision(x) as x:
                     found[name] = gate(scorer(x, groups).squeeze(1))
@@ -253,7 +259,7 @@ class PTDNet(LearnedMask):
         found: dict[str, Gate] = {}
         weighers = self._weighers(groups, found)
         dense = copy.copy(data)
-        if data.x.layout != torch.strided:  # layers that add up its rows need it so
+        if data.x.layout != torch.strided:  # layers that sum rows need dense features
             dense.x = data.x.to_dense()
         arguments = call_arguments(self.model, dense)
         with (
@@ -265,7 +271,7 @@ class PTDNet(LearnedMask):
             if name not in found:
                 raise ValueError(
                     f"layer {name!r} was not called, so it has no graph; "
-                    "use scope='shared', or take the layer out of the model"
+                    "use scope='shared', or remove the layer from the model"
                 )
         return groups, [found[name] for name in self.names]
 

@@ -1,4 +1,4 @@
-"""A linear layer that stores its weights as codes of a few bits."""
+"""A linear layer that stores its weights as low-bit integer codes."""
 
 import copy
 from typing import Any, NamedTuple
@@ -11,21 +11,21 @@ _SAVED = ("codes", "scale", "has_row", "has_column")
 
 
 class Quantised(NamedTuple):
-    """Weights as whole numbers of steps.
+    """Weights as integer multiples of a step size.
 
     Shapes:
-        - **codes:** that of the weights
-        - **scale:** :math:`()`, or :math:`(R, 1, ...)` with one for each row
+        - **codes:** shape of the weights
+        - **scale:** :math:`()`, or :math:`(R, 1, ...)` with one step per row
     """
 
     codes: Tensor
-    """int8; 0 for what is pruned and nothing else."""
+    """Codes as int8; 0 for pruned weights and for no others."""
     scale: Tensor
-    """The step between two levels, of the type of the weights."""
+    """Step between two levels, in the dtype of the weights."""
 
     @property
     def values(self) -> Tensor:
-        """The weights that these codes stand for."""
+        """The weights that these codes represent."""
         return self.codes.to(self.scale.dtype) * self.scale
 
 
@@ -35,21 +35,21 @@ class QuantisedLinear(Module):
     .. math::
         Y = X W^T + b, \qquad W = q \, a
 
-    Only the rows and columns of :math:`a` that are not all zero are stored: what
-    pruning by rows, columns or units took away takes no space. :math:`W` is made anew
-    in every call, so this saves space in files and, between calls, in memory, and no
-    time. The bias stays as it is.
+    Only the rows and columns of :math:`q` that are not all zero are stored, so that
+    pruned rows, columns and units take no space. :math:`W` is computed in every call:
+    this saves space in files and, between calls, in memory, but no time. The bias is
+    not quantised.
 
-    Its state are buffers: nothing of it is trained. A file of it loads into a layer of
-    the same sizes, whatever was pruned of that.
+    All tensors are buffers and none is trained. A checkpoint loads into a layer of the
+    same sizes, even if other rows and columns were pruned there.
 
     Args:
-        layer: A ``torch.nn.Linear`` or PyG's; not changed.
+        layer: A ``torch.nn.Linear`` or PyG ``Linear``; not changed.
         weight: Its weight as codes; see :func:`~gsparse.prune.quantise`.
 
     Raises:
-        TypeError: If it is no linear layer.
-        ValueError: If the codes are not of its shape.
+        TypeError: If ``layer`` is not a linear layer.
+        ValueError: If the codes do not have the shape of its weight.
 
     Shapes:
         - **x:** :math:`(*, F)`
@@ -97,17 +97,19 @@ class QuantisedLinear(Module):
         self.register_buffer("scale", scale[self.rows] if scale.dim() else scale)
         bias = None if layer.bias is None else layer.bias.detach().clone()
         self.register_buffer("bias", bias)
-        self._plain = (_without_tensors(layer),)  # a tuple: no child of this one
+        self._plain = (_without_tensors(layer),)  # in a tuple, so not a submodule
         self.training = layer.training
 
     def _locate(self) -> None:
-        """Where the stored rows and columns stand; made of what is saved."""
+        """Store the positions of the stored rows and columns, computed from the saved
+        buffers.
+        """
         for name, has in [("rows", self.has_row), ("columns", self.has_column)]:
             self.register_buffer(name, has.nonzero().view(-1), persistent=False)
 
     @property
     def weight(self) -> Tensor:
-        """The weight with its zeros, made anew in every call."""
+        """The dense weight, computed in every call."""
         full = self.scale.new_zeros(self.out_features, self.in_features)
         full[self.rows[:, None], self.columns] = Quantised(
             self.codes, self.scale
@@ -116,19 +118,19 @@ class QuantisedLinear(Module):
 
     @property
     def bits(self) -> int:
-        """The fewest bits that hold the codes."""
+        """The smallest number of bits that holds the codes."""
         largest = int(self.codes.int().abs().max()) if self.codes.numel() else 1
         return largest.bit_length() + 1
 
     def product(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """``x @ W.T``, plus a bias if one is given."""
+        """Return ``x @ W.T``, plus the bias if one is given."""
         return nn.functional.linear(x, self.weight, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.product(x, self.bias)
 
     def dequantise(self) -> nn.Linear | Linear:
-        """A layer of the class that it was, with the values of now."""
+        """Return a layer of the original class with the current values."""
         plain = copy.deepcopy(self._plain[0])
         plain.weight = Parameter(self.weight)
         if self.bias is not None:
@@ -142,7 +144,9 @@ class QuantisedLinear(Module):
         *args: Any,  # noqa: ANN401
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
-        """Other rows and columns, and more or fewer scales, may be loaded."""
+        """Load a state that may have other rows and columns, and more or fewer
+        scales.
+        """
         held = {name: state_dict.get(prefix + name) for name in _SAVED}
         found = {name: it for name, it in held.items() if it is not None}
         fits = len(found) == len(_SAVED) and all(
@@ -157,12 +161,12 @@ class QuantisedLinear(Module):
         shape, wanted = list(self.codes.shape), [len(self.rows), len(self.columns)]
         if fits and shape != wanted:
             raise ValueError(
-                f"'{prefix}codes' must have shape {wanted}, as 'has_row' and "
-                f"'has_column' say (got {shape}); is the file whole?"
+                f"'{prefix}codes' must have shape {wanted}, given by 'has_row' and "
+                f"'has_column' (got {shape}); check that the file is complete"
             )
 
     def extra_repr(self) -> str:
-        """Sizes, and what is stored."""
+        """Return the sizes and the shape of the stored codes."""
         return (
             f"{self.in_features}, {self.out_features}, bias={self.bias is not None}, "
             f"bits={self.bits}, stored={len(self.rows)} x {len(self.columns)}"
@@ -170,7 +174,7 @@ class QuantisedLinear(Module):
 
 
 def _without_tensors(layer: nn.Linear | Linear) -> nn.Linear | Linear:
-    """A layer of the same class and settings that holds nothing."""
+    """Return a copy of a layer without its parameters."""
     shell = copy.copy(layer)
     shell.__dict__["_parameters"] = dict.fromkeys(layer._parameters)
     return shell

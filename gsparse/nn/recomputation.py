@@ -1,4 +1,4 @@
-"""Keep replaced layers where ``torch.utils.checkpoint`` computes them once more."""
+"""Keep replaced layers when ``torch.utils.checkpoint`` recomputes them."""
 
 import inspect
 import sys
@@ -13,29 +13,29 @@ from torch.utils.checkpoint import CheckpointFunction, checkpoint
 from gsparse.nn.masked_forward import Forward, replaced
 from gsparse.nn.weighted_sum import sharing_normalised
 
-# ruff: noqa: ANN401 (a layer's arguments are its own)
+# ruff: noqa: ANN401 (arguments of any layer)
 
-# What a checkpoint calls again, and where torch keeps it.
+# Code objects of torch's checkpoints, to find them on the call stack.
 _CHECKPOINT = inspect.unwrap(checkpoint).__code__
 _REENTRANT = CheckpointFunction.forward.__code__
 
 
 def num_checkpoints() -> int:
-    """Number of checkpoints in whose forward pass the caller runs."""
+    """Return the number of checkpoints in whose forward pass the caller runs."""
     return 0 if torch.compiler.is_compiling() else len(_holders())
 
 
 def kept_in_checkpoints(layer: Module, forward: Forward, num_outside: int) -> Forward:
-    """A forward that checkpoints of a model call again in the backward pass.
+    """Return a forward that checkpoints also use in the backward pass.
 
-    A checkpoint stores nothing in between but computes it once more in the backward
-    pass, when the context that replaced the layer's ``forward`` has ended: then the
-    layer would run without weights, and its gradients would be those of another model.
+    A checkpoint stores no intermediate results but computes them again in the backward
+    pass. By then the context that replaced the layer's ``forward`` has ended, so the
+    layer would run without weights and its gradients would be wrong.
 
     Args:
         layer: The layer whose ``forward`` is replaced.
-        forward: What replaces it.
-        num_outside: Number of checkpoints round the context itself, which enter it
+        forward: Its replacement.
+        num_outside: Number of checkpoints around the context itself, which enter it
             again.
     """
 
@@ -48,7 +48,7 @@ def kept_in_checkpoints(layer: Module, forward: Forward, num_outside: int) -> Fo
             return forward(*args, **kwargs)
         for holder, name in inside:
             setattr(holder, name, _again(getattr(holder, name), layer, run))
-        with sharing_normalised(share=False):  # each layer is computed again alone
+        with sharing_normalised(share=False):  # layers are recomputed one by one
             return forward(*args, **kwargs)
 
     return run
@@ -57,7 +57,9 @@ def kept_in_checkpoints(layer: Module, forward: Forward, num_outside: int) -> Fo
 def _again(
     recompute: Callable[..., Any], layer: Module, forward: Forward
 ) -> Callable[..., Any]:
-    """What a checkpoint calls again, with the layer's ``forward`` replaced."""
+    """Return the function that a checkpoint calls again, with the ``forward``
+    replaced.
+    """
 
     def run(*args: Any, **kwargs: Any) -> Any:
         with sharing_normalised(share=False), replaced(layer, "forward", forward):
@@ -67,9 +69,10 @@ def _again(
 
 
 def _holders() -> list[tuple[Any, str]]:
-    """Objects that hold what the running checkpoints call again; the innermost first.
+    """Return the objects that hold the functions of running checkpoints, innermost
+    first.
 
-    Torch has no way to ask for them.
+    Torch has no public interface for them.
     """
     found: list[tuple[Any, str]] = []
     frame: FrameType | None = sys._getframe(2)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-#: Nodes of the Gauss-Legendre rule for means that need a gradient.
+#: Number of nodes of the Gauss-Legendre rule for means that need a gradient.
 QUADRATURE = 64
 
 
 def log1mexp(y: Tensor) -> Tensor:
-    r""":math:`\log(1 - e^y)` for :math:`y < 0`, exact at both ends.
+    r"""Compute :math:`\log(1 - e^y)` for :math:`y < 0`, accurately at both ends.
 
     Example:
         >>> import torch
@@ -30,19 +30,19 @@ def log1mexp(y: Tensor) -> Tensor:
 
 
 class Rectified(Distribution):
-    r"""A variable :math:`k` on (0, 1), stretched to (low, high), cut back to [0, 1].
+    r"""A variable :math:`k` on (0, 1), stretched to (low, high) and clipped to [0, 1].
 
-    :math:`z = \min(1, \max(0, l + (r - l) k))`. What lay below 0 is now exactly 0:
-    a gate that is closed with positive probability, and yet has a gradient.
+    :math:`z = \min(1, \max(0, l + (r - l) k))`. Values below 0 become exactly 0, so the
+    gate is closed with positive probability and still has a gradient.
 
-    Subclasses give the logarithm of :math:`P(k > x)`, that of the density of
+    Subclasses implement the logarithms of :math:`P(k > x)` and of the density of
     :math:`k`, and :math:`k` as a function of a uniform variable.
 
     Args:
-        batch_shape: Of the parameters.
-        low: Where 0 is stretched to; below 0.
-        high: Where 1 is stretched to; above 1.
-        validate_args: Check parameters and values.
+        batch_shape: Shape of the parameters.
+        low: Value that 0 is stretched to; below 0.
+        high: Value that 1 is stretched to; above 1.
+        validate_args: Whether to check parameters and values.
 
     Raises:
         ValueError: Unless ``low < 0 < 1 < high``.
@@ -67,15 +67,15 @@ class Rectified(Distribution):
 
     @abstractmethod
     def _log_survival(self, x: Tensor) -> Tensor:
-        """Logarithm of P(k > x), for x in (0, 1)."""
+        """Return the logarithm of P(k > x), for x in (0, 1)."""
 
     @abstractmethod
     def _log_density(self, x: Tensor) -> Tensor:
-        """Logarithm of the density of k, for x in (0, 1)."""
+        """Return the logarithm of the density of k, for x in (0, 1)."""
 
     @abstractmethod
     def _variable(self, v: Tensor) -> Tensor:
-        """k, where v is uniform on (0, 1); decreasing in v."""
+        """Return k for v uniform on (0, 1); decreasing in v."""
 
     @property
     @abstractmethod
@@ -83,7 +83,7 @@ class Rectified(Distribution):
         """Any parameter, for its dtype and device."""
 
     def _place(self, z: Tensor | float) -> Tensor:
-        """The x in (0, 1) that is stretched to z."""
+        """Return the x in (0, 1) that is stretched to z."""
         x = (z - self.low) / (self.high - self.low)
         return torch.as_tensor(x, dtype=self._like.dtype, device=self._like.device)
 
@@ -92,11 +92,11 @@ class Rectified(Distribution):
         sample_shape: Iterable[int] = (),
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Draw z, differentiable in the parameters; no gradient where z is cut.
+        """Sample z, differentiable in the parameters; clipped values have no gradient.
 
         Args:
-            sample_shape: Shape of independent draws.
-            generator: Source of the randomness.
+            sample_shape: Shape of the independent samples.
+            generator: Random generator.
 
         Shapes:
             - **output:** ``sample_shape + batch_shape``
@@ -118,18 +118,20 @@ class Rectified(Distribution):
 
     @property
     def expected_l0(self) -> Tensor:
-        """P(z != 0): the expected number of open gates, one by one."""
+        """P(z != 0), the expected number of open gates, for each gate."""
         return torch.exp(self._log_survival(self._place(0.0)))
 
     def cdf(self, value: Tensor) -> Tensor:
-        """P(z <= value), with its jumps at 0 and 1."""
+        """Return P(z <= value), which jumps at 0 and 1."""
         inside = self._place(value.clamp(0, 1))
         below = -torch.expm1(self._log_survival(inside))
         below = torch.where(value < 0, torch.zeros_like(below), below)
         return torch.where(value >= 1, torch.ones_like(below), below)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log of the mass at 0 and at 1, of the density between."""
+        """Return the logarithm of the probability at 0 and 1, and of the density in
+        between.
+        """
         if self._validate_args:
             self._validate_sample(value)
         inside = (value > 0) & (value < 1)
@@ -141,7 +143,7 @@ class Rectified(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        r"""E[z] :math:`= \int_0^1 P(z > t) dt`, by quadrature: differentiable."""
+        r"""E[z] :math:`= \int_0^1 P(z > t) dt`, by a differentiable quadrature."""
         nodes, weights = _legendre()
         total = torch.zeros_like(self._like)
         for t, w in zip(nodes, weights, strict=True):
@@ -150,8 +152,8 @@ class Rectified(Distribution):
 
     @property
     def mode(self) -> Tensor:
-        """What is done with z at test time: 0 or 1 where that is likelier than the
-        other and than anything between, else the mean.
+        """Value of z at test time: 0 or 1 if that is more likely than the other and
+        than any value in between, else the mean.
         """
         zero, one = self.prob_zero, self.prob_one
         between = 1 - zero - one

@@ -1,4 +1,4 @@
-"""Putting other modules in the places of some modules of a model."""
+"""Replace modules of a model by others."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ def replace_modules(model: Module, new: Mapping[Module, Module]) -> Module:
 
     Args:
         model: Any module; changed in place.
-        new: The replacement of each module.
+        new: Maps modules to their replacements.
 
     Returns:
         The model, or its own replacement.

@@ -7,20 +7,22 @@ from torch import Tensor
 from torch.nn import Linear, Module, Parameter, init
 
 from gsparse.edges import draw_seed
+from gsparse.nn.attention_base import Attention
+from gsparse.nn.budgeted_mask import OPEN
 from gsparse.nn.density import RAMP
-from gsparse.nn.fast_gat_conv import Attention
 from gsparse.nn.hard_concrete import HardConcrete
-from gsparse.nn.learned_mask import OPEN, LearnedMask, PlainGate
+from gsparse.nn.learned_mask import LearnedMask, PlainGate
 from gsparse.nn.pair_scorer import EdgeGroups
+from gsparse.nn.seeded import seeded
 
 TEMPERATURE = 0.66
 LOW, HIGH = -0.1, 1.1
-#: What makes log-odds of an open gate of the logits of the variable.
+#: Difference between the log-odds of an open gate and the logits of the variable.
 SHIFT = TEMPERATURE * math.log(HIGH / -LOW)
 
 
 def gate(logits: Tensor) -> PlainGate:
-    """A hard concrete gate, ranked by its log-odds of being open.
+    """Return a hard concrete gate, ranked by its log-odds of being open.
 
     Shapes:
         - **logits:** :math:`(M,)`
@@ -30,36 +32,43 @@ def gate(logits: Tensor) -> PlainGate:
 
 
 class SparseGAT(LearnedMask):
-    r"""Wraps a GNN and learns one hard concrete gate an edge, from the `"Sparse Graph
+    r"""Wraps a GNN and learns one hard concrete gate per edge, from the `"Sparse Graph
     Attention Networks" <https://arxiv.org/abs/1912.00552>`_ paper.
 
     The log-odds of a :class:`~gsparse.nn.HardConcrete` gate are
     :math:`a^\top (W x_u + W x_v) + c`, computed once from the features and shared by
-    all heads and layers. The paper's penalty is ``penalty`` (its :math:`\lambda`, of
-    the *mean* number of open gates here); ``sparsity`` steers to an exact budget
-    instead, as :class:`~gsparse.nn.KEdge` does.
+    all heads and layers. ``penalty`` is the paper's :math:`\lambda`, here the factor of
+    the *mean* number of open gates; ``sparsity`` meets an exact budget instead, as in
+    :class:`~gsparse.nn.KEdge`.
 
-    Differs from the paper: its attention is the gate over the sum of the gates, without
-    a softmax; here the gate multiplies the edge of whatever model is wrapped, so that
-    methods are compared on the same one. Scores add up over the end points, so a gate
-    cannot tell that two nodes are alike; :class:`~gsparse.nn.KEdge` can. A batch of
-    graphs is one graph to the mask, with one budget over all its edges.
+    Difference from the paper: its attention is the gate divided by the sum of the
+    gates, without a softmax; here the gate multiplies the edge of the wrapped model, so
+    that methods can be compared on the same model.
+
+    It costs one addition per edge on top of the model. The score is a sum over the end
+    points, so a gate cannot depend on how similar two nodes are; use
+    :class:`~gsparse.nn.KEdge` for that. The mask treats a batch of graphs as one graph,
+    with one budget over all edges.
 
     Args:
         model: Any module called as ``model(x, edge_index, ...)`` whose convolutions
             :func:`~gsparse.nn.edge_weights` supports.
         in_channels: Number of node features.
         sparsity: Fraction of the undirected edges to remove, in [0, 1).
-        penalty: Factor of the mean number of open gates; instead of ``sparsity``.
+        penalty: Factor of the mean number of open gates; replaces ``sparsity``.
         hidden_channels: Width of the projection :math:`W`.
-        seed: Of the first weights of the mask; ``None`` draws one.
-        attention: ``"reference"`` where second derivatives are needed.
-        ramp: Training steps in which the target of the density falls to
+        seed: Random seed of the mask's initial weights; ``None`` draws one.
+        attention: ``"fused"``, or ``"reference"`` if second derivatives are needed.
+        ramp: Number of training steps in which the density target falls to
             ``1 - sparsity``.
+
+    Shapes:
+        - **x:** :math:`(N, F)`
+        - **edge_index:** :math:`(2, E)`
 
     Raises:
         ValueError: Unless exactly one of ``sparsity`` and ``penalty`` is given.
-        TypeError: If a convolution of the model takes no weights; says which.
+        TypeError: If a convolution of the model takes no weights.
 
     Example:
         >>> import torch
@@ -86,15 +95,14 @@ class SparseGAT(LearnedMask):
     ) -> None:
         super().__init__(model, sparsity, penalty, attention=attention, ramp=ramp)
         self.in_channels = in_channels
-        with torch.random.fork_rng([]):
-            torch.manual_seed(draw_seed(seed) % 2**63)
+        with seeded(draw_seed(seed) % 2**63):
             self.lin = Linear(in_channels, hidden_channels, bias=False)
             self.ends = Parameter(torch.empty(hidden_channels))
             init.normal_(self.ends, std=0.1)
         self.bias = Parameter(torch.tensor(OPEN - SHIFT))
 
     def gates(self, x: Tensor, groups: EdgeGroups) -> list[PlainGate]:
-        """One gate an edge, from the features of its end points."""
+        """Return one gate per edge, from the features of its end points."""
         own = self.lin(x) @ self.ends
         ends = own.index_select(0, groups.row) + own.index_select(0, groups.col)
         return [gate(ends + self.bias)]

@@ -1,4 +1,4 @@
-"""Pruned models whose linear layers store and multiply only the weights left."""
+"""Linear layers that store and multiply only the non-zero weights of a pruned model."""
 
 from typing import Any, TypeGuard
 
@@ -23,13 +23,13 @@ class SparseLinear(Module):
     .. math::
         Y = X W^T + b
 
-    with :math:`W` in CSR: see :func:`~gsparse.kernels.sparse_weight.sparse_linear`. Its
-    state are buffers: nothing of it is trained. A gradient by ``x`` goes through the
-    dense weight. Features stored sparse (:class:`~gsparse.train.SparseFeatures`) are
+    with :math:`W` in CSR: see :func:`~gsparse.kernels.sparse_weight.sparse_linear`. All
+    tensors are buffers and none is trained. A gradient with respect to ``x`` is
+    computed with the dense weight. :class:`~gsparse.train.SparseFeatures` are
     multiplied by the dense weight too, at the cost of the non-zeros of the features.
 
     Args:
-        layer: A ``torch.nn.Linear`` or PyG's; not changed.
+        layer: A ``torch.nn.Linear`` or PyG ``Linear``; not changed.
 
     Shapes:
         - **x:** :math:`(*, F)`
@@ -68,12 +68,12 @@ class SparseLinear(Module):
     def _hold(self, weight: SparseWeight) -> None:
         for name in _CSR:
             self.register_buffer(name, getattr(weight, name))
-        for name in ("starts", "places"):  # made of the others
+        for name in ("starts", "places"):  # computed from the others
             self.register_buffer(name, getattr(weight, name), persistent=False)
 
     @property
     def sparse_weight(self) -> SparseWeight:
-        """The weight as the kernel takes it."""
+        """The weight in the format of the kernel."""
         return SparseWeight(
             self.indptr,
             self.indices,
@@ -85,7 +85,7 @@ class SparseLinear(Module):
 
     @property
     def weight(self) -> Tensor:
-        """The weight with its zeros, made anew in every call."""
+        """The dense weight, computed in every call."""
         return self.sparse_weight.to_dense()
 
     @property
@@ -94,7 +94,7 @@ class SparseLinear(Module):
         return 1 - self.values.numel() / max(self.in_features * self.out_features, 1)
 
     def product(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """``x @ W.T``, plus a bias if one is given."""
+        """Return ``x @ W.T``, plus the bias if one is given."""
         matrix = getattr(x, "matrix", None)
         if isinstance(matrix, SparseMatrix):
             out = spmm(matrix, self.weight.t())
@@ -111,7 +111,7 @@ class SparseLinear(Module):
         *args: Any,  # noqa: ANN401
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
-        """Another number of weights, and other places of them, may be loaded."""
+        """Load a state that may have another number of non-zeros at other positions."""
         found = {n: state_dict[prefix + n] for n in _CSR if prefix + n in state_dict}
         if len(found) == 3 and found["indptr"].shape == self.indptr.shape:
             self.indices = self.indices.new_zeros(found["indices"].shape)
@@ -121,7 +121,7 @@ class SparseLinear(Module):
         self._hold(SparseWeight.from_csr(*csr, self.in_features))
 
     def extra_repr(self) -> str:
-        """Sizes, and how many weights are left."""
+        """Return the sizes and the number of non-zeros."""
         return (
             f"{self.in_features}, {self.out_features}, bias={self.bias is not None}, "
             f"nnz={self.values.numel()}, sparsity={self.sparsity:.2%}"
@@ -129,27 +129,27 @@ class SparseLinear(Module):
 
 
 def to_sparse(model: Module, min_sparsity: float = 0.9) -> Module:
-    r"""A copy of a pruned model for inference that multiplies by what is left.
+    r"""Return a copy of a pruned model for inference with sparse linear layers.
 
-    Every ``torch.nn.Linear`` and PyG ``Linear`` with enough zeros, also inside of
-    convolutions, becomes a :class:`SparseLinear`. Others stay dense, with their zeros
-    written, as does all that is no such layer (``HeteroLinear``, the weights of
-    ``GCN2Conv``, attention vectors), subclasses, and layers with hooks. Masks are gone
-    from the copy, and none of its parameters is trained; fine-tune the model itself.
+    Every ``torch.nn.Linear`` and PyG ``Linear`` with enough zeros, including those
+    inside convolutions, becomes a :class:`SparseLinear`. All other parameters stay
+    dense, with their zeros written: other linear layers, ``HeteroLinear``, the weights
+    of ``GCN2Conv``, attention vectors, subclasses, and layers with hooks. The copy has
+    no masks and none of its parameters is trained; fine-tune the model itself.
 
-    At half of zeros this is no faster than the dense product, and where the
-    features take longer to read than to multiply (few outputs) it gains little at any
-    sparsity: ``docs/speed.md`` has the numbers. On other devices than the CPU it gains
-    nothing.
+    Do not use it at a sparsity of one half, where it is not faster than the dense
+    product. Layers with few outputs gain little at any sparsity, since reading the
+    features takes longer than multiplying them; ``docs/speed.md`` has the numbers. On
+    devices other than the CPU there is no gain.
 
     Args:
         model: A model with masks, or after ``make_permanent()``; not changed.
-        min_sparsity: Least fraction of zeros of a layer that is replaced, in [0, 1],
-            to the nearest weight, as pruners round.
+        min_sparsity: Smallest fraction of zeros of a layer that is replaced, in [0, 1],
+            rounded to the nearest weight as pruners do.
 
     Raises:
-        ValueError: If no layer has enough zeros, or a pruner is in the middle of
-            training the model.
+        ValueError: If no layer has enough zeros, or a pruner may still change the
+            model.
 
     Example:
         >>> from torch_geometric.nn import GCN
@@ -188,7 +188,9 @@ def to_sparse(model: Module, min_sparsity: float = 0.9) -> Module:
 
 
 def is_plain_linear(module: Module) -> TypeGuard[nn.Linear]:
-    """Whether another layer of the same inputs and outputs can stand in for it."""
+    """Return whether another layer with the same inputs and outputs can replace this
+    one.
+    """
     weight = module._parameters.get("weight")
     if type(module) not in (nn.Linear, Linear) or weight is None or is_lazy(weight):
         return False

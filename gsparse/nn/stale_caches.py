@@ -25,7 +25,7 @@ def caches(model: Module) -> list[tuple[Module, str]]:
 
 
 def forget(model: Module, *, inference_only: bool = False) -> None:
-    """Clear the caches of a model; its layers normalise the next graph again.
+    """Clear the caches of a model, so that its layers normalise the next graph.
 
     Args:
         model: Any module.

@@ -1,4 +1,4 @@
-"""The gates of KEdge: Hard-Kumaraswamy variables that are steered by their log-odds."""
+"""Gates of KEdge: Hard-Kumaraswamy variables parametrised by their log-odds."""
 
 import math
 from functools import cached_property
@@ -12,7 +12,7 @@ from gsparse.nn.hard_kumaraswamy import HardKumaraswamy
 from gsparse.nn.rectified import log1mexp
 
 LOW, HIGH = -0.1, 1.1
-#: Bound of the log-odds: a gate that is open or closed for good learns no more.
+#: Bound of the log-odds: a gate that is always open or always closed has no gradient.
 MOST_SURE = 10.0
 
 
@@ -24,13 +24,13 @@ class SteeredGate:
         (1 - t_0^a)^b = P(z \ne 0) = \sigma(\text{odds})
 
     The shape parameter :math:`a` stays within a factor :math:`e` of 1, and :math:`b`
-    follows. So the density is as easy to steer as that of sigmoids; with free
-    :math:`a` and :math:`b` it has no gradient left where a gate is wide open.
+    follows from the odds. The density is then as easy to control as that of sigmoids;
+    with free :math:`a` and :math:`b` it would have no gradient at wide open gates.
 
     Args:
         scores: :math:`s_0` and :math:`s_1` of each gate.
-        fused: Draw by a kernel where there is one (CPU, float32), which has no second
-            derivatives. The same numbers, to rounding, for the same generator.
+        fused: Whether to sample by a kernel where there is one (CPU, float32); it has
+            no second derivatives. It samples the same numbers up to rounding.
 
     Shapes:
         - **scores:** :math:`(M, 2)`
@@ -41,7 +41,7 @@ class SteeredGate:
 
     @cached_property
     def rank(self) -> Tensor:
-        """Log P(z != 0) / P(z = 0)."""
+        """Log-odds of an open gate."""
         return MOST_SURE * torch.tanh(self.scores[:, 0] / MOST_SURE)
 
     @cached_property
@@ -53,7 +53,9 @@ class SteeredGate:
         return HardKumaraswamy(a, b, LOW, HIGH, validate_args=False)
 
     def draw(self) -> tuple[Tensor, Tensor]:
-        """A weight of each edge, and the probability that it is not 0."""
+        """Sample a weight for each edge, and return it with the probability that it is
+        not 0.
+        """
         scores = self.scores
         known = scores.device.type == "cpu" and scores.dtype == torch.float32
         if not (self.fused and known):

@@ -1,4 +1,4 @@
-"""PyG's aggregation modules over weighted messages; weight 0 is an absent edge."""
+"""PyG's aggregation modules over weighted messages; weight 0 equals a removed edge."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Aggregation over weighted edges, where a weight of 0 is an absent edge."""
+"""Aggregation over weighted edges; weight 0 equals a removed edge."""
 
 import threading
 from collections.abc import Iterator
@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.nn.aggr import MaxAggregation
 
 from gsparse.kernels import Graph, graph_of
 from gsparse.kernels.normalise_op import normalised_values
 from gsparse.kernels.spmm_op import spmm_values
 from gsparse.kernels.tensor_cache import TensorCache
+from gsparse.nn.weighted_aggregation import aggregate_messages
 
 AGGREGATIONS = ("sum", "add", "mean", "max")
 
@@ -20,20 +22,20 @@ AGGREGATIONS = ("sum", "add", "mean", "max")
 def aggregate_weighted(
     x: Tensor, edge_index: Tensor, weight: Tensor, num_targets: int, aggr: str
 ) -> Tensor:
-    r"""Collect the rows of the neighbours, each with the weight of its edge.
+    r"""Aggregate the rows of the neighbours with the weights of the edges.
 
     - ``"sum"``: :math:`\sum_j w_{ij} x_j`
-    - ``"mean"``: the same over :math:`\sum_j w_{ij}`
-    - ``"max"``: :math:`\max_j (x_j + \log w_{ij})`; only its limits at weights 0 and 1
-      have a meaning
+    - ``"mean"``: the same divided by :math:`\sum_j w_{ij}`
+    - ``"max"``: :math:`\max_j (x_j + \log w_{ij})`, which is meant for weights near 0
+      and 1
 
-    A node all whose edges have weight 0 gets 0, as one without edges does. Sum and mean
-    store nothing of the size of edges times channels.
+    A node gets 0 if all its edges have weight 0 or it has no edges. Sum and mean store
+    no tensor of edges times channels.
 
     Args:
-        x: Rows of the sources.
+        x: Features of the sources.
         edge_index: Sources and targets.
-        weight: Non-negative, one an edge; may need a gradient.
+        weight: Non-negative weight per edge; may need a gradient.
         num_targets: Number of rows of the output.
         aggr: One of ``AGGREGATIONS``.
 
@@ -55,7 +57,10 @@ def aggregate_weighted(
         raise ValueError(f"'aggr' must be one of {known} (got {aggr!r})")
     weight = weight.to(x.dtype)
     if aggr == "max":
-        return _largest(x, edge_index, weight, num_targets)
+        source, target = edge_index.long()
+        return aggregate_messages(
+            MaxAggregation(), x[source], target, weight, num_targets
+        )
     total = _sum(x, edge_index, weight, num_targets)
     if aggr != "mean":
         return total
@@ -66,18 +71,19 @@ def aggregate_weighted(
 def aggregate_normalised(
     x: Tensor, edge_index: Tensor, weight: Tensor, loop_weight: float | None
 ) -> Tensor:
-    r""":math:`D^{-1/2} (A + c I) D^{-1/2} x` of weighted edges, GCN's aggregation.
+    r"""Compute GCN's aggregation :math:`D^{-1/2} (A + c I) D^{-1/2} x` with edge
+    weights.
 
-    :math:`D` holds the weighted in-degrees, self-loops included. A node that has a
-    self-loop keeps its weight in place of :math:`c`. Nothing but the weights has the
-    size of the edges. Within :func:`sharing_normalised` layers that are called with
-    the same graph and weights share the normalised ones.
+    :math:`D` holds the weighted in-degrees, self-loops included. An existing self-loop
+    keeps its weight instead of :math:`c`. Only the weights have one entry per edge.
+    Within :func:`sharing_normalised`, layers that are called with the same graph and
+    weights share the normalised weights.
 
     Args:
-        x: Rows of the nodes.
+        x: Features of the nodes.
         edge_index: Sources and targets.
-        weight: Non-negative, one an edge; may need a gradient.
-        loop_weight: :math:`c`; None for no self-loops but those that are there.
+        weight: Non-negative weight per edge; may need a gradient.
+        loop_weight: :math:`c`; None adds no self-loops.
 
     Shapes:
         - **x**, **output:** :math:`(N, C)`
@@ -85,7 +91,7 @@ def aggregate_normalised(
         - **weight:** :math:`(E,)`
     """
     n, shared = x.size(0), _SHARED.found
-    # Held with its tensors, so that their ids are not given to others.
+    # The tensors are stored too, so that their ids are not reused.
     of = (edge_index, weight)
     key = (*map(id, of), n, x.dtype, loop_weight, torch.is_grad_enabled())
     if shared is None or key not in shared:
@@ -100,7 +106,7 @@ _PLACES: TensorCache[Tensor] = TensorCache(max_entries=16)
 
 
 def _places(graph: Graph) -> Tensor:
-    """The entry of each slot; one behind the last for self-loops that were added."""
+    """Return the entry of each slot; one past the last for added self-loops."""
     place = graph.edge_id.long()
     return torch.where(place < 0, graph.num_entries, place)
 
@@ -114,10 +120,10 @@ _SHARED = _Shared()
 
 @contextmanager
 def sharing_normalised(*, share: bool = True) -> Iterator[None]:
-    """Within, normalised weights are computed once for all layers, or for each.
+    """Compute normalised weights once for all layers within this context, or per layer.
 
-    Put it round one call of a model: a second backward pass would meet the graph of the
-    first, and weights that are changed in place would not be seen.
+    Use it around one call of a model: a second backward pass would use the autograd
+    graph of the first, and in-place changes of the weights would go unnoticed.
     """
     before, _SHARED.found = _SHARED.found, {} if share else None
     try:
@@ -129,7 +135,7 @@ def sharing_normalised(*, share: bool = True) -> Iterator[None]:
 def _normalised(
     edge_index: Tensor, weight: Tensor, num_nodes: int, loop_weight: float | None
 ) -> tuple[Graph, Tensor]:
-    """The graph with self-loops, and the normalised weights of its slots."""
+    """Return the graph with self-loops, and the normalised weights of its slots."""
     if loop_weight is None:
         graph = graph_of(edge_index, num_nodes, "keep")
     else:
@@ -147,14 +153,3 @@ def _sum(x: Tensor, edge_index: Tensor, weight: Tensor, num_targets: int) -> Ten
         return spmm_values(graph, weight.index_select(0, graph.edge_id.long()), x)
     message = weight.unsqueeze(-1) * x[edge_index[0]]
     return x.new_zeros(num_targets, x.size(1)).index_add(0, edge_index[1], message)
-
-
-def _largest(x: Tensor, edge_index: Tensor, weight: Tensor, num_targets: int) -> Tensor:
-    here = weight > 0
-    level = torch.log(torch.where(here, weight, 1))
-    message = x[edge_index[0]] + level.unsqueeze(-1)
-    message = message.masked_fill(~here.unsqueeze(-1), -torch.inf)
-    place = edge_index[1].long().unsqueeze(-1).expand_as(message)
-    out = x.new_full((num_targets, x.size(1)), -torch.inf)
-    out = out.scatter_reduce(0, place, message, "amax", include_self=False)
-    return out.masked_fill(out == -torch.inf, 0.0)

@@ -1,4 +1,4 @@
-"""TransformerConv whose attention weighs its edges."""
+"""TransformerConv with edge weights."""
 
 import math
 from contextvars import ContextVar
@@ -10,18 +10,21 @@ from torch_geometric.nn import TransformerConv
 from torch_geometric.typing import OptTensor
 
 from gsparse.kernels import weighted_softmax
+from gsparse.nn.fast_layer import with_long_ids
 
-# PyG's forward has no place for edge weights: they reach message beside it.
+# PyG's forward has no argument for edge weights; a context variable passes them on.
 _WEIGHT: ContextVar[Tensor | None] = ContextVar("transformer_weight", default=None)
 
 
 class WeightedTransformerConv(TransformerConv):
-    r"""`"Masked Label Prediction: Unified Message Passing Model for Semi-Supervised
-    Classification" <https://arxiv.org/abs/2009.03509>`_ with a factor per edge.
+    r"""The layer of the `"Masked Label Prediction: Unified Message Passing Model for
+    Semi-Supervised Classification" <https://arxiv.org/abs/2009.03509>`_ paper with a
+    factor per edge.
 
-    As :class:`torch_geometric.nn.TransformerConv`, and
-    :math:`\alpha_{ij} \propto w_{ij} \exp(q_i \cdot k_j / \sqrt{d})`: a weight of 0 is
-    an absent edge. Stores a tensor of edges times channels, as PyG's layer does.
+    Like :class:`torch_geometric.nn.TransformerConv`, with
+    :math:`\alpha_{ij} \propto w_{ij} \exp(q_i \cdot k_j / \sqrt{d})`: a weight of 0
+    equals a removed edge. It stores a tensor of edges times channels, as PyG's layer
+    does.
     """
 
     def forward(
@@ -34,7 +37,7 @@ class WeightedTransformerConv(TransformerConv):
     ) -> Any:  # noqa: ANN401
         token = _WEIGHT.set(edge_weight)
         try:
-            return super().forward(x, edge_index, *args, **kwargs)
+            return super().forward(x, with_long_ids(edge_index), *args, **kwargs)
         finally:
             _WEIGHT.reset(token)
 

@@ -1,4 +1,4 @@
-"""What modules share that wrap a model: how they are called, and loaded."""
+"""Base class of modules that wrap a model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,23 +11,23 @@ from torch_geometric.data.data import BaseData
 
 from gsparse.nn.calling import CallForm, call_form
 
-# ruff: noqa: ANN401 (what the wrapped model takes is its own)
+# ruff: noqa: ANN401 (arguments of the wrapped model)
 
 
-#: What to do with graphs of several kinds of nodes.
+#: Advice for heterogeneous graphs in error messages.
 HETERO = (
     "cut a HeteroData by a transform of gsparse.transforms, which serves every "
     "relation, or make it homogeneous by data.to_homogeneous()"
 )
-#: Arguments that have a row for each edge.
+#: Arguments that have one row per edge.
 EDGE_LEVEL = ("edge_weight", "edge_attr", "edge_type")
 
 
 class Wrapper(Module):
-    """A module round ``.model``, which stays usable as it was.
+    """A module that wraps ``.model``, which stays usable on its own.
 
-    A checkpoint of the plain model loads into the wrapper, strictly too; what else the
-    wrapper holds then stays as it is. The way back is
+    A checkpoint of the plain model loads into the wrapper, even with ``strict=True``;
+    the other state of the wrapper stays unchanged. In the other direction, use
     ``plain.load_state_dict(wrapper.model.state_dict())``.
     """
 
@@ -35,7 +35,9 @@ class Wrapper(Module):
     _read: tuple[Module, CallForm] | None = None
 
     def _form(self) -> CallForm:
-        """What the model takes; its signature is read once."""
+        """Return the parameters of the model's ``forward``; its signature is
+        read once.
+        """
         if self._read is None or self._read[0] is not self.model:
             self._read = self.model, call_form(self.model)
         return self._read[1]
@@ -56,7 +58,7 @@ class Wrapper(Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _check_graph(self, x: Any, edge_index: Any) -> None:
-        """Refuse what is no homogeneous graph in two tensors."""
+        """Refuse input that is not a homogeneous graph in two tensors."""
         for name, value in (("x", x), ("edge_index", edge_index)):
             if isinstance(value, Mapping | tuple | list | BaseData):
                 raise TypeError(
@@ -66,7 +68,7 @@ class Wrapper(Module):
                 )
 
     def _check_tracing(self) -> None:
-        """Refuse ``torch.jit.trace``, which would record the cut of one graph."""
+        """Refuse ``torch.jit.trace``, which would record the edges of one graph."""
         if torch.jit.is_tracing():
             raise RuntimeError(
                 f"{type(self).__name__} cannot be traced by torch.jit.trace, since it "
@@ -75,7 +77,7 @@ class Wrapper(Module):
             )
 
     def _check_data(self, data: Any) -> None:
-        """Refuse what is not a homogeneous graph with features."""
+        """Refuse data that is not a homogeneous graph with features."""
         if not isinstance(data, Data):
             raise TypeError(
                 f"{type(self).__name__} cuts one homogeneous graph, a Data with 'x' "
@@ -88,7 +90,7 @@ class Wrapper(Module):
     def _check_lengths(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], num_edges: int
     ) -> None:
-        """Refuse what the model is given for the edges, unless it fits them."""
+        """Refuse edge-level arguments that do not fit the edges."""
         if any(value is not None for value in args):
             names = self._form().positional[2:]
             kwargs = kwargs | dict(zip(names, args, strict=False))
@@ -96,10 +98,10 @@ class Wrapper(Module):
 
 
 def check_width(x: Tensor, in_channels: int) -> None:
-    """Refuse features that a mask was not made for.
+    """Refuse features with another number of columns than the mask was made for.
 
     Raises:
-        ValueError: If there are not so many columns.
+        ValueError: If there are not ``in_channels`` columns.
     """
     if x.dim() != 2 or x.size(1) != in_channels:
         raise ValueError(
@@ -108,9 +110,9 @@ def check_width(x: Tensor, in_channels: int) -> None:
 
 
 def _is_of_the_model(wrapper: Wrapper, given: set[str]) -> bool:
-    """Whether keys of a checkpoint are those of the wrapped model, or within it.
+    """Return whether checkpoint keys belong to the wrapped model or a model within it.
 
-    A name such as ``model.weight`` may be that of either, so all keys are counted.
+    A name such as ``model.weight`` may belong to either, so all keys are counted.
     """
     held: Module = wrapper
     hits = [len(given & held.state_dict().keys())]
@@ -121,15 +123,15 @@ def _is_of_the_model(wrapper: Wrapper, given: set[str]) -> bool:
 
 
 def count_nodes(x: Tensor) -> int:
-    """Number of nodes of features of shape ``[N, F]``, ``[N]`` or ``[B, N, F]``."""
+    """Return the number of nodes of features ``[N, F]``, ``[N]`` or ``[B, N, F]``."""
     return x.size(-2) if x.dim() > 2 else x.size(0)
 
 
 def refuse_wrong_lengths(given: Mapping[str, Any], num_edges: int) -> None:
-    """Refuse values of edges that are not one for each entry of ``edge_index``.
+    """Refuse edge-level values without one row per entry of ``edge_index``.
 
     Raises:
-        ValueError: If there are more or fewer; names them.
+        ValueError: If a value has more or fewer rows.
     """
     for name in EDGE_LEVEL:
         value = given.get(name)

@@ -26,6 +26,7 @@ from gsparse.prune.schedule import (
     Schedule,
 )
 from gsparse.prune.select import keep_best, layer_budgets
+from gsparse.prune.structured.even_units import even_units
 from gsparse.prune.structured.select_groups import keep_best_groups
 from gsparse.prune.structured.structures import (
     Blocks,
@@ -95,6 +96,7 @@ __all__ = [
     "brain_surgeon_update",
     "dequantise",
     "empirical_fisher",
+    "even_units",
     "find_targets",
     "implicit_sparsity_report",
     "keep_best",

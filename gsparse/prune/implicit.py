@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 from torch_geometric.data import Data
 
+from gsparse.nn.calling import model_arguments
 from gsparse.nn.evaluating import evaluating
 
 # ruff: noqa: ANN401 (torch functions take and return anything)
@@ -189,14 +190,6 @@ def implicit_sparsity_report(
             if module in watch.found
         )
     )
-
-
-def model_arguments(data: Data | tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the arguments of a model for a graph: features, edges, weights if any."""
-    if not isinstance(data, Data):
-        return tuple(data)
-    weight = data.get("edge_weight")
-    return (data.x, data.edge_index) + (() if weight is None else (weight,))
 
 
 class _Watch(TorchFunctionMode):

@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.nn import Module
 
 from gsparse.nn.masked_parameters import (
-    WeightMask,
     mask_of,
     mask_parameter,
     masked_names,
     unmask_parameter,
 )
+from gsparse.nn.weight_mask import WeightMask
 from gsparse.prune.targets import Selector, Target, find_targets
 
 

@@ -1,15 +1,10 @@
 """Standard models, sparse features and the fit loop."""
 
+from gsparse.nn.seeded import seeded
 from gsparse.train.distill import Distillation
 from gsparse.train.edge_lottery import EdgeLottery
 from gsparse.train.features import SparseFeatures, sparse_features
-from gsparse.train.fit import (
-    History,
-    evaluate,
-    fit,
-    predict_logits,
-    seeded,
-)
+from gsparse.train.fit import History, evaluate, fit, predict_logits
 from gsparse.train.fit_config import FitConfig
 from gsparse.train.incremental.fit_tasks import TaskScores, fit_tasks
 from gsparse.train.incremental.rank_update import RankUpdate

@@ -1,4 +1,4 @@
-"""Distillation: a model learns to predict what another one predicts."""
+"""Distillation: train a model to match the predictions of another one."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,21 +15,22 @@ from gsparse.train.losses import (
 
 @dataclass(frozen=True, eq=False)
 class Distillation:
-    r"""A term of the loss that :func:`~gsparse.train.fit` adds, over all nodes.
+    r"""A distillation term over all nodes that :func:`~gsparse.train.fit` adds to the
+    loss.
 
-    With soft targets it is :math:`T^2\, KL(\sigma(t / T) \| \sigma(s / T))` of the
-    teacher's scores :math:`t` and the model's :math:`s`, as in the `"Distilling the
-    Knowledge in a Neural Network" <https://arxiv.org/abs/1503.02531>`_ paper; with
-    ``hard`` the cross entropy with the teacher's likeliest class.
+    With soft targets it is :math:`T^2\, KL(\sigma(t / T) \| \sigma(s / T))` for the
+    teacher's logits :math:`t` and the model's logits :math:`s`, as in the `"Distilling
+    the Knowledge in a Neural Network" <https://arxiv.org/abs/1503.02531>`_ paper; with
+    ``hard`` it is the cross entropy with the teacher's most likely class.
 
-    What is distilled into a model is no longer earned by its edges: show a distilled
-    MLP and a distilled :class:`~gsparse.transforms.RandomEdge` beside it.
+    The accuracy of a distilled model does not show the value of its edges: compare it
+    with a distilled MLP and a distilled :class:`~gsparse.transforms.RandomEdge`.
 
     Args:
-        scores: The teacher's class scores before the softmax.
+        scores: The teacher's logits.
         weight: Factor of the term.
         temperature: :math:`T`.
-        hard: Learn the class and not how sure the teacher is.
+        hard: Whether to learn only the teacher's class, not its probabilities.
 
     Shapes:
         - **scores:** :math:`(N, C)`
@@ -50,7 +51,7 @@ class Distillation:
             raise ValueError(f"'temperature' must be positive (got {self.temperature})")
 
     def loss(self, out: Tensor) -> Tensor:
-        """The term for the class scores of a model.
+        """Return the term for the logits of a model.
 
         Shapes:
             - **out:** :math:`(N, C)`
@@ -67,7 +68,9 @@ class Distillation:
 
     @cached_property
     def _target(self) -> Tensor:
-        """The teacher's class of each node or, a row a class, its log-probabilities."""
+        """The teacher's class of each node, or its log-probabilities with one row per
+        class.
+        """
         with torch.no_grad():
             if self.hard:
                 return self.scores.argmax(1)

@@ -1,4 +1,4 @@
-"""Lottery tickets of a graph: prune the lowest mask weights, rewind, repeat."""
+"""Lottery tickets of a graph: prune the smallest mask weights, rewind, repeat."""
 
 import copy
 from dataclasses import dataclass, field
@@ -25,30 +25,31 @@ from gsparse.nn.weighted_sum import sharing_normalised
 from gsparse.train.fit import fit
 from gsparse.train.fit_config import FitConfig
 
-# ruff: noqa: ANN401 (what else the wrapped model takes is its own)
+# ruff: noqa: ANN401 (further arguments of the wrapped model)
 
 
 @dataclass(frozen=True)
 class EdgeLottery(EdgeMethod):
-    r"""Finds a sparse graph by iterative pruning: the edge half of UGS, from the `"A
+    r"""Finds a sparse graph by iterative pruning: the edge part of UGS, from the `"A
     Unified Lottery Ticket Hypothesis for Graph Neural Networks"
     <https://arxiv.org/abs/2102.06790>`_ paper.
 
-    A weight :math:`m_e`, 1 at first, multiplies every undirected edge and is trained
-    with the model under an :math:`L_1` penalty. After each round the lowest share of
-    the remaining weights goes, model and weights are rewound to where they began, and
-    the next round starts; the last one stops at the exact budget.
+    A weight :math:`m_e`, initially 1, multiplies every undirected edge and is trained
+    with the model under an :math:`L_1` penalty. After each round the edges with the
+    smallest remaining weights are removed, model and weights are rewound to their
+    initial values, and the next round starts; the last round meets the exact budget.
 
-    Differs from the paper: one weight a pair where it stores a dense mask of
-    :math:`N \times N`, the last round prunes just what is left to prune, and weights
-    of the model are left to pruners of their own. Costs
-    :math:`\log(1 - s) / \log(1 - r)` trainings, 32 for 80 % at the paper's 5 %.
+    Differences from the paper: one weight per pair instead of a dense
+    :math:`N \times N` mask; the last round removes only as many edges as the budget
+    needs; the weights of the model are not pruned (see
+    :class:`~gsparse.train.WeightLottery`). It costs :math:`\log(1 - s) / \log(1 - r)`
+    trainings, 32 for 80 % at the paper's rate of 5 %.
 
     Args:
         sparsity: Fraction of the undirected edges to remove, in [0, 1).
-        rate: Share of the remaining edges that goes in a round, in (0, 1).
+        rate: Fraction of the remaining edges to remove per round, in (0, 1).
         strength: Factor of :math:`\sum_e |m_e|`.
-        config: How model and mask are fitted in a round.
+        config: Settings of the fit in each round.
 
     Raises:
         ValueError: If a number is out of range.
@@ -81,10 +82,10 @@ class EdgeLottery(EdgeMethod):
             raise ValueError(f"'strength' must not be negative (got {self.strength})")
 
     def __call__(self, model: Module, data: Data, seed: int = 0) -> Data:
-        """The graph that is left; the model is not changed.
+        """Return the sparse graph; the model is not changed.
 
         Args:
-            model: Called as by :func:`~gsparse.train.fit`, with fresh weights.
+            model: A model with fresh weights, called as in :func:`~gsparse.train.fit`.
             data: The graph with ``x``, ``y``, ``train_mask`` and ``val_mask``.
             seed: Seed of the rounds.
         """
@@ -103,7 +104,7 @@ class EdgeLottery(EdgeMethod):
 
 
 class _Masked(Module):
-    """A model whose edges have trained weights; those that went have weight 0."""
+    """A model with trainable edge weights; removed edges have weight 0."""
 
     alive: Tensor
 
@@ -118,12 +119,12 @@ class _Masked(Module):
     def forward(
         self, x: Tensor, edge_index: Tensor, *args: Any, **kwargs: Any
     ) -> Tensor:
-        # Negative weights have no degree; the paper's masks stay near 1.
+        # Degrees need non-negative weights; the paper's masks stay near 1.
         weight = self.weight.clamp(min=0) * self.alive
         entries = spread(self.pairs, weight, fill=1.0)
         with edge_weights(self.model, edge_index, entries), sharing_normalised():
             return self.model(x, edge_index, *args, **kwargs)
 
     def penalty(self) -> Tensor:
-        """The L1 norm of the weights that are there."""
+        """Return the L1 norm of the remaining weights."""
         return self.strength * (self.weight.abs() * self.alive).sum()

@@ -1,4 +1,4 @@
-"""Node features stored sparse: product, gradient and dropout on stored values only."""
+"""Sparse node features: product, gradient and dropout on stored values only."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,15 +17,15 @@ from gsparse.kernels.tensor_cache import TensorCache
 
 
 class SparseFeatures(Tensor):
-    r"""A sparse feature matrix that models take as if it were dense.
+    r"""A sparse feature matrix that models can use like a dense one.
 
     ``x @ W``, ``torch.nn.functional.linear`` and ``dropout`` work on the stored values;
-    everything else sees the dense matrix, correct but slow. So a PyG layer that begins
-    with a linear map (``GCNConv``, ``GATConv``, a plain ``Linear``) runs on it without
-    an edit, at a cost proportional to the non-zeros: PubMed's features are 10 %
-    non-zero, Physics' 0.4 %. Features get no gradient.
+    every other operation uses the dense matrix, which is correct but slow. A PyG layer
+    that begins with a linear map (``GCNConv``, ``GATConv``, a plain ``Linear``) works
+    unchanged, at a cost proportional to the non-zeros: 10 % of PubMed's features are
+    non-zero and 0.4 % of those of Physics. Features get no gradient.
 
-    Use :func:`sparse_features` to make one.
+    Use :func:`sparse_features` to create one.
 
     Shapes:
         - :math:`(N, F)`
@@ -46,7 +46,7 @@ class SparseFeatures(Tensor):
         pass
 
     def to_dense(self, *args: Any, **kwargs: Any) -> Tensor:
-        """The same features as a dense matrix."""
+        """Return the features as a dense matrix."""
         return self.matrix.csr.to_dense(*args, **kwargs)
 
     def __repr__(  # type: ignore[override]
@@ -56,7 +56,7 @@ class SparseFeatures(Tensor):
         return f"SparseFeatures(size={tuple(self.shape)}, stored={stored})"
 
     def to_csr(self) -> Tensor:
-        """The same features as ``torch.sparse_csr``."""
+        """Return the features as ``torch.sparse_csr``."""
         return self.matrix.csr
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "SparseFeatures":
@@ -82,15 +82,15 @@ class SparseFeatures(Tensor):
     def __torch_dispatch__(  # type: ignore[override]  # torch's stub lacks the class
         cls, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        if func in _COPIES:  # what Data.to, Data.clone and detach come down to
+        if func in _COPIES:  # called by Data.to, Data.clone and detach
             return _copied(*args, **(kwargs or {}))
 
         def dense(value: Any) -> Any:
             if isinstance(value, SparseFeatures) and value.matrix.values.requires_grad:
                 raise RuntimeError(
-                    f"the values of these SparseFeatures get a gradient, which {func} "
-                    "would lose; the model must begin with linear maps: use dense "
-                    "features with others (FeatureMask(..., dense=True))"
+                    f"the values of these SparseFeatures require a gradient, which "
+                    f"{func} would lose; use dense features for models that do not "
+                    "begin with linear maps (FeatureMask(..., dense=True))"
                 )
             return value.to_dense() if isinstance(value, SparseFeatures) else value
 
@@ -108,7 +108,7 @@ def _copied(
     device: torch.device | None = None,
     **options: Any,
 ) -> SparseFeatures:
-    """Copies, casts and moves stay sparse."""
+    """Copy, cast or move sparse features."""
     values = x.matrix.values.to(device=device, dtype=dtype, copy=True)
     return _rebuild(x.matrix.pattern.to(values.device), values)
 
@@ -121,7 +121,7 @@ def _linear(
 ) -> Tensor:
     if weight.requires_grad or input.matrix.values.requires_grad:
         out = spmm(input.matrix, weight.t())
-    else:  # of a frozen layer, which is asked again and again
+    else:  # a frozen layer, which computes the same product in every call
         of = (input.matrix.values, weight)
         out = _PRODUCTS.get(of, None, lambda: spmm(input.matrix, weight.t()))
     return out if bias is None else out + bias
@@ -146,7 +146,7 @@ def _dropout(
 
 def _no_gradient(*args: Any, **kwargs: Any) -> None:
     raise RuntimeError(
-        "SparseFeatures get no gradient; use x.to_dense() for derivatives by features"
+        "SparseFeatures get no gradient; use x.to_dense() to differentiate by features"
     )
 
 
@@ -170,16 +170,16 @@ _HANDLERS: dict[Callable[..., Any], Callable[..., Any]] = {
 }
 
 
-@torch.inference_mode(False)  # what is made once must serve training as well
+@torch.inference_mode(False)  # the cached result must be usable in training
 def sparse_features(x: Tensor, threshold: float = 0.25) -> Tensor:
-    """Store features sparse where that is the smaller work.
+    """Convert features to sparse storage if few of them are non-zero.
 
     Args:
         x: Features, dense or ``torch.sparse_csr``.
-        threshold: Largest share of non-zeros that is worth it.
+        threshold: Fraction of non-zeros from which features are stored dense.
 
     Returns:
-        :class:`SparseFeatures`, or the dense features where more is non-zero.
+        :class:`SparseFeatures`, or the dense features.
 
     Shapes:
         - **x**, **output:** :math:`(N, F)`

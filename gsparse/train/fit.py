@@ -1,9 +1,8 @@
-"""Fit a node classifier: early stopping on validation, best weights kept."""
+"""Fit a node classifier with early stopping on validation scores."""
 
 import copy
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -15,6 +14,8 @@ from torch_geometric.data import Data, HeteroData
 from gsparse.kernels.tensor_cache import TensorCache
 from gsparse.nn.calling import Arguments, call_arguments
 from gsparse.nn.density import while_fitting
+from gsparse.nn.evaluating import evaluating
+from gsparse.nn.seeded import seeded
 from gsparse.nn.stale_caches import forget, fresh_caches
 from gsparse.prune import WeightPruner
 from gsparse.train.distill import Distillation
@@ -22,16 +23,16 @@ from gsparse.train.features import sparse_features
 from gsparse.train.fit_config import FitConfig, make_optimizer
 from gsparse.train.losses import mean_cross_entropy
 from gsparse.train.receptive_field import check_field, receptive_field
-from gsparse.train.scores import check_metric, score
+from gsparse.train.scores import check_class_numbers, check_metric, score
 
 _FEATURES: TensorCache[Tensor | None] = TensorCache(max_entries=4)
 
-WARM_UP = 3  # epochs left out of the timing: first calls compile and build caches
+WARM_UP = 3  # epochs excluded from timings, since first calls compile and fill caches
 
 
 @dataclass
 class History:
-    """What happened during a fit. Scores are fractions, times are seconds."""
+    """Record of a fit. Scores are fractions, times are in seconds."""
 
     best_epoch: int = 0
     val_score: float = float("-inf")
@@ -42,22 +43,13 @@ class History:
 
     @property
     def epoch_seconds(self) -> float:
-        """Median time of a training epoch, warm-up left out."""
+        """Median time of a training epoch, without the warm-up."""
         return median(self.train_seconds[WARM_UP:] or self.train_seconds)
 
     @property
     def infer_seconds(self) -> float:
-        """Median time of a forward pass without gradients, warm-up left out."""
+        """Median time of a forward pass without gradients, without the warm-up."""
         return median(self.eval_seconds[WARM_UP:] or self.eval_seconds)
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Within, torch draws from this seed; afterwards its generator is as it was."""
-    in_use = torch.cuda.is_available() and torch.cuda.is_initialized()
-    with torch.random.fork_rng([torch.cuda.current_device()] if in_use else []):
-        torch.manual_seed(seed)
-        yield
 
 
 def fit(
@@ -71,11 +63,11 @@ def fit(
     distill: Distillation | None = None,
     pruner: WeightPruner | None = None,
 ) -> History:
-    """Fit a model to the nodes in ``data.train_mask``; test nodes are never looked at.
+    """Fit a model to the nodes in ``data.train_mask``; test nodes are never used.
 
     Features of which fewer than 25 % are non-zero are converted once to
     :class:`~gsparse.train.SparseFeatures`. The model ends with the weights of the epoch
-    of the best validation score (the lower loss among equals).
+    with the best validation score; ties are broken by the lower loss.
 
     Layers with ``cached=True`` cache the normalised graph during the fit. Their caches
     are cleared before and afterwards, so that they are never used for another graph.
@@ -86,26 +78,31 @@ def fit(
             :func:`~gsparse.nn.calling.call_arguments`; initialised by the caller. If it
             has a method ``penalty``, its result is added to the loss.
         data: The graph with ``x``, ``y``, ``train_mask`` and ``val_mask``.
-        config: How to fit.
-        seed: Seed of everything random in here; torch's generator is left as it was.
+        config: Settings of the fit.
+        seed: Random seed of the fit; torch's generator is restored afterwards.
         eval_data: Another graph to validate on, for inductive learning.
-        callback: Called after every epoch with epoch, loss and validation score, which
-            is NaN in epochs that are not validated.
-        distill: What another model predicts, to be learned at all nodes.
-        pruner: Holds the masks of the model's weights. Its penalty is added to the
-            loss, and it moves on after every step. No epoch is chosen, and patience
-            does not run, before it has reached its sparsity; model and pruner end as
-            they were in the chosen epoch. ``pruner.finalize()`` is left to the caller.
+        callback: Called after every epoch with the epoch, the loss and the validation
+            score, which is NaN in epochs without validation.
+        distill: Predictions of another model, to be learned at all nodes.
+        pruner: Pruner of the model's weights. Its penalty is added to the loss, and its
+            ``step()`` is called after every optimiser step. An epoch can be chosen, and
+            patience starts to count, only after the pruner has reached its sparsity.
+            Model and pruner end in the state of the chosen epoch. The caller calls
+            ``pruner.finalize()``.
 
     Returns:
         The history.
 
+    Shapes:
+        - **data.x:** :math:`(N, F)`
+        - **data.y, data.train_mask, data.val_mask:** :math:`(N,)`
+
     Raises:
-        ValueError: If a mask is missing or empty, nothing of the model can be trained,
+        ValueError: If a mask is missing or empty, the model has no trainable parameter,
             or model and data are on different devices.
         TypeError: If the model takes the graph in another form.
-        RuntimeError: If the loss is not finite, or the pruner is still on its way when
-            the epochs are over.
+        RuntimeError: If the loss is not finite, or the pruner has not reached its
+            sparsity after the last epoch.
     """
     config = config or FitConfig()
     data = prepare(data, "train_mask")
@@ -166,19 +163,16 @@ def fit(
 
 
 def evaluate(model: Module, data: Data, mask: str, metric: str = "accuracy") -> float:
-    """Return the score of a model on the nodes of a mask, in evaluation mode.
+    """Return the score of a model on the nodes of a mask, a fraction.
 
-    Layers with ``cached=True`` normalise this graph, whatever was cached before; their
-    caches are cleared afterwards.
+    The model runs in evaluation mode. The caches of layers with ``cached=True`` are
+    cleared before and afterwards.
 
     Args:
-        model: A fitted model; called as by :func:`fit`.
-        data: The graph.
+        model: A fitted model; called as in :func:`fit`.
+        data: The graph with ``x``, ``y`` and the mask.
         mask: Name of the mask, such as ``"test_mask"``.
         metric: ``"accuracy"`` or ``"roc_auc"``.
-
-    Returns:
-        A fraction.
     """
     check_metric(metric)
     data = prepare(data, mask)
@@ -191,23 +185,18 @@ def evaluate(model: Module, data: Data, mask: str, metric: str = "accuracy") -> 
 def predict_logits(model: Module, data: Data) -> Tensor:
     """Return the logits of every node in evaluation mode; the mode is restored.
 
-    The model is called as by :func:`fit`. Layers with ``cached=True`` normalise this
-    graph; their caches are cleared afterwards.
+    The model is called as in :func:`fit`. The caches of layers with ``cached=True`` are
+    cleared before and afterwards.
 
     Shapes:
         - **output:** :math:`(N, C)`
     """
-    data, was_training = prepare(data), model.training
-    model.eval()
-    try:
-        with fresh_caches(model):
-            return call_arguments(model, data).call(model)
-    finally:
-        model.train(was_training)
+    with evaluating(model), fresh_caches(model):
+        return call_arguments(model, prepare(data)).call(model)
 
 
 def prepare(data: Data, mask: str | None = None) -> Data:
-    """Return the checked graph, with sparse features where these are faster."""
+    """Return the checked graph, with sparse features if these are faster."""
     if isinstance(data, HeteroData):
         raise TypeError(
             "'data' must be one homogeneous graph, a Data (got HeteroData); make it "
@@ -219,11 +208,10 @@ def prepare(data: Data, mask: str | None = None) -> Data:
     if mask is not None:
         _check_labels(data, mask)
     x = _FEATURES.get((data.x,), None, lambda: _converted(data.x))
-    if x is None:
-        return data
-    out = copy.copy(data)
-    out.x = x
-    return out
+    if x is not None:
+        data = copy.copy(data)
+        data.x = x
+    return data
 
 
 def _field(model: Module, data: Data, mask: str, hops: int) -> Data:
@@ -240,17 +228,15 @@ def _check_labels(data: Data, mask: str) -> None:
         )
     if not data[mask].any():
         raise ValueError(f"{mask!r} must not be empty")
-    if data.y.dim() != 1 or data.y.is_floating_point():
-        raise ValueError(
-            f"'y' must hold one class number per node "
-            f"(got {data.y.dtype}, {list(data.y.shape)})"
-        )
+    check_class_numbers(data.y)
     if (data.y[data[mask]] < 0).any():
         raise ValueError(f"{mask!r} must hold labelled nodes only (got labels below 0)")
 
 
 def _converted(x: Tensor) -> Tensor | None:
-    """The features in other storage; None, not ``x`` itself, where they stay."""
+    """Return converted features, or None instead of ``x`` itself if they stay
+    the same.
+    """
     found = sparse_features(x)
     return None if found is x else found
 

@@ -1,4 +1,4 @@
-"""How a model is fitted: the settings, and the optimiser that they make."""
+"""Settings of a fit, and the optimiser that they define."""
 
 import math
 from dataclasses import dataclass, fields
@@ -12,35 +12,35 @@ from gsparse.train.scores import check_metric
 Optimizer = Literal["adam", "adamw", "sgd"]
 
 LATER = ("optimizer", "momentum", "hops", "validate_every")
-"""Settings younger than the first published rows."""
+"""Settings that were added after the first published rows."""
 
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How a model is fitted.
+    """Settings of a fit.
 
     Args:
         lr: Learning rate.
-        weight_decay: L2 penalty, added to the gradient; of ``"adamw"`` the decoupled
-            decay, which takes ``lr * weight_decay`` of each weight in each step.
-        decay_first_layer_only: Leave all but the first layer out of the penalty, as the
-            GCN paper does.
-        epochs: Most epochs.
-        patience: Epochs without a better validation score or loss before it stops.
+        weight_decay: L2 penalty, added to the gradient; for ``"adamw"`` the decoupled
+            decay, which subtracts ``lr * weight_decay`` times each weight in each step.
+        decay_first_layer_only: Whether to apply the penalty to the first layer only, as
+            in the GCN paper.
+        epochs: Maximum number of epochs.
+        patience: Number of epochs without a better validation score or loss before the
+            fit stops.
         metric: ``"accuracy"`` or ``"roc_auc"``.
         optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"``.
-        momentum: Of ``"sgd"`` only, in [0, 1).
-        hops: Train and validate on the
-            :func:`~gsparse.train.receptive_field` of so many hops of the training and
-            of the validation nodes, which is the same with less work where labels are
-            few; dropout draws other numbers. Seconds are then those of the parts.
-            ``None`` for the whole graph.
-        validate_every: Epochs from one validation to the next; the last epoch is always
-            validated. More than one saves time where most epochs are never chosen.
+        momentum: Momentum of ``"sgd"``, in [0, 1).
+        hops: Number of hops of the :func:`~gsparse.train.receptive_field` of the
+            training and of the validation nodes to which the graph is restricted. With
+            few labels this is less work and gives the same result, except that dropout
+            samples other numbers. Recorded times are those of the parts. ``None`` uses
+            the whole graph.
+        validate_every: Number of epochs between validations; the last epoch is always
+            validated. Values above 1 save time.
 
     Raises:
-        ValueError: If a number is out of range, or there is no such metric or
-            optimiser.
+        ValueError: If a number is out of range, or the metric or optimiser is unknown.
     """
 
     lr: float = 0.01
@@ -77,8 +77,8 @@ class FitConfig:
             raise ValueError(f"'momentum' must be in [0, 1) (got {self.momentum})")
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(
-                f"'momentum' is of optimizer 'sgd' (got {self.momentum} with "
-                f"{self.optimizer!r}); leave it out"
+                f"'momentum' needs optimizer='sgd' (got {self.momentum} with "
+                f"{self.optimizer!r}); omit it"
             )
         if self.hops is not None and self.hops < 1:
             raise ValueError(f"'hops' must be at least 1 or None (got {self.hops})")
@@ -89,7 +89,7 @@ class FitConfig:
             )
 
     def __repr__(self) -> str:
-        # Rows are known by this text: what is younger shows when it says something.
+        # Rows are identified by this text, so later settings show only if not default.
         shown = [
             f"{it.name}={getattr(self, it.name)!r}"
             for it in fields(self)
@@ -101,17 +101,17 @@ class FitConfig:
 def make_optimizer(
     model: Module, config: FitConfig, allow_frozen: bool = False
 ) -> torch.optim.Optimizer:
-    """Return the optimizer of the parameters that are trained.
+    """Return the optimiser of the trainable parameters.
 
     Raises:
-        ValueError: If no parameter is trained and ``allow_frozen`` is false, or only
-            the first layer decays and the model has no ``layers``.
+        ValueError: If there is no trainable parameter and ``allow_frozen`` is false, or
+            only the first layer decays and the model has no ``layers``.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters and not allow_frozen:
         held = sum(1 for _ in model.parameters())
         raise ValueError(
-            f"'model' must have a parameter that is trained (got {held} in "
+            f"'model' must have a trainable parameter (got {held} in "
             f"{type(model).__name__}, none of which requires a gradient)"
         )
     groups = [{"params": parameters, "weight_decay": config.weight_decay}]
@@ -123,7 +123,7 @@ def make_optimizer(
             {"params": first, "weight_decay": config.weight_decay},
             {"params": others, "weight_decay": 0.0},
         ]
-    # Fused: one pass over each parameter; eight small operations otherwise.
+    # A fused step is one pass over each parameter instead of eight small operations.
     if config.optimizer == "sgd":
         return torch.optim.SGD(
             groups, lr=config.lr, momentum=config.momentum, fused=True
@@ -133,7 +133,9 @@ def make_optimizer(
 
 
 def _first_layer(model: Module) -> Module:
-    """The first of ``layers`` of the model, or of the model that it wraps."""
+    """Return the first element of ``layers`` in the model or in the model that it
+    wraps.
+    """
     for module in model.modules():
         layers = getattr(module, "layers", None)
         if isinstance(layers, ModuleList) and len(layers) > 0:

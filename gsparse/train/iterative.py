@@ -1,4 +1,4 @@
-"""Iterative pruning: train, remove a part of the weights, go back, train again."""
+"""Iterative pruning: train, remove a part of the weights, rewind, train again."""
 
 import copy
 from collections.abc import Callable, Iterable
@@ -10,10 +10,15 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from gsparse.edges import check_sparsity
-from gsparse.prune import ExponentialSchedule, Magnitude, Pruner, Schedule
+from gsparse.prune import (
+    ExponentialSchedule,
+    Magnitude,
+    Pruner,
+    Schedule,
+    WeightPruner,
+)
 from gsparse.prune.declarations import Declared
 from gsparse.prune.targets import Selector
-from gsparse.prune.weight_pruner import WeightPruner
 from gsparse.train.fit import History, fit
 from gsparse.train.fit_config import FitConfig
 
@@ -24,31 +29,31 @@ BY_MAGNITUDE: Prune = partial(Pruner, criterion=Magnitude())
 
 @dataclass(frozen=True)
 class WeightLottery(Declared):
-    r"""Looks for a part of the first weights that trains as well as all of them, from
+    r"""Finds a subset of the initial weights that trains as well as all of them, from
     the `"The Lottery Ticket Hypothesis" <https://arxiv.org/abs/1803.03635>`_ paper.
 
-    Each round trains the model, removes weights by their importance, and rewinds those
-    that are left to what they were at first, or early in a training, as in the `"Linear
-    Mode Connectivity" <https://arxiv.org/abs/1912.05671>`_ paper. Without rewinding
-    (``rewind=None``) the rounds train on.
+    Each round trains the model, removes weights by their importance, and rewinds the
+    remaining ones to their initial values, or to values from early in a training, as in
+    the `"Linear Mode Connectivity" <https://arxiv.org/abs/1912.05671>`_ paper. Without
+    rewinding (``rewind=None``) the rounds continue the training.
 
-    Costs a training for each round: look at the row of one-shot pruning first, which
-    costs one. The edge half is :class:`~gsparse.train.EdgeLottery`; run it first and
-    give the graph that it leaves to this one, and edges and weights are sparse.
+    It costs one training per round; try one-shot pruning first, which needs a single
+    training. For sparse edges and sparse weights, run
+    :class:`~gsparse.train.EdgeLottery` first and pass its graph to this one.
 
     Args:
         sparsity: Fraction of the targeted weights to remove, in [0, 1).
-        num_rounds: Number of cuts; a training precedes each.
-        rewind: The weights gone back to are the best of so many epochs; 0 for the
-            first ones, ``None`` to go on without rewinding.
-        schedule: Sparsity after each round; every cut removes the same part of what is
-            left if it is not given.
+        num_rounds: Number of rounds; each trains the model and then prunes it.
+        rewind: Number of epochs of the short training whose best weights are restored
+            in every round; 0 restores the initial weights, ``None`` does not rewind.
+        schedule: Sparsity after each round; by default every round removes the same
+            fraction of the remaining weights.
         prune: Builds a pruner, called as ``prune(model, sparsity=…, schedule=…,
             targets=…, exclude=…)``; for another criterion such as
             ``partial(Pruner, criterion=RandomWeight())``.
-        config: How each round is fitted.
-        targets: Parameters to prune; see :func:`~gsparse.prune.find_targets`.
-        exclude: Parameters to leave out of ``targets``.
+        config: Settings of the fit in each round.
+        targets: See :func:`~gsparse.prune.find_targets`.
+        exclude: See :func:`~gsparse.prune.find_targets`.
 
     Raises:
         ValueError: If the sparsity or a number is out of range.
@@ -88,10 +93,10 @@ class WeightLottery(Declared):
             )
 
     def __call__(self, model: Module, data: Data, seed: int = 0) -> "Ticket":
-        """Prune the model in place, round by round; it ends trained.
+        """Prune the model in place, round by round; the last round trains it.
 
         Args:
-            model: Called as by :func:`~gsparse.train.fit`, with fresh weights.
+            model: A model with fresh weights, called as in :func:`~gsparse.train.fit`.
             data: The graph with ``x``, ``y``, ``train_mask`` and ``val_mask``.
             seed: Seed of the rounds.
         """
@@ -120,13 +125,13 @@ class WeightLottery(Declared):
 
 @dataclass(frozen=True)
 class Ticket:
-    """What a lottery found: the pruner with its masks, and how the rounds went."""
+    """Result of a lottery: the pruner with its masks, and the history of each round."""
 
     pruner: WeightPruner
     rounds: list[History]
-    """One for each cut, and the last training after them."""
+    """One per round, followed by that of the final training."""
 
 
 def _weights(model: Module) -> dict:
-    """A copy of all parameters and statistics of a model that has no masks yet."""
+    """Return a copy of all parameters and buffers of a model without masks."""
     return copy.deepcopy(dict(model.state_dict()))

@@ -1,17 +1,17 @@
-"""The cross entropy of many nodes and few classes."""
+"""Cross entropy and divergence for many nodes and few classes."""
 
 from torch import Tensor
 from torch.nn.functional import kl_div
 
 FEW = 16
-"""Classes up to which the softmax is faster over columns than over short rows."""
+"""Number of classes up to which the softmax is faster over columns than over rows."""
 
 
 def log_probabilities(out: Tensor) -> Tensor:
-    """The log-softmax over classes, a row a class.
+    """Return the log-softmax over classes, with one row per class.
 
-    torch goes through short rows one number at a time: over columns three classes take
-    a third of the time, ten a seventh (forward and backward; a trial, one thread).
+    Torch processes short rows one number at a time. Over columns, three classes take a
+    third of the time and ten classes a seventh (forward and backward, one thread).
 
     Shapes:
         - **out:** :math:`(N, C)`
@@ -23,7 +23,8 @@ def log_probabilities(out: Tensor) -> Tensor:
 
 
 def mean_cross_entropy(out: Tensor, target: Tensor) -> Tensor:
-    """:func:`torch.nn.functional.cross_entropy` of class numbers, to rounding.
+    """Compute :func:`torch.nn.functional.cross_entropy` of class labels, up to
+    rounding.
 
     Shapes:
         - **out:** :math:`(N, C)`
@@ -33,11 +34,11 @@ def mean_cross_entropy(out: Tensor, target: Tensor) -> Tensor:
 
 
 def mean_divergence(out: Tensor, target: Tensor) -> Tensor:
-    r"""Mean over the nodes of :math:`KL(p \| q)`.
+    r"""Return the mean over the nodes of :math:`KL(p \| q)`.
 
     Args:
-        out: Class scores of q.
-        target: Log-probabilities of p, as :func:`log_probabilities` gives them.
+        out: Logits of q.
+        target: Log-probabilities of p, as returned by :func:`log_probabilities`.
 
     Shapes:
         - **out:** :math:`(N, C)`

@@ -7,19 +7,12 @@ from torch.nn.functional import cross_entropy
 from torch_geometric.data import Data
 
 from gsparse.nn import accelerate
+from gsparse.nn.calling import model_arguments
 from gsparse.prune import Criterion, Pruner, WeightPruner
 from gsparse.prune.surgeons.fisher import Fisher
 from gsparse.train.fit import prepare
 
-# ruff: noqa: ANN401 (options of a pruner; arguments of a model)
-
-
-def arguments(data: Data) -> tuple[Any, ...]:
-    """Return what a model is called with: features, edges, and edge weights if any."""
-    given = prepare(data)
-    weight = given.get("edge_weight")
-    found = (given.x, given.edge_index)
-    return found if weight is None else (*found, weight)
+# ruff: noqa: ANN401 (options of a pruner, losses)
 
 
 def make_pruner(
@@ -59,11 +52,8 @@ def make_pruner(
         Pruner(SNIP(), sparsity=0.5)
     """
     given = prepare(data, "train_mask")
-    train, target, example = (
-        given.train_mask,
-        given.y[given.train_mask],
-        arguments(data),
-    )
+    train, example = given.train_mask, model_arguments(given)
+    target = given.y[train]
 
     def losses(reduction: str = "none") -> Any:
         return cross_entropy(model(*example)[train], target, reduction=reduction)

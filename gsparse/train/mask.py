@@ -14,7 +14,7 @@ from gsparse.train.distill import Distillation
 from gsparse.train.fit import History, fit, predict_logits
 from gsparse.train.fit_config import FitConfig
 
-#: Gates are trained without weight decay, which would push them to even odds.
+#: Gates are trained without weight decay, which would pull their log-odds to zero.
 MASK_FIT = FitConfig(lr=0.05, weight_decay=0.0, epochs=500, patience=500)
 
 
@@ -28,32 +28,32 @@ def fit_mask(
     seed: int = 0,
     callback: Callable[[int, float, float], None] | None = None,
 ) -> History:
-    """Fit the gates, so that the model predicts on fewer edges what it did on all.
+    """Fit the gates so that the model keeps its predictions with fewer edges.
 
-    The weights of ``mask.model``, which has to be trained, rest. The gates are fitted
-    to its class at every node, labelled or not, and to the labels of the training
-    nodes: a trained model helps to choose edges and enters no weight. They end as they
-    were in the epoch in which most nodes of the cut graph kept their class; validation
-    labels are not looked at. Give the mask a ``ramp`` that is over well before the
-    epochs are. Afterwards the weights may be fine-tuned on the labels:
-    ``fit(mask.model, mask.sparsify(data))``.
+    The weights of ``mask.model``, which must be trained, are frozen. The gates are
+    fitted to its predicted class at every node, labelled or not, and to the labels of
+    the training nodes. The trained model thus helps to choose edges but does not change
+    any weight. The gates end in the state of the epoch in which most nodes of the
+    sparse graph kept their class; validation labels are not used. Choose a ``ramp`` of
+    the mask that ends well before the last epoch. Afterwards the weights may be
+    fine-tuned on the labels: ``fit(mask.model, mask.sparsify(data))``.
 
-    Such a mask belongs to this model: it keeps the edges that these weights need, and
-    not all that a fresh model would. It says where edges change predictions, not where
-    predictions are right.
+    Do not use such a mask with another model: it keeps the edges that these weights
+    need, which may not be enough for a fresh model. It shows where edges change
+    predictions, not where predictions are correct.
 
     Args:
-        mask: A learned mask round a trained model.
+        mask: A learned mask that wraps a trained model.
         data: The graph with ``x``, ``y`` and ``train_mask``.
-        scores: Class scores to keep; ``None`` for those of ``mask.model``.
-        hard: Keep the likeliest class. ``False`` keeps the probabilities, for metrics
-            of ranking such as ROC-AUC.
-        config: How the gates are fitted; its metric chooses the epoch.
-        seed: Seed of everything random in here.
-        callback: As for :func:`~gsparse.train.fit`.
+        scores: Logits to keep; ``None`` uses those of ``mask.model``.
+        hard: Whether to keep the most likely class. ``False`` keeps the probabilities,
+            for ranking metrics such as ROC-AUC.
+        config: Settings of the fit; its metric chooses the epoch.
+        seed: Random seed of the fit.
+        callback: See :func:`~gsparse.train.fit`.
 
     Returns:
-        The history; ``val_score`` is the share of all nodes that keep their class.
+        The history; ``val_score`` is the fraction of all nodes that keep their class.
 
     Shapes:
         - **scores:** :math:`(N, C)`
@@ -91,7 +91,7 @@ def fit_mask(
 
 @contextmanager
 def _resting(model: Module) -> Iterator[None]:
-    """Within, no parameter of a model is trained."""
+    """Freeze all parameters of a model within this context."""
     trained = [p for p in model.parameters() if p.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)

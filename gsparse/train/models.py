@@ -1,4 +1,4 @@
-"""The standard models that results are reported for."""
+"""Standard models: GCN, GAT, SAGE and MLP."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -24,13 +24,13 @@ def _check_num_layers(num_layers: int) -> None:
 def _widths(
     first: int, hidden: int, last: int, num_layers: int
 ) -> Iterable[tuple[int, int]]:
-    """Width of the input and of the output of each layer."""
+    """Return the input and output width of each layer."""
     _check_num_layers(num_layers)
     return pairwise([first] + [hidden] * (num_layers - 1) + [last])
 
 
 class _Stack(Module):
-    """Layers with dropout before each and an activation between them."""
+    """Stack of layers with dropout before each and an activation between them."""
 
     def __init__(
         self,
@@ -44,14 +44,14 @@ class _Stack(Module):
         self.hidden_dropout = hidden_dropout
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew."""
+        """Reinitialise all parameters."""
         for layer in self.layers:
             layer.reset_parameters()  # type: ignore[operator]
 
     def forward(
         self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None
     ) -> Tensor:
-        """Class scores of every node.
+        """Return the logits of every node.
 
         Shapes:
             - **x:** :math:`(N, F)`, dense or :class:`~gsparse.train.SparseFeatures`
@@ -77,15 +77,16 @@ class _Stack(Module):
 
 
 class _DeepLayer(Module):
-    """A convolution with what lets deep stacks of it be trained."""
+    """A convolution with an optional self-loop weight and batch normalisation, for deep
+    stacks.
+    """
 
     def __init__(
         self, in_channels: int, out_channels: int, self_loop: bool, batch_norm: bool
     ) -> None:
         super().__init__()
         self.conv = FastGCNConv(in_channels, out_channels)
-        own = Linear(in_channels, out_channels, bias=False) if self_loop else None
-        self.own = own
+        self.own = Linear(in_channels, out_channels, bias=False) if self_loop else None
         self.norm = BatchNorm1d(out_channels) if batch_norm else None
 
     def reset_parameters(self) -> None:
@@ -110,11 +111,17 @@ class GCN(_Stack):
         out_channels: Number of classes.
         num_layers: Number of layers.
         dropout: Probability of dropping each input of each layer.
-        hidden_dropout: The same of all layers but the first; ``dropout`` if left out.
-        batch_norm: Batch normalisation before each ReLU.
-        self_loop: Weights of a node's own features, added to each convolution.
-        near_identity: Hidden layers begin as the identity plus a tenth of the usual
-            weights, so that signals pass through many of them.
+        hidden_dropout: Dropout probability of all layers but the first; the default is
+            ``dropout``.
+        batch_norm: Whether to apply batch normalisation before each ReLU.
+        self_loop: Whether to add a linear map of a node's own features to each
+            convolution.
+        near_identity: Whether to initialise hidden layers as the identity plus a tenth
+            of the usual weights, so that signals pass through many layers.
+
+    Shapes:
+        - **x:** :math:`(N, F)`, **edge_index:** :math:`(2, E)`
+        - **output:** :math:`(N, C)`
     """
 
     def __init__(
@@ -162,6 +169,10 @@ class SAGE(_Stack):
         out_channels: Number of classes.
         num_layers: Number of layers.
         dropout: Probability of dropping each input of each layer.
+
+    Shapes:
+        - **x:** :math:`(N, F)`, **edge_index:** :math:`(2, E)`
+        - **output:** :math:`(N, C)`
     """
 
     def __init__(
@@ -177,7 +188,7 @@ class SAGE(_Stack):
 
 
 class MLP(_Stack):
-    """The same stack without a graph: the row that says what the edges are worth.
+    """A stack of linear layers with ReLU, the baseline without edges.
 
     Args:
         in_channels: Number of features.
@@ -185,6 +196,10 @@ class MLP(_Stack):
         out_channels: Number of classes.
         num_layers: Number of layers.
         dropout: Probability of dropping each input of each layer.
+
+    Shapes:
+        - **x:** :math:`(N, F)`; ``edge_index`` and ``edge_weight`` are ignored
+        - **output:** :math:`(N, C)`
     """
 
     def __init__(
@@ -205,7 +220,8 @@ class MLP(_Stack):
 
 
 class GAT(_Stack):
-    """A stack of GAT layers with ELU, heads concatenated and averaged at the output.
+    """A stack of GAT layers with ELU, with concatenated hidden heads and averaged
+    output heads.
 
     Args:
         in_channels: Number of features.
@@ -215,10 +231,14 @@ class GAT(_Stack):
         heads: Heads of the hidden layers.
         output_heads: Heads of the last layer, averaged.
         dropout: Probability of dropping each input of each layer.
-        attention_dropout: Probability of dropping each attention; ``dropout`` if
-            left out.
+        attention_dropout: Probability of dropping each attention weight; the default is
+            ``dropout``.
         attention: ``"fused"`` and ``"reference"`` are
             :class:`~gsparse.nn.FastGATConv`, ``"pyg"`` is PyG's ``GATConv``.
+
+    Shapes:
+        - **x:** :math:`(N, F)`, **edge_index:** :math:`(2, E)`
+        - **output:** :math:`(N, C)`
     """
 
     def __init__(
@@ -239,16 +259,12 @@ class GAT(_Stack):
             )
         _check_num_layers(num_layers)
         drop = dropout if attention_dropout is None else attention_dropout
-        layers: list[Module] = []
-        width = in_channels
+        layers, width = list[Module](), in_channels
         for i in range(num_layers):
             last = i + 1 == num_layers
             size = out_channels if last else hidden_channels
-            options = {
-                "heads": output_heads if last else heads,
-                "concat": not last,
-                "dropout": drop,
-            }
+            options = {"concat": not last, "dropout": drop}
+            options["heads"] = output_heads if last else heads
             if attention == "pyg":
                 layers.append(GATConv(width, size, **options))
             else:
@@ -272,16 +288,13 @@ class GAT(_Stack):
 def build_model(
     name: str, in_channels: int, out_channels: int, **options: object
 ) -> Module:
-    """The standard model of this name: gcn, gat, sage or mlp.
+    """Return the standard model with this name: gcn, gat, sage or mlp.
 
     Raises:
-        ValueError: If there is no such model.
+        ValueError: If the name is unknown.
     """
     models: dict[str, type[Module]] = {"gcn": GCN, "gat": GAT, "sage": SAGE, "mlp": MLP}
     if name.lower() not in models:
         raise ValueError(f"'model' must be one of {sorted(models)} (got {name!r})")
     hidden = options.pop("hidden_channels", 16)
     return models[name.lower()](in_channels, hidden, out_channels, **options)
-
-
-__all__ = ["GAT", "GCN", "MLP", "SAGE", "build_model"]

@@ -1,4 +1,6 @@
-"""The part of a graph that decides what a model says of some nodes."""
+"""Receptive field of a set of nodes: the part of a graph that determines their
+output.
+"""
 
 import copy
 
@@ -9,33 +11,36 @@ from torch_geometric.data import Data
 
 from gsparse.data.inductive import induced
 from gsparse.nn.calling import call_arguments
+from gsparse.nn.evaluating import evaluating
 from gsparse.nn.stale_caches import fresh_caches
 from gsparse.train.features import SparseFeatures, sparse_features
 
-TOLERANCE = 1e-3  # of outputs computed on a part; sums run over other blocks there
+TOLERANCE = 1e-3  # relative difference of outputs, since sums are blocked differently
 
 
 def receptive_field(data: Data, mask: str, hops: int) -> Data:
-    r"""Cuts out the nodes of a mask and all that reaches them within so many steps.
+    r"""Return the nodes of a mask and all nodes that reach them within a number of
+    hops.
 
-    A model of :math:`L` layers of attention, or of other layers that read no more of a
-    neighbour than its features, says the same of the masked nodes on their field of
-    :math:`L` hops as on the whole graph, and has the same gradients. GCN reads degrees
-    of neighbours as well, which takes :math:`L + 1`. With few labels the field is small
-    (PubMed, 60 training nodes, 2 hops: 14 % of the nodes); with many it is the graph.
-    Costs one pass over the edges a hop.
+    A model with :math:`L` layers that read only the features of a neighbour, such as
+    attention layers, has the same outputs and gradients for the masked nodes on their
+    receptive field of :math:`L` hops as on the whole graph. GCN also reads the degrees
+    of neighbours, which takes :math:`L + 1` hops. With few labels the field is small
+    (PubMed, 60 training nodes, 2 hops: 14 % of the nodes). Do not use it with many
+    labels, where the field is nearly the whole graph. It costs one pass over the edges
+    per hop.
 
     Args:
         data: A graph with ``x``, ``y`` and ``edge_index``.
-        mask: Name of the mask of the nodes that are asked about.
+        mask: Name of the mask.
         hops: Number of steps against the direction of the edges.
 
     Returns:
         The graph on these nodes, renumbered; tensors follow as in
-        :func:`gsparse.data.inductive`, and ``n_id`` holds the old numbers.
+        :func:`gsparse.data.inductive`, and ``n_id`` holds the old node ids.
 
     Shapes:
-        - **n_id:** old number of each node
+        - **n_id:** :math:`(n,)`, the old id of each of the n nodes
 
     Example:
         >>> import torch
@@ -63,11 +68,11 @@ def receptive_field(data: Data, mask: str, hops: int) -> Data:
 
 
 def check_field(model: Module, data: Data, part: Data, mask: str, hops: int) -> None:
-    """Refuse a part of a graph on which a model says something else than on all of it.
+    """Refuse a part of a graph on which a model computes other outputs.
 
     Raises:
-        ValueError: The model reads further than the part reaches, or reads all nodes at
-            once while it is trained.
+        ValueError: If the model reads nodes outside of the part, or reads all nodes at
+            once in training.
     """
     whole_graph = [
         type(it).__name__
@@ -79,14 +84,11 @@ def check_field(model: Module, data: Data, part: Data, mask: str, hops: int) -> 
             f"'hops' must be None for a model that reads all nodes or edges at once "
             f"(got {hops} with {', '.join(sorted(set(whole_graph)))})"
         )
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(model):
         with fresh_caches(model):
             wanted = call_arguments(model, data).call(model)[data[mask]]
         with fresh_caches(model):
             found = call_arguments(model, part).call(model)[part[mask]]
-    model.train(was_training)
     error = float((wanted - found).abs().max())
     if not error <= TOLERANCE * (1 + float(wanted.abs().max())):
         raise ValueError(

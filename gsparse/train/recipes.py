@@ -1,7 +1,7 @@
-"""Settings each standard model is trained with, by data set.
+"""Training settings of the standard models for each data set.
 
-The citation graphs have those of the GCN and GAT papers; graphs with many labels share
-two general ones, chosen on validation nodes only.
+The citation graphs use the settings of the GCN and GAT papers. Graphs with many labels
+share two general settings, which were chosen on validation nodes only.
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from gsparse.data import card
-from gsparse.train.fit import seeded
+from gsparse.nn.seeded import seeded
 from gsparse.train.fit_config import FitConfig
 from gsparse.train.models import build_model
 
@@ -22,13 +22,13 @@ BACKBONES = ("plain", "identity", "batch-norm")
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model and how it is fitted.
+    """A model and the settings of its training.
 
     Args:
         model: ``"gcn"``, ``"gat"``, ``"sage"`` or ``"mlp"``.
-        options: Arguments of its constructor, without the numbers of channels that the
-            data set decides.
-        fit: How it is fitted.
+        options: Arguments of its constructor, without the numbers of channels that
+            depend on the data set.
+        fit: Settings of the fit.
     """
 
     model: str
@@ -36,7 +36,7 @@ class Recipe:
     fit: FitConfig = field(default_factory=FitConfig)
 
     def build(self, data: Data, seed: int) -> Module:
-        """A fresh model for a graph; the same for the same seed."""
+        """Return a fresh model for a graph; equal seeds give equal models."""
         with seeded(seed):
             model = build_model(
                 self.model, data.x.size(1), num_classes(data.y), **self.options
@@ -45,7 +45,7 @@ class Recipe:
 
 
 def num_classes(y: Tensor) -> int:
-    """Largest label plus one; unlabelled nodes are -1.
+    """Return the largest label plus one; unlabelled nodes are -1.
 
     Example:
         >>> import torch
@@ -91,7 +91,7 @@ _CITATION = {
 def _plain(
     dropout: float, attention_dropout: float, fit: FitConfig
 ) -> dict[str, Recipe]:
-    """Two layers of 64 channels, 8 heads of 8 for GAT, all trained alike."""
+    """Return recipes with two layers of 64 channels (GAT: 8 heads of 8)."""
     options: dict[str, int | float | str] = {"hidden_channels": 64, "dropout": dropout}
     heads: dict[str, int | float | str] = {"hidden_channels": 8, "heads": 8}
     heads["attention_dropout"] = attention_dropout
@@ -103,30 +103,31 @@ def _plain(
     }
 
 
-# The embedded digits, with five labels a class.
+# The bundled digits, with five labels per class.
 _FEW_LABELS = _plain(0.5, 0.2, FitConfig(0.01, 5e-5, epochs=300, patience=50))
 
-# Many labels and thousands of sparse features; this and the next were chosen on the
-# validation nodes of random splits of seed 100.
+# Many labels and thousands of sparse features. This recipe and the next were chosen on
+# the validation nodes of random splits with seed 100.
 _WIDE = _plain(0.5, 0.2, FitConfig(0.01, 5e-5, epochs=500, patience=50))
 
-# Everything else: many labels, so little regularisation.
+# All other data sets, which have many labels and need little regularisation.
 _GENERAL = _plain(0.2, 0.0, FitConfig(0.01, 5e-5, epochs=500, patience=50))
 
-# Few epochs, as one of 32 layers takes a second.
+# Few epochs, since an epoch of 32 layers takes a second.
 _DEEP = FitConfig(0.003, 5e-4, decay_first_layer_only=True, epochs=200, patience=50)
 
 
 def recipe(dataset: str, model: str) -> Recipe:
-    """How a standard model is trained on a data set.
+    """Return the training settings of a standard model on a data set.
 
     Args:
-        dataset: Name of a data set; the general settings serve those not tuned for.
+        dataset: Name of a data set; data sets without a recipe of their own get the
+            general settings.
         model: One of ``MODELS``.
 
     Raises:
-        ValueError: If there is no such model, or the data set's metric is not
-            computed here.
+        ValueError: If the model is unknown, or the metric of the data set is not
+            supported.
 
     Example:
         >>> from gsparse.train import recipe
@@ -149,22 +150,23 @@ def recipe(dataset: str, model: str) -> Recipe:
 
 
 def deep_recipe(dataset: str, num_layers: int, backbone: str = "plain") -> Recipe:
-    """How a GCN of any depth is trained: one recipe, so that depths can be compared.
+    """Return the training settings of a GCN of any depth, so that depths can be
+    compared.
 
-    Only the features are dropped out, and only the first layer decays: with both in
-    every one of 16 layers a GCN learns next to nothing on PubMed, with all its edges
+    Dropout is applied to the features only and weight decay to the first layer only. A
+    GCN with both in each of 16 layers learns almost nothing on PubMed, with all edges
     or with few (validation, seed 100).
 
     Args:
         dataset: Name of a data set.
         num_layers: Number of layers.
-        backbone: ``"plain"``; ``"identity"``: hidden layers begin near the identity;
-            ``"batch-norm"``: with batch normalisation, and weights of their own for a
+        backbone: ``"plain"``; ``"identity"`` initialises hidden layers near the
+            identity; ``"batch-norm"`` adds batch normalisation and a linear map of a
             node's own features, as in the `"DropEdge"
             <https://arxiv.org/abs/1907.10903>`_ paper.
 
     Raises:
-        ValueError: If there is no such backbone.
+        ValueError: If the backbone is unknown.
 
     Example:
         >>> from gsparse.train import deep_recipe

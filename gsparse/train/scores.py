@@ -1,4 +1,4 @@
-"""Scores of a classifier: accuracy, and the area under the ROC curve."""
+"""Metrics of a classifier: accuracy, and the area under the ROC curve."""
 
 import torch
 from torch import Tensor
@@ -7,16 +7,24 @@ METRICS = ("accuracy", "roc_auc")
 
 
 def check_metric(metric: str) -> None:
-    """Refuse a metric that is not computed here."""
+    """Refuse an unknown metric."""
     if metric not in METRICS:
         raise ValueError(f"'metric' must be one of {METRICS} (got {metric!r})")
 
 
+def check_class_numbers(y: Tensor) -> None:
+    """Refuse labels that are not one class number per node."""
+    if y.dim() != 1 or y.is_floating_point():
+        raise ValueError(
+            f"'y' must hold one class number per node (got {y.dtype}, {list(y.shape)})"
+        )
+
+
 def score(out: Tensor, y: Tensor, metric: str) -> float:
-    """The score of class scores against labels, a fraction.
+    """Return the metric of logits against labels, a fraction.
 
     Args:
-        out: Class scores.
+        out: Logits.
         y: Labels.
         metric: ``"accuracy"``, or ``"roc_auc"`` for two classes.
 
@@ -33,10 +41,10 @@ def score(out: Tensor, y: Tensor, metric: str) -> float:
 
 
 def roc_auc(score: Tensor, y: Tensor) -> float:
-    r"""Probability that a positive scores above a negative, ties counting half.
+    r"""Return the probability that a positive scores above a negative; ties count half.
 
-    With :math:`r_i` the mid-ranks of the scores of the :math:`P` positives among
-    :math:`P + Q`, it is :math:`(\sum_i r_i - P (P + 1) / 2) / (P Q)`.
+    With :math:`P` positives, :math:`Q` negatives and :math:`r_i` the mid-ranks of the
+    positives, it is :math:`(\sum_i r_i - P (P + 1) / 2) / (P Q)`.
 
     Args:
         score: Score of the positive class.

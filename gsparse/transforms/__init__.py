@@ -1,4 +1,4 @@
-"""Sparsifiers: graph in, graph out, one file a method."""
+"""Sparsifiers: transforms that remove edges or features from a graph."""
 
 from gsparse.transforms.d_spar import DSpar, d_spar
 from gsparse.transforms.effective_resistance import (

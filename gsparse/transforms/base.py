@@ -1,6 +1,8 @@
-"""Base class of the edge sparsifiers: rate the pairs, select, cut."""
+"""Base class of the edge sparsifiers."""
 
 from abc import abstractmethod
+from collections.abc import Callable
+from inspect import signature
 from typing import NamedTuple
 
 import torch
@@ -34,7 +36,7 @@ from gsparse.transforms.hetero import sparsify_hetero
 
 
 class Selection(NamedTuple):
-    """Which pairs survive, and the factor for the weight of each (None: as it was).
+    """Pairs to keep, and the factor for each weight (None leaves weights unchanged).
 
     Shapes:
         - **keep**, **factor:** :math:`(M,)`
@@ -45,16 +47,18 @@ class Selection(NamedTuple):
 
 
 class EdgeSparsifier(EdgeMethod, BaseTransform):
-    """Rates the undirected edges and keeps some of them.
+    """Base class of transforms that keep the most important undirected edges.
 
-    ``importance(data)`` takes the time; ``cut(data, importance)`` selects at the budget
-    of this transform, so a curve over ten sparsities rates the edges once. A transform
-    works on :class:`~torch_geometric.data.Data`, on
-    :class:`~torch_geometric.data.HeteroData` (budget per edge type; ``rev_`` types
-    follow their forward type) and on a :class:`~torch_geometric.data.Batch` of either
-    (budget per graph: each is cut as if it were alone). What the result holds is
-    described at :func:`~gsparse.edges.apply_edge_mask`. A
-    :class:`~torch_geometric.data.Data` with a vector ``batch`` that is no
+    ``importance(data)`` computes the importances, which is the expensive part.
+    ``cut(data, importance)`` selects edges at the budget of the transform, so a curve
+    over ten sparsities needs the importances only once.
+
+    The input is a :class:`~torch_geometric.data.Data`, a
+    :class:`~torch_geometric.data.HeteroData` (one budget per edge type; ``rev_`` types
+    keep the reverse edges of their forward type), or a
+    :class:`~torch_geometric.data.Batch` of either (one budget per graph). See
+    :func:`~gsparse.edges.apply_edge_mask` for the attributes of the result. A
+    :class:`~torch_geometric.data.Data` with a vector ``batch`` that is not a
     :class:`~torch_geometric.data.Batch` is one graph with one budget.
 
     Args:
@@ -64,7 +68,7 @@ class EdgeSparsifier(EdgeMethod, BaseTransform):
     needs_undirected = True
 
     method_used: str | None = None
-    """Method by which the last importances were computed, where there is a choice."""
+    """Method by which the last importances were computed, if there is a choice."""
 
     def __init__(self, sparsity: float) -> None:
         check_sparsity(sparsity)
@@ -74,24 +78,34 @@ class EdgeSparsifier(EdgeMethod, BaseTransform):
     def pair_importance(
         self, data: Data, pairs: Pairs, weight: Tensor | None
     ) -> Tensor:
-        """Importance of each pair, ``[M]``; larger is kept.
+        """Compute the importance of each pair; larger is kept.
 
         Args:
-            data: The graph.
-            pairs: Its undirected pairs in canonical order.
-            weight: Conductance of each pair, ``[M]``; ``None`` where all are 1.
+            data: Graph to sparsify.
+            pairs: Undirected pairs of the graph in canonical order.
+            weight: Weight of each pair; ``None`` if all weights are 1.
+
+        Shapes:
+            - **weight**, **output:** :math:`(M,)`
         """
 
     def select(
         self, importance: Tensor, pairs: Pairs, weight: Tensor | None
     ) -> Selection:
-        """Choose pairs by their importance; the best ones unless overridden."""
+        """Select the pairs to keep; the most important ones by default.
+
+        Shapes:
+            - **importance**, **weight:** :math:`(M,)`
+        """
         return Selection(keep_top(importance, self.sparsity, tie_breaker(pairs)))
 
     def importance(self, data: Data) -> Tensor:
-        """Importance of each entry of ``edge_index``, ``[E]``; self-loops get 0.
+        """Compute the importance of each entry of ``edge_index``; 0 for self-loops.
 
-        The graphs of a :class:`~torch_geometric.data.Batch` are rated one by one.
+        The graphs of a :class:`~torch_geometric.data.Batch` are processed one by one.
+
+        Shapes:
+            - **output:** :math:`(E,)`
         """
         require_graph(self, data, Data)
         if not isinstance(data, Batch):
@@ -100,29 +114,33 @@ class EdgeSparsifier(EdgeMethod, BaseTransform):
         return batch.join([*each_graph(self._importance, batch.graphs)])
 
     def cut(self, data: Data, importance: Tensor) -> Data:
-        """Select by the result of :meth:`importance`, and cut the graph.
+        """Remove edges by the importances that :meth:`importance` returned.
 
-        Each graph of a :class:`~torch_geometric.data.Batch` has a budget of its own.
+        Each graph of a :class:`~torch_geometric.data.Batch` has its own budget.
+
+        Shapes:
+            - **importance:** :math:`(E,)`
         """
         require_graph(self, data, Data)
-        if not isinstance(data, Batch):
-            return apply_edge_mask(data, *self._select(data, importance))
-        batch = SplitBatch(data)
-        num_edges = data.edge_index.size(1)
-        parts = batch.split(check_importance(importance, num_edges))
-        found = each_graph(self._select, batch.graphs, parts)
-        return apply_edge_mask(data, *join_decisions(batch, [*found]))
+        return _cut(self._select, data, importance)
 
     @torch.no_grad()
     def forward(self, data: Data | HeteroData | Batch) -> Data | HeteroData | Batch:
         require_graph(self, data, Data | HeteroData)
         if isinstance(data, HeteroData):
             return sparsify_hetero(self._decide, data)
-        if not isinstance(data, Batch):
-            return apply_edge_mask(data, *self._decide(data))
-        batch = SplitBatch(data)
-        found = each_graph(self._decide, batch.graphs)
-        return apply_edge_mask(data, *join_decisions(batch, [*found]))
+        return _cut(self._decide, data)
+
+    def __repr__(self) -> str:
+        settings = {
+            name: getattr(self, name) for name in signature(type(self)).parameters
+        }
+        shown = [
+            f"{name}={value!r}"
+            for name, value in settings.items()
+            if value is not None or name == "seed"
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def _importance(self, data: Data) -> Tensor:
         pairs, weight = self._read(data)
@@ -134,7 +152,7 @@ class EdgeSparsifier(EdgeMethod, BaseTransform):
 
     def _decide(self, data: Data) -> Decision:
         pairs, weight = self._read(data)
-        if self.sparsity == 0:  # nothing to choose: spare the rating
+        if self.sparsity == 0:  # all edges are kept whatever their importance
             importance = torch.ones_like(pairs.row, dtype=torch.float64)
         else:
             importance = self.pair_importance(data, pairs, weight)
@@ -164,26 +182,17 @@ class EdgeSparsifier(EdgeMethod, BaseTransform):
         return Decision(entry_keep, (new if old is None else new * old).to(dtype))
 
 
-def check_importance(importance: Tensor, num_edges: int) -> Tensor:
-    """Refuse importances that are not one number per entry."""
-    if importance.shape != (num_edges,):
-        raise ValueError(
-            f"'importance' must have shape [{num_edges}] (got "
-            f"{list(importance.shape)}); is it of this graph?"
-        )
-    return importance
-
-
-def as_function(
-    transform: EdgeSparsifier,
-    edge_index: Tensor,
-    edge_weight: Tensor | None,
-    num_nodes: int | None,
-    **others: Tensor,
-) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Apply a transform to bare tensors: ``(edge_index, edge_weight, e_id)``."""
-    data = Data(edge_index=edge_index, num_nodes=num_nodes, **others)
-    if edge_weight is not None:
-        data.edge_weight = edge_weight
-    out = transform(data)
-    return out.edge_index, out.get("edge_weight"), out.e_id
+def _cut(decide: Callable[..., Decision], data: Data, *importances: Tensor) -> Data:
+    """Remove the edges of a graph, or of each graph of a batch."""
+    if not isinstance(data, Batch):
+        return apply_edge_mask(data, *decide(data, *importances))
+    batch, num_edges = SplitBatch(data), data.edge_index.size(1)
+    for importance in importances:
+        if importance.shape != (num_edges,):
+            raise ValueError(
+                f"'importance' must have shape [{num_edges}] (got "
+                f"{list(importance.shape)}); compute the importances of this graph"
+            )
+    parts = map(batch.split, importances)
+    decisions = [*each_graph(decide, batch.graphs, *parts)]
+    return apply_edge_mask(data, *join_decisions(batch, decisions))

@@ -1,4 +1,4 @@
-"""Edge sparsifiers by the names of their classes."""
+"""Find edge sparsifiers by the names of their classes."""
 
 import inspect
 from typing import Any
@@ -8,10 +8,10 @@ from gsparse.transforms.base import EdgeSparsifier
 
 
 def sparsifier_class(method: str) -> type[EdgeSparsifier]:
-    """The transform of that name.
+    """Return the class of a sparsifier.
 
     Raises:
-        ValueError: No public sparsifier has this name; lists those that are there.
+        ValueError: If there is no public sparsifier with this name.
     """
     found = sparsifiers()
     if method not in found:
@@ -21,12 +21,12 @@ def sparsifier_class(method: str) -> type[EdgeSparsifier]:
 
 
 def make_sparsifier(method: str, **settings: Any) -> EdgeSparsifier:  # noqa: ANN401
-    """Build a sparsifier from the settings that are given and not None.
+    """Build a sparsifier from the settings that are not None.
 
-    A ``seed`` is dropped where the method draws nothing at random.
+    A ``seed`` is ignored if the method is deterministic.
 
     Raises:
-        ValueError: Unknown method, or a setting it does not take.
+        ValueError: If the method is unknown or does not have a setting.
     """
     cls = sparsifier_class(method)
     takes = inspect.signature(cls).parameters.keys()
@@ -38,12 +38,11 @@ def make_sparsifier(method: str, **settings: Any) -> EdgeSparsifier:  # noqa: AN
 
 
 def sparsifiers() -> dict[str, type[EdgeSparsifier]]:
-    """Every public edge sparsifier by name."""
-    public = {name: getattr(transforms, name) for name in transforms.__all__}
+    """Return all public edge sparsifiers by name."""
     return {
         name: thing
-        for name, thing in public.items()
-        if inspect.isclass(thing)
+        for name in transforms.__all__
+        if inspect.isclass(thing := getattr(transforms, name))
         and issubclass(thing, EdgeSparsifier)
         and not inspect.isabstract(thing)
     }

@@ -1,4 +1,4 @@
-"""Columns of node features, dense or sparse: read some at a time, cut."""
+"""Read and remove columns of dense or sparse node features."""
 
 import copy
 from collections.abc import Iterator
@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.data.storage import BaseStorage
+from torch_geometric.utils import cumsum
 
 from gsparse.edges import num_graphs, rebuild_slices, set_num_nodes
 from gsparse.kernels.spmm import SparseMatrix
 
 WIDTH = 64
-"""Columns of the features that are dense at a time."""
+"""Number of columns in a dense block."""
 
 
 def column_blocks(x: Tensor) -> Iterator[Tensor]:
-    r"""The columns of a feature matrix, dense in float64, some at a time; at least one
-    block.
+    r"""Yield the columns of a feature matrix in dense float64 blocks, at least one.
 
     Shapes:
         - **x:** :math:`(N, F)`, dense or sparse
@@ -42,17 +42,17 @@ def column_blocks(x: Tensor) -> Iterator[Tensor]:
 
 
 def as_csr(x: Tensor) -> Tensor | None:
-    """Sparse features as ``torch.sparse_csr``; None of dense ones.
+    """Return sparse features as ``torch.sparse_csr``, or None if they are dense.
 
     Raises:
-        ValueError: If the features are no matrix, or in another layout.
+        ValueError: If the features are not a matrix or have another layout.
     """
     if not isinstance(x, Tensor) or x.dim() != 2 or not x.is_floating_point():
         got = type(x).__name__
         if isinstance(x, Tensor):
             got = f"{x.dtype}, {list(x.shape)}"
         raise ValueError(f"'x' must be a floating-point matrix [N, F] (got {got})")
-    if hasattr(x, "to_csr"):  # of gsparse.train
+    if hasattr(x, "to_csr"):  # SparseFeatures of gsparse.train
         return x.to_csr()
     if x.layout == torch.sparse_csr:
         return x
@@ -65,17 +65,18 @@ def as_csr(x: Tensor) -> Tensor | None:
 
 
 def cut_features(data: Data, keep: Tensor) -> Data:
-    """The graph with only these columns of ``x``; the input is untouched.
+    """Return a graph with only the columns of ``x`` selected by ``keep``.
 
-    The storage of the features stays what it was. Their original positions are in
-    ``kept_features``; a :class:`~torch_geometric.data.Batch` has them once for every
-    graph, one after the other, so that each graph of ``to_data_list()`` has them.
+    The input is not modified, and ``x`` keeps its storage format. ``kept_features``
+    holds the original columns. A :class:`~torch_geometric.data.Batch` has them once per
+    graph, so that each graph of ``to_data_list()`` has them.
 
     Args:
-        data: A graph with ``x``.
-        keep: True for the features that survive.
+        data: Graph with features ``x``.
+        keep: True for the features to keep.
 
     Shapes:
+        - **data.x:** :math:`(N, F)`
         - **keep:** :math:`(F,)`
     """
     out = copy.copy(data)
@@ -87,17 +88,17 @@ def cut_features(data: Data, keep: Tensor) -> Data:
 
 
 def cut_feature_store(store: BaseStorage, keep: Tensor) -> None:
-    """Replace the features of a store that was copied beforehand."""
+    """Replace the features of a store in place; the caller copies the store first."""
     x = store.x
     if keep.dtype != torch.bool or keep.shape != x.shape[1:]:
         raise ValueError(
             f"'keep' must be a bool tensor of shape [{x.size(1)}] "
-            f"(got {keep.dtype}, {list(keep.shape)}); are they of this graph?"
+            f"(got {keep.dtype}, {list(keep.shape)}); compute the importances of this "
+            "graph"
         )
     kept, before = keep.nonzero().view(-1), store.get("kept_features")
-    repeats = 1
-    if isinstance(store._parent(), Batch):
-        repeats = num_graphs(store._parent())
+    parent = store._parent()
+    repeats = num_graphs(parent) if isinstance(parent, Batch) else 1
     if before is None:
         kept = kept.repeat(repeats)
     else:
@@ -107,21 +108,17 @@ def cut_feature_store(store: BaseStorage, keep: Tensor) -> None:
 
 
 def _columns(x: Tensor, keep: Tensor) -> Tensor:
-    """Some columns, in the storage that the features have."""
+    """Select columns and keep the storage format."""
     csr = as_csr(x)
     if csr is None:
         return x[:, keep]
-    keep = keep.to(csr.device)
-    col = csr.col_indices()
-    stays = keep[col]
-    place = keep.cumsum(0).to(col.dtype) - 1
-    ends = torch.cat([stays.new_zeros(1, dtype=torch.long), stays.cumsum(0)])
-    indptr = ends[csr.crow_indices().long()].to(csr.crow_indices().dtype)
-    size = (x.size(0), int(keep.sum()))
-    values = csr.values()[stays]
+    keep, col, crow = keep.to(csr.device), csr.col_indices(), csr.crow_indices()
+    stays, place = keep[col], keep.cumsum(0).to(col.dtype) - 1
     out = torch.sparse_csr_tensor(
-        indptr, place[col[stays]], values, size, check_invariants=False
+        cumsum(stays.long())[crow.long()].to(crow.dtype),
+        place[col[stays]],
+        csr.values()[stays],
+        (x.size(0), int(keep.sum())),
+        check_invariants=False,
     )
-    if csr is x:
-        return out
-    return type(x)(SparseMatrix.from_csr(out))  # SparseFeatures
+    return out if csr is x else type(x)(SparseMatrix.from_csr(out))  # SparseFeatures

@@ -1,4 +1,4 @@
-"""Feature cosine: edges between nodes of similar features stay."""
+"""Feature cosine: keep edges between nodes with similar features."""
 
 import numpy as np
 import torch
@@ -8,27 +8,14 @@ from torch.nn.functional import normalize
 from torch_geometric.data import Data
 
 from gsparse.edges import Pairs
-from gsparse.transforms.base import EdgeSparsifier, as_function
+from gsparse.transforms.as_function import as_function
+from gsparse.transforms.base import EdgeSparsifier
 
-BLOCK = 1 << 16  # pairs at a time: no tensor of all edges times features
+BLOCK = 1 << 16  # pairs at a time, to avoid a tensor of edges times features
 
 
 class FeatureCosine(EdgeSparsifier):
     r"""Keeps the edges whose end points have the most similar features.
-
-    .. math::
-        s_{uv} = \frac{x_u \cdot x_v}{\lVert x_u \rVert \lVert x_v \rVert}
-
-    A row without features is similar to nothing. Of use where neighbours of like
-    features are of one class; then features alone may do as well, so compare with an
-    MLP. Works on directed graphs, where an edge and its reverse share their fate.
-    Costs one inner product a pair: of stored values only, where ``x`` is sparse.
-
-    Args:
-        sparsity: Fraction of the undirected edges to remove, in [0, 1).
-
-    Shapes:
-        - **data.x:** :math:`(N, F)`, dense or ``torch.sparse_csr``
 
     Example:
         >>> import torch
@@ -39,6 +26,22 @@ class FeatureCosine(EdgeSparsifier):
         >>> FeatureCosine(sparsity=0.66)(data).edge_index
         tensor([[0, 1, 2, 3],
                 [1, 0, 3, 2]])
+
+    The importance of an edge is
+
+    .. math::
+        s_{uv} = \frac{x_u \cdot x_v}{\lVert x_u \rVert \lVert x_v \rVert},
+
+    and 0 if a node has no features. Use it if neighbours with similar features have the
+    same class. Features alone may then be sufficient, so compare with an MLP. Works on
+    directed graphs, in which an edge and its reverse are kept or removed together.
+    Costs one inner product per pair, of the stored values only if ``x`` is sparse.
+
+    Args:
+        sparsity: Fraction of the undirected edges to remove, in [0, 1).
+
+    Shapes:
+        - **data.x:** :math:`(N, F)`, dense or ``torch.sparse_csr``
     """
 
     needs_undirected = False
@@ -48,13 +51,13 @@ class FeatureCosine(EdgeSparsifier):
     ) -> Tensor:
         x = data.get("x")
         if not isinstance(x, Tensor) or x.dim() != 2:
-            raise ValueError("FeatureCosine needs features 'x' of shape [N, F]")
-        x = x.to_csr() if hasattr(x, "to_csr") else x  # of gsparse.train
+            got = list(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise ValueError(
+                f"FeatureCosine needs features 'x' of shape [N, F] (got {got})"
+            )
+        x = x.to_csr() if hasattr(x, "to_csr") else x  # SparseFeatures
         products = _sparse if x.layout == torch.sparse_csr else _dense
         return products(x, pairs)
-
-    def __repr__(self) -> str:
-        return f"FeatureCosine(sparsity={self.sparsity})"
 
 
 def _dense(x: Tensor, pairs: Pairs) -> Tensor:
@@ -77,22 +80,4 @@ def _sparse(x: Tensor, pairs: Pairs) -> Tensor:
     return torch.cat(found).to(pairs.row.device)
 
 
-def feature_cosine(
-    edge_index: Tensor,
-    x: Tensor,
-    edge_weight: Tensor | None = None,
-    *,
-    sparsity: float,
-) -> tuple[Tensor, Tensor | None, Tensor]:
-    """:class:`FeatureCosine` on bare tensors.
-
-    Returns:
-        ``(edge_index, edge_weight, e_id)`` of the surviving entries.
-
-    Shapes:
-        - **edge_index:** :math:`(2, E)`
-        - **x:** :math:`(N, F)`
-        - **edge_weight:** :math:`(E,)`
-    """
-    transform = FeatureCosine(sparsity)
-    return as_function(transform, edge_index, edge_weight, x.size(0), x=x)
+feature_cosine = as_function(FeatureCosine, "feature_cosine", feature="x")

@@ -1,4 +1,4 @@
-"""Feature select: columns of the features that vary, are there, or spread stay."""
+"""Select features by variance, frequency or energy after propagation."""
 
 import copy
 from typing import Literal, get_args
@@ -31,32 +31,34 @@ Importance = Literal["variance", "frequency", "propagated"]
 
 
 def variance(x: Tensor) -> Tensor:
-    """Variance of every feature over the nodes, zeros included.
+    """Compute the variance of every feature over the nodes, including zeros.
 
     Shapes:
         - **x:** :math:`(N, F)`, dense or sparse
         - **output:** :math:`(F,)`, float64
     """
     found = [block.var(dim=0, correction=0) for block in column_blocks(x)]
-    return torch.cat(found) if x.size(0) else _zeros(x)
+    if x.size(0):
+        return torch.cat(found)
+    return torch.zeros(x.size(1), dtype=torch.float64, device=x.device)
 
 
 def frequency(x: Tensor) -> Tensor:
-    """Number of nodes at which a feature is not zero.
+    """Count the nodes at which each feature is not zero.
 
     Shapes:
         - **x:** :math:`(N, F)`, dense or sparse
         - **output:** :math:`(F,)`, float64
     """
-    found = [(block != 0).sum(dim=0).double() for block in column_blocks(x)]
-    return torch.cat(found)
+    return torch.cat([(block != 0).sum(dim=0).double() for block in column_blocks(x)])
 
 
 def propagated_energy(
     x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None
 ) -> Tensor:
-    r"""Energy of every feature after one propagation,
-    :math:`\lVert (\hat{A} X)_{:, j} \rVert^2`, with
+    r"""Compute the energy of every feature after one propagation.
+
+    The energy is :math:`\lVert (\hat{A} X)_{:, j} \rVert^2` with
     :math:`\hat{A} = \tilde{D}^{-1/2} (A + I) \tilde{D}^{-1/2}` as in a GCN.
 
     Shapes:
@@ -69,7 +71,7 @@ def propagated_energy(
     check_edge_weight(edge_weight, edge_index.size(1))
     if edge_weight is None:
         edge_weight = torch.ones_like(edge_index[0])
-    # In order, so that the order of the edges cannot change a bit.
+    # Sorted, so that the result does not depend on the order of the edges.
     entries, weight = coalesce(
         edge_index.as_subclass(Tensor), edge_weight.double(), x.size(0)
     )
@@ -83,7 +85,7 @@ def propagated_energy(
 
 
 def keep_features(importance: Tensor, sparsity: float) -> Tensor:
-    """Return the features of highest importance at the exact budget, first ties first.
+    """Select the most important features at the exact budget; of equal ones, the first.
 
     Shapes:
         - **importance, output:** :math:`(F,)`
@@ -95,56 +97,19 @@ def keep_features(importance: Tensor, sparsity: float) -> Tensor:
         bad = int((~torch.isfinite(importance)).nonzero()[0])
         raise ValueError(
             "the importance of every feature must be finite (got "
-            f"{importance[bad].item()} of feature {bad}); is 'x' finite?"
+            f"{importance[bad].item()} for feature {bad}); check that 'x' is finite"
         )
     k = budget(importance.numel(), sparsity)
     if k == 0:
         raise ValueError(
-            f"'sparsity' must leave a feature of {importance.numel()} "
+            f"'sparsity' must leave at least one of {importance.numel()} features "
             f"(got {sparsity}); lower it"
         )
     return keep_largest(importance, k)
 
 
 class FeatureSelect(BaseTransform):
-    r"""Keeps the features of highest importance, whatever the labels, as columns of
-    ``x``.
-
-    The importance of feature :math:`j` is, by
-
-    - ``"variance"``: its variance over the nodes;
-    - ``"frequency"``: the number of nodes at which it is not zero;
-    - ``"propagated"``: :math:`\lVert (\hat{A} X)_{:, j} \rVert^2` with the normalised
-      adjacency of a GCN: how much of it one propagation leaves.
-
-    The first layer gets as much smaller as the features do, and so does what is stored
-    and loaded. Edges are not looked at except for ``"propagated"`` and never change, so
-    this goes before or after any sparsifier of edges (with ``"propagated"`` the order
-    matters). Works on directed graphs. Ties go to the first column.
-
-    Costs one pass over the stored values; ``"propagated"`` one product with the
-    adjacency, of 64 columns at a time. Not of use where a frequent feature says
-    nothing, such as a constant: none of these looks at labels or at a model. Where
-    they matter, learn the choice with :class:`~gsparse.nn.FeatureMask`. Fit on the
-    training graph of an inductive split and use ``cut`` with the same importances on
-    the other: two graphs with importances of their own keep different columns.
-
-    On a :class:`~torch_geometric.data.Batch` all graphs keep the same features, and
-    ``kept_features`` holds their columns once for every graph; on
-    :class:`~torch_geometric.data.HeteroData` each type of nodes with ``x`` has a budget
-    of its own.
-
-    Args:
-        sparsity: Fraction of the features to remove, in [0, 1), to the nearest one.
-        by: ``"variance"``, ``"frequency"`` or ``"propagated"``.
-
-    Shapes:
-        - **data.x:** :math:`(N, F)`, dense, ``torch.sparse_csr`` or
-          :class:`~gsparse.train.SparseFeatures`; the storage stays.
-
-    Raises:
-        ValueError: If the sparsity is out of range or leaves no feature, or there is no
-            such ``by``.
+    r"""Removes the least important columns of ``x`` without looking at labels.
 
     Example:
         >>> import torch
@@ -157,9 +122,48 @@ class FeatureSelect(BaseTransform):
         (tensor([2, 3]), torch.Size([3, 2]))
         >>> FeatureSelect(sparsity=0.5, by="frequency")(data).kept_features
         tensor([1, 3])
+
+    The importance of feature :math:`j` is
+
+    - ``"variance"``: its variance over the nodes;
+    - ``"frequency"``: the number of nodes at which it is not zero;
+    - ``"propagated"``: its energy :math:`\lVert (\hat{A} X)_{:, j} \rVert^2` after one
+      propagation by the normalised adjacency of a GCN.
+
+    The features need less memory, and the first layer gets smaller by the same factor.
+    Edges are not changed and are used by ``"propagated"`` only, so this transform can
+    be combined with any edge sparsifier (with ``"propagated"``, their order matters).
+    Works on directed graphs. Of equally important features, the first ones are kept.
+
+    Costs one pass over the stored values, or, for ``"propagated"``, one product with
+    the adjacency matrix.
+
+    Do not use it if frequent features carry no information, for example constants,
+    because neither labels nor a model are used. Learn the selection with
+    :class:`~gsparse.nn.FeatureMask` instead. In the inductive setting, use the same
+    importances for both graphs: compute them by ``importance`` on the training graph
+    and pass them to ``cut`` for the other graph.
+
+    All graphs of a :class:`~torch_geometric.data.Batch` keep the same features, and
+    ``kept_features`` holds them once per graph. In
+    :class:`~torch_geometric.data.HeteroData`, each node type with ``x`` has its own
+    budget.
+
+    Args:
+        sparsity: Fraction of the features to remove, in [0, 1), rounded to the nearest
+            feature.
+        by: ``"variance"``, ``"frequency"`` or ``"propagated"``.
+
+    Shapes:
+        - **data.x:** :math:`(N, F)`, dense, ``torch.sparse_csr`` or
+          :class:`~gsparse.train.SparseFeatures`; the storage format is kept
+
+    Raises:
+        ValueError: If the sparsity is out of range or leaves no feature, or ``by``
+            is unknown.
     """
 
-    revision = 1  # raised when a change alters results, so that old rows show as stale
+    revision = 1  # increase it when results change, to mark old rows as stale
 
     def __init__(self, sparsity: float, by: Importance = "variance") -> None:
         check_sparsity(sparsity)
@@ -170,9 +174,16 @@ class FeatureSelect(BaseTransform):
 
     @torch.no_grad()
     def importance(self, data: Data) -> Tensor:
-        """Importance of each feature, ``[F]``; larger is kept."""
+        """Compute the importance of each feature; larger is kept.
+
+        Shapes:
+            - **output:** :math:`(F,)`
+        """
         require_graph(self, data, Data)
-        x = _features(data)
+        x = data.get("x")
+        if x is None:
+            got = sorted(data.keys())
+            raise ValueError(f"'data' must have features 'x' (got {got})")
         if self.by == "propagated":
             edge_index = require_edge_index(data._store)
             return propagated_energy(x, edge_index, data.get("edge_weight"))
@@ -180,7 +191,11 @@ class FeatureSelect(BaseTransform):
 
     @torch.no_grad()
     def cut(self, data: Data, importance: Tensor) -> Data:
-        """Select by the result of :meth:`importance`, and cut the columns."""
+        """Remove columns by the importances that :meth:`importance` returned.
+
+        Shapes:
+            - **importance:** :math:`(F,)`
+        """
         require_graph(self, data, Data)
         return cut_features(data, keep_features(importance, self.sparsity))
 
@@ -194,7 +209,7 @@ class FeatureSelect(BaseTransform):
     def _each_type(self, data: HeteroData) -> HeteroData:
         if self.by == "propagated":
             raise ValueError(
-                "by='propagated' needs one type of nodes (got HeteroData); use "
+                "by='propagated' needs a single node type (got HeteroData); use "
                 "'variance' or 'frequency'"
             )
         out = copy.copy(data)
@@ -218,10 +233,10 @@ def feature_select(
     sparsity: float,
     by: Importance = "variance",
 ) -> tuple[Tensor, Tensor]:
-    """:class:`FeatureSelect` on bare tensors.
+    """Apply :class:`FeatureSelect` to tensors instead of a graph.
 
     Returns:
-        ``(x, kept_features)`` of the surviving columns.
+        The kept columns of ``x``, and their numbers ``kept_features``.
 
     Shapes:
         - **x:** :math:`(N, F)`
@@ -231,13 +246,3 @@ def feature_select(
     data = Data(x=x, edge_index=edge_index, edge_weight=edge_weight)
     out = FeatureSelect(sparsity, by)(data)
     return out.x, out.kept_features
-
-
-def _features(data: Data) -> Tensor:
-    if data.get("x") is None:
-        raise ValueError(f"'data' must have features 'x' (got {sorted(data.keys())})")
-    return data.x
-
-
-def _zeros(x: Tensor) -> Tensor:
-    return torch.zeros(x.size(1), dtype=torch.float64, device=x.device)

@@ -1,4 +1,4 @@
-"""Sparsify each relation of a heterogeneous graph, reverse relations in step."""
+"""Sparsify the edge types of a heterogeneous graph."""
 
 import copy
 from collections.abc import Callable
@@ -21,20 +21,19 @@ from gsparse.transforms.decision import Decision, each_graph, join_decisions, na
 
 
 def sparsify_hetero(decide: Callable[[Data], Decision], data: HeteroData) -> HeteroData:
-    """Apply a sparsifier to every edge type, each with a budget of its own.
+    """Apply a sparsifier to every edge type, each with its own budget.
 
-    A relation between two node types becomes one undirected graph over both; a
-    relation within one type is taken as it stands, and as an undirected graph where
-    its reverse is a relation of its own. ``rev_`` relations hold the reversed entries
-    of what their forward relation keeps. In a batch each graph is cut as if it were
-    alone.
+    An edge type between two node types is treated as an undirected graph over both.
+    An edge type within one node type is used as listed, or as an undirected graph if
+    its reverse is an edge type of its own. A ``rev_`` type keeps the reverse of the
+    edges that its forward type keeps. Each graph of a batch has its own budgets.
 
     Args:
-        decide: Decision of the sparsifier about a homogeneous graph.
-        data: The heterogeneous graph, or a batch of them; it is not changed.
+        decide: Function that decides about the edges of a homogeneous graph.
+        data: Heterogeneous graph or a batch of them; it is not modified.
 
     Raises:
-        ValueError: If the sparsifier refuses a relation; the message names it.
+        ValueError: If the sparsifier refuses an edge type; the message names it.
     """
     for edge_type in data.edge_types:
         with named(f"relation {edge_type}"):
@@ -59,7 +58,7 @@ def sparsify_hetero(decide: Callable[[Data], Decision], data: HeteroData) -> Het
 def _decide_all(
     decide: Callable[[Data], Decision], data: HeteroData
 ) -> dict[EdgeType, Decision]:
-    """The decision about every relation; reverse relations come last."""
+    """Decide about every edge type; reverse types follow their forward types."""
     forward = {kind: _forward_type(data, kind) for kind in data.edge_types}
     found: dict[EdgeType, Decision] = {}
     for kind in sorted(forward, key=lambda kind: forward[kind] is not None):
@@ -73,7 +72,7 @@ def _decide_all(
 
 
 def _forward_type(data: HeteroData, edge_type: EdgeType) -> EdgeType | None:
-    """The relation a ``rev_`` relation reverses, where there is one."""
+    """Return the forward type of a ``rev_`` type, if the graph has it."""
     src, relation, dst = edge_type
     forward = (dst, relation.removeprefix("rev_"), src)
     if relation.startswith("rev_") and forward in data.edge_types:
@@ -110,7 +109,7 @@ def _decide(
 def _follow(
     data: HeteroData, decision: Decision, forward: EdgeType, reverse: EdgeType
 ) -> Decision:
-    """Keep the entries of a reverse relation whose forward entry survived."""
+    """Keep the entries of a reverse type whose forward entries are kept."""
     num_dst = data[forward[2]].num_nodes
     old = data[forward].edge_index
     new = old[:, decision.keep]
@@ -120,7 +119,7 @@ def _follow(
     if not torch.isin(back_key, old[0] * num_dst + old[1]).all():
         raise ValueError(
             f"{reverse} must hold the reversed edges of {forward}; "
-            "rename it if it is a relation of its own"
+            "rename it if it is an edge type of its own"
         )
     keep = torch.isin(back_key, key)
     weight = decision.edge_weight
@@ -138,7 +137,7 @@ def _follow(
 
 
 def _node_features(data: HeteroData, src: str, dst: str) -> dict[str, Tensor]:
-    """What every node of the graph over both types has, such as features."""
+    """Join the node-level tensors that both node types have, such as features."""
     found = {}
     for key, value in data[src].items():
         other = data[dst].get(key)

@@ -1,4 +1,4 @@
-"""What sparsifiers share that sample edges by importance and reweight them."""
+"""Base class of the sparsifiers that sample edges and reweight them."""
 
 from math import isfinite, log
 
@@ -17,7 +17,7 @@ from gsparse.transforms.base import EdgeSparsifier, Selection
 
 
 def num_draws(num_nodes: int, epsilon: float) -> int:
-    r"""FastGAT's number of draws, :math:`q = 0.16\, N \ln N / \epsilon^2`.
+    r"""Return FastGAT's number of draws, :math:`q = 0.16\, N \ln N / \epsilon^2`.
 
     Example:
         >>> from gsparse.transforms.sampled import num_draws
@@ -28,20 +28,20 @@ def num_draws(num_nodes: int, epsilon: float) -> int:
 
 
 class SampledSparsifier(EdgeSparsifier):
-    r"""Samples pairs by importance, either to an exact size or as the papers do.
+    r"""Base class of transforms that sample undirected edges by importance.
 
-    ``sparsity`` uses priority sampling: exact size, nested, unbiased.
-    ``epsilon`` draws :func:`num_draws` pairs with replacement, unbiased too, and the
-    size is what it is.
+    With ``sparsity``, :func:`~gsparse.edges.priority_sample` gives an exact number of
+    edges, and samples are nested. With ``epsilon``, :func:`num_draws` edges are drawn
+    with replacement as in the papers, and their number is random. Both are unbiased.
 
     Args:
         sparsity: Fraction of the undirected edges to remove, in [0, 1).
         epsilon: Spectral tolerance, positive; the alternative to ``sparsity``.
-        reweight: Multiply the weights of what survives so that every edge keeps its
-            expected weight. Without it the old weights stay.
-        connected: Keep a maximum spanning forest by importance for sure, so that no
-            component falls apart.
-        seed: Number of the random stream; ``None`` draws a new one per call.
+        reweight: Multiply the weights of the kept edges so that the expected weight of
+            every edge is unchanged. Otherwise the old weights are kept.
+        connected: Always keep a spanning forest of maximum importance, so that no
+            component is split.
+        seed: Random seed; ``None`` draws a new one per call.
     """
 
     needs = ("seed",)
@@ -84,19 +84,14 @@ class SampledSparsifier(EdgeSparsifier):
             keep, factor = sample_with_replacement(importance, q, seed, sure)
         return Selection(keep, factor if self.reweight else None)
 
-    def _settings(self) -> str:
-        size = "epsilon" if self.sparsity is None else "sparsity"
-        return (
-            f"{size}={getattr(self, size)}, reweight={self.reweight}, "
-            f"connected={self.connected}, seed={self.seed}"
-        )
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({self._settings()})"
-
 
 def degree(pairs: Pairs, weight: Tensor | None) -> Tensor:
-    """Weighted degree of every node, self-loops left out, ``[N]`` in float64."""
+    """Compute the weighted degree of every node without self-loops.
+
+    Shapes:
+        - **weight:** :math:`(M,)`
+        - **output:** :math:`(N,)`, float64
+    """
     ends = torch.cat([pairs.row, pairs.col])
     both = None if weight is None else torch.cat([weight, weight])
     return torch.bincount(ends, both, minlength=pairs.num_nodes).double()

@@ -1,4 +1,4 @@
-"""The depth table: what is compared with what, and verdicts."""
+"""The depth table: comparisons and verdicts."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def write_rows(out, found=SCORES, quick=False):
             "num_layers": config.num_layers,
             "backbone": config.backbone,
             "seed": task.seed,
-            "config_hash": config.config_hash(),
+            "config_hash": config.hash,
             "sparsity": config.sparsity,
             "val_score": score,
             "test_score": score + wobble,

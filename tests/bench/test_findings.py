@@ -1,4 +1,4 @@
-"""Findings: the difference, the verdict, and the paper that does not exist."""
+"""Findings: differences, verdicts, and unknown papers."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def write_rows(out, lost=LOST, seconds=SECONDS):
             "dataset": task.config.dataset,
             "method": method,
             "seed": task.seed,
-            "config_hash": task.config.config_hash(),
+            "config_hash": task.config.hash,
             "test_score": lost[method] + 0.01 * task.seed,
         }
         append_row(out / "fastgat.jsonl", row)

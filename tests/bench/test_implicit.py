@@ -1,4 +1,4 @@
-"""Units that optimisers switch off: the protocol, and verdicts by hand."""
+"""Units that optimisers switch off: the protocol, and verdicts."""
 
 import math
 from dataclasses import replace
@@ -32,7 +32,7 @@ def write_rows(out, quick=False, shares=SHARES, cost=0.0, first=0.75):
             "method": config.method,
             "decay": config.decay,
             "seed": task.seed,
-            "config_hash": config.config_hash(),
+            "config_hash": config.hash,
             "num_units": 128,
             "num_dead_activation": 128 * share + wobble,
             "dead_activation_first": first,
@@ -114,7 +114,7 @@ def test_one_run_of_each_on_toy_data(tmp_path):
 
 def test_tuning_runs_look_at_no_test_node():
     config = DecayConfig("digits", "Adam", 1e-3, epochs=2, final=False)
-    row = config.run(20411, Workspace())
+    row = config.run(Workspace(), 20411)
     assert row["test_score"] is None
     assert not any(key.startswith("test_removed") for key in row)
     assert 0 < row["val_last"] <= row["val_best"]
@@ -158,7 +158,7 @@ def test_what_enters_the_hash():
         replace(base, epochs=7),
         replace(base, final=False),
     ]
-    assert len({it.config_hash() for it in [base, *others]}) == 6
-    assert base.architecture == "gcn, 3 layers, batch-norm"
+    assert len({it.hash for it in [base, *others]}) == 6
+    assert base.key.model == "gcn, 3 layers, batch-norm"
     with pytest.raises(ValueError, match=r"one of Adam, AdamW, SGD \(got Lion\)"):
         DecayConfig("PubMed", "Lion", 1e-3)

@@ -1,14 +1,14 @@
-"""Rows of tasks learned in turn, and what is asked of them."""
+"""Rows and findings of incremental tasks."""
 
 import pytest
 import torch
 from torch_geometric.data import Data
 
 from gsparse.bench import incremental
-from gsparse.bench.experiment.grid import grid_rows, run_grid
+from gsparse.bench.experiment.grid import grid_rows, run_grid, tasks
 from gsparse.bench.experiment.plan import make_plan
 from gsparse.bench.experiment.workspace import Workspace
-from gsparse.bench.incremental import SEQUENCES, TaskConfig, TaskSequence, task_runs
+from gsparse.bench.incremental import SEQUENCES, TaskConfig, TaskSequence
 from gsparse.bench.papers import incremental as paper
 from gsparse.bench.tables.measurement import is_measurement, measurement
 from gsparse.bench.tables.rows import append_row, read_rows
@@ -27,7 +27,7 @@ class TestRows:
     def test_a_row_has_all_tasks_and_is_never_run_twice(self, toy, tmp_path):
         path = tmp_path / "incremental.jsonl"
         config = TaskConfig("digits", "RankUpdate", epochs=2)
-        grid = task_runs([config], [31, 32])
+        grid = tasks([config], [31, 32])
         assert all(outcome.row for outcome in run_grid(grid, path))
         assert list(run_grid(grid, path)) == []
         rows = read_rows(path)
@@ -52,16 +52,16 @@ class TestRows:
             lambda model, data, mask, metric: {"val_mask": 0.5}[mask],
         )
         config = TaskConfig("digits", "Separate", epochs=1, final=False)
-        row = config.run(3, Workspace())
+        row = config.run(Workspace(), 3)
         assert row["test_score"] is None
         assert row["score_1"] == row["val_mean"] == 0.5
 
     def test_the_hash_knows_what_matters(self, toy):
         base = TaskConfig("digits", "RankUpdate")
         same = TaskConfig("digits", "RankUpdate", rank=32, rank_per_task=16)
-        assert base.config_hash() == same.config_hash()
+        assert base.hash == same.hash
         joint = TaskConfig("digits", "Joint")
-        assert joint.config_hash() == TaskConfig("digits", "Joint", 5).config_hash()
+        assert joint.hash == TaskConfig("digits", "Joint", 5).hash
         others = [
             joint,
             TaskConfig("digits", "RankUpdate", rank=8),
@@ -70,10 +70,10 @@ class TestRows:
             TaskConfig("digits", "RankUpdate", start="previous"),
             TaskConfig("Cora", "RankUpdate"),
         ]
-        assert len({it.config_hash() for it in (base, *others)}) == 7
+        assert len({it.hash for it in (base, *others)}) == 7
 
     def test_hours_can_be_told_ahead(self, toy, tmp_path):
-        grid = task_runs([TaskConfig("digits", "FineTune", epochs=3)], [1, 2])
+        grid = tasks([TaskConfig("digits", "FineTune", epochs=3)], [1, 2])
         (part,) = make_plan(grid, tmp_path / "none.jsonl")
         assert (part.runs, part.method, part.source) == (2, "FineTune", "probe")
         assert part.seconds_per_run > 0
@@ -139,7 +139,7 @@ def write_rows(out, quick=True, means=MEANS, storage=35, change=0.0):
             output_change=change if ours else 0.0,
             storage=storage if ours else 100,
         )
-        row |= {"seed": task.seed, "config_hash": config.config_hash()}
+        row |= {"seed": task.seed, "config_hash": config.hash}
         append_row(out / "incremental.jsonl", row)
 
 

@@ -1,4 +1,4 @@
-"""Planted interactions are what they say, rows are made once, findings follow them."""
+"""Planted interactions: definitions, rows, and findings."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What is asked of a learned mask: differences seed by seed, and verdicts."""
+"""Findings for learned masks: paired differences and verdicts."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def write_rows(out, found=SCORES, module=kedge_pubmed, quick=True):
             "model": config.model,
             "method": config.method,
             "seed": task.seed,
-            "config_hash": config.config_hash(),
+            "config_hash": config.hash,
             "teacher": config.teacher,
             "training": config.training,
             "sparsity": config.sparsity + 1e-5,

@@ -1,4 +1,4 @@
-"""The ladder compares like with like, and its last rung has fewer edges."""
+"""The ladder compares equal computations, and its last step has fewer edges."""
 
 import json
 

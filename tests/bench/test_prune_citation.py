@@ -1,4 +1,4 @@
-"""What is asked of pruners: the best by validation, and what their papers claim."""
+"""Findings for pruners: the best by validation, and the claims of papers."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def write_rows(out, quick, found=SCORES, validation=SCORES, narrow=0.70):
             "model": config.model,
             "method": config.method,
             "seed": task.seed,
-            "config_hash": config.config_hash(),
+            "config_hash": config.hash,
             "sparsity": config.sparsity,
             "test_score": score + seed + wobble,
             "val_score": 0.8 if pruner is None else validation.get(pruner, 0.5),

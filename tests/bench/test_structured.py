@@ -1,4 +1,4 @@
-"""Smaller models: their shapes by hand, the costs, the rows, and verdicts by hand."""
+"""Structured pruning: shapes, costs, rows and verdicts."""
 
 import copy
 import itertools
@@ -15,7 +15,6 @@ from gsparse.bench.structured import StructuredConfig, _check_shape
 from gsparse.bench.structured_costs import (
     MOST_DENSE,
     Seconds,
-    arguments_of,
     file_bytes,
     infer_peak_bytes,
     take_turns,
@@ -30,12 +29,9 @@ from gsparse.bench.structured_models import (
     UNSTRUCTURED,
     prune_units,
     prune_weights,
-    with_output_heads,
 )
 from gsparse.bench.structured_shapes import (
-    HiddenUnits,
     Shape,
-    even_units,
     fewest_heads,
     most_units,
     shape_for,
@@ -44,6 +40,7 @@ from gsparse.bench.tables.measurement import is_measurement
 from gsparse.bench.tables.rows import KEYS, append_row
 from gsparse.compaction import compact, multiply_adds
 from gsparse.data import planted_partition, split
+from gsparse.nn.calling import model_arguments
 from gsparse.train import GAT, GCN, FitConfig, recipe, sparse_features
 from gsparse.train.fit import seeded
 
@@ -69,7 +66,7 @@ def built(model, data, seed=40213):
 def test_no_wider_shape_has_so_many_times_fewer(graph, model, width, heads, fewer):
     """By the definition: every number of units is built and counted."""
     chosen, dense = built(model, graph)
-    example = arguments_of(graph)
+    example = model_arguments(graph)
     shape = shape_for(dense, chosen, graph, example, fewer)
     total = multiply_adds(dense, example)
     counts = {
@@ -99,32 +96,6 @@ def test_too_few_multiply_adds_are_refused():
         most_units(total=100, rest=10, each=1, fewer=9.5)
 
 
-def test_a_model_of_two_hidden_layers_is_refused(graph):
-    model = GCN(graph.num_features, 8, 10, num_layers=3)
-    with pytest.raises(ValueError, match=r"one hidden layer \(got 2\)"):
-        HiddenUnits.of(model, arguments_of(graph))
-
-
-@pytest.mark.parametrize("shape", [Shape(2, 2), Shape(3, 1), Shape(1, 4), Shape(3, 4)])
-def test_even_units_are_the_best_of_all_rectangles(shape):
-    generator = torch.Generator().manual_seed(52901)
-    scores = torch.rand(3, 4, generator=generator)
-    keep = even_units(scores, shape)
-    assert sorted(keep.sum(1).tolist())[-shape.heads :] == [shape.width] * shape.heads
-    assert int(keep.sum()) == shape.num_units
-    best = max(
-        sum(
-            float(scores[h, list(some)].sum())
-            for h, some in zip(heads, units, strict=True)
-        )
-        for heads in itertools.combinations(range(3), shape.heads)
-        for units in itertools.product(
-            itertools.combinations(range(4), shape.width), repeat=shape.heads
-        )
-    )
-    assert float(scores[keep].sum()) == pytest.approx(best, rel=1e-6)
-
-
 def test_fewest_heads_hold_no_more():
     for most, heads, width in itertools.product(range(1, 70), (1, 2, 8), (3, 8)):
         shape = fewest_heads(most, heads, width)
@@ -144,7 +115,7 @@ def test_every_way_ends_in_the_shape(graph, model, width, heads, method):
     chosen, dense = built(model, graph)
     before = copy.deepcopy(dense.state_dict())
     shape = Shape(2, 3) if heads > 1 else Shape(1, 5)
-    example = arguments_of(graph)
+    example = model_arguments(graph)
     found = prune_units(method, dense, graph, example, shape, QUICK, 71933)
     small = compact(found.model, example)
     other = shape.of(chosen).build(graph, 0)
@@ -163,26 +134,10 @@ def averaging(graph):
     return chosen, chosen.build(graph, 40213)
 
 
-@pytest.mark.parametrize("left", [1, 2])
-def test_equal_output_heads_become_one(graph, left):
-    """Pairs of equal heads, or four; the outputs stay."""
-    _, dense = averaging(graph)
-    example, last = arguments_of(graph), dense.layers[1]
-    with torch.no_grad():
-        for parts in (last.lin.weight.view(4, -1), last.att_src[0], last.att_dst[0]):
-            parts.copy_(parts[:left].repeat_interleave(4 // left, 0))
-        small = with_output_heads(dense, example, left)
-        wanted = dense.eval()(*example)
-        torch.testing.assert_close(small.eval()(*example), wanted)
-    assert (small.layers[1].heads, dense.layers[1].heads) == (left, 4)
-    with pytest.raises(ValueError, match=r"must divide the 4 there are \(got 3\)"):
-        with_output_heads(dense, example, 3)
-
-
 @pytest.mark.parametrize("method", ["Structured", "ADMM"])
 def test_output_heads_go_with_the_units(graph, method):
     chosen, dense = averaging(graph)
-    example = arguments_of(graph)
+    example = model_arguments(graph)
     shape = shape_for(dense, chosen, graph, example, 4.0, output_heads=1)
     assert shape.output_heads == 1
     assert shape.num_units > shape_for(dense, chosen, graph, example, 4.0).num_units
@@ -195,7 +150,7 @@ def test_output_heads_go_with_the_units(graph, method):
 
 def test_what_is_kept_at_once_are_the_largest_units(graph):
     _, dense = built("gcn", graph)
-    example, shape = arguments_of(graph), Shape(1, 5)
+    example, shape = model_arguments(graph), Shape(1, 5)
     with torch.no_grad():
         dense.layers[0].lin.weight[[3, 8, 21, 40, 63]] *= 50
     for method in (AT_ONCE, "Structured+U"):
@@ -214,7 +169,7 @@ def test_units_that_are_sums_of_others_are_made_up_for(graph):
         first, second = model.layers[0], model.layers[1]
         first.lin.weight[32:] = 0.99 * first.lin.weight[:32]
         second.lin.weight[:, 32:] = torch.randn(3, 32, generator=seed_of(60133))
-    example = arguments_of(graph)
+    example = model_arguments(graph)
     settings, shape = replace(QUICK, epochs=1, lr=1e-9), Shape(1, 32)
     with torch.no_grad():
         wanted = model.eval()(*example)
@@ -230,7 +185,7 @@ def seed_of(number):
 
 
 def compacted(method, model, data, shape, settings):
-    example = arguments_of(data)
+    example = model_arguments(data)
     with torch.enable_grad():
         found = prune_units(method, model, data, example, shape, settings, 71933)
     return compact(found.model, example).eval()(*example)
@@ -374,7 +329,7 @@ def test_tuning_runs_look_at_no_test_node():
     pytest.importorskip("safetensors")
     row = StructuredConfig(
         "digits", "gcn", AT_ONCE, epochs=2, final=False, measure=False, rounds=1
-    ).run(20411, Workspace())
+    ).run(Workspace(), 20411)
     assert row["test_score"] is None
     assert "test_pruned" not in row
     assert 0 < row["val_best"] <= 1
@@ -391,12 +346,12 @@ def test_eight_bits_train_nothing_anew(monkeypatch):
     )
     workspace = Workspace()
     base = StructuredConfig("digits", "gcn", AT_ONCE, epochs=2, measure=False, rounds=1)
-    plain = base.run(20411, workspace)
-    small = replace(base, bits=8).run(20411, workspace)
+    plain = base.run(workspace, 20411)
+    small = replace(base, bits=8).run(workspace, 20411)
     assert len(count) == 1
     assert small["best_epoch"] == plain["best_epoch"]
-    base.run(20412, workspace)
-    replace(base, method=RANDOM).run(20412, workspace)
+    base.run(workspace, 20412)
+    replace(base, method=RANDOM).run(workspace, 20412)
     assert len(count) == 3
 
 
@@ -419,7 +374,7 @@ def test_what_enters_the_hash():
         replace(base, epochs=7),
         replace(base, final=False),
     ]
-    assert len({it.config_hash() for it in [base, *others]}) == 9
+    assert len({it.hash for it in [base, *others]}) == 9
     assert base.recipe().options["hidden_channels"] == 8
     assert others[3].recipe().options["hidden_channels"] == 4
     with pytest.raises(ValueError, match=r"'method' must be one of .* \(got Lion\)"):
@@ -445,7 +400,7 @@ def write_rows(out, quick=False, lost=LOST, speed=3.0, fewer=4.5, smaller=13.0):
             "dataset": config.dataset,
             "method": config.name,
             "seed": task.seed,
-            "config_hash": config.config_hash(),
+            "config_hash": config.hash,
             "val_best": score,
             "test_score": (0.8 if config.method == "Dense" else score)
             + 0.01 * task.seed,

@@ -1,4 +1,4 @@
-"""What compaction does with PyG's layers and torch's operations, by running it."""
+"""The effect of compaction on PyG's layers and torch's operations."""
 
 import warnings
 from collections.abc import Callable, Iterator

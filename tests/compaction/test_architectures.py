@@ -1,4 +1,4 @@
-"""Random models through pruning and compaction: equal on other graphs, or refused."""
+"""Random models after pruning and compaction: equal on other graphs, or refused."""
 
 import os
 import warnings

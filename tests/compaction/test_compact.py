@@ -418,5 +418,7 @@ class TestRefusals:
         with torch.no_grad():
             model.first.weight[:2] = 0
             model.first.bias[:2] = 0
-        with pytest.raises(RuntimeError, match="is its code bound to widths"):
+        with pytest.raises(
+            RuntimeError, match="random numbers in evaluation and for hard-coded widths"
+        ):
             compact(model, graph(40277, torch.float32)[:1])

@@ -1,4 +1,4 @@
-"""The table of layers and operations says what compaction does with them."""
+"""The table of layers and operations supported by compaction."""
 
 import pytest
 from torch import nn

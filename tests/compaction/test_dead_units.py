@@ -1,4 +1,4 @@
-"""Dead units removed: the same outputs from smaller layers, and what is refused."""
+"""Removal of dead units: equal outputs from smaller layers, and refusals."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The groups cover every parameter once, and removing a unit of one changes only it."""
+"""Channel groups cover every parameter once, and can be removed unit by unit."""
 
 import pytest
 import torch

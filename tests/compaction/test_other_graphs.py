@@ -256,7 +256,7 @@ def test_outputs_that_differ_on_another_graph_are_refused():
 class TestWidths:
     def test_a_view_of_literal_width_is_named(self):
         model = with_constants(lambda m, h, x, e: h.view(-1, 6), (0.0, 0.0, 0.0))
-        match = r"bound to widths \(got torch\.Tensor\.view of \[8, 3\] in Between"
+        match = r"hard-coded widths \(got torch\.Tensor\.view of \[8, 3\] in Between"
         with pytest.raises(ValueError, match=match):
             compact(model, graph(40277))
 

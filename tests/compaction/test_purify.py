@@ -1,4 +1,4 @@
-"""Unused paths go without a trace, weak channels go, and arrays are counted."""
+"""Removal of unused paths and weak channels, and the number of arrays."""
 
 import pytest
 import torch
@@ -322,5 +322,7 @@ def test_refusals():
         crossbar_count(torch.ones(3, 3), 0, 2)
     masks.undo()
     pruner = ADMM(model, sparsity=0.5)
-    with pytest.raises(ValueError, match=r"ADMM.* on its way\); call its finalize\(\)"):
+    with pytest.raises(
+        ValueError, match=r"ADMM.* has not finished\); call its finalize\(\)"
+    ):
         remove_unused_paths(pruner, EXAMPLE)

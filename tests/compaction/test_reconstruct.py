@@ -1,4 +1,4 @@
-"""Least squares: its normal equations, what it recovers, and what it cannot harm."""
+"""Reconstruction: normal equations, recovered weights, and errors that never grow."""
 
 from importlib import import_module
 
@@ -237,7 +237,7 @@ class TestRefusals:
         masks["lin.weight"] = (torch.arange(24) != 3).expand(6, -1)
         before = masks.parameters()["lin.weight"].clone()
         constant = torch.ones(60, 24)
-        with pytest.raises(ValueError, match=r"at 'ridge'=0\.0 .* raise 'ridge'"):
+        with pytest.raises(ValueError, match=r"at 'ridge'=0\.0 .* increase 'ridge'"):
             reconstruct(masks, (constant, EDGES), ridge=0.0)
         assert masks.parameters()["lin.weight"].equal(before)
         reconstruct(masks, (twice, EDGES))

@@ -1,4 +1,4 @@
-"""Counts before and after, and why dead units stay."""
+"""Counts before and after compaction, and reasons to keep dead units."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What code around layers may do to channels, and what it may not."""
+"""Supported and refused operations on channels in the code around layers."""
 
 import pytest
 import torch
@@ -133,9 +133,9 @@ REFUSED = {
     "one column": (lambda m, x: x[:, 0], "slice of one channel"),
     "write where all stay": (
         lambda m, x: (x.min(), x.t().mul_(2), x)[-1],
-        "where another view is followed",
+        "where another view is traced",
     ),
-    "write": (lambda m, x: x.view(8, 6).relu_() + x, "where another view is followed"),
+    "write": (lambda m, x: x.view(8, 6).relu_() + x, "where another view is traced"),
 }
 
 
@@ -190,7 +190,7 @@ def test_examples_that_are_none():
         compact(model, list(EXAMPLE))
     with pytest.raises(ValueError, match=r"must hold the features, .*got \['Tensor'\]"):
         compact(model, EXAMPLE[1:])
-    with pytest.raises(ValueError, match=r"must fit the model's forward \(got 9"):
+    with pytest.raises(ValueError, match=r"must match the model's forward, .*\(got 9"):
         compact(model, EXAMPLE + (None,) * 7)
 
 

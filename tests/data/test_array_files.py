@@ -1,4 +1,4 @@
-"""NumPy archives: what is written is read again, and no header is trusted."""
+"""NumPy archives: written graphs are read back, and headers are checked."""
 
 import io
 import logging
@@ -47,12 +47,12 @@ def broken_matrix(**changes):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        (broken_matrix(shape=[2, 5]), r"a square matrix, nodes by nodes \(got 2 x 5\)"),
-        (broken_matrix(shape=[2]), r"a square matrix, nodes by nodes \(got 2\)"),
+        (broken_matrix(shape=[2, 5]), r"a square adjacency matrix \(got 2 x 5\)"),
+        (broken_matrix(shape=[2]), r"a square adjacency matrix \(got 2\)"),
         (broken_matrix(shape=[10**15] * 2), "at most 3,037,000,499 nodes"),
         (broken_matrix(format="bsr"), r"must be csr, csc or coo \(got 'bsr'\)"),
-        (broken_matrix(indptr=[0, 2, 1]), "'indptr' in .* must rise from 0"),
-        (broken_matrix(indptr=[0, 1, 1]), "'indptr' in .* must rise from 0"),
+        (broken_matrix(indptr=[0, 2, 1]), "'indptr' in .* must increase from 0"),
+        (broken_matrix(indptr=[0, 1, 1]), "'indptr' in .* must increase from 0"),
         (broken_matrix(indptr=[0, 2]), "'indptr' in .* must have 3 entries"),
         (broken_matrix(indices=[0, 2]), r"below num_nodes=2 \(got 2\)"),
         (broken_matrix(indices=[0, -1]), "must not hold negative ids"),
@@ -60,14 +60,14 @@ def broken_matrix(**changes):
         (broken_matrix(data=["a", "b"]), "'data' in .* must hold real numbers"),
         (broken_matrix(data=[1.0]), r"'edge_weight' in .* each of the 2 edges"),
         (broken_matrix(data=[1.0, np.nan]), "'edge_weight' in .* must be finite"),
-        ({"row": [0, 1], "col": [1]}, "must be as long as each other"),
-        ({"row": [[0]], "col": [[1]]}, "must be as long as each other"),
+        ({"row": [0, 1], "col": [1]}, "must be vectors of equal length"),
+        ({"row": [[0]], "col": [[1]]}, "must be vectors of equal length"),
         ({"edge_index": [0, 1]}, r"must have shape \[2, E\] \(got \[2\]\)"),
         ({"edge_index": [[0.0], [1]]}, r"'edge_index' .* integers \(got float64\)"),
         ({"edge_index": np.array([[2**64 - 1], [1]], "u8")}, "must be below 2\\*\\*63"),
-        ({"edge_index": [[0], [1]], "num_nodes": 1.5}, "a whole number from 0 on"),
-        ({"edge_index": [[0], [1]], "num_nodes": -1}, "a whole number from 0 on"),
-        ({"edge_index": [[0], [1]], "num_nodes": [2, 2]}, "a whole number from 0 on"),
+        ({"edge_index": [[0], [1]], "num_nodes": 1.5}, "a non-negative integer"),
+        ({"edge_index": [[0], [1]], "num_nodes": -1}, "a non-negative integer"),
+        ({"edge_index": [[0], [1]], "num_nodes": [2, 2]}, "a non-negative integer"),
         ({"edge_index": [[0], [1]], "x": np.ones((1, 3))}, r"below num_nodes=1"),
         ({"edge_index": [[0], [1]], "_mapping": 1}, r"must name .* \(got '_mapping'\)"),
     ],

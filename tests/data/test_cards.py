@@ -1,4 +1,4 @@
-"""Every card is complete, and names find their card."""
+"""Every card is complete and can be found by its names."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""Lists of edges: every line is an edge, every column what it is named."""
+"""Lists of edges: lines are edges, and named columns are attributes."""
 
 import gzip
 
@@ -72,18 +72,22 @@ def test_both_orders_of_bytes(tmp_path, mark):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("g.csv", "-1,2\n0,1\n", r"whole numbers from 0 on \(got '-1'\)"),
-        ("g.txt", "-1 2\n", r"whole numbers from 0 on \(got '-1'\); relabel=True"),
-        ("g.csv", ",7\n0,1\n", r"whole numbers .* \(got ''\)"),
-        ("g.csv", ",0,1\n0,5,6\n", r"whole numbers .* \(got ''\)"),
-        ("g.txt", "inf 1\n", r"whole numbers .* \(got 'inf'\)"),
-        ("g.txt", "0 1\nnan 1\n", r"whole numbers .* \(got 'nan'\)"),
-        ("g.txt", "0.5 1\n", r"whole numbers .* \(got '0.5'\)"),
-        ("g.txt", "1e16 1\n", r"whole numbers .* \(got '1e16'\)"),
-        ("g.txt", "1_0 1\n", r"whole numbers .* \(got '1_0'\)"),
+        ("g.csv", "-1,2\n0,1\n", r"non-negative integers \(got '-1'\)"),
+        ("g.txt", "-1 2\n", r"non-negative integers \(got '-1'\); use relabel=True"),
+        ("g.csv", ",7\n0,1\n", r"non-negative integers \(got ''\)"),
+        ("g.csv", ",0,1\n0,5,6\n", r"non-negative integers \(got ''\)"),
+        ("g.txt", "inf 1\n", r"non-negative integers \(got 'inf'\)"),
+        ("g.txt", "0 1\nnan 1\n", r"non-negative integers \(got 'nan'\)"),
+        ("g.txt", "0.5 1\n", r"non-negative integers \(got '0.5'\)"),
+        ("g.txt", "1e16 1\n", r"non-negative integers \(got '1e16'\)"),
+        ("g.txt", "1_0 1\n", r"non-negative integers \(got '1_0'\)"),
         ("g.txt", "9223372036854775808 1\n", r"\(got '9223372036854775808'\)"),
-        ("g.csv", "ann,bob\n", r"whole numbers .* \(got 'ann'\); .*\(--relabel\)"),
-        ("g.csv", "ann,bob\nbob,cem\n", r"whole numbers .* \(got 'bob'\)"),
+        (
+            "g.csv",
+            "ann,bob\n",
+            r"non-negative integers \(got 'ann'\); .*\(--relabel\)",
+        ),
+        ("g.csv", "ann,bob\nbob,cem\n", r"non-negative integers \(got 'bob'\)"),
         ("g.csv", "0,1\n1,2,3\n", "must have 2 columns in every line"),
         ("g.csv", "source,target,note\n0,1,a\n1,2\n", "must have 3 columns in every"),
         ("g.csv", "0,1,2,3\n", "2 or 3 columns .* a first line that names them"),
@@ -92,9 +96,9 @@ def test_both_orders_of_bytes(tmp_path, mark):
         ("g.csv", "source,target,weight,w\n0,1,2,3\n", "at most one 'weight'"),
         ("g.csv", "0;1;0,5\n", "one delimiter .got commas and semicolons"),
         ("g.txt", "0 1 {}\n", r"in braces .*write_edgelist\(\.\.\., data=False\)"),
-        ("g.txt", "0 1 heavy\n", r"column of weights \(got 'heavy'\)"),
-        ("g.txt", "0 1 1+2j\n", r"column of weights \(got '1\+2j'\)"),
-        ("g.csv", "source,target,weight\n0,1,\n", r"column of weights \(got ''\)"),
+        ("g.txt", "0 1 heavy\n", r"weight column \(got 'heavy'\)"),
+        ("g.txt", "0 1 1+2j\n", r"weight column \(got '1\+2j'\)"),
+        ("g.csv", "source,target,weight\n0,1,\n", r"weight column \(got ''\)"),
         ("g.txt", "0 1 nan\n", r"'edge_weight' .* must be finite \(got nan"),
         ("g.txt", "0 1 1e99\n", r"'edge_weight' .* must be finite \(got inf"),
         ("g.txt", "0 1 1082040999\n1 0 1082040961\n", "a weight or a time"),
@@ -186,7 +190,7 @@ def test_relabel_keeps_weights(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("g.csv", "source,target\nsource,x\n", "by words that are not nodes"),
+        ("g.csv", "source,target\nsource,x\n", "use names of columns as nodes"),
         ("g.csv", "#a,#b\n", "quotes around a node that starts with # or %"),
         ("g.txt", "a,1 b,2\n", "one delimiter between names"),
         ("g.csv", "New York\n", "one delimiter between names"),
@@ -196,7 +200,7 @@ def test_relabel_keeps_weights(tmp_path):
         ("g.csv", "(0, 1)\n(1, 2)\n", "without brackets or arrows"),
         ("g.txt", "0 -> 1\n1 -> 2\n", "without brackets or arrows"),
         ("g.txt", "a b {'weight': 2}\n", r"in braces .* data=\['weight'\]"),
-        ("g.csv", "a,knows,b\n", r"column of weights \(got 'b'\)"),
+        ("g.csv", "a,knows,b\n", r"weight column \(got 'b'\)"),
         ("g.csv", b"\xe9,b\n", "must be UTF-8 text"),
     ],
 )

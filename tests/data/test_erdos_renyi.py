@@ -1,4 +1,4 @@
-"""random_graph: every pair with probability p, and nothing twice."""
+"""random_graph: every pair with probability p and at most once."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Loading: where files come from, what is trusted, what is kept.
+"""Loading: sources of files, trusted formats, and kept attributes.
 
 A tiny data set in the format of ``HeterophilousGraphDataset`` stands for all others.
 """
@@ -242,9 +242,7 @@ def test_unknown_pickle_is_not_read(place, tmp_path):
     folder.mkdir(parents=True)
     np.savez(folder / "github.npz", features=np.array([Bomb()], dtype=object))
     put_card(place, BOMB)
-    with pytest.raises(
-        ValueError, match=r"SHA-256 that stands in the card .* unpickle it"
-    ):
+    with pytest.raises(ValueError, match=r"SHA-256 of the card .* unpickle it"):
         load("bomb")
     assert not trace.exists()
     digest = hashlib.sha256((folder / "github.npz").read_bytes()).hexdigest()
@@ -303,7 +301,7 @@ def test_download_of_wrong_files_is_not_kept(place, monkeypatch):
         lambda self: write_tiny(type(place)(self.raw_dir)),
     )
     put_card(place, TINY, sha256="0" * 64)
-    with pytest.raises(ValueError, match="must have a SHA-256 that stands in the card"):
+    with pytest.raises(ValueError, match="must have a SHA-256 of the card"):
         load("tiny")
     assert not list((place / "datasets").rglob("*.npz"))
 

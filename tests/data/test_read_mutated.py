@@ -1,4 +1,4 @@
-"""Damaged files: every reader returns a graph that holds together, or refuses it."""
+"""Damaged files: every reader returns a consistent graph or raises an error."""
 
 import gzip
 import io

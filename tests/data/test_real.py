@@ -1,4 +1,4 @@
-"""The data sets themselves, where they are. ``load`` checks every count."""
+"""The real data sets, if available; ``load`` checks every count."""
 
 import pytest
 import torch

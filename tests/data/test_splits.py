@@ -1,4 +1,4 @@
-"""Splits: who is in which mask, and that nobody is in two."""
+"""Splits: the masks and that they are disjoint."""
 
 import pytest
 import torch
@@ -115,7 +115,7 @@ def test_public_is_what_came():
 def test_several_labels_a_node():
     data = Data(y=torch.zeros(30, 5), num_nodes=30)
     assert masks_of(split(data, "60-20-20", 3)).sum(dim=1).tolist() == [18, 6, 6]
-    with pytest.raises(ValueError, match=r"needs one label a node \(got 2-d y\)"):
+    with pytest.raises(ValueError, match=r"needs one label per node \(got a 2-d 'y'\)"):
         split(data, "random", 3)
 
 

@@ -1,4 +1,4 @@
-"""Chung-Lu graphs and planted partitions against what they promise."""
+"""Chung-Lu graphs and planted partitions against their definitions."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""``.pt`` files: only graphs whose tensors fit each other come out."""
+"""``.pt`` files: only graphs with consistent tensors are loaded."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_number_of_nodes(tmp_path, tensors, num_nodes):
 @pytest.mark.parametrize("value", [np.eye(2), np.float64(1), object(), [object()]])
 def test_what_a_safe_load_refuses_is_not_written(tmp_path, value):
     data = Data(edge_index=EDGES, extra=value)
-    with pytest.raises(ValueError, match="'extra' must be a tensor, a number, a text"):
+    with pytest.raises(ValueError, match="'extra' must be a tensor, a number, a str"):
         write_graph(data, tmp_path / "g.pt")
     assert not list(tmp_path.iterdir())
 

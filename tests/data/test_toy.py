@@ -1,4 +1,4 @@
-"""Toy graphs against the theorems their docstrings state."""
+"""Toy graphs against the theorems in their docstrings."""
 
 import networkx as nx
 import pytest

@@ -1,4 +1,4 @@
-"""The wheel works away from the checkout: cards and all."""
+"""The wheel works outside of the checkout, with its cards."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ def test_cards_are_in_the_wheel(installed):
     packed = {path.name for path in (installed / "gsparse/data/cards").iterdir()}
     assert packed == {path.name for path in (ROOT / "datasets").glob("*.toml")}
     assert (installed / "gsparse" / "py.typed").is_file()
-    assert (installed / "gsparse/prune/deploy/model_card.md").is_file()
+    assert (installed / "gsparse/deploy/model_card.md").is_file()
 
 
 def test_every_room_is_in_the_wheel(installed):

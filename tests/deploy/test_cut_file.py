@@ -1,4 +1,4 @@
-"""From graph file to graph file, or one clear error and nothing written."""
+"""Sparsifying graph files: a new file, or one error and no file."""
 
 import pytest
 import torch
@@ -79,7 +79,7 @@ def test_graph_and_names_are_written_both_or_neither(tmp_path):
 def test_a_list_of_single_edges_needs_its_reverses(tmp_path):
     source, target = tmp_path / "in.txt", tmp_path / "out.txt"
     source.write_text("0 1\n1 2\n2 0\n2 3\n")
-    with pytest.raises(ValueError, match="say --symmetrize if it names each edge once"):
+    with pytest.raises(ValueError, match="use --symmetrize if it lists each edge once"):
         sparsify_file(source, target, "DSpar", sparsity=0.5)
     with pytest.raises(ValueError, match="got --directed too"):
         sparsify_file(
@@ -107,7 +107,7 @@ def test_directed_edges_are_counted_one_by_one(tmp_path):
         ({"method": "RandomEdge", "epsilon": 0.5}, "RandomEdge does not take epsilon"),
         ({"target": "out.xls"}, "must end in"),
         ({"target": "in.pt"}, "the output must be another file"),
-        ({"relabel": True}, "must not be relabelled: its ids are positions"),
+        ({"relabel": True}, "must not be relabelled, because its ids are positions"),
         ({"source": "absent.pt"}, "no such file"),
         ({"source": "short.pt"}, "truncated|broken"),
         ({"source": "nan.pt"}, "finite|nan"),

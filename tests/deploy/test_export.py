@@ -1,4 +1,4 @@
-"""Exported weights equal the weights; exported programs do what the model does."""
+"""Exported weights and programs equal the weights and outputs of the model."""
 
 import pytest
 import torch
@@ -70,7 +70,7 @@ def test_blocks_are_stored_as_blocks():
 def test_vectors_and_stacks_go_as_coo():
     model = HeteroLinear(4, 2, num_types=3, bias=False)
     Pruner(model, RandomWeight(), sparsity=0.5, seed=3)
-    with pytest.raises(ValueError, match=r"'weight' must be a matrix .*; take 'coo'"):
+    with pytest.raises(ValueError, match=r"'weight' must be a matrix .*; use 'coo'"):
         export_weights(model)
     assert export_weights(model, "coo")["weight"].to_dense().equal(model.weight)
 
@@ -183,12 +183,17 @@ class _Random(torch.nn.Module):
     ("model", "example", "error", "text"),
     [
         (_Branches(), arguments(SMALL), ValueError, r"trace, .* \(got _Branches"),
-        (_Random(), arguments(SMALL), ValueError, "does it depend on random numbers"),
+        (
+            _Random(),
+            arguments(SMALL),
+            ValueError,
+            "check whether the model uses random numbers",
+        ),
         (
             fresh("gat"),
             arguments(SMALL, True),
             ValueError,
-            r"GAT, which it stops at with ValueError: .*no 'edge_weight'",
+            r"GAT, which fails with ValueError: .*no 'edge_weight'",
         ),
         (fresh("sage"), arguments(SMALL, True), ValueError, "no 'edge_weight'"),
         (fresh("gcn"), [SMALL.x], TypeError, r"must be a tuple .* \(got list\)"),

@@ -1,4 +1,4 @@
-"""Model files come back bit by bit, or not at all."""
+"""Model files are loaded bit for bit, or refused."""
 
 import importlib.util
 import json
@@ -223,7 +223,7 @@ def test_half_a_file_changes_nothing(path, part):
 
 def test_files_of_others_and_of_the_future(path):
     save_file({"a": torch.ones(2)}, path)
-    with pytest.raises(ValueError, match="a safetensors file of others"):
+    with pytest.raises(ValueError, match="got another safetensors file"):
         read_model_file(path)
     save_file({"a": torch.ones(2)}, path, {"gsparse": json.dumps({"format": 2})})
     with pytest.raises(ValueError, match=r"format 1 at most \(got 2\)"):

@@ -1,4 +1,4 @@
-"""Packing loses no bit and takes the shortest form."""
+"""Packing is lossless and uses the shortest form."""
 
 import math
 

@@ -7,16 +7,11 @@ import pytest
 import torch
 
 from gsparse.cli.pruned_record import format_record
-from gsparse.compaction import compact
-from gsparse.compaction.empty_units import mask_empty_units
-from gsparse.data import random_graph
 from gsparse.deploy import load_pruned, prune_and_save, prune_model
 from gsparse.deploy.model_file import save_model
 from gsparse.deploy.pruned_models import specify
-from gsparse.prune import Heads, Magnitude, Pruner, WeightMasks
 from gsparse.train import evaluate, recipe
-from gsparse.train.make_pruner import arguments
-from gsparse.train.models import GCN, build_model
+from gsparse.train.models import GCN
 from gsparse.train.split_graphs import load_split_graphs, resolve_split
 
 EPOCHS = 2
@@ -75,37 +70,6 @@ def test_card_and_report_tell_the_same_and_so_does_the_same_seed(tmp_path):
         "from gsparse.deploy import load_pruned",
     ):
         assert piece in page
-
-
-def test_units_without_weights_lose_all_else():
-    torch.manual_seed(61819)
-    data = random_graph(num_nodes=20, p=0.2, seed=7)
-    data.x = torch.randn(20, 6)
-    model = build_model("gat", 6, 3, hidden_channels=4, heads=4)
-    for layer in model.layers:
-        torch.nn.init.normal_(layer.bias)
-    pruner = Pruner(model, Magnitude(), sparsity=0.5, structure=Heads(4))
-    names = mask_empty_units(pruner.masks, arguments(data))
-    assert set(names) == {"layers.0.att_src", "layers.0.att_dst", "layers.0.bias"}
-    alive = pruner.masks["layers.0.lin.weight"].any(1)
-    assert alive.sum() == 8
-    assert model.layers[0].bias.ne(0).equal(alive)
-    assert model.layers[0].att_src.ne(0).flatten().equal(alive)
-    assert compact(model, arguments(data)).layers[0].heads == 2
-
-
-def test_units_of_two_maps_live_while_one_is_left():
-    torch.manual_seed(61819)
-    data = random_graph(num_nodes=20, p=0.2, seed=7)
-    data.x = torch.randn(20, 6)
-    model = build_model("sage", 6, 3, hidden_channels=4)
-    torch.nn.init.normal_(model.layers[0].lin_l.bias)
-    masks, first = WeightMasks(model), torch.arange(4)[:, None].expand(4, 6)
-    masks["layers.0.lin_l.weight"] = first < 2
-    assert mask_empty_units(masks, arguments(data)) == []  # lin_r makes all units
-    masks["layers.0.lin_r.weight"] = first % 2 == 0
-    assert mask_empty_units(masks, arguments(data)) == ["layers.0.lin_l.bias"]
-    assert model.layers[0].lin_l.bias.ne(0).tolist() == [True, True, True, False]
 
 
 def test_sizes_of_no_standard_model_are_refused():

@@ -1,4 +1,4 @@
-"""What follows the edges and what does not."""
+"""Attributes that follow the edges, and attributes that do not."""
 
 import pytest
 import torch

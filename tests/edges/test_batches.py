@@ -1,4 +1,4 @@
-"""Batches are cut as their stored tensors, and their slices are right afterwards."""
+"""Batches are sparsified by their stored tensors, and their slices are correct."""
 
 import pickle
 

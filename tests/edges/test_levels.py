@@ -1,4 +1,4 @@
-"""Which attributes follow the edges, what is refused, and which ``e_id`` is kept."""
+"""Attributes that follow the edges, refusals, and the kept ``e_id``."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Gates, the distance from the prior, and draws that are functions."""
+"""Concrete dropout: gates, distance from the prior, and samples as functions."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Scores of known functions, their order, their intervals, and what is refused."""
+"""Interactions of known functions: order, intervals, and refusals."""
 
 from itertools import pairwise
 
@@ -427,7 +427,7 @@ def test_too_many_units_need_candidates():
         ({"groups": 99}, r"'groups' must be in \[1, 4\]"),
         ({"groups": torch.zeros(3).long()}, "'groups' must hold one number per node"),
         ({"nodes": torch.ones(4)}, "'nodes' must be a bool vector of length 4"),
-        ({"nodes": torch.zeros(4).bool()}, "must leave a node"),
+        ({"nodes": torch.zeros(4).bool()}, "must include a node"),
         ({"names": ["a"]}, "'names' must name all 3 units"),
         ({"level": 1.0}, r"'level' must be in \(0, 1\)"),
     ],

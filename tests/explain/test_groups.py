@@ -1,4 +1,4 @@
-"""Clusters, group numbers, and when scores have settled."""
+"""Clusters, numbers of groups, and convergence of scores."""
 
 import sys
 

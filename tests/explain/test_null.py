@@ -1,4 +1,4 @@
-"""p-values are uniform where there is nothing to find."""
+"""p-values are uniform without interactions."""
 
 import pytest
 import torch
@@ -120,5 +120,5 @@ def test_what_is_refused():
         j = torch.tensor([1 + seed % 2])
         return Interactions(torch.tensor([0]), j, torch.ones(1, 1), 3, "AEH")
 
-    with pytest.raises(ValueError, match="'refit' must score the same pairs"):
+    with pytest.raises(ValueError, match="'refit' must return the same pairs"):
         permutation_null(wavering, data, num=2, seed=0)

@@ -1,4 +1,4 @@
-"""The table: ranks, quantiles, files, pictures, and its width."""
+"""The table of interactions: ranks, quantiles, files, plots, and width."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ def test_ranks_follow_the_mean():
     assert torch.equal(matrix, matrix.t())
     assert matrix.diagonal().abs().max() == 0
     assert float(matrix.max()) == float(found.mean.max())
-    with pytest.raises(ValueError, match="the pair 0, 9 was not scored"):
+    with pytest.raises(ValueError, match=r"must be a pair of the table \(got 0, 9\)"):
         found.rank(0, 9)
 
 

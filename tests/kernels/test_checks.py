@@ -1,4 +1,4 @@
-"""No operator reads or writes outside of its arrays, whatever it is given."""
+"""No operator reads or writes outside of its arrays for any input."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Operators that go by an autograd function while nobody looks."""
+"""Operators that use an autograd function outside of tracing."""
 
 import pytest
 import torch

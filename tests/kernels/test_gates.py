@@ -1,4 +1,4 @@
-"""Gates drawn in one pass against the distribution in torch's operations."""
+"""The fused sampling of gates against the distribution in torch's operations."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""graph_of remembers while the tensor lives unchanged, and not longer."""
+"""``graph_of`` caches graphs while the tensor is alive and unchanged."""
 
 import gc
 

@@ -1,4 +1,4 @@
-"""exp and log of the kernels against NumPy's, over all that attention can ask for."""
+"""exp and log of the kernels against NumPy's, on all inputs of attention."""
 
 import math
 

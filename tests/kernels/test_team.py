@@ -1,4 +1,4 @@
-"""The team is torch's own: as many threads as asked for, and the caller among them."""
+"""The thread team is torch's own, with the given number of threads."""
 
 import platform
 import threading

@@ -1,4 +1,4 @@
-"""Blocks are all run once, by any number of threads, also in a forked child."""
+"""Every block runs once with any number of threads, also in a forked process."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""The approximate factor: its expectation, and what it does for conjugate gradients."""
+"""The approximate factor: its expectation, and its effect on conjugate gradients."""
 
 import pytest
 import torch

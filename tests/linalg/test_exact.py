@@ -218,7 +218,7 @@ def test_input_is_untouched():
 def test_large_cores_are_refused(monkeypatch):
     monkeypatch.setattr(exact, "MAX_CORE", 100)
     row, col = pairs_of(complete(300))
-    message = r"at most 100 nodes \(got 300 of 300 nodes, 0.0 GB\). Use method='tree'"
+    message = r"at most 100 nodes \(got 300 of 300 nodes, 0.0 GB\); use method='tree'"
     with pytest.raises(ValueError, match=message):
         exact_resistance(row, col, None, 300)
     row, col = pairs_of(grid(20, 20))

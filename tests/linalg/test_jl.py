@@ -1,4 +1,4 @@
-"""Random projections: unbiased, as exact as predicted, the same bits everywhere."""
+"""Random projections: unbiased, with the predicted error, bit-identical everywhere."""
 
 import math
 

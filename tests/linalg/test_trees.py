@@ -1,4 +1,4 @@
-"""Spanning-tree estimates: the trees, what one tree says, and the theorems."""
+"""Spanning-tree estimates: trees, single-tree estimates, and theorems."""
 
 from collections import Counter
 from itertools import combinations
@@ -268,7 +268,7 @@ def test_walks_that_take_too_long_are_refused():
     inside = (row < 20) == (col < 20)
     weight = torch.ones(len(row), dtype=torch.float64)
     weight[inside] = 1e6
-    message = r"took more than 1011800 steps on 40 nodes. Use method='jl'"
+    message = r"took more than 1011800 steps on 40 nodes; use method='jl'"
     with pytest.raises(WalkBudgetError, match=message):
         tree_resistance(row, col, weight, 40, num_trees=2, seed=71429)
     with pytest.raises(WalkBudgetError, match="more than 30 steps"):

@@ -1,4 +1,4 @@
-"""A model is called with what its signature says that it takes, and nothing else."""
+"""A model is called with the arguments in its signature and no others."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""The target of a mask's density falls in as many steps as are asked for."""
+"""The density target of a mask falls within the given number of steps."""
 
 import warnings
 

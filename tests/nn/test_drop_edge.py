@@ -1,4 +1,4 @@
-"""DropEdge: random edges go in training, none in evaluation."""
+"""DropEdge removes random edges in training and none in evaluation."""
 
 import pytest
 import torch

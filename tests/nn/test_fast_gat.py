@@ -1,4 +1,4 @@
-"""FastGAT equals the model on the cut graph."""
+"""FastGAT equals the model on the sparsified graph."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""accelerate swaps layers and keeps everything else."""
+"""``accelerate`` replaces layers and keeps everything else."""
 
 import pytest
 import torch

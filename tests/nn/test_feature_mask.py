@@ -1,4 +1,4 @@
-"""FeatureMask: the mask of evaluation is what sparsify cuts, at the exact budget."""
+"""FeatureMask: evaluation and sparsify keep the same features, at the exact budget."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""Learned masks under autocast: the same mask, and training goes on."""
+"""Learned masks under autocast: equal masks, and training works."""
 
 import pytest
 import torch

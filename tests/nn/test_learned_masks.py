@@ -1,4 +1,4 @@
-"""What holds for every learned mask, whatever its gates.
+"""Contract tests of learned masks.
 
 A new mask is tested here by adding one line to ``INSTANCES``.
 """
@@ -15,7 +15,8 @@ from gsparse import nn
 from gsparse.data import random_graph
 from gsparse.edges import budget, undirected_pairs
 from gsparse.nn import HardConcrete
-from gsparse.nn.learned_mask import LearnedMask, PlainGate, hold_density
+from gsparse.nn.density import hold_density
+from gsparse.nn.learned_mask import LearnedMask, PlainGate
 
 DATA = random_graph(num_nodes=40, p=0.3, seed=88211)
 INSTANCES = {

@@ -1,4 +1,4 @@
-"""Every layer reads its masked parameters as zeros, or says why it is refused."""
+"""Every layer reads masked weights as zeros, or is refused with a reason."""
 
 import copy
 import inspect

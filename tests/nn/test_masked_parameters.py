@@ -1,4 +1,4 @@
-"""Weights read through masks: in every layer, through copies, files and wrappers."""
+"""Masked weights in every layer, after copies, in files and in wrappers."""
 
 import copy
 import io

@@ -1,4 +1,4 @@
-"""Masked layers beside tools of torch: right, or refused in one clear line."""
+"""Masked layers with torch's tools: correct results or one clear error."""
 
 import copy
 import importlib

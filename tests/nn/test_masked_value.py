@@ -1,4 +1,4 @@
-"""Masked values as code outside of a layer reads them: never written in vain."""
+"""Masked values outside of a layer: writes raise an error."""
 
 import copy
 import io

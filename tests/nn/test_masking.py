@@ -1,4 +1,4 @@
-"""A weight of 0 is a removed edge, in every layer that takes weights."""
+"""A weight of 0 equals a removed edge in every layer that takes weights."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""NeuralSparse: draws by node, against their probabilities."""
+"""NeuralSparse: samples of each node against their probabilities."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""PTDNet: gates made of what each layer is given."""
+"""PTDNet: gates computed from the input of each layer."""
 
 import pytest
 import torch
@@ -325,7 +325,8 @@ class Twice(torch.nn.Module):
 
 
 def test_a_layer_has_one_mask_a_pass():
-    with pytest.raises(ValueError, match=r"'conv' is called twice .*scope='shared'"):
+    match = r"'conv' has one mask but is called twice .*scope='shared'"
+    with pytest.raises(ValueError, match=match):
         PTDNet(Twice(2), 8, 0.5)(DATA.x, DATA.edge_index)
     with pytest.raises(ValueError, match=r"'spare' was not called"):
         PTDNet(Twice(1), 8, 0.5).sparsify(DATA)

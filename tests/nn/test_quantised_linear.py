@@ -1,4 +1,4 @@
-"""Layers that store codes compute what their dequantised twins compute."""
+"""Quantised layers equal their dequantised versions."""
 
 import copy
 import io

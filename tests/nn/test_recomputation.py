@@ -1,4 +1,4 @@
-"""What a checkpoint computes again has the weights of the first time."""
+"""Recomputation in checkpoints uses the same weights."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""SparseGAT: hard concrete gates that add up over the end points."""
+"""SparseGAT: hard concrete gates that are sums over the end points."""
 
 import pytest
 import torch

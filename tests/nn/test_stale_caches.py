@@ -1,4 +1,4 @@
-"""A layer with ``cached=True`` never answers for a graph that it is not given."""
+"""A layer with ``cached=True`` never uses the cache of another graph."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""Normalised weights are shared within one call of a model, and only there."""
+"""Normalised weights are shared within one call of a model only."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Checkpoints load into wrappers and back; what is no graph is refused by name."""
+"""Checkpoints load into wrappers and back; invalid graphs are refused."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Implicit sparsity: the criteria, the rates of decay, and what removal changes."""
+"""Implicit sparsity: criteria, decay rates, and the effect of removal."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What is pruned by default, by name, by class and by function; and what is refused."""
+"""Targets of pruning by default, by name, by class and by function; refusals."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Distillation: the formula, and that a model learns what another one says."""
+"""Distillation: the formula, and a model that learns from another one."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Edge lottery: exact budgets, rewinding, and edges that help survive."""
+"""Edge lottery: exact budgets, rewinding, and useful edges that are kept."""
 
 import copy
 from itertools import pairwise

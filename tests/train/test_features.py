@@ -1,4 +1,4 @@
-"""Sparse features against the dense matrix they stand for."""
+"""Sparse features against the dense matrix."""
 
 import copy
 import pickle

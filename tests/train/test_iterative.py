@@ -1,4 +1,4 @@
-"""Weights that are pruned and rewound in rounds; fitting with a pruner."""
+"""Weights pruned and rewound in rounds, and fitting with a pruner."""
 
 import copy
 from functools import partial

@@ -1,4 +1,4 @@
-"""A fitted mask keeps the predictions of the model, whose weights do not move."""
+"""A fitted mask keeps the predictions of the model and does not change its weights."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Training on what labelled nodes can see is training on the whole graph."""
+"""Training on receptive fields equals training on the whole graph."""
 
 from dataclasses import replace
 

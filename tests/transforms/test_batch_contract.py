@@ -309,7 +309,7 @@ def test_what_is_no_graph_is_refused(data):
         text = rf"{name} takes Data, HeteroData or a Batch of either \(got {got}\)"
         with pytest.raises(TypeError, match=text):
             transform(data)
-    with pytest.raises(TypeError, match=r"for HeteroData call the transform\) \(got"):
+    with pytest.raises(TypeError, match=r"call the transform for HeteroData\) \(got"):
         INSTANCES[0].importance(data)
 
 

@@ -1,4 +1,4 @@
-"""What holds for every transform, whatever its algorithm.
+"""Contract tests of transforms.
 
 A new transform is tested here by adding one line to ``INSTANCES``.
 """

@@ -1,4 +1,4 @@
-"""The same edges on any number of threads and any instruction set."""
+"""Kept edges do not depend on the number of threads or the instruction set."""
 
 import os
 import subprocess

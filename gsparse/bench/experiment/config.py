@@ -1,19 +1,23 @@
-"""What one experiment is: names and numbers that fit into a row and come back."""
+"""Settings of one experiment of the common grid, convertible to and from a row."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from gsparse.bench.experiment.experiment import Experiment, Key
 from gsparse.bench.experiment.methods import is_learned, method_class
 from gsparse.bench.tables.rows import Row, content_hash
 from gsparse.train import Recipe, deep_recipe, recipe
 from gsparse.train.by_name import weight_method
 
+if TYPE_CHECKING:
+    from gsparse.bench.experiment.workspace import Workspace
+
 Teacher = Literal["none", "edges", "weights"]
-"""What a trained model was used for; ``"weights"``: it also entered the loss."""
+"""What a trained model was used for; with ``"weights"`` it also entered the loss."""
 
 Training = Literal["scratch", "finetune", "joint"]
-"""Weights of the sparse graph: fresh ones; the dense model's, trained on; those that
-were learned together with the mask."""
+"""The weights on the sparse graph: fresh ones, those of the dense model fine-tuned, or
+those learned together with the mask."""
 
 LATER: dict[str, str | float | None] = {
     "teacher": "none",
@@ -27,15 +31,16 @@ LATER: dict[str, str | float | None] = {
     "drop_edge": None,
     "hops": None,
 }
-"""Keys younger than the first rows, left out of hashes while they say nothing new."""
+"""Keys that the first rows did not have, and their usual values. Hashes leave them out
+where they have these values."""
 
 REACH = {"gcn": 3, "gat": 2, "sage": 2}
-"""Hops that the standard models of two layers read; GCN reads degrees, too."""
+"""Hops that the standard two-layer models read; GCN also reads degrees."""
 
 
 @dataclass(frozen=True)
-class Config:
-    """One configuration; with a seed it is one run and one row.
+class Config(Experiment):
+    """Settings of one experiment of the common grid.
 
     Build it by :func:`configs`, which fills the defaults in.
 
@@ -91,16 +96,22 @@ class Config:
 
     @property
     def architecture(self) -> str:
-        """The model in words, such as ``"gcn"`` and ``"gcn, 16 layers, plain"``."""
+        """The model, such as ``"gcn"`` or ``"gcn, 16 layers, plain"``."""
         if self.backbone is None:
             return self.model
         return f"{self.model}, {self.num_layers} layers, {self.backbone}"
 
+    @property
+    def key(self) -> Key:
+        """The names for plans and progress bars."""
+        place = self.dataset, self.split, self.architecture
+        return Key(*place, self.method, self.pruner)
+
     def recipe(self) -> Recipe:
-        """The model and how it is fitted.
+        """Return the model and the settings of its training.
 
         Raises:
-            ValueError: A deep model that is not one of those there are.
+            ValueError: If the settings of a deep model do not go together.
         """
         if self.backbone is None and self.num_layers is None:
             found = recipe(self.dataset, self.model)
@@ -131,7 +142,7 @@ class Config:
         return deep_recipe(self.dataset, self.num_layers, self.backbone)
 
     def as_dense(self) -> "Config":
-        """The run with all its edges that this one is compared with."""
+        """Return the experiment on all edges that this one is compared with."""
         if self.method == "MLP":
             return self
         return replace(
@@ -147,11 +158,12 @@ class Config:
             drop_edge=None,
         )
 
-    def config_hash(self) -> str:
-        """Hash of all that may change the outcome; equal hashes need one run.
+    @property
+    def hash(self) -> str:
+        """Hash of everything that may change the outcome; equal hashes need one run.
 
-        Takes in the recipe and the integer ``revision`` of the method, so that a
-        changed recipe or a fixed bug asks for new runs. The table's name is left out.
+        It covers the recipe and the integer ``revision`` of the method, so that a
+        changed recipe or a fixed bug asks for new runs, but not the name of the table.
         """
         content = asdict(replace(self, hops=None))
         del content["table"]
@@ -164,15 +176,32 @@ class Config:
             content["pruner_revision"] = weight_method(self.pruner).revision
         return content_hash(content)
 
+    def estimate(self, workspace: "Workspace") -> float:
+        """Return an upper bound on the seconds of a run, from a few training epochs."""
+        # Local: protocol.py imports this module.
+        from gsparse.bench.experiment.protocol import preparation_seconds, probe_seconds
+
+        seconds = probe_seconds(self.as_dense(), workspace)
+        if self.pruner is not None:  # trained, pruned, trained again
+            return 2 * seconds
+        return seconds + preparation_seconds(self, workspace)
+
+    def run(self, workspace: "Workspace", seed: int) -> Row:
+        """Run the experiment with one random seed and return its row."""
+        # Local: protocol.py imports this module.
+        from gsparse.bench.experiment.protocol import run_one
+
+        return run_one(self, seed, workspace)
+
     @classmethod
     def from_row(cls, row: Row) -> "Config":
-        """The configuration that would be run today in place of a row."""
+        """Return the experiment that would be run today in place of a row."""
         target = row["sparsity_target"] if "sparsity_target" in row else row["sparsity"]
         keys = ("dataset", "split", "model", "method", "device", "table")
         given = {key: row[key] for key in keys}
         given |= {key: row.get(key, usual) for key, usual in LATER.items()}
         if given["backbone"] is None:
-            given["num_layers"] = None  # rows tell it of every model
+            given["num_layers"] = None  # rows hold it for every model
         return cls(
             **given,
             sparsity=target,
@@ -180,15 +209,3 @@ class Config:
             epochs=row.get("max_epochs"),
             final=row["test_score"] is not None,
         )
-
-
-def is_stale(row: Row) -> bool:
-    """Whether a run of today would not be the one that made this row.
-
-    So it is when the method's ``revision`` or the recipe has changed since, or when
-    the method is gone.
-    """
-    try:
-        return Config.from_row(row).config_hash() != row["config_hash"]
-    except ValueError:
-        return True

@@ -1,4 +1,4 @@
-"""What a row says about the machine, the versions, the command and the features."""
+"""Facts for rows: versions, command, commit, and a hash of the features."""
 
 import hashlib
 import platform
@@ -16,29 +16,30 @@ PACKAGES = ("gsparse-gnn", "torch", "torch-geometric", "numpy", "scipy", "numba"
 
 
 def versions() -> str:
-    """Python and the packages that results may depend on, as ``name==version``."""
+    """Return the versions of Python and of the packages that results may depend on."""
     parts = [f"python=={platform.python_version()}"]
     return " ".join(parts + [f"{name}=={version(name)}" for name in PACKAGES])
 
 
 def command_line() -> str:
-    """The command of this process, without the folder of its program."""
+    """Return the command of this process, without the folder of its program."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if spec is not None and spec.name.startswith("gsparse."):
-        return shlex.join(["python", "-m", spec.name, *sys.argv[1:]])
+        module = spec.name.removesuffix(".__main__")
+        return shlex.join(["python", "-m", module, *sys.argv[1:]])
     program = Path(sys.argv[0] or "python").name
     return shlex.join([program, *sys.argv[1:]])
 
 
 @cache
 def commit(root: Path = Path(__file__).parents[3]) -> str | None:
-    """The git commit of the package, with a ``+`` where its files were changed since.
+    """Return the git commit of the package, with a ``+`` if its files have changed.
 
     Args:
         root: The folder around the package.
 
     Returns:
-        Twelve hexadecimal digits, or None where the package is no checkout of its own.
+        Twelve hexadecimal digits, or None if the package is not in a git checkout.
     """
     if not (root / ".git").exists():
         return None
@@ -56,7 +57,7 @@ def commit(root: Path = Path(__file__).parents[3]) -> str | None:
 
 
 def fingerprint(x: Tensor) -> str:
-    """Hash of a feature matrix, the same for its dense and its compressed form.
+    """Hash a feature matrix; dense and compressed matrices have the same hash.
 
     Args:
         x: Features, dense or ``torch.sparse_csr``.

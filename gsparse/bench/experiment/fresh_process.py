@@ -1,4 +1,4 @@
-"""Ask a function for its answer in a Python process of its own."""
+"""Call a function in a new Python process."""
 
 import json
 import os

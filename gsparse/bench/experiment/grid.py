@@ -1,4 +1,4 @@
-"""Running many (configuration, seed) tasks: each once, resumable, in processes."""
+"""Run many (experiment, seed) tasks, each once, resumable and in parallel."""
 
 import logging
 import multiprocessing
@@ -13,74 +13,62 @@ from pathlib import Path
 
 import torch
 
-from gsparse.bench.experiment.config import Config
+from gsparse.bench.experiment.experiment import Experiment
 from gsparse.bench.experiment.memory import peak_bytes
-from gsparse.bench.experiment.protocol import Workspace, run_one
+from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.tables.rows import Row, append_row, finished, latest, read_rows
-
-Run = Callable[[Config, int, Workspace], Row]
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Task:
-    """One run: a configuration and a seed."""
+    """One run: an experiment and a random seed."""
 
-    config: Config
+    config: Experiment
     seed: int
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: a row, or the reason why there is none."""
+    """Result of a task: a row, or the error that prevented it."""
 
     task: Task
     row: Row | None
     error: str | None = None
 
 
-def run_own(config: Config, seed: int, workspace: Workspace) -> Row:
-    """One row, by a method ``run`` where a configuration is of another kind."""
-    own = getattr(config, "run", None)
-    return run_one(config, seed, workspace) if own is None else own(seed, workspace)
-
-
-def tasks(grid: Iterable[Config], seeds: Iterable[int]) -> list[Task]:
-    """Every configuration with every seed."""
+def tasks(grid: Iterable[Experiment], seeds: Iterable[int]) -> list[Task]:
+    """Return every experiment with every seed."""
     seeds = list(seeds)
     return [Task(config, seed) for config in grid for seed in seeds]
 
 
 def pending(tasks: Iterable[Task], path: Path) -> list[Task]:
-    """The tasks without a row in the file ``path``, each once, in order."""
+    """Return the tasks without a row in the file ``path``, each once, in order."""
     done = finished(read_rows(path)) if path.exists() else set()
-    todo = {
-        (task.config.config_hash(), task.seed): task
-        for task in tasks
-        if (task.config.config_hash(), task.seed) not in done
-    }
-    return list(todo.values())
+    todo = {(task.config.hash, task.seed): task for task in tasks}
+    return [task for key, task in todo.items() if key not in done]
 
 
 def grid_rows(tasks: Iterable[Task], path: Path) -> list[Row]:
-    """The rows of a file that belong to these tasks."""
-    wanted = {(task.config.config_hash(), task.seed) for task in tasks}
+    """Return the rows of a file that belong to these tasks."""
+    wanted = {(task.config.hash, task.seed) for task in tasks}
     rows = latest(read_rows(path)) if path.exists() else []
     return [row for row in rows if (row["config_hash"], row["seed"]) in wanted]
 
 
 def groups(tasks: Iterable[Task]) -> list[list[Task]]:
-    """Bring together what shares a graph and its scores; seeds outermost.
+    """Group the tasks that share a graph and its importances; seeds outermost.
 
-    A group differs only in model, sparsity and weights, so that one scoring serves
-    all of it. Seeds come first so that an interrupted grid has all its methods.
+    The tasks of a group differ only in model, sparsity and weights, so that edges are
+    scored once for all of them. Seeds come first so that an interrupted grid has rows
+    of all its methods.
     """
     found: dict[tuple, list[Task]] = {}
     for task in sorted(tasks, key=lambda task: task.seed):
-        config = task.config
-        key = (config.dataset, config.split, task.seed, config.method)
-        found.setdefault(key, []).append(task)
+        key = task.config.key._replace(model="", pruner=None)
+        found.setdefault((key, task.seed), []).append(task)
     return list(found.values())
 
 
@@ -90,23 +78,21 @@ def run_grid(
     *,
     jobs: int = 1,
     root: Path | None = None,
-    run: Run = run_own,
 ) -> Iterator[Outcome]:
-    """Run what has no row yet, append the rows, and yield every outcome.
+    """Run the tasks that have no row yet, append their rows, and yield the outcomes.
 
-    Stopping early (an exception or ``close()``) stops the workers; rows already
-    written stay, and the same call later continues after them.
+    Stopping early (an exception or ``close()``) stops the workers. Rows already
+    written stay, and the same call continues after them.
 
     Args:
         tasks: The whole grid, finished tasks included.
         path: The ``.jsonl`` file that holds the rows.
-        jobs: Number of processes. More than one are started by spawn, each with its
-            share of the threads; their timings are those of a busy machine.
+        jobs: Number of processes. Several processes are started by spawn, each with
+            its share of the threads; their timings are those of a busy machine.
         root: Folder of the data sets; None for the usual places.
-        run: Computes one row.
 
     Raises:
-        ValueError: ``jobs`` is below one, or the file holds something else than rows.
+        ValueError: If ``jobs`` is below one, or the file holds anything but rows.
     """
     if jobs < 1:
         raise ValueError(f"'jobs' must be at least 1 (got {jobs})")
@@ -114,10 +100,10 @@ def run_grid(
     if jobs == 1 or len(todo) < 2:
         workspace = Workspace(root)
         for group in todo:
-            yield from _run_group(group, path, workspace, run)
+            yield from _run_group(group, path, workspace)
     else:
         with _sigterm_interrupts():
-            yield from _run_in_processes(todo, path, jobs, root, run)
+            yield from _run_in_processes(todo, path, jobs, root)
 
 
 def add_memory(
@@ -126,24 +112,24 @@ def add_memory(
     *,
     root: Path | None = None,
     measure: Callable[..., dict[str, int]] = peak_bytes,
-) -> Iterator[Config]:
-    """Measure peak bytes once a configuration, at its first seed.
+) -> Iterator[Experiment]:
+    """Measure the peak bytes of every experiment once, with its first seed.
 
     The row is appended again with the new keys; readers take the last one.
 
     Args:
-        tasks: The whole grid; what has no row yet, or has its bytes, is passed over.
+        tasks: The whole grid; tasks without a row or with bytes are skipped.
         path: The file that holds the rows.
         root: Folder of the data sets.
-        measure: Gives the new keys of one configuration and seed.
+        measure: Returns the new keys of one experiment and seed.
 
     Yields:
-        Each configuration before its measurement.
+        Each experiment before its measurement.
     """
     rows = {(row["config_hash"], row["seed"]): row for row in grid_rows(tasks, path)}
     seen = set()
     for task in sorted(tasks, key=lambda task: task.seed):
-        key = task.config.config_hash()
+        key = task.config.hash
         row = rows.get((key, task.seed))
         if key in seen or row is None:
             continue
@@ -154,11 +140,11 @@ def add_memory(
 
 
 def _run_group(
-    group: list[Task], path: Path, workspace: Workspace, run: Run
+    group: list[Task], path: Path, workspace: Workspace
 ) -> Iterator[Outcome]:
     for task in group:
         try:
-            row = run(task.config, task.seed, workspace)
+            row = task.config.run(workspace, task.seed)
         except Exception as error:
             _log.info("%s, seed %d failed", task.config, task.seed, exc_info=True)
             text = " ".join(f"{type(error).__name__}: {error}".split())
@@ -178,14 +164,14 @@ def _start_worker(root: Path | None, threads: int) -> None:
     _workspace = Workspace(root)
 
 
-def _work(group: list[Task], path: Path, run: Run) -> list[Outcome]:
+def _work(group: list[Task], path: Path) -> list[Outcome]:
     assert _workspace is not None
-    return list(_run_group(group, path, _workspace, run))
+    return list(_run_group(group, path, _workspace))
 
 
 @contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
-    """Within, a SIGTERM ends the workers too, as Ctrl-C does; they would run on."""
+    """Turn SIGTERM into a KeyboardInterrupt, so that it ends the workers too."""
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
@@ -201,7 +187,7 @@ def _sigterm_interrupts() -> Iterator[None]:
 
 
 def _run_in_processes(
-    todo: list[list[Task]], path: Path, jobs: int, root: Path | None, run: Run
+    todo: list[list[Task]], path: Path, jobs: int, root: Path | None
 ) -> Iterator[Outcome]:
     executor = ProcessPoolExecutor(
         jobs,
@@ -211,7 +197,7 @@ def _run_in_processes(
     )
     before = {child.pid for child in multiprocessing.active_children()}
     try:
-        futures: list[Future] = [executor.submit(_work, g, path, run) for g in todo]
+        futures: list[Future] = [executor.submit(_work, g, path) for g in todo]
         for future in as_completed(futures):
             yield from future.result()
     except BrokenProcessPool:

@@ -1,4 +1,4 @@
-"""Peak bytes of training and inference, each contender in a process of its own."""
+"""Measure the peak memory of training and inference in processes of their own."""
 
 import ctypes
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch_geometric.data import Data
 
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.fresh_process import ask
@@ -20,7 +21,7 @@ WHAT = ("train", "infer")
 
 
 def peak_bytes(config: Config, seed: int, root: Path | None = None) -> dict[str, int]:
-    """Measure how far training and inference rise above what is resident before.
+    """Measure the rise of memory during training and during inference.
 
     Each is measured in a fresh Python process, which loads the data, removes the
     edges, builds the model, warms the libraries up on a toy graph, and gives freed
@@ -61,7 +62,7 @@ def _rise_of_run(request: dict[str, Any]) -> int:
 
 
 def rise(trial: Trial, what: str, device: torch.device) -> int:
-    """Peak of this process over five epochs or a forward pass, above now."""
+    """Return the rise of this process's memory in five epochs or a forward pass."""
     _warm_up(trial)
     before = reset_peak(device)
     if what == "train":
@@ -76,21 +77,28 @@ def rise(trial: Trial, what: str, device: torch.device) -> int:
 
 def _warm_up(trial: Trial) -> None:
     """Compile, start threads and load libraries, on a toy graph of the same kind."""
-    data = random_graph(num_nodes=60, p=0.2, seed=37217)
-    generator = torch.Generator().manual_seed(37217)
-    x = torch.rand(60, trial.fit_data.x.size(1), generator=generator)
-    if isinstance(trial.fit_data.x, SparseFeatures):
-        x = x * (x > 0.95)
-    data.x, data.y = x, torch.arange(60) % (int(trial.fit_data.y.max()) + 1)
-    if trial.fit_data.get("edge_weight") is not None:
-        data.edge_weight = torch.ones(data.num_edges)
+    like = trial.fit_data
+    data = toy_graph(like)
+    data.y = torch.arange(60) % (int(like.y.max()) + 1)
     data.train_mask = data.val_mask = torch.ones(60, dtype=torch.bool)
-    data = data.to(trial.fit_data.edge_index.device)
+    data = data.to(like.edge_index.device)
     fit(trial.recipe.build(data, 0), data, config=replace(trial.fit_config, epochs=3))
 
 
+def toy_graph(like: Data) -> Data:
+    """Return a small graph with as many features, as sparse where they are."""
+    data = random_graph(num_nodes=60, p=0.2, seed=37217)
+    generator = torch.Generator().manual_seed(37217)
+    data.x = torch.rand(60, like.x.size(1), generator=generator)
+    if isinstance(like.x, SparseFeatures):
+        data.x = data.x * (data.x > 0.95)  # stored sparse by `prepare`
+    if like.get("edge_weight") is not None:
+        data.edge_weight = torch.ones(data.num_edges)
+    return data
+
+
 def reset_peak(device: torch.device) -> int:
-    """Forget the peak so far; returns what is in use now."""
+    """Reset the peak and return the bytes in use now."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
@@ -102,14 +110,14 @@ def reset_peak(device: torch.device) -> int:
 
 
 def peak(device: torch.device) -> int:
-    """Most bytes in use since the last reset."""
+    """Return the peak of the bytes in use since the last reset."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return _status("VmHWM")
 
 
 def _status(key: str) -> int:
-    """Bytes of one line of /proc/self/status, which counts in KiB."""
+    """Return one line of /proc/self/status in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{key}:"):
             return 1024 * int(line.split()[1])

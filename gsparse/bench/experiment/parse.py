@@ -1,4 +1,4 @@
-"""Words of the command line and what they mean."""
+"""Parse words of the command line."""
 
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def parse_numbers(name: str, text: str) -> list[float]:
-    """Numbers with commas between them.
+    """Parse numbers with commas between them.
 
     Raises:
         ValueError: A part is no number.
@@ -34,7 +34,7 @@ def parse_numbers(name: str, text: str) -> list[float]:
 
 
 def parse_seeds(text: str) -> range:
-    """Seeds from a count or from a range with both ends.
+    """Parse a number of seeds, or a range that includes both ends.
 
     Raises:
         ValueError: Neither a positive count nor a range.
@@ -56,7 +56,7 @@ def parse_seeds(text: str) -> range:
 
 
 def parse_choice(name: str, text: str, values: dict[str, T]) -> T:
-    """The meaning of a word.
+    """Return the value of a word.
 
     Raises:
         ValueError: The word is not one of ``values``; lists them.

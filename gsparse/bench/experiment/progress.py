@@ -1,4 +1,4 @@
-"""A grid run under a progress bar with the time left."""
+"""Run a grid under a progress bar that shows the time left."""
 
 from pathlib import Path
 
@@ -37,9 +37,9 @@ def run_with_progress(
     with Progress(*look, TimeRemainingColumn(), console=screen, transient=True) as bar:
         shown = bar.add_task("runs", total=len(todo))
         for outcome in run_grid(todo, path, jobs=jobs, root=root):
-            bar.update(shown, advance=1, description=outcome.task.config.method)
+            bar.update(shown, advance=1, description=outcome.task.config.key.method)
             failures += [outcome] if outcome.row is None else []
         if memory:
             for config in add_memory(grid, path, root=root):
-                bar.update(shown, description=f"memory of {config.method}")
+                bar.update(shown, description=f"memory of {config.key.method}")
     return failures

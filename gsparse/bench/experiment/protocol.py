@@ -1,8 +1,10 @@
-"""One experiment: load, sparsify, train, choose by validation, test once."""
+"""Run one experiment: load, sparsify, train, select by validation, test once."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +35,7 @@ NUM_LAYERS = 2  # of the standard models, where the recipe does not say
 
 @dataclass(frozen=True)
 class Trial:
-    """A run made ready: graphs without the removed edges, and a fresh model."""
+    """A prepared run: graphs without the removed edges, and the model to train."""
 
     model: nn.Module
     fit_data: Data
@@ -41,24 +43,24 @@ class Trial:
     recipe: Recipe
     fit_config: FitConfig
     facts: Row
-    """What is known before training, as keys of the row."""
+    """Keys of the row that are known before training."""
     distill: Distillation | None = None
     trained: History | None = None
-    """Of a model that was trained together with its mask: nothing is left to do."""
+    """History of a model that was trained together with its mask, and is finished."""
 
     @property
     def preprocess_seconds(self) -> float:
-        """Seconds of scoring and cutting; 0 where nothing is removed."""
+        """Seconds of scoring and cutting; 0 if nothing is removed."""
         return self.facts.get("preprocess_seconds", 0.0)
 
     def arguments(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """What the model is called with to test it."""
+        """Return the arguments with which the model is tested."""
         data = self.test_data
         return data.x, data.edge_index, data.get("edge_weight")
 
 
 def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
-    """Load, sparsify physically, and build the model with its first weights."""
+    """Load the data, remove the edges, and build the model with its first weights."""
     graphs = workspace.graphs(config, seed)
     fit_data, test_data, seconds, how, mask = workspace.sparsify(config, seed)
     chosen = config.recipe()
@@ -117,15 +119,15 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
 def run_one(config: Config, seed: int, workspace: Workspace | None = None) -> Row:
     """Run one configuration with one seed.
 
-    The model is fitted on the training nodes, the epoch is chosen on the validation
-    nodes, and the weights of that epoch meet the test nodes once. In the inductive
-    setting both graphs are sparsified, each on its own. The seed decides the split
-    (where it is random), the edges kept, the first weights and the dropout.
+    The model is fitted on the training nodes, the epoch is selected on the validation
+    nodes, and the test nodes are scored once, with the weights of that epoch. In the
+    inductive setting both graphs are sparsified, each on its own. The seed determines
+    the split (if it is random), the edges kept, the first weights and the dropout.
 
     Args:
         config: What to run.
         seed: Number of the run.
-        workspace: Keeps data and scores between runs; None starts with nothing.
+        workspace: Keeps data and importances between runs; None starts empty.
 
     Returns:
         One row with all of :data:`~gsparse.bench.tables.rows.KEYS`.
@@ -150,7 +152,7 @@ def run_one(config: Config, seed: int, workspace: Workspace | None = None) -> Ro
         "model": config.model,
         "method": config.method,
         "seed": seed,
-        "config_hash": config.config_hash(),
+        "config_hash": config.hash,
         "teacher": config.teacher,
         "val_score": history.val_score,
         "test_score": test_score,
@@ -168,7 +170,10 @@ def run_one(config: Config, seed: int, workspace: Workspace | None = None) -> Ro
 
 
 def _seconds(history: History, settings: FitConfig) -> Row:
-    """Of an epoch and a forward pass; nothing to compare where parts were trained."""
+    """Return the seconds of an epoch and of a forward pass.
+
+    Runs on receptive fields have a key of their own, as no table may compare them.
+    """
     if settings.hops is not None:
         part = {"field_epoch_seconds": history.epoch_seconds}
         return {"train_epoch_seconds": None, "infer_seconds": None, **part}
@@ -179,9 +184,31 @@ def _seconds(history: History, settings: FitConfig) -> Row:
 
 
 def probe_seconds(config: Config, workspace: Workspace) -> float:
-    """Most seconds that training can take, from the first few epochs of it."""
-    trial = prepare(config, 0, workspace)
-    most = trial.fit_config.epochs
-    few = replace(trial.fit_config, epochs=min(PROBE_EPOCHS, most))
-    history = fit(trial.model, trial.fit_data, config=few)
-    return most * (history.epoch_seconds + history.infer_seconds)
+    """Return an upper bound on the seconds of a training, from its first few epochs."""
+
+    def measure() -> float:
+        trial = prepare(config, 0, workspace)
+        most = trial.fit_config.epochs
+        few = replace(trial.fit_config, epochs=min(PROBE_EPOCHS, most))
+        history = fit(trial.model, trial.fit_data, config=few)
+        return most * (history.epoch_seconds + history.infer_seconds)
+
+    return _once(workspace, config, measure)
+
+
+def preparation_seconds(config: Config, workspace: Workspace) -> float:
+    """Return the seconds of scoring and cutting, measured once for all models."""
+    key = config.dataset, config.split, config.method
+    return _once(
+        workspace, key, lambda: prepare(config, 0, workspace).preprocess_seconds
+    )
+
+
+_MEASURED: WeakKeyDictionary[Workspace, dict[object, float]] = WeakKeyDictionary()
+
+
+def _once(workspace: Workspace, key: object, measure: Callable[[], float]) -> float:
+    found = _MEASURED.setdefault(workspace, {})
+    if key not in found:
+        found[key] = measure()
+    return found[key]

@@ -12,11 +12,13 @@ from torch_geometric.data import Data
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.masks import within
 from gsparse.bench.tables.rows import Row
+from gsparse.nn.calling import model_arguments
 from gsparse.prune import Criterion, WeightMasks, WeightPruner, true_fisher
 from gsparse.prune.surgeons.fisher import Fisher
 from gsparse.train import History, evaluate, prune_and_train
 from gsparse.train.by_name import weight_method
-from gsparse.train.make_pruner import arguments, make_pruner
+from gsparse.train.fit import prepare
+from gsparse.train.make_pruner import make_pruner
 
 CONVERGED = 0.99  # share of the best validation score
 
@@ -108,7 +110,7 @@ def _fisher_of(dense: Module, data: Data, seed: int) -> tuple[Fisher, float]:
     held = _FISHERS.get(dense)
     if held is None or held[0] != seed:
         _FISHERS.clear()  # it may have hundreds of megabytes
-        example, start = arguments(data), perf_counter()
+        example, start = model_arguments(prepare(data)), perf_counter()
         model = copy.deepcopy(dense)
         fisher = true_fisher(WeightMasks(model), lambda: model(*example), seed=seed)
         held = _FISHERS[dense] = seed, fisher, perf_counter() - start

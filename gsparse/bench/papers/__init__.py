@@ -1,4 +1,4 @@
-"""What papers claim, measured here: one module a paper.
+"""Claims of papers and their measurements, one module per paper.
 
 Each has ``CLAIM``, the name ``TABLE`` of its rows, ``runs(quick)``, what has to be
 trained, and ``findings(out, quick, root)``, what that shows.

@@ -12,8 +12,9 @@ from statistics import fmean, stdev
 
 from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
-from gsparse.bench.findings import Finding
+from gsparse.bench.findings import Finding, target
 from gsparse.bench.ladder import BESIDE, GRAPHS, RUNGS, climb
+from gsparse.bench.paired import scores
 from gsparse.bench.tables.measurement import append_rows
 from gsparse.bench.tables.rows import Row, read_rows
 
@@ -37,7 +38,7 @@ LEAST_MEMORY_RATIO = 10.0
 
 
 def runs(quick: bool) -> list[Task]:
-    """What has to be trained: one graph and three seeds, or five and ten."""
+    """Return the runs of one graph with three seeds, or of five graphs with ten."""
     methods = ["EffectiveResistance", "RandomEdge"]
     cells = [
         cell
@@ -50,7 +51,7 @@ def runs(quick: bool) -> list[Task]:
 
 
 def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
-    """Compare what was trained, and time what was not timed before.
+    """Compare the trained models, and time what has no row yet.
 
     Args:
         out: Folder of ``fastgat.jsonl``, which holds the rows of :func:`runs`, and of
@@ -73,9 +74,7 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
             best[what] = max(best[what], full / max(steps[BESIDE][key], 1e-9))
             ratio, least = full / ours, wanted[what]
             claim, holds = f"{what}, PyG full / ours", ratio >= least
-            found.append(
-                Finding(name, claim, least, ratio, holds, source="target", unit="x")
-            )
+            found.append(target(name, claim, least, ratio, holds, unit="x"))
     for what, ratio in best.items():
         claim, holds = f"{what}, PyG full / sparse", ratio >= PUBLISHED_RATIO
         found.append(
@@ -85,20 +84,18 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
 
 
 def _accuracy(name: str, rows: Sequence[Row]) -> Finding:
-    """Points of score that the sparse graph loses, seed by seed (the same split)."""
-    scores: dict[str, dict[int, float]] = {}
-    for row in rows:
-        if row["dataset"] == name:
-            scores.setdefault(row["method"], {})[row["seed"]] = row["test_score"]
-    dense, sparse = scores["Dense"], scores["EffectiveResistance"]
-    lost = [100 * (dense[seed] - sparse[seed]) for seed in dense]
+    """Compare the points that the sparse graph loses, seed by seed, with the target."""
+    here = [row for row in rows if row["dataset"] == name]
+    dense, sparse = (scores(here, method=it) for it in ("Dense", "EffectiveResistance"))
+    lost = [dense[seed] - sparse[seed] for seed in dense]
     mean, spread = fmean(lost), stdev(lost) if len(lost) > 1 else None
-    holds, claim = mean <= MOST_LOST, "points of score lost"
-    return Finding(name, claim, MOST_LOST, mean, holds, spread, source="target")
+    return target(
+        name, "points of score lost", MOST_LOST, mean, mean <= MOST_LOST, spread
+    )
 
 
 def _ladder(name: str, out: Path, root: Path | None) -> list[Row]:
-    """The rows of a ladder; climbed unless they are there."""
+    """Return the rows of the epochs of one graph; measure them if there are none."""
     path = out / "ladder.jsonl"
     rows = read_rows(path) if path.exists() else []
     sparsity = SPARSITY[name]

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from gsparse.bench.experiment.grid import Task, grid_rows
-from gsparse.bench.findings import Finding
-from gsparse.bench.incremental import SEQUENCES, TABLE, TaskConfig, task_runs
-from gsparse.bench.paired import paired_difference, scores, standard_error
+from gsparse.bench.experiment.grid import Task, grid_rows, tasks
+from gsparse.bench.findings import Finding, gap, target
+from gsparse.bench.incremental import SEQUENCES, TaskConfig
+from gsparse.bench.paired import scores
 from gsparse.bench.tables.rows import Row
 from gsparse.train.incremental.fit_tasks import METHODS
 
+TABLE = TaskConfig.table
 CLAIM = "nothing forgotten; within 1 point of separate models in 40 % of their room"
 QUICK_SEEDS, FULL_SEEDS = 2, 5
 MOST_LOST, MOST_STORAGE = 1.0, 40.0
@@ -25,14 +26,14 @@ OURS = "RankUpdate"
 
 
 def runs(quick: bool) -> list[Task]:
-    """Cora with two seeds, or all sequences with five; every method."""
+    """Return the runs of Cora with two seeds, or of all sequences with five."""
     names = ["Cora"] if quick else list(SEQUENCES)
     cells = [TaskConfig(name, method) for name in names for method in METHODS]
-    return task_runs(cells, range(QUICK_SEEDS if quick else FULL_SEEDS))
+    return tasks(cells, range(QUICK_SEEDS if quick else FULL_SEEDS))
 
 
 def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
-    """What is forgotten, what separate models have ahead, and at what storage.
+    """Return what is forgotten, lost to separate models, and stored.
 
     Args:
         out: Folder of ``incremental.jsonl``, which holds the rows of :func:`runs`.
@@ -41,7 +42,7 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
     """
     grid = runs(quick)
     rows, found = grid_rows(grid, out / f"{TABLE}.jsonl"), []
-    for name in dict.fromkeys(task.config.dataset for task in grid):
+    for name in dict.fromkeys(task.config.key.dataset for task in grid):
         cell = [row for row in rows if row["dataset"] == name]
         found += [_forgotten(cell, name), _lost(cell, name), _storage(cell, name)]
         found += [_above(cell, name, it) for it in ("FineTune", "FrozenBody")]
@@ -53,33 +54,31 @@ def _of(rows: Sequence[Row], method: str) -> list[Row]:
 
 
 def _forgotten(rows: Sequence[Row], name: str) -> Finding:
-    """Points; holds where no class score of an earlier task changed by a bit either."""
+    """Check that no logit of an earlier task has changed by a single bit."""
     ours = _of(rows, OURS)
     mean = fmean(100 * row["forgetting"] for row in ours)
     unchanged = all(row["forgetting"] == row["output_change"] == 0 for row in ours)
-    return Finding(name, "forgotten", 0.0, mean, unchanged, source="target")
+    return target(name, "forgotten", 0.0, mean, unchanged)
 
 
 def _lost(rows: Sequence[Row], name: str) -> Finding:
-    """Points that separate models have ahead."""
-    gap = scores(rows, method="Separate"), scores(rows, method=OURS)
-    mean, half = paired_difference(*gap)
-    claim, holds = "lost to separate models", mean <= MOST_LOST
-    return Finding(name, claim, MOST_LOST, mean, holds, half, source="target")
+    """Compare with separate models, in points."""
+    found = gap(scores(rows, method="Separate"), scores(rows, method=OURS))
+    claim, holds = "lost to separate models", found.mean <= MOST_LOST
+    return target(name, claim, MOST_LOST, found.mean, holds, found.half)
 
 
 def _storage(rows: Sequence[Row], name: str) -> Finding:
-    ours, separate = _of(rows, OURS), _of(rows, "Separate")
-    share = 100 * fmean(row["storage"] for row in ours)
-    share /= fmean(row["storage"] for row in separate)
+    ours, separate = (
+        fmean(row["storage"] for row in _of(rows, it)) for it in (OURS, "Separate")
+    )
+    share = 100 * ours / separate
     claim, holds = "storage of separate models", share <= MOST_STORAGE
-    return Finding(name, claim, MOST_STORAGE, share, holds, source="target", unit="%")
+    return target(name, claim, MOST_STORAGE, share, holds, unit="%")
 
 
 def _above(rows: Sequence[Row], name: str, method: str) -> Finding:
-    """Points above another way; holds where they are more than a standard error."""
-    ours, others = scores(rows, method=OURS), scores(rows, method=method)
-    mean, half = paired_difference(ours, others)
-    error = standard_error({s: ours[s] - others[s] for s in ours.keys() & others})
-    claim = f"{OURS} - {method}"
-    return Finding(name, claim, 0.0, mean, mean > error, half, source="target")
+    """Check that ours is above another method by more than a standard error."""
+    found = gap(scores(rows, method=OURS), scores(rows, method=method))
+    claim, holds = f"{OURS} - {method}", found.mean > found.error
+    return target(name, claim, 0.0, found.mean, holds, found.half)

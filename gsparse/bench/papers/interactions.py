@@ -3,9 +3,9 @@
 
 The paper's numbers could not be obtained, so the targets are ours. Interactions are
 planted: on rows without a graph, where one of three changes its sign, and on a graph,
-where labels depend on the product of two aggregated features and two others have
-stronger effects of their own. Beside it stands the first-order saliency, a pair's by
-the product of both. Test nodes are not looked at.
+where labels depend on the product of two aggregated features, and more strongly on two
+other features alone. The baseline is first-order saliency; that of a pair is the
+product of both. Test nodes are not used.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,9 +20,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gsparse.bench.experiment.grid import Task
-from gsparse.bench.findings import Finding
+from gsparse.bench.findings import Finding, target
 from gsparse.bench.tables.measurement import append_rows, measurement
-from gsparse.bench.tables.rows import Row, read_rows
+from gsparse.bench.tables.rows import Row, read_rows, select
 from gsparse.data import load, planted_partition, split
 from gsparse.explain import BayesianGCN, BayesianMLP, interactions, saliency
 from gsparse.explain.groups import Groups
@@ -45,14 +45,15 @@ CONFIG = FitConfig(lr=0.01, weight_decay=0.0, epochs=600, patience=200)
 
 
 def runs(quick: bool) -> list[Task]:
-    """Nothing that the common grid trains; :func:`findings` runs what is missing."""
+    """Return no runs of the common grid; :func:`findings` measures what is missing."""
     return []
 
 
 def planted_rows(seed: int, num_rows: int = 5000, num_features: int = 12) -> Data:
-    """Rows whose label depends on the pairs of :data:`PLANTED`, and on two more alone.
+    """Return rows whose label depends on the pairs of :data:`PLANTED`.
 
-    The third pair is :math:`(x_4^2 - 1) x_5`: an interaction of mean 0.
+    The label also depends on two single features. The third pair is
+    :math:`(x_4^2 - 1) x_5`, an interaction of mean 0.
     """
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(num_rows, num_features, generator=generator)
@@ -64,8 +65,10 @@ def planted_rows(seed: int, num_rows: int = 5000, num_features: int = 12) -> Dat
 
 
 def planted_graph(seed: int, num_nodes: int = 1000, num_features: int = 12) -> Data:
-    r"""A planted partition whose labels depend on :math:`(\hat{A}x)_0 (\hat{A}x)_1`,
-    and on :math:`(\hat{A}x)_2` and :math:`(\hat{A}x)_3` alone.
+    r"""Return a planted partition whose labels depend on a product of features.
+
+    They depend on :math:`(\hat{A}x)_0 (\hat{A}x)_1`, and on :math:`(\hat{A}x)_2` and
+    :math:`(\hat{A}x)_3` alone.
     """
     data = planted_partition(num_nodes, 2, 4.0, 0.8, num_features, seed)
     generator = torch.Generator().manual_seed(seed)
@@ -79,7 +82,7 @@ def planted_graph(seed: int, num_nodes: int = 1000, num_features: int = 12) -> D
 
 
 def fitted(data: Data, seed: int, hidden: int = 32) -> BayesianMLP | BayesianGCN:
-    """A network of concrete dropout, fitted to the training nodes."""
+    """Return a network with concrete dropout, fitted to the training nodes."""
     kind = BayesianMLP if data.edge_index is None else BayesianGCN
     classes, num_train = int(data.y.max()) + 1, int(data.train_mask.sum())
     with seeded(seed):
@@ -89,41 +92,31 @@ def fitted(data: Data, seed: int, hidden: int = 32) -> BayesianMLP | BayesianGCN
 
 
 def measure_rows(seed: int) -> list[Row]:
-    """How many planted pairs are among the three strongest, by each score."""
+    """Count the planted pairs among the three strongest, by each score."""
     data = planted_rows(seed)
-    model = fitted(data, seed)
-    rows = []
+    model, num_pairs = fitted(data, seed), data.x.size(1) * (data.x.size(1) - 1) // 2
+    options: dict[str, Any] = {"draws": DRAWS, "nodes": data.val_mask, "seed": seed}
+    ranks = {}
     for name, groups in SCORES.items():
-        found = interactions(
-            model, data, groups=groups, draws=DRAWS, nodes=data.val_mask, seed=seed
-        )
-        rows.append(
-            _row(
-                "planted rows",
-                name,
-                seed,
-                found=sum(pair in PLANTED for pair in found.pairs(len(PLANTED))),
-                worst_rank=max(found.rank(*pair) for pair in PLANTED),
-                num_pairs=len(found),
-            )
-        )
-    alone = saliency(model, data, draws=DRAWS, nodes=data.val_mask, seed=seed)
-    ranks = [saliency_rank(alone, *pair) for pair in PLANTED]
-    rows.append(
+        found = interactions(model, data, groups=groups, **options)
+        ranks[name] = [found.rank(*pair) for pair in PLANTED]
+    alone = saliency(model, data, **options)
+    ranks["Saliency"] = [saliency_rank(alone, *pair) for pair in PLANTED]
+    return [
         _row(
             "planted rows",
-            "Saliency",
+            name,
             seed,
-            found=sum(rank <= len(PLANTED) for rank in ranks),
-            worst_rank=max(ranks),
-            num_pairs=len(alone) * (len(alone) - 1) // 2,
+            found=sum(rank <= len(PLANTED) for rank in places),
+            worst_rank=max(places),
+            num_pairs=num_pairs,
         )
-    )
-    return rows
+        for name, places in ranks.items()
+    ]
 
 
 def measure_graph(seed: int) -> list[Row]:
-    """The rank of the planted pair among all, by our score and by saliencies."""
+    """Return the rank of the planted pair, by our score and by saliencies."""
     data = planted_graph(seed)
     model = fitted(data, seed)
     found = interactions(model, data, draws=DRAWS, seed=seed)
@@ -136,7 +129,7 @@ def measure_graph(seed: int) -> list[Row]:
 
 
 def measure_pubmed(seed: int, root: Path | None = None) -> list[Row]:
-    """Seconds to score all pairs of PubMed's 500 features."""
+    """Return the seconds to score all pairs of PubMed's 500 features."""
     data = load("PubMed", root, split="public", sparse_features=True)
     start = perf_counter()
     model = fitted(data, seed, hidden=16)
@@ -157,47 +150,44 @@ def measure_pubmed(seed: int, root: Path | None = None) -> list[Row]:
 
 
 def saliency_rank(alone: Tensor, i: int, j: int) -> int:
-    """Place of a pair by the product of both saliencies, 1 for the largest."""
+    """Return the rank of a pair by the product of both saliencies, from 1."""
     pairs = combinations(range(len(alone)), 2)
     return 1 + sum(bool(alone[a] * alone[b] > alone[i] * alone[j]) for a, b in pairs)
 
 
 def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
-    """Hold what is found against the targets; measures what has no row yet.
+    """Compare measurements with the targets; measure what has no row yet.
 
     Args:
         out: Folder of ``interactions.jsonl``.
         quick: Two seeds; or ten on graphs, five without them, and PubMed.
-        root: Folder of the data sets.
+        root: Folder of the datasets.
     """
     path = out / f"{TABLE}.jsonl"
-    seeds = range(QUICK_SEEDS if quick else FULL_SEEDS)
+    seeds, rows_seeds = (
+        range(QUICK_SEEDS if quick else it) for it in (FULL_SEEDS, ROWS_SEEDS)
+    )
     found = _graph(_measured(path, "planted graph", seeds, measure_graph))
-    seeds = range(QUICK_SEEDS if quick else ROWS_SEEDS)
-    found.append(_planted(_measured(path, "planted rows", seeds, measure_rows)))
+    found.append(_planted(_measured(path, "planted rows", rows_seeds, measure_rows)))
     if not quick:
         rows = _measured(path, "PubMed", [0], lambda seed: measure_pubmed(seed, root))
         minutes = rows[0]["seconds"] / 60
-        held = minutes <= MOST_MINUTES
-        claim = f"minutes, {rows[0]['num_pairs']:,} pairs"
-        found.append(
-            Finding("PubMed", claim, MOST_MINUTES, minutes, held, source="target")
+        claim, held = (
+            f"minutes, {rows[0]['num_pairs']:,} pairs",
+            minutes <= MOST_MINUTES,
         )
+        found.append(target("PubMed", claim, MOST_MINUTES, minutes, held))
     return found
 
 
 def _measured(
     path: Path, dataset: str, seeds: Sequence[int], measure: Callable[[int], list[Row]]
 ) -> list[Row]:
-    """The rows of a data set; of seeds that have none they are made."""
+    """Return the rows of a dataset; measure the seeds that have none."""
     found = []
     for seed in seeds:
-        mine = [
-            row
-            for row in (read_rows(path) if path.exists() else [])
-            if (row["dataset"], row["seed"]) == (dataset, seed)
-            and row["revision"] == REVISION
-        ]
+        where = {"dataset": dataset, "seed": seed, "revision": REVISION}
+        mine = select(read_rows(path) if path.exists() else [], where)
         if not mine:
             mine = measure(seed)
             append_rows(path, mine)
@@ -206,36 +196,21 @@ def _measured(
 
 
 def _planted(rows: Sequence[Row]) -> Finding:
-    mean = fmean(row["found"] for row in rows if row["method"] == "GEH")
-    claim = "of 3 pairs in the top 3"
-    held = mean >= LEAST_FOUND
-    return Finding("rows", claim, LEAST_FOUND, mean, held, source="target")
+    mean = fmean(row["found"] for row in select(rows, {"method": "GEH"}))
+    claim, held = "of 3 pairs in the top 3", mean >= LEAST_FOUND
+    return target("rows", claim, LEAST_FOUND, mean, held)
 
 
 def _graph(rows: Sequence[Row]) -> list[Finding]:
-    ranks: dict[str, list[int]] = {}
-    for row in rows:
-        ranks.setdefault(row["method"], []).append(row["rank"])
-    ours, theirs = ranks["GEH"], ranks["Saliency"]
+    ours, theirs = (
+        [row["rank"] for row in select(rows, {"method": it})]
+        for it in ("GEH", "Saliency")
+    )
     wanted, first = LEAST_FIRST * len(ours), sum(rank == 1 for rank in ours)
-    ahead = fmean(theirs) - fmean(ours)
+    claim, ahead = f"first, in {len(ours)} seeds", fmean(theirs) - fmean(ours)
     return [
-        Finding(
-            "graph",
-            f"first, in {len(ours)} seeds",
-            wanted,
-            first,
-            first >= wanted,
-            source="target",
-        ),
-        Finding(
-            "graph",
-            "ranks ahead of saliency",
-            0.0,
-            ahead,
-            ahead > 0,
-            source="target",
-        ),
+        target("graph", claim, wanted, first, first >= wanted),
+        target("graph", "ranks ahead of saliency", 0.0, ahead, ahead > 0),
     ]
 
 

@@ -20,7 +20,7 @@ QUICK_SEEDS, FULL_SEEDS = 3, 10
 
 
 def runs(quick: bool) -> list[Task]:
-    """Cora with three seeds, or three graphs with ten."""
+    """Return the runs of Cora with three seeds, or of three graphs with ten."""
     cells = configs(
         QUICK_GRAPHS if quick else GRAPHS,
         ["gcn"] if quick else ["gcn", "gat"],
@@ -34,7 +34,7 @@ def runs(quick: bool) -> list[Task]:
 
 
 def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
-    """What the mask costs on each graph, and that it is above random edges.
+    """Return the points lost on each graph, and the gain over random edges.
 
     Args:
         out: Folder of ``kedge.jsonl``, which holds the rows of :func:`runs`.
@@ -43,7 +43,7 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
     """
     grid = runs(quick)
     rows, found = grid_rows(grid, out / f"{TABLE}.jsonl"), []
-    cells = {(t.config.dataset, t.config.model) for t in grid}
+    cells = {(t.config.key.dataset, t.config.key.model) for t in grid}
     for dataset, model in sorted(cell for cell in cells if cell[1] != "mlp"):
         for sparsity, most in MOST_LOST.items():
             found.append(lost(rows, dataset, model, sparsity, most, "target"))

@@ -16,25 +16,25 @@ from statistics import fmean
 
 from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
-from gsparse.bench.findings import Finding
-from gsparse.bench.paired import paired_difference, scores, standard_error
+from gsparse.bench.findings import Finding, gap, target
+from gsparse.bench.paired import scores
 from gsparse.bench.tables.rows import Row
 from gsparse.train.recipes import BACKBONES
 
 CLAIM = "deep GCNs no worse than with DropEdge, far above those on all edges"
 TABLE, DATASET = "depth", "PubMed"
 DROP = 0.7
-"""What DropEdge alone leaves out of a training step."""
+"""Fraction of the edges that DropEdge alone leaves out of a training step."""
 
 CUT, DROP_LEFT = 0.5, 0.5
-"""What is removed for good, and what DropEdge leaves out of the rest."""
+"""Fraction removed for good, and fraction of the rest that DropEdge leaves out."""
 
 CONTROL = "RandomEdge"
 QUICK_DEPTHS, DEPTHS = (2, 16), (2, 4, 8, 16, 32)
 QUICK_SEEDS, CONTROL_SEEDS, FULL_SEEDS = 1, 3, 5
 
 DEEP = (16, 32)
-"""Layers that something is asked of."""
+"""Numbers of layers for which there is a target."""
 
 WANTED_ABOVE = 20.0  # points above the same GCN on all edges
 PUBLISHED = {16: 78.5, 32: 77.0}
@@ -42,8 +42,9 @@ PUBLISHED = {16: 78.5, 32: 77.0}
 
 
 def runs(quick: bool) -> list[Task]:
-    """Plain training, DropEdge and KEdge at every depth on every backbone, and the
-    control where something is asked of KEdge.
+    """Return plain training, DropEdge and KEdge at every depth on every backbone.
+
+    The control is added at the depths at which something is asked of KEdge.
     """
     cells = configs([DATASET], ["gcn"], ["DropEdge"], [DROP], table=TABLE)
     cut = configs([DATASET], ["gcn"], ["KEdge", CONTROL], [CUT], table=TABLE)
@@ -62,7 +63,7 @@ def runs(quick: bool) -> list[Task]:
 
 
 def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
-    """KEdge held against DropEdge, plain training and the published numbers.
+    """Compare KEdge with DropEdge, plain training and the published numbers.
 
     Args:
         out: Folder of ``depth.jsonl``, which holds the rows of :func:`runs`.
@@ -80,25 +81,22 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
 
 
 def _not_below_drop_edge(rows: list[Row], depth: int, backbone: str) -> Finding:
-    """Points less DropEdge; no more than a standard error below it is wanted."""
-    ours, theirs = (_scores(rows, depth, backbone, m) for m in ("KEdge", "DropEdge"))
-    mean, half = paired_difference(ours, theirs)
-    gaps = {seed: ours[seed] - theirs[seed] for seed in ours.keys() & theirs}
-    wanted = -standard_error(gaps) if len(gaps) > 1 else 0.0
-    claim = f"{depth}, {backbone}: less DropEdge"
-    return _finding(claim, round(wanted, 2), mean, mean >= wanted, half)
+    """Check that KEdge is not below DropEdge by more than a standard error."""
+    found = gap(*(_scores(rows, depth, backbone, it) for it in ("KEdge", "DropEdge")))
+    wanted = 0.0 if found.half is None else -found.error
+    claim, holds = f"{depth}, {backbone}: less DropEdge", found.mean >= wanted
+    return target(DATASET, claim, round(wanted, 2), found.mean, holds, found.half)
 
 
 def _above_dense(rows: list[Row], depth: int, backbone: str) -> Finding:
-    """Points above the same GCN, trained on all edges."""
-    plain = _scores(rows, depth, backbone, "Dense")
-    mean, half = paired_difference(_scores(rows, depth, backbone, "KEdge"), plain)
-    claim = f"{depth}, {backbone}: above Dense"
-    return _finding(claim, WANTED_ABOVE, mean, mean >= WANTED_ABOVE, half)
+    """Compare with the same GCN trained on all edges."""
+    found = gap(*(_scores(rows, depth, backbone, it) for it in ("KEdge", "Dense")))
+    claim, holds = f"{depth}, {backbone}: above Dense", found.mean >= WANTED_ABOVE
+    return target(DATASET, claim, WANTED_ABOVE, found.mean, holds, found.half)
 
 
 def _published(rows: list[Row], depth: int) -> Finding:
-    """KEdge on the backbone that is best on validation nodes."""
+    """Compare KEdge on the backbone of the best validation score with DropEdge."""
     cells = [[r for r in rows if _is(r, depth, name, "KEdge")] for name in BACKBONES]
     best = max(cells, key=lambda cell: fmean(r["val_score"] for r in cell))
     ours = fmean(100 * r["test_score"] for r in best)
@@ -115,10 +113,3 @@ def _scores(
     rows: list[Row], depth: int, backbone: str, method: str
 ) -> dict[int, float]:
     return scores(rows, num_layers=depth, backbone=backbone, method=method)
-
-
-def _finding(
-    claim: str, wanted: float, mean: float, holds: bool, half: float
-) -> Finding:
-    spread = None if half == float("inf") else half
-    return Finding(DATASET, claim, wanted, mean, holds, spread, source="target")

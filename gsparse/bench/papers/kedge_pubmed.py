@@ -37,7 +37,7 @@ ABOVE_RANDOM, ABOVE_CONTROL = (0.8, 0.9, 0.95), 0.8
 
 
 def runs(quick: bool) -> list[Task]:
-    """GCN at 80 % with three seeds, or the whole table with ten, others with three."""
+    """Return GCN at 80 % with three seeds, or all methods with three or ten seeds."""
     if quick:
         cells = configs(
             [DATASET], ["gcn"], ["KEdge", *CONTROLS], [0.8], table=TABLE, trainings=BOTH
@@ -92,7 +92,7 @@ def runs(quick: bool) -> list[Task]:
 
 
 def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
-    """The claim, and that the mask has learned something.
+    """Return the claim of the paper, and whether the mask has learned something.
 
     Args:
         out: Folder of ``kedge.jsonl``, which holds the rows of :func:`runs`.

@@ -1,4 +1,4 @@
-"""Pruned weights on the citation graphs.
+"""Prune the weights of GNNs on the citation graphs.
 
 What `"Effective Sparsification of Neural Networks with Global Sparsity Constraint"
 <https://arxiv.org/abs/2105.01571>`_ (ProbMask), `"Combinatorial Brain Surgeon"
@@ -13,6 +13,7 @@ fields, which is the same with a quarter of the work on PubMed.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from statistics import fmean
@@ -20,9 +21,9 @@ from statistics import fmean
 from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
-from gsparse.bench.findings import Finding
-from gsparse.bench.paired import paired_difference, scores, standard_error
-from gsparse.bench.tables.rows import Row
+from gsparse.bench.findings import Finding, Gap, gap, target
+from gsparse.bench.paired import scores
+from gsparse.bench.tables.rows import Filter, Row, select
 from gsparse.train.by_name import weight_methods
 
 CLAIM = "within 0.5 points of dense at 95 %, 1.5 at 98 %"
@@ -43,10 +44,11 @@ WIDE, NARROW, EQUAL = 64, 4, 0.9375
 """A wide network with so many of its weights gone is as large as the narrow one."""
 
 QUICK_SEEDS, FULL_SEEDS = 3, 10
+_TARGET = {"weight_sparsity_target": SPARSITIES[4]}
 
 
 def runs(quick: bool) -> list[Task]:
-    """Cora with GCN, three seeds and four methods; or all, in two stages."""
+    """Return the runs of Cora with GCN and three seeds, or all, in two stages."""
     if quick:
         cells = configs(
             ["Cora"],
@@ -59,9 +61,8 @@ def runs(quick: bool) -> list[Task]:
         )
         return tasks(cells, range(QUICK_SEEDS))
     named = _cells(NAMED, list(MOST_LOST))
-    all_names = [
-        name for name in weight_methods() if name != "ADMM"
-    ]  # prunes structures
+    # ADMM prunes structures.
+    all_names = [name for name in weight_methods() if name != "ADMM"]
     grid = _cells(all_names, SPARSITIES)
     sizes = configs(
         GRAPHS,
@@ -79,7 +80,7 @@ def runs(quick: bool) -> list[Task]:
 
 
 def _cells(names: Sequence[str], sparsities: Sequence[float]) -> list[Config]:
-    """Both models on all graphs with these pruners."""
+    """Return the experiments of both models on all graphs with these pruners."""
     found = [
         configs(
             GRAPHS,
@@ -97,7 +98,7 @@ def _cells(names: Sequence[str], sparsities: Sequence[float]) -> list[Config]:
 
 
 def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
-    """What the best method costs, and what the papers say of theirs.
+    """Compare the best method with the targets, and the papers' methods with theirs.
 
     The best method is the one of highest validation score; its test score is reported.
 
@@ -111,12 +112,8 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
     found = []
     for graph in graphs:
         for model in models:
-            cell = [
-                row
-                for row in rows
-                if (row["dataset"], row["model"]) == (graph, model)
-                and "hidden_channels" not in row
-            ]
+            where = {"dataset": graph, "model": model, "hidden_channels": None}
+            cell = select(rows, where)
             for sparsity, most in MOST_LOST.items():
                 found.append(_lost(cell, graph, model, sparsity, most))
             found += [_above(cell, graph, model, name) for name in NAMED[3:]]
@@ -131,81 +128,69 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
 def _lost(
     rows: Sequence[Row], graph: str, model: str, sparsity: float, most: float
 ) -> Finding:
-    """Points that the best method loses, chosen by validation."""
+    """Compare the points that the best method by validation loses with the target."""
     validation: dict[str, list[float]] = {}
     for row in rows:
         if row.get("weight_sparsity_target") == sparsity:
             validation.setdefault(row["pruner"], []).append(row["val_score"])
     best = max(validation, key=lambda name: fmean(validation[name]))
     dense = scores(rows, method="Dense", pruner=None)
-    mean, half = paired_difference(dense, _pruned(rows, best, sparsity))
-    claim = f"{model}, {sparsity:.0%}: lost, {best[:13]}"
-    return Finding(graph, claim, most, mean, mean <= most, half, source="target")
+    found = gap(dense, _pruned(rows, best, sparsity))
+    claim, holds = f"{model}, {sparsity:.0%}: lost, {best[:13]}", found.mean <= most
+    return target(graph, claim, most, found.mean, holds, found.half)
 
 
 def _above(rows: Sequence[Row], graph: str, model: str, name: str) -> Finding:
-    """Points above magnitude where most, at 95 % or more."""
-    best: tuple[float, Finding] | None = None
+    """Return the largest gain over magnitude, at 95 % or more."""
+    gaps: dict[float, Gap] = {}
     for sparsity in SPARSITIES[3:]:
-        try:
-            ours = _pruned(rows, name, sparsity)
-            plain = _pruned(rows, "Magnitude", sparsity)
-        except ValueError:  # the quick grid has no rows there
-            continue
-        mean, half = paired_difference(ours, plain)
-        error = standard_error({s: ours[s] - plain[s] for s in ours.keys() & plain})
-        claim = f"{model}, {sparsity:.0%}: {name[:13]} - Magn."
-        finding = Finding(
-            graph, claim, round(error, 2), mean, mean > error, half, source="target"
-        )
-        if best is None or mean - error > best[0]:
-            best = mean - error, finding
-    assert best is not None
-    return best[1]
+        with suppress(ValueError):  # the quick grid has no rows there
+            both = (_pruned(rows, it, sparsity) for it in (name, "Magnitude"))
+            gaps[sparsity] = gap(*both)
+    best = max(gaps, key=lambda it: gaps[it].mean - gaps[it].error)
+    return _gain(graph, f"{model}, {best:.0%}: {name[:13]} - Magn.", gaps[best])
+
+
+def _gain(graph: str, claim: str, found: Gap, source: str = "target") -> Finding:
+    """Check that a gain is larger than its standard error."""
+    wanted, holds = round(found.error, 2), found.mean > found.error
+    return Finding(graph, claim, wanted, found.mean, holds, found.half, source)
 
 
 def _at_once(rows: Sequence[Row], graph: str, model: str, name: str) -> Finding:
-    """Points above magnitude right after pruning, before the weights are trained on."""
-    found = []
-    for pruner in (name, "Magnitude"):
-        cell = [row for row in rows if row.get("pruner") == pruner]
-        found.append(
-            {
-                row["seed"]: 100 * row["test_score_pruned"]
-                for row in cell
-                if row["weight_sparsity_target"] == SPARSITIES[4]
-            }
-        )
-    ours, plain = found
-    mean, half = paired_difference(ours, plain)
-    error = standard_error({s: ours[s] - plain[s] for s in ours.keys() & plain})
+    """Compare with magnitude right after pruning, before the fine-tuning."""
+    ours, plain = (
+        {
+            row["seed"]: 100 * row["test_score_pruned"]
+            for row in select(rows, {"pruner": it, **_TARGET})
+        }
+        for it in (name, "Magnitude")
+    )
     claim = f"{model}, at once: {name[:11]} - M."
-    return Finding(graph, claim, round(error, 2), mean, mean > error, half)
+    return _gain(graph, claim, gap(ours, plain), "paper")
 
 
 def _wide(rows: Sequence[Row], graph: str) -> Finding:
-    """A wide network with most weights gone against a narrow one of the same size."""
+    """Compare a pruned wide network with a dense narrow one of the same size."""
     cell = {"dataset": graph, "model": "gcn", "method": "Dense"}
     wide = scores(rows, **cell, hidden_channels=WIDE, pruner="Magnitude")
     narrow = scores(rows, **cell, hidden_channels=NARROW, pruner=None)
-    mean, half = paired_difference(wide, narrow)
+    found = gap(wide, narrow)
     claim = f"{WIDE} pruned - {NARROW} dense"
-    return Finding(graph, claim, 0.0, mean, mean > 0, half)
+    return Finding(graph, claim, 0.0, found.mean, found.mean > 0, found.half)
 
 
 def _converges(rows: Sequence[Row], graph: str) -> Finding:
-    """Epochs that magnitude-pruned networks need, beside the median of the others."""
-    cell = [
-        row
-        for row in rows
-        if (row["dataset"], row["model"]) == (graph, "gcn")
-        and row.get("weight_sparsity_target") == SPARSITIES[2]
-        and "epochs_to_converge" in row
-        and "hidden_channels" not in row
-    ]
+    """Compare the epochs after pruning by magnitude with the median of the others."""
+    where: Filter = {
+        "dataset": graph,
+        "model": "gcn",
+        "hidden_channels": None,
+        "weight_sparsity_target": SPARSITIES[2],
+    }
     epochs: dict[str, list[float]] = {}
-    for row in cell:
-        if row["seed"] < QUICK_SEEDS:
+    for row in select(rows, where):
+        if "epochs_to_converge" in row and row["seed"] < QUICK_SEEDS:
             epochs.setdefault(row["pruner"], []).append(row["epochs_to_converge"])
     ours = fmean(epochs.pop("Magnitude"))
     others = sorted(fmean(values) for values in epochs.values())
@@ -214,18 +199,11 @@ def _converges(rows: Sequence[Row], graph: str) -> Finding:
 
 
 def _supermask(rows: Sequence[Row], graph: str) -> Finding:
-    """What chosen but untrained weights score, above untrained ones; by validation."""
-    cell = [
-        row
-        for row in rows
-        if (row["dataset"], row["model"], row.get("pruner"))
-        == (graph, "gcn", "Supermask")
-        and row["weight_sparsity_target"] == SPARSITIES[0]
-    ]
-    gap = [100 * (row["val_score"] - row["val_score_untrained"]) for row in cell]
-    return Finding(
-        graph, "supermask - untrained", 20.0, fmean(gap), min(gap) > 20, source="target"
-    )
+    """Compare selected untrained weights with all untrained ones, by validation."""
+    where = {"dataset": graph, "model": "gcn", "pruner": "Supermask"}
+    cell = select(rows, {**where, "weight_sparsity_target": SPARSITIES[0]})
+    gaps = [100 * (row["val_score"] - row["val_score_untrained"]) for row in cell]
+    return target(graph, "supermask - untrained", 20.0, fmean(gaps), min(gaps) > 20)
 
 
 def _pruned(rows: Sequence[Row], name: str, sparsity: float) -> dict[int, float]:

@@ -1,4 +1,4 @@
-"""Whole hidden units removed, the model made smaller, and what that is worth.
+"""Remove whole hidden units and measure the smaller model.
 
 The idea of pruning structures and of ADMM is that of the `"Tiny but Accurate: A Pruned,
 Quantized and Optimized Memristor Crossbar Framework for Ultra Efficient DNN
@@ -7,15 +7,14 @@ its device is not modelled here, so the targets are ours: four times fewer multi
 have to be seen on the clock. :mod:`gsparse.bench.structured` says how it is measured.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, median
 
-from gsparse.bench.experiment.grid import Task, grid_rows
-from gsparse.bench.findings import Finding
-from gsparse.bench.paired import paired_difference
-from gsparse.bench.structured import FEWER, TABLE, StructuredConfig
+from gsparse.bench.experiment.grid import Task, grid_rows, tasks
+from gsparse.bench.findings import Finding, gap, target
+from gsparse.bench.structured import FEWER, StructuredConfig
 from gsparse.bench.structured_models import (
     DENSE,
     METHODS,
@@ -26,8 +25,7 @@ from gsparse.bench.structured_models import (
 )
 from gsparse.bench.tables.rows import Row
 
-__all__ = ["CLAIM", "TABLE", "findings", "runs"]
-
+TABLE = StructuredConfig.table
 CLAIM = "4x fewer multiply-adds: 0.5 points, 2.5x the speed; with 8 bits 1/12 of a file"
 CASES = (
     StructuredConfig("PubMed", "gat", DENSE, fewer=10.0, output_heads=1),
@@ -45,22 +43,21 @@ BITS = 8
 
 
 def runs(quick: bool) -> list[Task]:
-    """PubMed with two seeds, or three graphs with ten; all methods."""
+    """Return the runs of PubMed with two seeds, or of three graphs with ten."""
     cells = [
         replace(case, method=method, bits=bits)
         for case in (CASES[:1] if quick else CASES)
         for method in METHODS
         for bits in ((None, BITS) if method in STRUCTURED else (None,))
     ]
-    seeds = range(QUICK_SEEDS if quick else FULL_SEEDS)
-    return [Task(cell, seed) for cell in cells for seed in seeds]  # type: ignore[arg-type]
+    return tasks(cells, range(QUICK_SEEDS if quick else FULL_SEEDS))
 
 
 def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
-    """What the structured model costs and brings, beside four others.
+    """Return what the structured model costs and gains, compared with four others.
 
-    The structured method is the one of highest validation score; its test score is
-    reported, seed by seed against the other's.
+    The structured method is the one of the highest validation score; its test score is
+    compared with the others' seed by seed.
 
     Args:
         out: Folder of ``structured.jsonl``, which holds the rows of :func:`runs`.
@@ -78,7 +75,7 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
             _lost(cell, graph, best, f"lost, {best}"),
             _lost(cell, graph, small, f"lost, {BITS} bit"),
             _ratio(cell, graph, best, "multiply_adds", FEWER),
-            _speed(cell, graph, best, LEAST_SPEED),
+            _fast(cell, graph, best, LEAST_SPEED),
             _ratio(cell, graph, small, "file_bytes", LEAST_FILE),
             _above(cell, graph, best, SMALL),
             _above(cell, graph, best, RANDOM),
@@ -100,57 +97,42 @@ def _points(rows: Sequence[Row], method: str) -> dict[int, float]:
 
 
 def _lost(rows: Sequence[Row], graph: str, method: str, claim: str) -> Finding:
-    """Points that the dense model is above, with half of a 95 % interval."""
-    mean, half = paired_difference(_points(rows, DENSE), _points(rows, method))
-    return Finding(
-        graph, claim, MOST_LOST, mean, mean <= MOST_LOST, half, source="target"
-    )
+    """Compare the points lost to the dense model with the most that may be lost."""
+    found = gap(_points(rows, DENSE), _points(rows, method))
+    holds = found.mean <= MOST_LOST
+    return target(graph, claim, MOST_LOST, found.mean, holds, found.half)
 
 
 def _above(rows: Sequence[Row], graph: str, method: str, other: str) -> Finding:
-    """Points above a row that has the same shape, with half of a 95 % interval."""
-    mean, half = paired_difference(_points(rows, method), _points(rows, other))
+    """Compare with another method that has the same shape, in points."""
+    found = gap(_points(rows, method), _points(rows, other))
     claim = f"{method[:16]} - {other}"
-    return Finding(graph, claim, 0.0, mean, mean > 0, half, source="target")
+    return target(graph, claim, 0.0, found.mean, found.mean > 0, found.half)
 
 
 def _ratio(
     rows: Sequence[Row], graph: str, method: str, key: str, least: float
 ) -> Finding:
-    """How many times less than the dense model has, where least."""
+    """Return the smallest ratio of the dense model's size to the smaller one's."""
     before = _by_seed(rows, method, f"{key}_before")
     after = _by_seed(rows, method, key)
     ours = min(before[seed] / after[seed] for seed in after)
     claim = f"{key.replace('_', ' ')}, dense / ours"
-    return Finding(graph, claim, least, ours, ours >= least, source="target", unit="x")
+    return target(graph, claim, least, ours, ours >= least, unit="x")
 
 
-def _speed(rows: Sequence[Row], graph: str, method: str, least: float) -> Finding:
-    """How many times as fast as the dense model, in the middle."""
-    ours = median(_by_seed(rows, method, "speedup_cpu").values())
-    return Finding(
-        graph,
-        "speed, ours / dense",
-        least,
-        ours,
-        ours >= least,
-        source="target",
-        unit="x",
-    )
+def _speed(rows: Sequence[Row], method: str) -> float:
+    """Return the median speed relative to the dense model."""
+    return median(_by_seed(rows, method, "speedup_cpu").values())
+
+
+def _fast(rows: Sequence[Row], graph: str, method: str, least: float) -> Finding:
+    ours = _speed(rows, method)
+    return target(graph, "speed, ours / dense", least, ours, ours >= least, unit="x")
 
 
 def _faster(rows: Sequence[Row], graph: str, method: str) -> Finding:
-    """Speed beside that of single weights removed, as many parameters left."""
-    middle: Callable[[str], float] = lambda it: median(  # noqa: E731
-        _by_seed(rows, it, "speedup_cpu").values()
-    )
-    theirs, ours = middle(UNSTRUCTURED), middle(method)
-    return Finding(
-        graph,
-        "speed; wanted: unstructured",
-        round(theirs, 1),
-        ours,
-        ours > theirs,
-        source="target",
-        unit="x",
-    )
+    """Compare with the speed of as many parameters left as single weights."""
+    theirs, ours = _speed(rows, UNSTRUCTURED), _speed(rows, method)
+    claim, wanted = "speed; wanted: unstructured", round(theirs, 1)
+    return target(graph, claim, wanted, ours, ours > theirs, unit="x")

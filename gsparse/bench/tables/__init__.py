@@ -1,1 +1,1 @@
-"""Rows of results, what they say together, and how that is shown."""
+"""Rows of results, their summaries, and tables, plots and documents made of them."""

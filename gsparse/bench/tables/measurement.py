@@ -1,4 +1,4 @@
-"""Rows of what was measured rather than trained: seconds, bytes, errors."""
+"""Rows of measurements: seconds, bytes, errors."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,18 +19,17 @@ def measurement(
     device: str = "cpu",
     **found: Any,  # noqa: ANN401 (scalars, which mypy cannot see in a mapping)
 ) -> Row:
-    """A row with all keys of an experiment's; those that do not apply are null.
+    """Return a row with all keys of an experiment's; those that do not apply are null.
 
-    So one reader serves every file of results. A row without a validation score is a
-    measurement.
+    A row without a validation score is a measurement.
 
     Args:
         table: Name of the table.
         dataset: Name of the graph.
-        method: Who was measured.
-        settings: What else decided the outcome.
-        device: Where it ran.
-        **found: What was measured.
+        method: What was measured.
+        settings: All other settings that may change the outcome.
+        device: Device of the measurement.
+        **found: The measured numbers.
     """
     shared = {"table": table, "dataset": dataset, "method": method, "device": device}
     what = {**shared, **settings, "threads": torch.get_num_threads()}
@@ -45,7 +44,7 @@ def is_measurement(row: Row) -> bool:
 
 
 def split_measurements(rows: Iterable[Row]) -> tuple[list[Row], list[str]]:
-    """The rows of trained models, and the names of the tables of all others."""
+    """Return the rows of trained models, and the names of the other tables."""
     rows = list(rows)
     trained = [row for row in rows if not is_measurement(row)]
     return trained, sorted({row["table"] for row in rows if is_measurement(row)})

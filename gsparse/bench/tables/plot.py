@@ -1,4 +1,4 @@
-"""Accuracy against sparsity as a picture."""
+"""Plot accuracy against sparsity."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ ONE_COLUMN = 3  # panels, above which they stand in two
 
 
 def plot_rows(rows: list[Row], path: Path) -> None:
-    """Draw one panel a block: mean line, one-deviation band, every seed as a dot.
+    """Draw one panel per block: mean line, one-deviation band, every seed as a dot.
 
     More than three stand in two columns. The dense run is a horizontal band and the MLP
     a dotted line. The x axis is the sparsity achieved: of the weights, where there are
@@ -127,7 +127,7 @@ def _of_weights(block: Block) -> bool:
 
 
 def _spread_out(axes: "Axes", sparsities: list[float]) -> None:
-    """An axis on which 90, 99 and 99.9 % are equally far apart, with a mark a point."""
+    """Scale the axis so that 90, 99 and 99.9 % are equally far apart."""
     functions = (
         lambda percent: -np.log1p(-np.minimum(percent, MOST) / 100),
         lambda place: -100 * np.expm1(-place),

@@ -1,4 +1,4 @@
-"""Experiment rows: one flat JSON line a finished run, and nothing else on disk."""
+"""Rows of experiments: one flat JSON line per finished run."""
 
 import hashlib
 import json
@@ -15,6 +15,7 @@ except ModuleNotFoundError:  # Windows: appends are still one write each
     fcntl = None  # type: ignore[assignment]
 
 Row = dict[str, Any]
+Filter = Mapping[str, object]
 
 KEYS = (
     "table",
@@ -112,7 +113,7 @@ def latest(rows: Iterable[Row]) -> list[Row]:
 
 
 def finished(rows: Iterable[Row]) -> set[tuple[str, int]]:
-    """The (config_hash, seed) pairs that need not run again."""
+    """Return the (config_hash, seed) pairs that need not run again."""
     return {(row["config_hash"], row["seed"]) for row in rows}
 
 
@@ -140,7 +141,7 @@ def _decode(line: bytes, path: Path, number: int) -> Row:
 
 
 def _mend_tail(descriptor: int) -> None:
-    """End the file with a full line: finish a whole last row, cut a broken one."""
+    """Complete the last line of a file if it is a row; otherwise cut it off."""
     size = os.lseek(descriptor, 0, os.SEEK_END)
     start, tail = size, b""
     while start and b"\n" not in tail:
@@ -157,3 +158,23 @@ def _mend_tail(descriptor: int) -> None:
         os.ftruncate(descriptor, start + end)
     else:
         os.write(descriptor, b"\n")
+
+
+def select(rows: Iterable[Row], wanted: Filter) -> list[Row]:
+    """Return the rows that have all these values.
+
+    A wanted sparsity is compared with the target, and keys that a row lacks count as
+    None.
+
+    Example:
+        >>> rows = [{"sparsity": 0.51, "sparsity_target": 0.5}, {"sparsity": 0.0}]
+        >>> select(rows, {"sparsity": 0.5, "pruner": None})
+        [{'sparsity': 0.51, 'sparsity_target': 0.5}]
+    """
+
+    def value(row: Row, key: str) -> object:
+        if key == "sparsity" and "sparsity_target" in row:
+            return row["sparsity_target"]
+        return row.get(key)
+
+    return [row for row in rows if all(value(row, k) == v for k, v in wanted.items())]

@@ -1,4 +1,4 @@
-"""Rows averaged over seeds: one line a configuration, one block a comparison."""
+"""Average rows over seeds: one line per configuration, one block per comparison."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -29,7 +29,7 @@ LETTERS = {
 
 @dataclass(frozen=True)
 class Line:
-    """What the seeds of one configuration say together; absent numbers are None."""
+    """Summary of the seeds of one configuration; absent numbers are None."""
 
     method: str
     reweight: bool | None
@@ -78,7 +78,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Block:
-    """One data set, split and model with all its lines, dense line first."""
+    """All lines of one dataset, split and model, the dense line first."""
 
     title: dict[str, str | int | None]
     lines: list[Line]
@@ -92,7 +92,7 @@ class Block:
         return text if t["backbone"] is None else f"{text} {t['backbone']}"
 
     def as_records(self) -> list[dict]:
-        """One flat mapping a line, for ``--json``."""
+        """Return one flat mapping per line, for ``--json``."""
         return [self.title | asdict(line) for line in self.lines]
 
 
@@ -129,7 +129,7 @@ def summarise(rows: Iterable[Row]) -> list[Block]:
 def break_even(
     preprocess: float | None, dense_epoch: float | None, epoch: float | None
 ) -> float | None:
-    """Epochs after which preprocessing has paid for itself.
+    """Return the number of epochs after which preprocessing has paid for itself.
 
     Returns:
         Preprocessing seconds over the seconds saved an epoch; None where nothing is

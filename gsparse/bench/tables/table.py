@@ -1,4 +1,4 @@
-"""Tables as plain text: score, seconds, bytes, and whether preprocessing pays."""
+"""Format tables as plain text: score, seconds, bytes, break-even."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
@@ -9,7 +9,7 @@ HEADER = ("method", "cut", "pruned", "n", "test", "epoch", "infer", "peak", "pre
 
 
 def format_blocks(blocks: list[Block]) -> str:
-    """Lay the blocks out as plain text, at most 80 columns wide."""
+    """Format the blocks as plain text, at most 80 columns wide."""
     return "\n\n".join(_format_block(block) for block in blocks)
 
 
@@ -33,8 +33,8 @@ def _format_block(block: Block) -> str:
 
 
 def _cells(line: Line) -> tuple[str, ...]:
-    spread = "" if line.test_std is None else f" ± {100 * line.test_std:.1f}"
-    score = "-" if line.test_mean is None else f"{100 * line.test_mean:.1f}{spread}"
+    mean = line.test_mean
+    score = "-" if mean is None else mean_and_deviation(mean, line.test_std)
     peak = line.train_peak_bytes
     return (
         line.name,
@@ -49,8 +49,19 @@ def _cells(line: Line) -> tuple[str, ...]:
     )
 
 
+def mean_and_deviation(mean: float, deviation: float | None) -> str:
+    """Format a score in percent, with its standard deviation if there is one.
+
+    Example:
+        >>> mean_and_deviation(0.8125, 0.01), mean_and_deviation(0.5, None)
+        ('81.2 ± 1.0', '50.0')
+    """
+    spread = "" if deviation is None else f" ± {100 * deviation:.1f}"
+    return f"{100 * mean:.1f}{spread}"
+
+
 def columns(records: Sequence[Mapping[str, object]], width: int | None = None) -> str:
-    """Records of equal keys as aligned text: words to the left, numbers to the right.
+    """Format records with equal keys as aligned columns; numbers to the right.
 
     Args:
         records: One mapping a line; their keys are the header.
@@ -88,7 +99,7 @@ def columns(records: Sequence[Mapping[str, object]], width: int | None = None) -
 
 
 def _is_number(value: object) -> bool:
-    """Numbers, and text that begins with one, such as a duration."""
+    """Whether a value is a number or begins with one, such as a duration."""
     return isinstance(value, int | float) or str(value)[:1].isdigit()
 
 
@@ -97,7 +108,7 @@ def _text(value: object) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A duration with a unit a reader can compare.
+    """Format a duration with three digits and a unit.
 
     Example:
         >>> seconds(0.0123), seconds(2.5), seconds(5400), seconds(None)
@@ -113,7 +124,7 @@ def seconds(value: float | None) -> str:
 
 
 def size(value: float) -> str:
-    """Bytes in binary units, three digits.
+    """Format bytes in binary units with three digits.
 
     Example:
         >>> size(5 * 2**20), size(1536 * 2**20)

@@ -1,4 +1,4 @@
-"""Graph attention without a tensor of edges times channels: GAT and GATv2."""
+"""Fused GAT and GATv2 attention, without a tensor of edges times channels."""
 
 from gsparse.kernels.attention.gat import gat_attention, gat_layer
 from gsparse.kernels.attention.gatv2 import gatv2_attention

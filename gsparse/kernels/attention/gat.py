@@ -1,4 +1,4 @@
-"""GAT attention over a graph, fused: no tensor of size edges times channels."""
+"""Fused GAT attention, without a tensor of edges times channels."""
 
 from typing import Any
 
@@ -31,7 +31,8 @@ def gat_attention(
     dropout: float = 0.0,
     seed: Tensor | None = None,
 ) -> Tensor:
-    r"""Attention of `"Graph Attention Networks" <https://arxiv.org/abs/1710.10903>`_.
+    r"""Compute the attention of `"Graph Attention Networks"
+    <https://arxiv.org/abs/1710.10903>`_.
 
     For each node :math:`i` and head :math:`h`, with :math:`u_{ij} = a^{src}_j +
     a^{dst}_i` (``alpha_src``, ``alpha_dst``),
@@ -43,13 +44,13 @@ def gat_attention(
 
     where :math:`m` is dropout. A node without in-edges gets 0.
 
-    Forward is one pass over the in-edges, backward one over the out-edges; the
-    softmax is computed anew there. Memory: two arrays of the size of ``x``, nothing
-    of the size of the edges. The result does not depend on the number of threads.
-    The CPU has numba bodies, CUDA has Triton ones; bfloat16 and float16 are summed in
-    float32. Other devices use :func:`gat_attention_reference`. Not differentiable
-    twice; use the reference for that, which also runs in forward mode and within the
-    transforms of ``torch.func``.
+    The forward pass walks the in-edges once; the backward pass walks the out-edges
+    once and computes the softmax again. Memory: two arrays of the size of ``x`` and
+    nothing of the size of the edges. The result does not depend on the number of
+    threads. The CPU has numba kernels, CUDA has Triton kernels; bfloat16 and float16
+    are summed in float32. Other devices use :func:`gat_attention_reference`. There is
+    no second derivative; the reference has one, and it also runs in forward mode and
+    within the transforms of ``torch.func``.
 
     Args:
         graph: Structure.
@@ -59,7 +60,7 @@ def gat_attention(
         weight: Non-negative weight of each column of the graph's ``edge_index``;
             added self-loops have 1. An edge of weight 0 is absent, with a finite
             gradient, which learned masks need.
-        log_weight: Its logarithm, instead of ``weight``.
+        log_weight: Logarithm of the weight, given instead of ``weight``.
         negative_slope: Slope of the leaky ReLU below zero.
         dropout: Probability that a coefficient is dropped, in [0, 1].
         seed: One int64; equal seeds drop equal coefficients. Needed for ``dropout``.
@@ -114,19 +115,19 @@ def gat_layer(
     dropout: float = 0.0,
     seed: Tensor | None = None,
 ) -> Tensor:
-    r""":func:`gat_attention` with the scores made from ``x``, and a bias added.
+    r"""Compute the scores of :func:`gat_attention` from ``x``, and add a bias.
 
     .. math::
         a^{src}_j = \langle att_{src}, x_j \rangle, \qquad
         a^{dst}_i = \langle att_{dst}, x_i \rangle.
 
-    Doing it in one op spares the gradients of ``x`` from being added up in memory.
+    In one operator, the gradients of ``x`` need not be added up in memory.
 
     Args:
         graph: Structure.
         x: Messages.
-        att_src: One vector a head.
-        att_dst: One vector a head.
+        att_src: One vector per head.
+        att_dst: One vector per head.
         bias: Added to the output.
         weight: As for :func:`gat_attention`.
         negative_slope: Slope of the leaky ReLU below zero.

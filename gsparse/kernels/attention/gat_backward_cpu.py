@@ -1,11 +1,11 @@
-r"""CPU body of GAT attention, backward: one pass over the out-edges of each node.
+r"""Backward pass of GAT attention on the CPU: one walk over the out-edges.
 
 With :math:`p_{ij}` the softmax, :math:`m_{ij}` dropout, :math:`g` the gradient of the
 output and :math:`\delta_i = g_i \cdot y_i`, the gradient of a score is
 :math:`t_{ij} = p_{ij} (m_{ij}\, g_i \cdot x_j - \delta_i)`, times the slope of the
-leaky ReLU. Sums over targets are collected here from the out-edges. The sum over
-sources needs no pass of its own: all :math:`t_{ij}` of a node add up to 0, so only
-those with slope 1 matter, and their sums were kept by the forward pass.
+leaky ReLU. Sums over targets are collected from the out-edges. The sum over sources
+needs no separate pass: all :math:`t_{ij}` of a node add up to 0, so only those with
+slope 1 matter, and the forward pass saved their sums.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from gsparse.kernels.attention.lanes import (
 from gsparse.kernels.attention.simd import add_heads, add_row, dots, edge_scores
 from gsparse.kernels.scalar import Pointer, at, data, exp, stack
 from gsparse.kernels.threads import jit, take_block
-from gsparse.kernels.vector_code import fixed_shape
+from gsparse.kernels.vector_code import fixed_shape, shape_of
 
 
 @jit(forceinline=True)
@@ -39,7 +39,7 @@ def _weights(
     grad_weight: Pointer,
     weight_grad: bool,
 ) -> None:
-    """Gradients of the weights of a chunk; its lanes times the weights."""
+    """Store the gradients of a chunk's weights; multiply its lanes by the weights."""
     _, t_perm, edge_id, weight = edges
     term, slant = lanes
     for k in range(part[0], part[1]):
@@ -67,7 +67,7 @@ def _chunk(
     shape: Shape,
     lanes: tuple[Pointer, ...],
 ) -> None:
-    """Softmax ``term``, dropout ``drop`` and score gradient ``slant`` of a chunk."""
+    """Compute softmax ``term``, dropout ``drop`` and score gradient ``slant``."""
     first, last = part
     t_indices, t_perm = edges[0], edges[1]
     src, own, record, grad = nodes
@@ -108,7 +108,7 @@ def _row(
     shape: Shape,
     scratch: tuple[Pointer, ...],
 ) -> None:
-    """Collect one source's gradients over its out-edges in ``acc`` and ``total``."""
+    """Sum the gradients of one source over its out-edges in ``acc`` and ``total``."""
     acc, total, score, term, slant, drop, lane = scratch
     slope, weight_grad, has_weight = settings
     heads, channels, fixed = shape
@@ -160,10 +160,8 @@ def _backward(
     heads, channels, fixed = shape
     width, has_att = heads * channels, inputs[5].shape[0] > 0
     fill(scratch[5], LANES, 1.0)
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         att_sum = at(data(grad_att), block * 2 * width)
         for j in range(blocks[block], blocks[block + 1]):
             x_row, src = at(x, j * width), at(alpha_src, j * heads)
@@ -192,19 +190,18 @@ def _backward(
                 x_row[c] = acc[c]
             for h in range(heads):
                 src[h] = total[h]
+        block = take_block(counter)
 
 
 @lru_cache
 def backward_kernel(heads: int, channels: int) -> Callable[..., None]:
-    """The loop over out-edges, compiled for one shape; ``(0, 0)`` for any shape."""
+    """Return the loop over out-edges for one shape; ``(0, 0)`` for any shape."""
     size, most, pad = heads * channels or MAX_WIDTH, heads or MAX_HEADS, LANES + 8
 
     @jit()
     def gat_backward(counter, graph, inputs, settings, rule, outputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         f = settings[0]
-        h = heads if heads > 0 else inputs[2].shape[1]
-        c = channels if heads > 0 else inputs[2].shape[2]
-        shape = (h, c, fixed_shape(heads, channels))
+        shape = shape_of(inputs[2], fixed_shape(heads, channels))
         lanes = (stack(pad, f), stack(pad, f), stack(pad, f), stack(pad, f))
         scratch = (stack(size, f), stack(most, f), *lanes, stack(pad, rule[0]))
         own = stack(size, f)

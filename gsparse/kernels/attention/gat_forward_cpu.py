@@ -1,8 +1,8 @@
-"""CPU body of GAT attention, forward: one pass over the in-edges of each node.
+"""Forward pass of GAT attention on the CPU: one walk over the in-edges of each node.
 
-Edges of a row are taken in chunks of a few hundred (edge, head) lanes: scores are
-gathered, one contiguous loop does the exponentials, then the rows of ``x`` are added
-up while they are in cache.
+Edges of a row are processed in chunks of a few hundred (edge, head) lanes: the scores
+are gathered, one contiguous loop computes the exponentials, and the rows of ``x`` are
+summed while they are in the cache.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ from gsparse.kernels.scalar import (
     stack,
 )
 from gsparse.kernels.threads import jit, take_block
-from gsparse.kernels.vector_code import fixed_shape
+from gsparse.kernels.vector_code import fixed_shape, shape_of
 
 
 @jit(forceinline=True)
@@ -50,7 +50,7 @@ def _top_scores(
     shape: Shape,
     top: Pointer,
 ) -> None:
-    """Largest ``alpha_src`` among the neighbours that are present."""
+    """Find the largest ``alpha_src`` among the neighbours that are present."""
     indices, edge_id, weight = edges
     heads, _, fixed = shape
     fill(top, heads, -np.inf)
@@ -70,8 +70,9 @@ def _chunk(
     shape: Shape,
     scratch: tuple[Pointer, ...],
 ) -> None:
-    """Softmax terms of a chunk before division, and their sums; those of scores above
-    zero only where they are saved for the gradient.
+    """Compute the undivided softmax terms of a chunk, and their sums.
+
+    Those of scores above zero are only computed if they are saved for the gradient.
     """
     first, last = part
     heads, _, fixed = shape
@@ -118,7 +119,7 @@ def _row(
     shape: Shape,
     scratch: tuple[Pointer, ...],
 ) -> None:
-    """Add up one row: messages, softmax sums, and the same for scores above zero."""
+    """Sum messages and softmax terms of one row, also for scores above zero alone."""
     heads, channels, fixed = shape
     acc, pos, total, total_pos, _, term, term_pos, _, _ = scratch
     slope, save, _ = settings
@@ -165,10 +166,8 @@ def _forward(
     acc, pos, total, total_pos = scratch[:4]
     heads, channels, _ = shape
     width, zero = heads * channels, slope - slope
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for i in range(blocks[block], blocks[block + 1]):
             row = (np.int64(indptr[i]), np.int64(indptr[i + 1]))
             dst = at(alpha_dst, i * heads)
@@ -198,6 +197,7 @@ def _forward(
                     lse[i, h] = np.inf if sums == 0 else top[h] + log(sums)
                     for c in range(h * channels, (h + 1) * channels):
                         part[i * width + c] = pos[c] * inverse
+        block = take_block(counter)
 
 
 @jit(forceinline=True)
@@ -212,28 +212,25 @@ def _scores(
     alpha_src, alpha_dst = data(outputs[0]), data(outputs[1])
     heads, channels, fixed = shape
     width = heads * channels
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for i in range(blocks[block], blocks[block + 1]):
             row = at(x, i * width)
             dots(row, att, at(alpha_src, i * heads), heads, channels, fixed)
             dst = at(alpha_dst, i * heads)
             dots(row, at(att, width), dst, heads, channels, fixed)
+        block = take_block(counter)
 
 
 @lru_cache
 def forward_kernel(heads: int, channels: int) -> Callable[..., None]:
-    """The forward loop, compiled for one shape; ``(0, 0)`` serves any shape."""
+    """Return the forward loop for one shape; ``(0, 0)`` for any shape."""
     size, most, pad = heads * channels or MAX_WIDTH, heads or MAX_HEADS, LANES + 8
 
     @jit()
     def gat_forward(counter, graph, inputs, settings, rule, outputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         f = settings[0]
-        h = heads if heads > 0 else inputs[2].shape[1]
-        c = channels if heads > 0 else inputs[2].shape[2]
-        shape = (h, c, fixed_shape(heads, channels))
+        shape = shape_of(inputs[2], fixed_shape(heads, channels))
         wide = (stack(size, f), stack(size, f), stack(most, f), stack(most, f))
         lanes = (stack(pad, f), stack(pad, f), stack(pad, f), stack(pad, f))
         scratch = (*wide, *lanes, stack(pad, rule[0]))
@@ -245,13 +242,11 @@ def forward_kernel(heads: int, channels: int) -> Callable[..., None]:
 
 @lru_cache
 def scores_kernel(heads: int, channels: int) -> Callable[..., None]:
-    """Both halves of the score of every node."""
+    """Return the loop that computes both halves of the score of every node."""
 
     @jit()
     def gat_scores(counter, blocks, inputs, outputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        h = heads if heads > 0 else inputs[0].shape[1]
-        c = channels if heads > 0 else inputs[0].shape[2]
-        shape = (h, c, fixed_shape(heads, channels))
+        shape = shape_of(inputs[0], fixed_shape(heads, channels))
         _scores(counter, blocks, inputs, outputs, shape)
 
     return gat_scores

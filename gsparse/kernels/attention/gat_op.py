@@ -1,4 +1,4 @@
-"""GAT attention as torch custom ops: registration, shapes, derivative, CPU calls."""
+"""GAT attention as torch operators: shapes, calls of the kernels, registration."""
 
 from typing import Any
 
@@ -6,14 +6,11 @@ import torch
 from torch import Tensor
 
 from gsparse.kernels.attention.call import arrays, drop_rule, shape_key
+from gsparse.kernels.attention.derivative import register_derivative
 from gsparse.kernels.attention.gat_backward_cpu import backward_kernel
 from gsparse.kernels.attention.gat_forward_cpu import forward_kernel, scores_kernel
 from gsparse.kernels.attention.gat_targets_cpu import targets_kernel
-from gsparse.kernels.attention.inputs import (
-    check_messages,
-    check_structure,
-    refuse_batches,
-)
+from gsparse.kernels.attention.inputs import check_messages, check_structure
 from gsparse.kernels.checks import check_shape
 from gsparse.kernels.threads import run_blocks
 
@@ -34,14 +31,14 @@ def gat_forward(
     dropout: float,
     save: bool,
 ) -> list[Tensor]:
-    """Attention output, and with ``save`` what its derivative needs.
+    """Compute the attention output and, with ``save``, what its derivative needs.
 
-    Scores come in as ``alpha_src`` and ``alpha_dst`` ``[N, H]``, or as ``att``
+    Scores are given as ``alpha_src`` and ``alpha_dst`` ``[N, H]``, or by ``att``
     ``[2, H, C]``; the others are empty. ``weight`` and ``bias`` may be empty.
 
     Returns ``out [N, H, C]``, the log of the softmax's denominator ``[N, H]``, the
-    part of ``out`` and of the softmax's sum that came from scores above zero,
-    ``[N, H, C]`` and ``[N, H]``, and the two scores if they were made here.
+    parts of ``out`` and of the softmax's sum that come from scores above zero,
+    ``[N, H, C]`` and ``[N, H]``, and the two scores if they are computed here.
     """
     indptr, indices, edge_id, _, _, _, blocks, _ = structure
     _check(structure, alpha_src, alpha_dst, x, weight, att, bias)
@@ -51,11 +48,9 @@ def gat_forward(
     kind = x_array.dtype.type
     if att.numel():
         alpha_src, alpha_dst = (made[4], made[5]) if save else _scores_like(x)
-        inputs, outputs = (
-            (x_array, *arrays(att.flatten())),
-            arrays(alpha_src, alpha_dst),
-        )
-        run_blocks(scores_kernel(*key), x.numel(), blocks_array, inputs, outputs)
+        given = x_array, *arrays(att.flatten())
+        scores = arrays(alpha_src, alpha_dst)
+        run_blocks(scores_kernel(*key), x.numel(), blocks_array, given, scores)
     run_blocks(
         forward_kernel(*key),
         indices.numel() * width,
@@ -70,7 +65,7 @@ def gat_forward(
 
 @gat_forward.register_kernel("cuda")
 def _(*arguments: Any) -> list[Tensor]:
-    # Imported here: Triton comes with CUDA builds of torch only, and takes a while.
+    # Imported here: Triton comes only with CUDA builds of torch and loads slowly.
     from gsparse.kernels.attention.gat_triton import gat_forward_cuda
 
     _check(*arguments[:7])
@@ -86,7 +81,7 @@ def _check(
     att: Tensor,
     bias: Tensor,
 ) -> None:
-    """Refuse sizes and indices that do not fit each other."""
+    """Raise an error for sizes and indices that do not match."""
     num_nodes, _ = check_structure(structure, weight)
     check_messages(x, num_nodes)
     if att.numel():
@@ -107,7 +102,7 @@ def _check_saved(
     forward: list[Tensor],
     grad: Tensor,
 ) -> None:
-    """Refuse a gradient and saved outputs of other sizes than ``x``."""
+    """Raise an error for a gradient or saved outputs that do not match ``x``."""
     out, lse, part, part_sum, *scores = forward
     for name, tensor in (("grad", grad), ("out", out), ("part", part)):
         check_shape(name, tensor, x.shape, x.dtype)
@@ -170,10 +165,9 @@ def gat_backward(
     dropout: float,
     weight_grad: bool,
 ) -> list[Tensor]:
-    """Gradients of ``alpha_src, alpha_dst, x, weight, att, bias``.
+    """Compute the gradients of ``alpha_src, alpha_dst, x, weight, att, bias``.
 
-    Those of inputs that were empty are empty; so is that of ``weight`` unless
-    ``weight_grad``.
+    Those of empty inputs are empty; so is that of ``weight`` unless ``weight_grad``.
     """
     _, _, edge_id, t_indptr, t_indices, t_perm, blocks, t_blocks = structure
     _check(structure, alpha_src, alpha_dst, x, weight, att, bias)
@@ -194,7 +188,7 @@ def gat_backward(
         targets_kernel(*key),
         x.numel(),
         *arrays(blocks),
-        (*arrays(alpha_dst, *_saved(forward)), grad_array, *arrays(_or_zeros(bias, x))),
+        (*arrays(alpha_dst, *forward[:4]), grad_array, *arrays(_or_zeros(bias, x))),
         kind(negative_slope),
         arrays(record, grad_dst, grad_bias),
     )
@@ -213,31 +207,23 @@ def gat_backward(
         drop_rule(seed, dropout, kind),
         arrays(grad_src, grad_x, grad_weight, grad_att),
     )
+    to_bias = grad_bias.sum(dim=0)[: bias.numel()]
     if att.numel():
-        return [
-            grad_src.new_empty(0),
-            grad_src.new_empty(0),
-            grad_x,
-            grad_weight,
-            grad_att.sum(dim=0).view(att.shape),
-            grad_bias.sum(dim=0)[: bias.numel()],
-        ]
-    sums = grad_bias.sum(dim=0)[: bias.numel()]
-    return [grad_src, grad_dst, grad_x, grad_weight, att.new_empty(0), sums]
+        to_att = grad_att.sum(dim=0).view(att.shape)
+        none = grad_src.new_empty(0)
+        return [none, none.clone(), grad_x, grad_weight, to_att, to_bias]
+    return [grad_src, grad_dst, grad_x, grad_weight, att.new_empty(0), to_bias]
 
 
 @gat_backward.register_kernel("cuda")
 def _(*arguments: Any) -> list[Tensor]:
-    from gsparse.kernels.attention.gat_triton import gat_backward_cuda  # as above
+    from gsparse.kernels.attention.gat_triton import (
+        gat_backward_cuda,
+    )  # imported here as above
 
     _check(*arguments[:7])
     _check_saved(*arguments[3:10])
     return gat_backward_cuda(*arguments)
-
-
-def _saved(forward: list[Tensor]) -> tuple[Tensor, ...]:
-    out, lse, part, part_sum = forward[:4]
-    return out, lse, part, part_sum
 
 
 @gat_backward.register_fake
@@ -260,38 +246,4 @@ def _(
     return [x.new_empty(0) if t is None else t.new_empty(t.shape) for t in tensors]
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    structure, *tensors, slope, dropout, _ = inputs
-    ctx.mark_non_differentiable(*output[1:])
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*structure, *tensors, *output)
-    ctx.settings, ctx.count = (slope, dropout), len(structure)
-
-
-def _derive(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
-    count, grad = ctx.count, grads[0]
-    if grad is None:
-        return ([None] * count, *(None,) * 10)
-    refuse_batches()
-    saved = ctx.saved_tensors
-    structure, tensors = list(saved[:count]), saved[count : count + 7]
-    forward, needed = list(saved[count + 7 :]), ctx.needs_input_grad
-    made = gat_backward(
-        structure, *tensors, forward, grad, *ctx.settings, bool(needed[4])
-    )
-    result = (g if need else None for g, need in zip(made, needed[1:7], strict=True))
-    return ([None] * count, *result, *(None,) * 4)
-
-
-gat_forward.register_autograd(_derive, setup_context=_keep)
-
-
-def refuse_second_derivative(ctx: Any, grads: list[Tensor]) -> None:
-    """The kernels know their first derivative only."""
-    raise RuntimeError(
-        "fused attention has no second derivative: use attention='reference' "
-        "(or gat_attention_reference) where gradients of gradients are needed"
-    )
-
-
-gat_backward.register_autograd(refuse_second_derivative)
+register_derivative(gat_forward, gat_backward, num_inputs=6)

@@ -1,4 +1,4 @@
-"""CPU body of GAT attention, backward: what comes from the nodes as targets."""
+"""Backward pass of GAT attention on the CPU: the part computed for each target."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -9,7 +9,7 @@ from gsparse.kernels.attention.lanes import MAX_HEADS, Shape, fill
 from gsparse.kernels.attention.simd import add_row, dots
 from gsparse.kernels.scalar import Pointer, at, data, stack
 from gsparse.kernels.threads import jit, take_block
-from gsparse.kernels.vector_code import fixed_shape
+from gsparse.kernels.vector_code import fixed_shape, shape_of
 
 
 @jit(forceinline=True)
@@ -30,10 +30,8 @@ def _targets(
     heads, channels, fixed = shape
     width = heads * channels
     fill(one, heads, 1.0)
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         bias_sum = at(data(grad_bias), block * width)
         for i in range(blocks[block], blocks[block + 1]):
             row = at(grad, i * width)
@@ -48,18 +46,17 @@ def _targets(
                 record[i, 0, h] = alpha_dst[i, h]
                 record[i, 1, h] = lse[i, h]
                 record[i, 2, h] = drift
+        block = take_block(counter)
 
 
 @lru_cache
 def targets_kernel(heads: int, channels: int) -> Callable[..., None]:
-    """What the backward pass needs of each target; gradients of scores and bias."""
+    """Return the loop for records of targets and gradients of scores and bias."""
     most = heads or MAX_HEADS
 
     @jit()
     def gat_targets(counter, blocks, inputs, slope, outputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        h = heads if heads > 0 else inputs[1].shape[1]
-        c = channels if heads > 0 else inputs[1].shape[2]
-        shape = (h, c, fixed_shape(heads, channels))
+        shape = shape_of(inputs[1], fixed_shape(heads, channels))
         most_heads = (stack(most, slope), stack(most, slope))
         scratch = (*most_heads, stack(most, slope), stack(most, slope))
         _targets(counter, blocks, inputs, slope, outputs, shape, scratch)

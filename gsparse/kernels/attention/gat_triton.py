@@ -1,7 +1,7 @@
-"""CUDA body of GAT attention in Triton: one program per node and head.
+"""GAT attention on CUDA in Triton: one program per node and head.
 
-Same two passes as on the CPU. It has been run by Triton's interpreter only, never
-timed on a GPU.
+The two passes are those of the CPU. It has only been run by Triton's interpreter and
+never been timed on a GPU.
 """
 
 from types import SimpleNamespace
@@ -15,19 +15,19 @@ from gsparse.kernels.attention.reference import drop_threshold, mix_seed
 try:
     import triton
     import triton.language as tl
-except ImportError:  # CPU builds of torch come without; the functions below need it
+except ImportError:  # CPU builds of torch lack it; the functions below need it
     triton, tl = None, SimpleNamespace(constexpr=None)
 
 # ruff: noqa: ANN001, ANN202, N803 (Triton reads its own annotations)
 # mypy: disable-error-code="no-untyped-def"
 
 _jit = (lambda function: function) if triton is None else triton.jit
-_EDGES = 16  # edges a program takes at once
+_EDGES = 16  # edges that a program processes at a time
 
 
 @_jit
 def _dropout(slot, head, heads, key, key2, threshold, scale):
-    """Factors as on the CPU: two keyed rounds of the murmur3 finaliser."""
+    """Return the factors of the CPU kernel: two keyed rounds of murmur3's finaliser."""
     z = (slot * heads + head).to(tl.uint32) ^ key.to(tl.uint32)
     z = (z ^ (z >> 16)) * 0x85EBCA6B
     z = (z ^ (z >> 13)) * 0xC2B2AE35
@@ -40,7 +40,7 @@ def _dropout(slot, head, heads, key, key2, threshold, scale):
 
 @_jit
 def _edge_weight(edge_id, weight, slot, here, WEIGHTED: tl.constexpr):
-    """Weights of slots, 1 for added self-loops; and the ids of their entries."""
+    """Return the weights of slots (1 for added self-loops) and ids of their entries."""
     entry = tl.load(edge_id + slot, here, other=-1).to(tl.int64)
     if WEIGHTED:
         has = here & (entry >= 0)
@@ -167,7 +167,7 @@ def gat_forward_cuda(
     dropout: float,
     save: bool,
 ) -> list[Tensor]:
-    """As :func:`gsparse.kernels.attention.gat_op.gat_forward`."""
+    """Run :func:`gsparse.kernels.attention.gat_op.gat_forward` on CUDA."""
     num_nodes, heads, channels = x.shape
     kept = num_nodes if save else 0
     x, (indptr, indices, edge_id) = x.contiguous(), structure[:3]
@@ -204,7 +204,7 @@ def gat_backward_cuda(
     dropout: float,
     weight_grad: bool,
 ) -> list[Tensor]:
-    """As :func:`gsparse.kernels.attention.gat_op.gat_backward`."""
+    """Run :func:`gsparse.kernels.attention.gat_op.gat_backward` on CUDA."""
     num_nodes, heads, channels = x.shape
     _, _, edge_id, t_indptr, t_indices, t_perm, _, _ = structure
     out, lse, part, part_sum, *scores = forward

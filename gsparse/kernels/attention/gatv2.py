@@ -1,4 +1,4 @@
-"""GATv2 attention over a graph, fused; see :mod:`gsparse.kernels.attention.gat`."""
+"""Fused GATv2 attention; see :mod:`gsparse.kernels.attention.gat`."""
 
 from typing import Any
 
@@ -31,19 +31,19 @@ def gatv2_attention(
     dropout: float = 0.0,
     seed: Tensor | None = None,
 ) -> Tensor:
-    r"""Attention of `"How Attentive are Graph Attention Networks?"
+    r"""Compute the attention of `"How Attentive are Graph Attention Networks?"
     <https://arxiv.org/abs/2105.14491>`_.
 
-    As :func:`gat_attention` with the score :math:`\langle att,
+    Like :func:`gat_attention`, with the score :math:`\langle att,
     \mathrm{LeakyReLU}(x^{src}_j + x^{dst}_i) \rangle` and messages
-    :math:`x^{src}_j`. Backward walks in-edges and out-edges and costs about twice
-    that of GAT. On CUDA it is the reference that runs.
+    :math:`x^{src}_j`. The backward pass walks in-edges and out-edges and costs
+    about twice that of GAT. CUDA uses the reference.
 
     Args:
         graph: Structure.
         x_src: Messages.
-        x_dst: What each node adds to its in-edges' scores.
-        att: One vector a head.
+        x_dst: Vector that each node adds to the scores of its in-edges.
+        att: One vector per head.
         weight: As for :func:`gat_attention`.
         log_weight: As for :func:`gat_attention`.
         negative_slope: Slope of the leaky ReLU below zero.

@@ -1,7 +1,7 @@
-"""CPU body of GATv2 attention, backward: a pass over in-edges, one over out-edges.
+"""Backward pass of GATv2 attention on the CPU: two walks over the edges.
 
-The in-edges give the gradients of the targets, of ``att`` and of the weights, the
-out-edges that of the messages; scores are computed anew in both.
+The walk over in-edges computes the gradients of the targets, of ``att`` and of the
+weights; the walk over out-edges that of the messages. Both compute the scores again.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from gsparse.kernels.attention.simd import add_row, dots
 from gsparse.kernels.attention.simd_v2 import add_leaky, add_slope, leaky_dots
 from gsparse.kernels.scalar import Pointer, at, data, exp, stack
 from gsparse.kernels.threads import jit, take_block
-from gsparse.kernels.vector_code import fixed_shape
+from gsparse.kernels.vector_code import fixed_shape, shape_of
 
 
 @jit(forceinline=True)
@@ -36,7 +36,7 @@ def _edge(
     shape: Shape,
     scratch: tuple[Pointer, ...],
 ) -> float:
-    """Term ``p m w`` and score gradient ``slant``; returns the weight's gradient."""
+    """Compute ``term = p m w`` and the score's gradient; return that of the weight."""
     term, slant, drop, lane = scratch
     att, source, target, grad, record = nodes
     slope, weight, has_weight = settings
@@ -73,7 +73,7 @@ def _targets(
     acc: Pointer,
     scratch: tuple[Pointer, ...],
 ) -> None:
-    """Over in-edges: gradients of the targets, of ``att``, of the weights."""
+    """Sum the gradients of targets, ``att`` and weights over in-edges."""
     blocks, indptr, indices, edge_id = graph
     x, x_dst, att = data(inputs[0]), data(inputs[1]), data(inputs[2])
     weight, grad, out, lse = (
@@ -89,10 +89,8 @@ def _targets(
     width, itemsize, num_edges = heads * channels, inputs[0].itemsize, indices.shape[0]
     fill(scratch[2], heads, 1.0)
     slant = scratch[1]
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         att_sum = at(data(grad_att), block * width)
         for i in range(blocks[block], blocks[block + 1]):
             target, row = at(x_dst, i * width), at(grad, i * width)
@@ -117,6 +115,7 @@ def _targets(
             target = at(data(grad_dst), i * width)
             for c in range(width):
                 target[c] = acc[c]
+        block = take_block(counter)
 
 
 @jit(forceinline=True)
@@ -131,7 +130,7 @@ def _sources(
     wide: tuple[Pointer, Pointer],
     scratch: tuple[Pointer, ...],
 ) -> None:
-    """Over out-edges: gradients of the sources."""
+    """Sum the gradients of the sources over out-edges."""
     blocks, t_indptr, t_indices, t_perm, edge_id = graph
     x, x_dst, att = data(inputs[0]), data(inputs[1]), data(inputs[2])
     weight, grad, record = data(inputs[3]), data(inputs[4]), data(inputs[5])
@@ -142,10 +141,8 @@ def _sources(
     fill(scratch[2], heads, 1.0)
     term, slant = scratch[0], scratch[1]
     acc, own = wide
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for j in range(blocks[block], blocks[block + 1]):
             row = at(x, j * width)
             for c in range(width):
@@ -166,19 +163,18 @@ def _sources(
             row = at(data(grad_x), j * width)
             for c in range(width):
                 row[c] = acc[c]
+        block = take_block(counter)
 
 
 @lru_cache
 def targets_kernel(heads: int, channels: int) -> Callable[..., None]:
-    """The backward loop over in-edges."""
+    """Return the backward loop over in-edges."""
     size, most = heads * channels or MAX_WIDTH, heads or MAX_HEADS
 
     @jit()
     def gatv2_targets(counter, graph, inputs, settings, rule, outputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         f = settings[0]
-        h = heads if heads > 0 else inputs[0].shape[1]
-        c = channels if heads > 0 else inputs[0].shape[2]
-        shape = (h, c, fixed_shape(heads, channels))
+        shape = shape_of(inputs[0], fixed_shape(heads, channels))
         lanes = (stack(most, f), stack(most, f), stack(most, f))
         scratch = (*lanes, stack(most, rule[0]))
         acc = stack(size, f)
@@ -189,15 +185,13 @@ def targets_kernel(heads: int, channels: int) -> Callable[..., None]:
 
 @lru_cache
 def sources_kernel(heads: int, channels: int) -> Callable[..., None]:
-    """The backward loop over out-edges."""
+    """Return the backward loop over out-edges."""
     size, most = heads * channels or MAX_WIDTH, heads or MAX_HEADS
 
     @jit()
     def gatv2_sources(counter, graph, inputs, slope, rule, grad_x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         f = slope
-        h = heads if heads > 0 else inputs[0].shape[1]
-        c = channels if heads > 0 else inputs[0].shape[2]
-        shape = (h, c, fixed_shape(heads, channels))
+        shape = shape_of(inputs[0], fixed_shape(heads, channels))
         lanes = (stack(most, f), stack(most, f), stack(most, f))
         scratch = (*lanes, stack(most, rule[0]))
         wide = (stack(size, f), stack(size, f))

@@ -1,8 +1,8 @@
-r"""CPU body of GATv2 attention, forward: one pass over the in-edges of each node.
+r"""Forward pass of GATv2 attention on the CPU: one walk over the in-edges.
 
 The score :math:`s_{ij} = att \cdot LeakyReLU(x_j + z_i)` needs the row :math:`x_j`
-itself, so forward is a softmax on line: each chunk of a row makes its scores, and
-when their top rises, what was added up so far is scaled down.
+itself, so the softmax is computed online: each chunk of a row computes its scores, and
+when their maximum rises, the sums so far are scaled down.
 """
 
 from collections.abc import Callable
@@ -26,9 +26,9 @@ from gsparse.kernels.attention.simd import add_heads, add_row, raise_top
 from gsparse.kernels.attention.simd_v2 import leaky_dots
 from gsparse.kernels.scalar import Pointer, at, data, exp, log, stack
 from gsparse.kernels.threads import jit, take_block
-from gsparse.kernels.vector_code import fixed_shape
+from gsparse.kernels.vector_code import fixed_shape, shape_of
 
-_CHUNK = 16  # edges whose rows of x are surely still in cache when added up
+_CHUNK = 16  # edges whose rows of x are still in the cache when they are summed
 
 
 @jit(forceinline=True)
@@ -38,7 +38,7 @@ def _rise(
     shape: Shape,
     scratch: tuple[Pointer, ...],
 ) -> None:
-    """Raise the running top to a chunk's and scale down what was added before."""
+    """Raise the running maximum to that of a chunk and scale down earlier sums."""
     acc, top, old, total, term = scratch
     heads, channels, fixed = shape
     first, edge_id, weight, has_weight = present
@@ -130,10 +130,8 @@ def _forward(
     heads, channels, _ = shape
     width, one = heads * channels, slope - slope + np.float32(1)
     itemsize, num_edges = inputs[0].itemsize, indices.shape[0]
-    while True:
-        block = take_block(counter)
-        if block >= blocks.shape[0] - 1:
-            break
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
         for i in range(blocks[block], blocks[block + 1]):
             row = (np.int64(indptr[i]), np.int64(indptr[i + 1]))
             nodes = (x, at(x_dst, i * width), att)
@@ -144,19 +142,18 @@ def _forward(
                 lse[i, h] = np.inf if sums == 0 else top[h] + log(sums)
                 for c in range(h * channels, (h + 1) * channels):
                     out[i * width + c] = acc[c] * inverse
+        block = take_block(counter)
 
 
 @lru_cache
 def forward_kernel(heads: int, channels: int) -> Callable[..., None]:
-    """The forward loop, compiled for one shape; ``(0, 0)`` serves any shape."""
+    """Return the forward loop for one shape; ``(0, 0)`` for any shape."""
     size, most, pad = heads * channels or MAX_WIDTH, heads or MAX_HEADS, LANES + 8
 
     @jit()
     def gatv2_forward(counter, graph, inputs, slope, rule, outputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         f = slope
-        h = heads if heads > 0 else inputs[0].shape[1]
-        c = channels if heads > 0 else inputs[0].shape[2]
-        shape = (h, c, fixed_shape(heads, channels))
+        shape = shape_of(inputs[0], fixed_shape(heads, channels))
         nodes = (stack(size, f), stack(most, f), stack(most, f), stack(most, f))
         scratch = (*nodes, stack(pad, f), stack(pad, f), stack(pad, rule[0]))
         _forward(counter, graph, inputs, slope, rule, outputs, shape, scratch)

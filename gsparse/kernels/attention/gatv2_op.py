@@ -1,23 +1,15 @@
-"""GATv2 attention as torch custom ops; see :mod:`gsparse.kernels.attention.gat_op`."""
-
-from typing import Any
+"""GATv2 attention as torch operators; see :mod:`gsparse.kernels.attention.gat_op`."""
 
 import torch
 from torch import Tensor
 
 from gsparse.kernels.attention.call import arrays, drop_rule, shape_key
-from gsparse.kernels.attention.gat_op import refuse_second_derivative
+from gsparse.kernels.attention.derivative import register_derivative
 from gsparse.kernels.attention.gatv2_backward_cpu import sources_kernel, targets_kernel
 from gsparse.kernels.attention.gatv2_forward_cpu import forward_kernel
-from gsparse.kernels.attention.inputs import (
-    check_messages,
-    check_structure,
-    refuse_batches,
-)
+from gsparse.kernels.attention.inputs import check_messages, check_structure
 from gsparse.kernels.checks import check_shape
 from gsparse.kernels.threads import run_blocks
-
-# ruff: noqa: ANN401 (autograd contexts)
 
 
 @torch.library.custom_op("gsparse::gatv2_forward", mutates_args=(), device_types="cpu")
@@ -31,7 +23,7 @@ def gatv2_forward(
     negative_slope: float,
     dropout: float,
 ) -> list[Tensor]:
-    """Output ``[N, H, C]`` and the log of the softmax's denominator ``[N, H]``."""
+    """Return output ``[N, H, C]`` and log of the softmax's denominator ``[N, H]``."""
     indptr, indices, edge_id, _, _, _, blocks, _ = structure
     _check(structure, x_src, x_dst, att, weight)
     made = [x_src.new_empty(x_src.shape), x_src.new_empty(x_src.shape[:2])]
@@ -52,7 +44,7 @@ def gatv2_forward(
 def _check(
     structure: list[Tensor], x_src: Tensor, x_dst: Tensor, att: Tensor, weight: Tensor
 ) -> None:
-    """Refuse sizes and indices that do not fit each other."""
+    """Raise an error for sizes and indices that do not match."""
     num_nodes, _ = check_structure(structure, weight)
     check_messages(x_src, num_nodes)
     check_shape("x_dst", x_dst, x_src.shape, x_src.dtype)
@@ -87,7 +79,7 @@ def gatv2_backward(
     dropout: float,
     weight_grad: bool,
 ) -> list[Tensor]:
-    """Gradients of ``x_src, x_dst, att, weight`` (the last empty unless asked for)."""
+    """Return the gradients of ``x_src, x_dst, att`` and, if asked for, ``weight``."""
     indptr, indices, edge_id, t_indptr, t_indices, t_perm, blocks, t_blocks = structure
     _check(structure, x_src, x_dst, att, weight)
     check_shape("grad", grad, x_src.shape, x_src.dtype)
@@ -141,28 +133,4 @@ def _(
     return [x_src.new_empty(0) if t is None else t.new_empty(t.shape) for t in tensors]
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    structure, *tensors, slope, dropout = inputs
-    ctx.mark_non_differentiable(output[1])
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*structure, *tensors, *output)
-    ctx.settings, ctx.count = (slope, dropout), len(structure)
-
-
-def _derive(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
-    count, grad = ctx.count, grads[0]
-    if grad is None:
-        return ([None] * count, *(None,) * 7)
-    refuse_batches()
-    saved = ctx.saved_tensors
-    structure, tensors = list(saved[:count]), saved[count : count + 5]
-    forward, needed = list(saved[count + 5 :]), ctx.needs_input_grad
-    made = gatv2_backward(
-        structure, *tensors, forward, grad, *ctx.settings, bool(needed[4])
-    )
-    result = (g if need else None for g, need in zip(made, needed[1:5], strict=True))
-    return ([None] * count, *result, *(None,) * 3)
-
-
-gatv2_forward.register_autograd(_derive, setup_context=_keep)
-gatv2_backward.register_autograd(refuse_second_derivative)
+register_derivative(gatv2_forward, gatv2_backward, num_inputs=4)

@@ -1,4 +1,4 @@
-"""What attention takes: which inputs have a kernel, and which are refused."""
+"""Check the inputs of attention and tell which of them have a kernel."""
 
 from importlib.util import find_spec
 
@@ -8,7 +8,6 @@ from torch import Tensor
 from gsparse.kernels.attention.lanes import MAX_HEADS, MAX_WIDTH
 from gsparse.kernels.checks import check_once, check_pointers, check_range, check_shape
 from gsparse.kernels.graph import Graph
-from gsparse.kernels.tracing import is_transformed
 
 _HALVES = (torch.bfloat16, torch.float16)
 _HAS_TRITON = find_spec("triton") is not None
@@ -19,7 +18,7 @@ def is_fused(x: Tensor, *, on_cuda: bool = False) -> bool:
 
     Args:
         x: Messages.
-        on_cuda: Whether the op has a CUDA body.
+        on_cuda: Whether the operator has a CUDA kernel.
     """
     heads, width = x.size(1), x.size(1) * x.size(2)
     if x.device.type == "cuda" and not (on_cuda and _HAS_TRITON):
@@ -32,12 +31,12 @@ def is_fused(x: Tensor, *, on_cuda: bool = False) -> bool:
 
 
 def working_dtype(x: Tensor) -> torch.dtype:
-    """The dtype sums are made in: float32 for halves."""
+    """Return the dtype of sums, which is float32 for half precision."""
     return torch.float32 if x.dtype in _HALVES else x.dtype
 
 
 def one_weight(weight: Tensor | None, log_weight: Tensor | None) -> Tensor | None:
-    """The weight, from itself or from its logarithm."""
+    """Return the weight, given by itself or by its logarithm."""
     if log_weight is None:
         return weight
     if weight is not None:
@@ -46,7 +45,7 @@ def one_weight(weight: Tensor | None, log_weight: Tensor | None) -> Tensor | Non
 
 
 def structure(graph: Graph) -> list[Tensor]:
-    """The tensors of a graph, in the order the ops take them."""
+    """Return the tensors of a graph in the order of the operators' arguments."""
     forward = [graph.indptr, graph.indices, graph.edge_id]
     backward = [graph.t_indptr, graph.t_indices, graph.t_perm]
     return [*forward, *backward, graph.blocks, graph.t_blocks]
@@ -55,7 +54,7 @@ def structure(graph: Graph) -> list[Tensor]:
 def check_edges(
     graph: Graph, weight: Tensor | None, dropout: float, seed: Tensor | None
 ) -> None:
-    """Raise unless weight, dropout and seed can be used with the graph."""
+    """Raise an error unless weight, dropout and seed can be used with the graph."""
     if weight is not None:
         check_shape("weight", weight, (graph.num_entries,))
     if not 0 <= dropout <= 1:
@@ -65,18 +64,18 @@ def check_edges(
 
 
 def check_structure(structure: list[Tensor], weight: Tensor) -> tuple[int, int]:
-    """Refuse the tensors of a graph, or weights, that lead out of an array.
+    """Raise an error for a graph or weights that would lead out of an array.
 
     Returns:
         Numbers of nodes and edges.
 
     Raises:
-        ValueError: If sizes do not fit each other, or an index is out of range.
+        ValueError: If sizes do not match, or an index is out of range.
     """
     indptr, indices, edge_id, t_indptr, t_indices, t_perm, *blocks = structure
     num_entries = check_once(structure, _check_contents)
     check_shape("t_indptr", t_indptr, indptr.shape)
-    check_shape("t_blocks", blocks[1], blocks[0].shape)  # sums of both, one a block
+    check_shape("t_blocks", blocks[1], blocks[0].shape)  # one sum per block in both
     slots = {"edge_id": edge_id, "t_indices": t_indices, "t_perm": t_perm}
     for name, tensor in slots.items():
         check_shape(name, tensor, indices.shape)
@@ -89,7 +88,7 @@ def check_structure(structure: list[Tensor], weight: Tensor) -> tuple[int, int]:
 
 
 def _check_contents(*structure: Tensor) -> int:
-    """Refuse indices out of range; returns how many weights are read at least."""
+    """Check the ranges of indices; return the number of weights that are needed."""
     indptr, indices, edge_id, t_indptr, t_indices, t_perm, blocks, t_blocks = structure
     num_nodes, num_edges = indptr.numel() - 1, indices.numel()
     check_pointers("indptr", indptr, num_edges)
@@ -103,7 +102,7 @@ def _check_contents(*structure: Tensor) -> int:
 
 
 def check_messages(x: Tensor, num_nodes: int) -> None:
-    """Refuse messages of another shape than the kernels walk.
+    """Raise an error for messages of a shape that the kernels do not support.
 
     Raises:
         ValueError: If they are not ``[N, H, C]``, or a row is too wide.
@@ -117,17 +116,4 @@ def check_messages(x: Tensor, num_nodes: int) -> None:
         raise ValueError(
             f"'x' must have 1 to {MAX_HEADS} heads and 1 to {MAX_WIDTH} numbers a row "
             f"(got {heads} heads, {width} numbers)"
-        )
-
-
-def refuse_batches() -> None:
-    """Called in a derivative, which takes one gradient at a time.
-
-    Raises:
-        RuntimeError: Within a transform of ``torch.func``, or for batched gradients.
-    """
-    if is_transformed():
-        raise RuntimeError(
-            "fused attention takes one gradient at a time: use "
-            "attention='reference' (or gat_attention_reference) for batched gradients"
         )

@@ -1,14 +1,14 @@
-"""What all attention loops on the CPU do with the lanes of a chunk of edges."""
+"""Operations on the lanes of a chunk of edges, shared by all attention loops."""
 
 from typing import Any
 
 from gsparse.kernels.scalar import Pointer, at, prefetch, random_bits
 from gsparse.kernels.threads import jit
 
-#: Largest ``heads`` and ``heads * channels`` the kernels for any shape can take.
+#: Largest ``heads`` and ``heads * channels`` that the kernels for any shape support.
 MAX_HEADS, MAX_WIDTH = 256, 4096
 
-#: (edge, head) pairs of a chunk; edges between asking for a cache line and its use.
+#: (edge, head) pairs of a chunk; edges between the prefetch of a row and its use.
 LANES, AHEAD = 256, 16
 
 Shape = tuple[int, int, Any]  # heads, channels, and both once more as a type
@@ -16,7 +16,7 @@ Shape = tuple[int, int, Any]  # heads, channels, and both once more as a type
 
 @jit(forceinline=True)
 def request(row: Pointer, width: int, itemsize: int) -> None:
-    """Prefetch a row, one request a cache line."""
+    """Prefetch a row with one request per cache line."""
     for c in range(0, width, 64 // itemsize):
         prefetch(at(row, c))
 
@@ -30,7 +30,7 @@ def fill(out: Pointer, count: int, value: float) -> None:
 
 @jit(forceinline=True)
 def drop_factors(lane: Pointer, count: int, rule: tuple, out: Pointer) -> None:
-    """Dropout factors, 0 or ``scale``, of lanes with these counters."""
+    """Set the dropout factors, 0 or ``scale``, of lanes with these counters."""
     key, key2, threshold, scale = rule
     zero = scale - scale
     for q in range(count):

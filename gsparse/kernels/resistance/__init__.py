@@ -1,1 +1,1 @@
-"""Loops behind Laplacians, eliminations and spanning trees."""
+"""Compiled loops for Laplacians, eliminations and spanning trees."""

@@ -12,13 +12,13 @@ _UNIT = 1.0 / 9007199254740992.0
 
 @jit()
 def _draw(state: np.uint64, step: int) -> float:
-    """A uniform number in [0, 1), by a hash."""
+    """Return a uniform number in [0, 1) from a hash."""
     return (mix(state + np.uint64(step)) >> np.uint64(11)) * _UNIT
 
 
 @jit()
 def _grown(array: np.ndarray, size: int, used: int) -> np.ndarray:
-    """A copy with room for ``size`` entries, of which the first ``used`` are kept."""
+    """Return a copy with room for ``size`` entries that keeps the first ``used``."""
     out = np.empty(size, array.dtype)
     out[:used] = array[:used]
     return out
@@ -28,7 +28,7 @@ def _grown(array: np.ndarray, size: int, used: int) -> np.ndarray:
 def _later_neighbours(
     ptr: np.ndarray, indices: np.ndarray, values: np.ndarray, order: np.ndarray
 ) -> tuple[np.ndarray, ...]:
-    """For each place in the order a linked list of its neighbours at later places."""
+    """Build, for each place in the order, a linked list of its later neighbours."""
     num_nodes, num_pairs = len(ptr) - 1, ptr[-1] // 2
     place = np.empty(num_nodes, np.int32)
     for i in range(num_nodes):
@@ -70,7 +70,7 @@ def factorise(
     Returns:
         Column pointers ``[N + 1]``, the place of each entry's row, the entries divided
         by their pivot (conductances over their sum), and the pivots ``[N]``, which are
-        0 where nothing was left to eliminate.
+        0 where there was nothing left to eliminate.
     """
     num_nodes = len(ptr) - 1
     lists = _later_neighbours(ptr, indices, values, order)
@@ -107,14 +107,14 @@ def factorise(
             rest = mass[degree] - mass[i + 1]
             wanted = mass[i + 1] + _draw(own, i) * rest
             low, high = i + 1, degree - 1
-            while low < high:  # the first whose mass exceeds what is wanted
+            while low < high:  # find the first whose mass exceeds the wanted one
                 middle = (low + high) >> 1
                 if mass[middle + 1] > wanted:
                     high = middle
                 else:
                     low = middle + 1
             a, b = rows[used + i], rows[used + low]
-            e = slot[i]  # a place that an eliminated entry has left
+            e = slot[i]  # reuse the memory of an eliminated entry
             target[e] = max(a, b)
             weight[e] = entries[used + i] * (rest / mass[degree])
             following[e] = first[min(a, b)]
@@ -138,17 +138,15 @@ def solve_factor(
     R: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Solve with the factor and its transpose; a thread takes eight columns at a time.
+    """Solve with the factor and its transpose; threads take eight columns at a time.
 
-    The last node of each component gets 0 before the second sweep.
+    The last node of each component is set to 0 before the second sweep.
     """
     num_nodes, k = R.shape
     Y = np.empty((num_nodes, WIDTH), R.dtype)
     total = stack(8, R[0, 0])
-    while True:
-        base = take_block(counter) * WIDTH
-        if base >= k:
-            break
+    base = take_block(counter) * WIDTH
+    while base < k:
         width = min(WIDTH, k - base)
         for v in range(num_nodes):
             for c in range(WIDTH):
@@ -172,3 +170,4 @@ def solve_factor(
         for v in range(num_nodes):
             for c in range(width):
                 out[order[v], base + c] = Y[v, c]
+        base = take_block(counter) * WIDTH

@@ -1,4 +1,4 @@
-"""Components and bridges of an undirected graph in rows."""
+"""Components and bridges of an undirected graph given by rows."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from gsparse.kernels.threads import jit
 
 @jit()
 def join(ptr: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Component of every node, and a spanning forest, by union and find.
+    """Find the component of every node and a spanning forest by union-find.
 
     Args:
         ptr: Row pointers ``[N + 1]``.
@@ -119,7 +119,7 @@ def find_bridges(
     low, high = number.copy(), number.copy()
     size = np.ones(num_nodes, np.int32)
     pair, branch = -1, 0
-    for u in range(num_nodes):  # where the pairs outside the forest lead
+    for u in range(num_nodes):  # ranges reached by pairs outside the forest
         for e in range(ptr[u], ptr[u + 1]):
             v = indices[e]
             if v < u:

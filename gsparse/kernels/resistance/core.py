@@ -1,4 +1,4 @@
-"""What elimination leaves: the core of a network, as a dense block or as pairs."""
+"""The core that elimination leaves of a network, as a dense block or as pairs."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ ROWS = 32
 def core_slots(
     pattern: Pattern, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The entries of the pattern in each core row: starts, slots, their columns."""
+    """Return the entries of the pattern in each core row: starts, slots, columns."""
     c = len(pattern.core)
     ptr = np.zeros(size + 1, np.int64)
     for j in range(c):
@@ -58,10 +58,8 @@ def dense_core(
     """
     c = len(pattern.core)
     size = len(out)
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= size:
-            break
+    block = take_block(counter)
+    while block * ROWS < size:
         for a in range(block * ROWS, min(size, (block + 1) * ROWS)):
             line = out[a]
             for e in range(slot_ptr[a], slot_ptr[a + 1]):
@@ -70,6 +68,7 @@ def dense_core(
                 scale = share[q] * total[j]
                 for r in range(q + 1, pattern.ptr[j + 1]):
                     line[pattern.rows[r] - c] += scale * share[r]
+        block = take_block(counter)
 
 
 @jit()
@@ -87,7 +86,7 @@ def sparse_core(
     core_nodes: np.ndarray,
     place: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The pairs of the core with their conductances: what was there and the meshes.
+    """Return the pairs of the core with conductances: original ones plus meshes.
 
     Args:
         pattern: Rows of every column.

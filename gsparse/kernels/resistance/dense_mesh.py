@@ -1,4 +1,4 @@
-"""The panels of the dense elimination: what is left between matrix products."""
+"""Panels of the dense elimination: the steps between matrix products."""
 
 import numpy as np
 

@@ -8,7 +8,7 @@ from gsparse.kernels.threads import jit
 
 
 class Pattern(NamedTuple):
-    """Columns of the eliminated nodes; nodes are named by their place in the order."""
+    """Columns of the eliminated nodes; a node's number is its place in the order."""
 
     ptr: np.ndarray  # [c + 1] int64
     rows: np.ndarray  # [nnz] int32, ascending in each column, all later than it
@@ -23,7 +23,7 @@ def fill_pattern(
     place: np.ndarray,
     degree: np.ndarray,
 ) -> Pattern:
-    """Rows of every eliminated column: its neighbours and what its children pass on.
+    """Find the rows of every eliminated column: its neighbours and its children's rows.
 
     Args:
         ptr: Starts of the adjacency lists.
@@ -81,7 +81,7 @@ def eliminate(
     order: np.ndarray,
     place: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Star-mesh transformation of one node after another, column by column.
+    r"""Eliminate one node after another by star-mesh transformations.
 
     Eliminating node :math:`j` with conductances :math:`c_a` of sum :math:`s_j` adds
     :math:`c_a c_b / s_j` between its neighbours. Nothing is ever subtracted, so every
@@ -103,7 +103,7 @@ def eliminate(
     share = np.empty(len(pattern.rows))
     total = np.empty(c)
     work = np.zeros(len(place))
-    # Columns whose next row is k hang in the list of k (left-looking).
+    # Columns whose next row is k are in the list of k (left-looking).
     first = np.full(c, -1, np.int32)
     following = np.full(c, -1, np.int32)
     cursor = pattern.ptr[:-1].copy()

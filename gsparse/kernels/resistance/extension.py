@@ -1,4 +1,4 @@
-"""From the resistances of a core back to those of all pairs."""
+"""Extend the resistances of a core to those of all pairs."""
 
 import numpy as np
 
@@ -17,9 +17,9 @@ def extend(
     core_value: np.ndarray,
     dense: np.ndarray,
 ) -> np.ndarray:
-    r"""Resistances of the pattern from those of the core, last column first.
+    r"""Compute resistances of the pattern from those of the core, last column first.
 
-    Node :math:`j` is hung back on its neighbours: with shares :math:`f`,
+    Node :math:`j` is added back to its neighbours: with shares :math:`f`,
 
     .. math::
         R_{jx} = \frac{1}{s_j} + \sum_a f_a R_{ax}
@@ -27,8 +27,8 @@ def extend(
 
     This is Takahashi's recursion for the entries of the inverse on the pattern of the
     factor, written for resistances. It is linear in them (an unbiased estimate of the
-    core stays unbiased), and because :math:`R_{jx} \ge 1 / s_j` there is no
-    cancellation, which the entries of the inverse itself do suffer.
+    core stays unbiased). Because :math:`R_{jx} \ge 1 / s_j`, there is no cancellation,
+    unlike with the entries of the inverse.
 
     Args:
         pattern: Rows of every column.
@@ -94,7 +94,7 @@ def pair_places(
     col: np.ndarray,
     place: np.ndarray,
 ) -> np.ndarray:
-    """Where each pair stands: in the pattern, or after it among the core pairs.
+    """Find the position of each pair: in the pattern, or after it among core pairs.
 
     Args:
         pattern: Rows of every column.

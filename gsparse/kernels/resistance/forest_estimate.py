@@ -1,4 +1,4 @@
-"""What a random spanning forest tells of every effective resistance."""
+"""Estimates of all effective resistances from random spanning forests."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from gsparse.kernels.resistance.wilson import (
 )
 from gsparse.kernels.threads import jit, take_block
 
-#: Looking a descendant up in a sorted list costs about as much as scanning this many.
+#: Finding a descendant in a sorted list costs about as much as scanning this many.
 LOOK_UP = 24
 #: Nodes that one thread takes at a time.
 NODES = 1024
@@ -21,7 +21,7 @@ NODES = 1024
 
 @jit(inline="always")
 def _look_up_below(walk: Walk, forest: Forest, u: int) -> int:
-    """:func:`_pairs_below` for few descendants: look each up among the neighbours."""
+    """Run :func:`_pairs_below` by looking up each descendant among the neighbours."""
     ptr = walk.ptr
     top = forest.position[u]
     count = 0
@@ -43,16 +43,16 @@ def _look_up_below(walk: Walk, forest: Forest, u: int) -> int:
 
 @jit(inline="always")
 def _pairs_below(walk: Walk, forest: Forest, u: int) -> int:
-    """Collect the entries between ``u`` and its descendants; returns how many.
+    """Collect the entries between ``u`` and its descendants; return their number.
 
-    Each pair by one of its two entries, that of ``u`` or the other.
+    Each pair is given by one of its two entries, that of ``u`` or the other.
     """
     begin, end = walk.ptr[u], walk.ptr[u + 1]
     size = forest.size[u]
     if (size - 1) * LOOK_UP < end - begin or size == 2:
         return _look_up_below(walk, forest, u)
-    # Unsigned numbers spare the sign checks; no branch: what is not below is
-    # overwritten by the next entry.
+    # Unsigned numbers avoid sign checks. There is no branch: an entry that is not
+    # below is overwritten by the next one.
     first, span = np.uint32(forest.position[u] + 1), np.uint32(size - 1)
     neighbours = walk.nbr[begin:end]
     count = np.uint64(0)
@@ -65,7 +65,7 @@ def _pairs_below(walk: Walk, forest: Forest, u: int) -> int:
 
 @jit(inline="always")
 def _weight_not_below(walk: Walk, forest: Forest, u: int) -> float:
-    """Weight from ``u`` to nodes that are not below it, without cancellation."""
+    """Sum the weights from ``u`` to nodes that are not below it, in full precision."""
     top = forest.position[u]
     rest = 0.0
     for k in range(walk.ptr[u], walk.ptr[u + 1]):
@@ -77,7 +77,7 @@ def _weight_not_below(walk: Walk, forest: Forest, u: int) -> float:
 
 @jit()
 def add_forest(walk: Walk, forest: Forest, bulk: np.ndarray, less: np.ndarray) -> None:
-    r"""Add what one forest says about every resistance (see ``tree_resistance``).
+    r"""Add the estimates of one forest for all resistances (see ``tree_resistance``).
 
     Given all other parents, the parent of ``u`` is neighbour ``v`` with probability
     :math:`w_{uv} / (d_u - W_u)` unless ``v`` is below ``u``, where :math:`W_u` is the
@@ -124,7 +124,7 @@ def forest_sums(
     less: np.ndarray,
     steps: np.ndarray,
 ) -> None:
-    """Sums of :func:`add_forest` over consecutive forests, one block per row.
+    """Sum :func:`add_forest` over consecutive forests, one row per block.
 
     Args:
         counter: Block counter of :func:`~gsparse.kernels.threads.run_blocks`.
@@ -137,10 +137,8 @@ def forest_sums(
         steps: Receives the steps of each block, or -1 if a forest had too many.
     """
     forest = empty_forest(len(walk.ptr) - 1)
-    while True:
-        block = take_block(counter)
-        if block >= len(steps):
-            break
+    block = take_block(counter)
+    while block < len(steps):
         steps[block] = 0
         for tree in range(first[block], first[block + 1]):
             taken = grow_forest(walk, forest, stream_bits(seed, tree), max_steps)
@@ -150,6 +148,7 @@ def forest_sums(
             steps[block] += taken
             number_forest(walk, forest)
             add_forest(walk, forest, bulk[block], less[block])
+        block = take_block(counter)
 
 
 @jit()
@@ -164,30 +163,29 @@ def forest_means(
 ) -> None:
     """Turn the sums of ``count`` forests into the mean estimate of each pair.
 
-    To be called for the entries with the larger neighbour, then for the others: two
-    passes, in each of which no two blocks write to the same pair.
+    Call it first for the entries with the larger neighbour, then for the others: in
+    each of the two passes no two blocks write to the same pair.
 
     Args:
         counter: Block counter of :func:`~gsparse.kernels.threads.run_blocks`.
         walk: The network.
-        upper: Which of the two passes.
+        upper: Whether this is the first pass.
         count: Number of forests.
         bulk: Sums per node ``[n]``.
         less: Sums per entry ``[2m]``; zeroed.
         out: Receives the estimates ``[m]``.
     """
     ptr, nbr, pair = walk.ptr, walk.nbr, walk.pair
-    while True:
-        block = take_block(counter)
-        if block * NODES >= len(bulk):
-            break
+    block = take_block(counter)
+    while block * NODES < len(bulk):
         for u in range(block * NODES, min(len(bulk), (block + 1) * NODES)):
             for k in range(ptr[u], ptr[u + 1]):
                 v = nbr[k]
                 if upper and v > u:
                     out[pair[k]] = (bulk[u] + bulk[v] - less[k]) / count
-                    if less[k] != 0.0:  # clean memory stays clean
+                    if less[k] != 0.0:  # avoids writes to clean memory
                         less[k] = 0.0
-                elif not upper and less[k] != 0.0:  # v < u, and few: spare the rest
+                elif not upper and less[k] != 0.0:  # v < u; most entries are 0
                     out[pair[k]] -= less[k] / count
                     less[k] = 0.0
+        block = take_block(counter)

@@ -11,13 +11,13 @@ from gsparse.kernels.threads import jit, take_block
 
 #: Rows a thread takes at a time; partial sums are kept per block of this size.
 ROWS = 1024
-#: Columns whose sums stay in registers; a block of vectors is walked in this width.
+#: Columns whose sums stay in registers: blocks of vectors are walked in this width.
 WIDTH = 8
 
 
 @jit()
 def count_rows(row: np.ndarray, col: np.ndarray, ptr: np.ndarray) -> int:
-    """Row pointers of the symmetric structure whose upper half is ``(row, col)``.
+    """Compute row pointers of the symmetric structure with upper half ``(row, col)``.
 
     Returns:
         The first pair that is out of range or out of order, or -1.
@@ -45,10 +45,10 @@ def fill_rows(
     indices: np.ndarray,
     values: np.ndarray,
 ) -> None:
-    """Neighbours in ascending order, because the pairs are sorted by ``(row, col)``."""
+    """Fill the rows; neighbours ascend because pairs are sorted by ``(row, col)``."""
     place = ptr[:-1].copy()
     weighted = weight.shape[0] > 0
-    for e in range(row.shape[0]):  # first the smaller neighbours of every node,
+    for e in range(row.shape[0]):  # first the smaller neighbours of every node
         v = col[e]
         indices[place[v]] = row[e]
         if weighted:
@@ -66,7 +66,7 @@ def fill_rows(
 def row_sums(
     row: np.ndarray, col: np.ndarray, weight: np.ndarray, out: np.ndarray
 ) -> None:
-    """Weighted degrees in float64, added in the order of the pairs."""
+    """Compute weighted degrees in float64, added in the order of the pairs."""
     for e in range(row.shape[0]):
         out[row[e]] += weight[e]
         out[col[e]] += weight[e]
@@ -82,15 +82,13 @@ def product(
     X: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """``out = D X - A X`` (``A X`` where the diagonal is empty)."""
+    """Compute ``out = D X - A X``, or ``A X`` if the diagonal is empty."""
     num_nodes, k = X.shape
     weighted, whole = values.shape[0] > 0, diagonal.shape[0] > 0
     full = k // WIDTH * WIDTH
     total = stack(8, X[0, 0])
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= num_nodes:
-            break
+    block = take_block(counter)
+    while block * ROWS < num_nodes:
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
             for base in range(0, full, WIDTH):
                 for c in range(WIDTH):
@@ -116,38 +114,37 @@ def product(
                     w = values[e] if weighted else X[u, c] * 0 + 1
                     single += w * X[indices[e], c]
                 out[u, c] = diagonal[u] * X[u, c] - single if whole else single
+        block = take_block(counter)
 
 
 @jit()
 def block_dot(
     counter: np.ndarray, X: np.ndarray, Y: np.ndarray, partial: np.ndarray
 ) -> None:
-    """Column-wise products of each block of rows, summed in float64."""
+    """Compute column-wise inner products of each block of rows in float64."""
     num_nodes, k = X.shape
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= num_nodes:
-            break
+    block = take_block(counter)
+    while block * ROWS < num_nodes:
         for c in range(k):
             partial[block, c] = 0
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
             for c in range(k):
                 partial[block, c] += np.float64(X[u, c]) * np.float64(Y[u, c])
+        block = take_block(counter)
 
 
 @jit()
 def scale_rows(
     counter: np.ndarray, factor: np.ndarray, X: np.ndarray, out: np.ndarray
 ) -> None:
-    """``out = diag(factor) X``."""
+    """Compute ``out = diag(factor) X``."""
     num_nodes, k = X.shape
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= num_nodes:
-            break
+    block = take_block(counter)
+    while block * ROWS < num_nodes:
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
             for c in range(k):
                 out[u, c] = factor[u] * X[u, c]
+        block = take_block(counter)
 
 
 @jit()
@@ -159,29 +156,27 @@ def descend(
     X: np.ndarray,
     R: np.ndarray,
 ) -> None:
-    """``X += alpha P`` and ``R -= alpha Q`` in one pass, alpha per column."""
+    """Compute ``X += alpha P`` and ``R -= alpha Q`` in one pass, alpha per column."""
     num_nodes, k = X.shape
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= num_nodes:
-            break
+    block = take_block(counter)
+    while block * ROWS < num_nodes:
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
             for c in range(k):
                 X[u, c] += alpha[c] * P[u, c]
                 R[u, c] -= alpha[c] * Q[u, c]
+        block = take_block(counter)
 
 
 @jit()
 def turn(counter: np.ndarray, beta: np.ndarray, Z: np.ndarray, P: np.ndarray) -> None:
-    """``P = Z + beta P``, beta per column."""
+    """Compute ``P = Z + beta P``, beta per column."""
     num_nodes, k = P.shape
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= num_nodes:
-            break
+    block = take_block(counter)
+    while block * ROWS < num_nodes:
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
             for c in range(k):
                 P[u, c] = Z[u, c] + beta[c] * P[u, c]
+        block = take_block(counter)
 
 
 @jit()
@@ -192,16 +187,14 @@ def random_start(
     uniform: bool,
     out: np.ndarray,
 ) -> None:
-    """Random numbers times ``scale[u]``: signs, or uniform in [-1, 1).
+    """Draw random signs, or uniform numbers in [-1, 1), times ``scale[u]``.
 
-    The sign in column c of at most 64 is bit c of a hash of (seed, u); a uniform number
-    has a hash of its own.
+    The sign in column c (of at most 64) is bit c of a hash of (seed, u); each uniform
+    number has its own hash.
     """
     num_nodes, k = out.shape
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= num_nodes:
-            break
+    block = take_block(counter)
+    while block * ROWS < num_nodes:
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
             bits = mix(seed + np.uint64(u))
             for c in range(k):
@@ -212,18 +205,17 @@ def random_start(
                     sign = (bits >> np.uint64(c)) & np.uint64(1)
                     value = np.float64(1 - 2 * np.int64(sign))
                 out[u, c] = value * scale[u]
+        block = take_block(counter)
 
 
 @jit()
 def block_gram(
     counter: np.ndarray, X: np.ndarray, Y: np.ndarray, partial: np.ndarray
 ) -> None:
-    """``X^T Y`` of each block of rows ``[blocks, k, m]``."""
+    """Compute ``X^T Y`` of each block of rows ``[blocks, k, m]``."""
     num_nodes = X.shape[0]
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= num_nodes:
-            break
+    block = take_block(counter)
+    while block * ROWS < num_nodes:
         part = partial[block]
         part[:] = 0
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
@@ -231,20 +223,20 @@ def block_gram(
                 x = X[u, a]
                 for b in range(Y.shape[1]):
                     part[a, b] += x * Y[u, b]
+        block = take_block(counter)
 
 
 @jit()
 def add_product(
     counter: np.ndarray, X: np.ndarray, C: np.ndarray, out: np.ndarray
 ) -> None:
-    """``out += X C`` for a small matrix ``C [k, m]``, row by row."""
+    """Compute ``out += X C`` for a small matrix ``C [k, m]``, row by row."""
     num_nodes = X.shape[0]
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= num_nodes:
-            break
+    block = take_block(counter)
+    while block * ROWS < num_nodes:
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
             for a in range(X.shape[1]):
                 x = X[u, a]
                 for b in range(C.shape[1]):
                     out[u, b] += x * C[a, b]
+        block = take_block(counter)

@@ -64,7 +64,7 @@ def _link(b: Buckets, i: int) -> None:
 
 @jit()
 def _compact(g: Quotient) -> int:
-    """Close the gaps that dead lists left; returns the first free place."""
+    """Close the gaps that dead lists left; return the first free place."""
     free = 0
     for i in np.argsort(g.start):
         if g.state[i] == DEAD:
@@ -83,7 +83,7 @@ def _compact(g: Quotient) -> int:
 
 @jit()
 def _make_element(g: Quotient, p: int, free: int) -> int:
-    """Write L_p, all neighbours of pivot p, at ``free``; returns the place after it."""
+    """Write L_p, all neighbours of pivot p, at ``free``; return the place after it."""
     begin = free
     g.mark[p] = p
     for k in range(g.start[p], g.start[p] + g.num_elements[p]):
@@ -112,7 +112,7 @@ def _make_element(g: Quotient, p: int, free: int) -> int:
 
 @jit()
 def _count_outside(g: Quotient, p: int) -> None:
-    r"""|L_e \ L_p| of every element that shares a variable with L_p."""
+    r"""Count |L_e \ L_p| for every element that shares a variable with L_p."""
     for q in range(g.start[p], g.start[p] + g.num_variables[p]):
         i = g.store[q]
         for k in range(g.start[i], g.start[i] + g.num_elements[i]):
@@ -127,7 +127,7 @@ def _count_outside(g: Quotient, p: int) -> None:
 
 @jit()
 def _absorb(g: Quotient, i: int, p: int) -> int:
-    """Put p into the list of i and drop what p covers; returns a degree bound."""
+    """Put p into the list of i, drop what p covers, and return a degree bound."""
     bound = 0
     w = g.start[i]
     for k in range(g.start[i], g.start[i] + g.num_elements[i]):
@@ -150,7 +150,7 @@ def _absorb(g: Quotient, i: int, p: int) -> int:
             if g.state[x] == VARIABLE and g.mark[x] != p:
                 g.store[b] = x
                 b += 1
-    if w == a:  # no gap before the variables: they lost one, so move the first
+    if w == a:  # no gap before the variables, which lost one: move the first
         if g.is_hub[i]:
             b -= 1
         g.store[b] = g.store[a]
@@ -166,7 +166,7 @@ def _absorb(g: Quotient, i: int, p: int) -> int:
 @jit()
 def _start(ptr: np.ndarray, nbr: np.ndarray, limit: int) -> tuple[Quotient, Buckets]:
     n = len(ptr) - 1
-    # What lives never outgrows the graph; one new list of at most n comes on top.
+    # Live lists never outgrow the graph; one new list adds at most n entries.
     store = np.empty(len(nbr) + len(nbr) // 4 + n + 1, np.int32)
     store[: len(nbr)] = nbr
     degree = ptr[1:] - ptr[:-1]
@@ -199,9 +199,9 @@ def _start(ptr: np.ndarray, nbr: np.ndarray, limit: int) -> tuple[Quotient, Buck
 def minimum_degree(
     ptr: np.ndarray, nbr: np.ndarray, limit: int, ratio: float, work: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Approximate minimum degree, stopped where what is left is worth a dense block.
+    r"""Order nodes by approximate minimum degree, up to a core for a dense solver.
 
-    The method of `"An Approximate Minimum Degree Ordering Algorithm"
+    This is the method of `"An Approximate Minimum Degree Ordering Algorithm"
     <https://doi.org/10.1137/S0895479894278952>`_: eliminated nodes live on as
     *elements* (cliques of their neighbours), a degree is bounded by
     :math:`|A_i| + |L_p \setminus i| + \sum_e |L_e \setminus L_p|`, and an element
@@ -213,9 +213,9 @@ def minimum_degree(
         ptr: Starts of the adjacency lists ``[N + 1]``.
         nbr: Neighbours ``[2M]``.
         limit: Stop when every remaining node has a larger degree than this.
-        ratio: Stop when the smallest degree exceeds this share of what remains
-            (and is more than eight).
-        work: Stop when so many list entries were visited (about 2 ns each).
+        ratio: Stop when the smallest degree exceeds this share of the remaining nodes
+            (and eight).
+        work: Stop after visiting this many list entries (about 2 ns each).
 
     Returns:
         The eliminated nodes in order, int32, and for each its degree when it was

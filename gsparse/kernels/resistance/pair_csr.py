@@ -1,4 +1,4 @@
-"""Adjacency lists of an undirected graph given by its pairs, and search in them."""
+"""Adjacency lists of an undirected graph given by its pairs."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from gsparse.kernels.threads import jit
 def pair_csr(
     row: np.ndarray, col: np.ndarray, num_nodes: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Both directions of every pair, grouped by node.
+    """Group both directions of every pair by node.
 
     Two counting passes, no sort: because the pairs are sorted by (row, col), writing
     first the smaller neighbours and then the larger ones leaves each list sorted.
@@ -48,7 +48,7 @@ def pair_csr(
 
 @jit()
 def peel_leaves(row: np.ndarray, col: np.ndarray, num_nodes: int) -> np.ndarray:
-    """Which pairs fall when leaves are removed until none is left.
+    """Mark the pairs that are removed when leaves are removed until none is left.
 
     Every node keeps its degree and the XOR of its pair numbers; at degree one that
     XOR is the pair itself, so no adjacency list is needed.
@@ -88,7 +88,7 @@ def peel_leaves(row: np.ndarray, col: np.ndarray, num_nodes: int) -> np.ndarray:
 def relabel(
     row: np.ndarray, col: np.ndarray, keep: np.ndarray, num_nodes: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The kept pairs with the nodes they touch numbered consecutively.
+    """Return the kept pairs, with their nodes numbered consecutively.
 
     Args:
         row: Smaller end points ``[M]``, sorted by (row, col).
@@ -131,7 +131,7 @@ def relabel(
 
 @jit()
 def find(values: np.ndarray, low: int, high: int, value: int) -> int:
-    """Where ``value`` stands in the ascending ``values[low:high]``, else -1."""
+    """Return the position of ``value`` in ascending ``values[low:high]``, or -1."""
     if low >= high:
         return -1
     length = high - low

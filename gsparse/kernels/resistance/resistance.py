@@ -21,19 +21,17 @@ def random_flow(
     seed: np.uint64,
     out: np.ndarray,
 ) -> None:
-    """``WIDTH`` columns of ``B^T W^(1/2) Q``, the sign of a pair from its hash.
+    """Compute ``WIDTH`` columns of ``B^T W^(1/2) Q`` with random signs of pairs.
 
     The sign in column c is bit c of a hash of (seed, smaller end, larger end), so it
-    belongs to the pair, whatever the order of the edges and the number of threads.
+    does not depend on the order of the edges or the number of threads.
     """
     num_nodes = out.shape[0]
     weighted = values.shape[0] > 0
     total = stack(8, out[0, 0])
     one = out[0, 0] * 0 + 1
-    while True:
-        block = take_block(counter)
-        if block * ROWS >= num_nodes:
-            break
+    block = take_block(counter)
+    while block * ROWS < num_nodes:
         for u in range(block * ROWS, min((block + 1) * ROWS, num_nodes)):
             for c in range(WIDTH):
                 total[c] = 0
@@ -42,7 +40,7 @@ def random_flow(
                 v = indices[e]
                 if v > u:
                     bits = mix(own + np.uint64(v))
-                else:  # flows into u what flows out of v
+                else:  # the opposite sign at the other end
                     bits = ~mix(mix(seed + np.uint64(v)) + np.uint64(u))
                 root = math.sqrt(values[e]) if weighted else one
                 low = np.int32(bits & np.uint64(255))
@@ -50,6 +48,7 @@ def random_flow(
                     total[c] += root * np.int32(1 - 2 * ((low >> np.int32(c)) & 1))
             for c in range(WIDTH):
                 out[u, c] = total[c]
+        block = take_block(counter)
 
 
 @jit()
@@ -72,10 +71,8 @@ def add_squares(
     """
     near, square = stack(2, fields[0, 0]), stack(8, fields[0, 0])
     weighted, apart = weight.shape[0] > 0, total.shape[1] > 1
-    while True:
-        block = take_block(counter)
-        if block * PAIRS >= row.shape[0]:
-            break
+    block = take_block(counter)
+    while block * PAIRS < row.shape[0]:
         for e in range(block * PAIRS, min((block + 1) * PAIRS, row.shape[0])):
             u, v = row[e], col[e]
             w = weight[e] if weighted else 1.0
@@ -95,11 +92,12 @@ def add_squares(
                 low = (square[0] + square[1]) + (square[2] + square[3])
                 high = (square[4] + square[5]) + (square[6] + square[7])
                 total[e, 0] += low + high
+        block = take_block(counter)
 
 
 @jit()
 def grounded(rest_u: float, rest_v: float, w: float) -> float:
-    """Resistance of a pair while all other nodes are grounded: a lower bound."""
+    """Return the resistance of a pair with all other nodes grounded, a lower bound."""
     if rest_u <= 0 or rest_v <= 0:
         return 1 / w
     return (rest_u + rest_v) / (rest_u * rest_v + w * (rest_u + rest_v))
@@ -119,19 +117,17 @@ def summarise(
     out: np.ndarray,
     sums: np.ndarray,
 ) -> None:
-    """Resistances from far parts, and 1 / w for bridges.
+    """Compute resistances from far parts, and 1 / w for bridges.
 
-    The far part is ``known`` (if not empty) plus ``scale`` times what the columns of
-    ``far`` sum to. Per block of pairs ``sums`` gets the total of w R before clipping,
+    The far part is ``known`` (if not empty) plus ``scale`` times the sum of the columns
+    of ``far``. Per block of pairs ``sums`` gets the total of w R before clipping,
     the number of clipped pairs, and the totals of (scaled far / R)^2 and of
     ((known + scaled far) / R)^2. ``out`` may be empty, ``[M, 1]`` for the resistances,
     or ``[M, 2]`` for these clipped to 1 / w and the scaled far parts.
     """
     weighted, has_known = weight.shape[0] > 0, known.shape[0] > 0
-    while True:
-        block = take_block(counter)
-        if block * PAIRS >= row.shape[0]:
-            break
+    block = take_block(counter)
+    while block * PAIRS < row.shape[0]:
         for e in range(block * PAIRS, min((block + 1) * PAIRS, row.shape[0])):
             w = weight[e] if weighted else 1.0
             value, fixed = 0.0, 0.0
@@ -154,3 +150,4 @@ def summarise(
                 if out.shape[1] > 1:
                     out[e, 0] = min(total, 1 / w)
                     out[e, 1] = value
+        block = take_block(counter)

@@ -9,7 +9,7 @@ from gsparse.kernels.threads import jit
 
 
 class Walk(NamedTuple):
-    """A network one can walk on; weights and alias tables are empty for ones."""
+    """A network for random walks; weights and tables are empty for unit weights."""
 
     ptr: np.ndarray  # [n + 1] int64
     nbr: np.ndarray  # [2m] int32, ascending in each list
@@ -37,13 +37,13 @@ class Forest(NamedTuple):
 
 @jit()
 def stream_bits(stream: np.uint64, count: int) -> np.uint64:
-    """64 random bits: number ``count`` of a stream (splitmix64 on a counter)."""
+    """Return the 64 random bits number ``count`` of a stream (splitmix64)."""
     return mix(stream + np.uint64(count) * np.uint64(0x9E3779B97F4A7C15))
 
 
 @jit()
 def empty_forest(num_nodes: int) -> Forest:
-    """Memory for one forest."""
+    """Allocate memory for one forest."""
     return Forest(
         np.empty(num_nodes, np.int32),
         np.empty(num_nodes, np.int32),
@@ -65,7 +65,7 @@ def component_roots(
     weight: np.ndarray,
     strength: np.ndarray,
 ) -> np.ndarray:
-    """The strongest node of every component: walks reach it soonest.
+    """Return the strongest node of every component, which walks reach soonest.
 
     Args:
         ptr: Starts of the adjacency lists.
@@ -108,7 +108,7 @@ def component_roots(
 def alias_tables(
     ptr: np.ndarray, pair: np.ndarray, weight: np.ndarray, strength: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Walker's tables for steps proportional to the weights.
+    """Build Walker's alias tables for steps proportional to the weights.
 
     Args:
         ptr: Starts of the adjacency lists.
@@ -166,7 +166,7 @@ def grow_forest(walk: Walk, forest: Forest, seed: np.uint64, max_steps: int) -> 
         walk: The network.
         forest: Receives ``parent``, ``parent_slot`` and ``sequence``.
         seed: Seed of this forest.
-        max_steps: Give up after so many steps.
+        max_steps: Maximum number of steps.
 
     Returns:
         The number of steps taken, or -1 if there would have been more.
@@ -191,7 +191,7 @@ def grow_forest(walk: Walk, forest: Forest, seed: np.uint64, max_steps: int) -> 
             k = begin + np.int64(((bits >> np.uint64(32)) * degree) >> np.uint64(32))
             if is_weighted:
                 uniform = np.float64(bits & np.uint64(0xFFFFFFFF)) * 2.0**-32
-                if walk.accept[k] < 2.0**-8:  # rare steps need finer grains
+                if walk.accept[k] < 2.0**-8:  # rare steps need a finer resolution
                     uniform = np.float64(stream_bits(seed, draws)) * 2.0**-64
                     draws += 1
                 if uniform >= walk.accept[k]:
@@ -221,7 +221,7 @@ def grow_forest(walk: Walk, forest: Forest, seed: np.uint64, max_steps: int) -> 
 
 @jit()
 def number_forest(walk: Walk, forest: Forest) -> None:
-    """Subtree sizes and preorder numbers: the nodes below ``u`` become a range."""
+    """Compute subtree sizes and preorder numbers: nodes below ``u`` form a range."""
     size, position, free = forest.size, forest.position, forest.free
     size[:] = 1
     num_roots = len(walk.roots)

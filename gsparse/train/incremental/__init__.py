@@ -1,1 +1,1 @@
-"""Tasks in turn: one network by rank updates, and five other ways."""
+"""Incremental learning of tasks: rank updates and five baselines."""

@@ -1,4 +1,4 @@
-"""Learning tasks one after another: by rank updates, and by the usual other ways."""
+"""Learn tasks one after another, by rank updates or a baseline."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,16 +26,16 @@ Learner = RankUpdate | TaskHeads | SeparateModels
 
 @dataclass(frozen=True)
 class TaskScores:
-    """How well a sequence of tasks was learned, and what it takes to keep.
+    """Scores of a sequence of tasks, and the storage that the result needs.
 
     Args:
         scores: Row ``t`` holds the scores of tasks 0 to ``t`` after task ``t`` was
             learned; joint training has the last row only.
         val_scores: The same on validation nodes.
-        storage: Numbers in all that is kept.
-        best_epochs: Of each training.
-        seconds: Of all trainings.
-        output_change: Largest change of a class score of a task since it was learned.
+        storage: Number of stored values.
+        best_epochs: Best epoch of each training.
+        seconds: Total training time.
+        output_change: Largest change of a task's logits since it was learned.
     """
 
     scores: list[list[float]]
@@ -47,19 +47,20 @@ class TaskScores:
 
     @property
     def final(self) -> list[float]:
-        """Score of each task when all are learned."""
+        """Score of each task after all were learned."""
         return self.scores[-1]
 
     @property
     def mean(self) -> float:
-        """Mean of them."""
+        """Mean of the final scores."""
         return fmean(self.final)
 
     @property
     def forgetting(self) -> float:
-        """Score of a task when it was learned less that in the end, on average.
+        """Score of a task when it was learned minus its final score, on average.
 
-        Over all tasks but the last; 0 for one task and for joint training.
+        The average is over all tasks but the last; it is 0 for one task and for joint
+        training.
 
         Example:
             >>> from gsparse.train import TaskScores
@@ -83,29 +84,31 @@ def fit_tasks(
     callback: Callable[[int, Module], None] | None = None,
     **options: Any,  # noqa: ANN401 (of RankUpdate)
 ) -> TaskScores:
-    """Learn tasks in turn, each with :func:`~gsparse.train.fit`, and score them all.
+    """Learn tasks one after another with :func:`~gsparse.train.fit`, and score them
+    all.
 
     - ``"RankUpdate"``: :class:`~gsparse.train.RankUpdate`.
-    - ``"Separate"``: a model for each task: what can be had with all the room.
-    - ``"FineTune"``: one model trained on from task to task, an output layer each.
-    - ``"FrozenBody"``: the first task's model, with an output layer for each later one.
-    - ``"Joint"``: one model and an output layer each, all tasks at once; every training
-      node counts the same.
+    - ``"Separate"``: one model per task, the upper bound of storage.
+    - ``"FineTune"``: one model that is trained task after task, with one output layer
+      per task.
+    - ``"FrozenBody"``: the first task's model, with an output layer per later task.
+    - ``"Joint"``: one model with one output layer per task, trained on all tasks at
+      once; every training node has the same weight.
 
     Args:
-        method: What to do.
-        model: Gives architecture and first weights; not changed.
-        tasks: As :mod:`gsparse.train.incremental.tasks` makes them.
-        config: How each task is fitted.
-        seed: Of output layers, factors and fits.
-        mask: Nodes that are scored; ``"val_mask"`` while something is tuned.
-        callback: Called with the number of tasks learned and the learner, after each;
-            not in joint training.
-        **options: Of ``RankUpdate``, such as ``rank``.
+        method: Name of the method.
+        model: Defines the architecture and the initial weights; not changed.
+        tasks: Tasks, for example of :func:`~gsparse.train.class_tasks`.
+        config: Settings of the fit of each task.
+        seed: Random seed of output layers, factors and fits.
+        mask: Name of the mask of the scored nodes; use ``"val_mask"`` for tuning.
+        callback: Called after each task with the number of learned tasks and the
+            learner; not called in joint training.
+        **options: Options of ``RankUpdate``, such as ``rank``.
 
     Raises:
-        ValueError: If there is no such method or no task, or options are given to
-            another method.
+        ValueError: If the method is unknown, there is no task, or options are given to
+            a method other than ``RankUpdate``.
 
     Example:
         >>> from gsparse.data import planted_partition, split
@@ -164,11 +167,11 @@ def _learner(
 def _fit_jointly(
     learner: Learner, tasks: Sequence[Data], config: FitConfig, seed: int
 ) -> int:
-    """One training whose nodes are those of all tasks; returns its best epoch."""
+    """Train on the nodes of all tasks at once, and return the best epoch."""
     assert isinstance(learner, TaskHeads)
     for task in tasks:
         learner.add_task(num_classes(task.y))
-    learner.heads.requires_grad_(True)
+    learner.tasks.requires_grad_(True)
     ready = [prepare(task, "train_mask") for task in tasks]
     arguments = [call_arguments(learner, it) for it in ready]
     y = torch.cat([task.y for task in tasks])
@@ -184,7 +187,9 @@ def _fit_jointly(
 def _scores(
     learner: Learner, tasks: Sequence[Data], mask: str, metric: str
 ) -> tuple[list[float], list[float]]:
-    """Of every task on the nodes of a mask, and on validation nodes."""
+    """Return the scores of every task on the nodes of a mask and on validation
+    nodes.
+    """
     found: tuple[list[float], list[float]] = [], []
     for number, task in enumerate(tasks):
         model = learner.select(number)
@@ -196,7 +201,9 @@ def _scores(
 def _change(
     learner: Learner, tasks: Sequence[Data], outputs: Sequence[Tensor]
 ) -> float:
-    """Largest distance of class scores from earlier ones, where there are any."""
+    """Return the largest change of the logits since each task was learned; 0 without
+    tasks.
+    """
     found = [0.0]
     for number, before in enumerate(outputs):
         after = predict_logits(learner.select(number), tasks[number])

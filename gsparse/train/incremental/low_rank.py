@@ -1,4 +1,4 @@
-"""A linear layer as factors that tasks share and a selector that each task has."""
+"""Low-rank linear layers whose factors are shared by tasks."""
 
 import torch
 from torch import Tensor
@@ -7,18 +7,19 @@ from torch.nn.functional import linear
 
 
 def truncated_svd(weight: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
-    r"""The nearest matrix of a rank, as :math:`U \operatorname{diag}(s) V^T`.
+    r"""Return the nearest matrix of a given rank as :math:`U \operatorname{diag}(s)
+    V^T`.
 
-    By Eckart and Young no matrix of this rank is nearer, and the squared distance is
-    the sum of the squares of the singular values left out. Costs a full singular value
-    decomposition.
+    By the theorem of Eckart and Young no matrix of this rank is nearer, and the squared
+    distance is the sum of the squares of the omitted singular values. It costs a full
+    singular value decomposition.
 
     Args:
         weight: A matrix.
         rank: Number of singular values to keep.
 
     Returns:
-        Columns :math:`U`, values :math:`s` from the largest, columns :math:`V`.
+        Columns :math:`U`, values :math:`s` in descending order, columns :math:`V`.
 
     Shapes:
         - **weight:** :math:`(m, n)`
@@ -45,7 +46,7 @@ def truncated_svd(weight: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Factors(Module):
-    r"""Columns of :math:`U` and :math:`V`, a block of both for each task.
+    r"""Columns of :math:`U` and :math:`V`, with one block of both per task.
 
     Args:
         in_features: Rows of :math:`V`.
@@ -58,12 +59,12 @@ class Factors(Module):
         self.u, self.v = ParameterList(), ParameterList()
 
     def append(self, rank: int, like: Tensor, generator: torch.Generator) -> None:
-        """Add a block of orthonormal columns, as wide as the smaller side at most.
+        """Add a block of orthonormal columns, at most as many as the smaller side.
 
         Args:
             rank: Number of columns.
-            like: Decides dtype and device.
-            generator: Draws them, on the CPU.
+            like: Tensor that defines dtype and device.
+            generator: Random generator on the CPU.
         """
         rank = min(rank, self.in_features, self.out_features)
         sides = (self.u, self.out_features), (self.v, self.in_features)
@@ -73,11 +74,11 @@ class Factors(Module):
             blocks.append(Parameter(columns.to(like).contiguous()))
 
     def rank(self, task: int) -> int:
-        """Columns up to and with the block of a task."""
+        """Return the number of columns up to and including the block of a task."""
         return sum(block.size(1) for block in list(self.u)[: task + 1])
 
     def upto(self, task: int) -> tuple[Tensor, Tensor]:
-        """All columns that a task reads.
+        """Return all columns that a task reads.
 
         Shapes:
             - **output:** :math:`(m, R_t)`, :math:`(n, R_t)`
@@ -87,25 +88,25 @@ class Factors(Module):
         return torch.cat(u, dim=1), torch.cat(v, dim=1)
 
     def extra_repr(self) -> str:
-        """Sizes, and the columns of each block."""
+        """Return the sizes and the rank of each block."""
         ranks = [block.size(1) for block in self.u]
         return f"{self.in_features}, {self.out_features}, ranks={ranks}"
 
 
 class LowRankLinear(Module):
-    r"""The linear layer of one task: shared factors, its own selector and bias.
+    r"""The linear layer of one task: shared factors with its own selector and bias.
 
     .. math::
         Y = X V_{1:t} \operatorname{diag}(s_t) U_{1:t}^T + b_t
 
-    The factors belong to someone else: they are neither moved nor saved nor listed
-    with this layer. The product is taken factor by factor, at :math:`N R_t (n + m)`
-    operations, where that is less than the :math:`N n m` of the whole weight.
+    The factors are not part of this layer: they are not moved, saved or listed with it.
+    The product is computed factor by factor, with :math:`N R_t (n + m)` operations, if
+    that is less than the :math:`N n m` of the whole weight.
 
     Args:
         factors: The shared columns.
-        task: Blocks up to this one are read.
-        bias: First value of the bias, or None.
+        task: Number of the last block that is read.
+        bias: Initial bias, or None.
 
     Shapes:
         - **x:** :math:`(*, n)`, dense or :class:`~gsparse.train.SparseFeatures`
@@ -116,7 +117,7 @@ class LowRankLinear(Module):
 
     def __init__(self, factors: Factors, task: int, bias: Tensor | None) -> None:
         super().__init__()
-        self._factors = (factors,)  # in a tuple: not a child
+        self._factors = (factors,)  # in a tuple, so not a submodule
         self.task = task
         self.in_features = factors.in_features
         self.out_features = factors.out_features
@@ -132,12 +133,12 @@ class LowRankLinear(Module):
 
     @torch.no_grad()
     def begin(self, task: int, *, as_before: bool) -> None:
-        """Serve a new task, whose columns are the last ones.
+        """Switch to a new task, whose columns are the last ones.
 
         Args:
-            task: Its number.
-            as_before: Begin with the weight of the task before, all else being equal;
-                otherwise with the new columns alone.
+            task: Number of the task.
+            as_before: Whether to start with the weight of the previous task; otherwise
+                with the new columns alone.
         """
         before, old, blocks = self.factors.rank(task - 1), self.s, self.factors.u
         selector = blocks[task].new_zeros(self.factors.rank(task))
@@ -149,7 +150,9 @@ class LowRankLinear(Module):
 
     @torch.no_grad()
     def approximate(self, weight: Tensor) -> None:
-        """Become the nearest layer to a weight ``[m, n]``; of the first task only."""
+        """Set the factors to approximate a weight ``[m, n]``; for the first
+        task only.
+        """
         u, s, v = truncated_svd(weight, self.s.numel())
         self.factors.u[0].copy_(u)
         self.factors.v[0].copy_(v)
@@ -157,12 +160,12 @@ class LowRankLinear(Module):
 
     @property
     def weight(self) -> Tensor:
-        """The whole weight ``[m, n]``, made anew in every call."""
+        """The whole weight ``[m, n]``, computed in every call."""
         u, v = self.factors.upto(self.task)
         return (u * self.s) @ v.t()
 
     def product(self, x: Tensor) -> Tensor:
-        """``x @ W.T``, without the bias."""
+        """Return ``x @ W.T``, without the bias."""
         u, v = self.factors.upto(self.task)
         m, n = self.out_features, self.in_features
         if self.s.numel() * (n + m) < n * m:
@@ -174,7 +177,7 @@ class LowRankLinear(Module):
         return out if self.bias is None else out + self.bias
 
     def extra_repr(self) -> str:
-        """Sizes, and the number of columns read."""
+        """Return the sizes and the number of columns read."""
         bias = self.bias is not None
         sizes = f"{self.in_features}, {self.out_features}"
         return f"{sizes}, rank={self.s.numel()}, bias={bias}"

@@ -1,4 +1,4 @@
-"""The output layer of a model, and others like it for more or fewer classes."""
+"""Find the output layer of a model, and build one for another number of classes."""
 
 import copy
 from typing import TypeGuard
@@ -13,19 +13,20 @@ _WIDTHS = ("out_channels", "out_features")
 
 
 def is_linear(module: Module) -> TypeGuard[nn.Linear]:
-    """Whether this is one of torch's or PyG's linear layers."""
+    """Return whether a module is one of torch's or PyG's linear layers."""
     return isinstance(module, _LINEAR)
 
 
 def find_output_layer(model: Module) -> str:
-    """Name of the convolution, or linear layer, that gives a model's class scores.
+    """Return the name of the convolution or linear layer that computes a model's
+    logits.
 
-    It is where the last linear layer stands: a convolution whose linear maps all read
-    its input, a block round one such convolution, or else that linear layer itself, as
-    with the MLP of GIN.
+    It contains the last linear layer: it is a convolution whose linear maps all read
+    its input, a block around one such convolution, or else that linear layer itself, as
+    in the MLP of GIN.
 
     Raises:
-        ValueError: If the model has no linear layer within it.
+        ValueError: If the model contains no linear layer.
 
     Example:
         >>> from torch_geometric.nn import GAT, GIN
@@ -40,7 +41,7 @@ def find_output_layer(model: Module) -> str:
     if not linears:
         raise ValueError(
             f"'model' must have a linear layer for its output "
-            f"(got {type(model).__name__}); name its output layer by 'head'"
+            f"(got {type(model).__name__}); give the name of its output layer as 'head'"
         )
     parts = linears[-1].split(".")
     for length in range(1, len(parts)):
@@ -51,10 +52,10 @@ def find_output_layer(model: Module) -> str:
 
 
 def num_outputs(layer: Module) -> int:
-    """Number of classes that an output layer scores.
+    """Return the number of classes of an output layer.
 
     Raises:
-        ValueError: If it does not say.
+        ValueError: If the layer has no attribute for it.
     """
     for module in layer.modules():
         for name in _WIDTHS:
@@ -66,14 +67,14 @@ def num_outputs(layer: Module) -> int:
 
 
 def output_layer_like(layer: Module, num_classes: int) -> Module:
-    """A fresh layer of the same kind for another number of classes.
+    """Return a fresh layer of the same kind for another number of classes.
 
-    Weights of linear maps get other rows, attention vectors and biases other lengths;
-    then the layer's own ``reset_parameters`` draws them.
+    The rows of linear maps and the lengths of attention vectors and biases change; the
+    layer's own ``reset_parameters`` initialises them.
 
     Args:
         layer: A convolution, a block with one, or a linear layer; not changed.
-        num_classes: Number of classes to score.
+        num_classes: Number of classes.
 
     Raises:
         ValueError: If a parameter does not scale with the number of classes.
@@ -124,7 +125,9 @@ def _reset(layer: Module) -> None:
 
 
 def _is_one_layer(module: Module) -> bool:
-    """Whether this is a convolution, or a block with one, of parallel linear maps."""
+    """Return whether a module is a convolution of parallel linear maps, or a block with
+    one.
+    """
     if isinstance(module, ModuleList | ModuleDict | Sequential):
         return False
     convs = [it for it in module.modules() if isinstance(it, MessagePassing)]

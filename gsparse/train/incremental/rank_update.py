@@ -1,4 +1,6 @@
-"""One network for a sequence of tasks, its weights factors that grow with the tasks."""
+"""One network for a sequence of tasks, with weights as factors that grow with the
+tasks.
+"""
 
 import copy
 from pathlib import Path
@@ -10,7 +12,7 @@ from torch.nn import Module, ModuleList, Parameter
 
 from gsparse.edges import draw_seed
 from gsparse.nn.replace_modules import replace_modules
-from gsparse.train.fit import seeded
+from gsparse.nn.seeded import seeded
 from gsparse.train.incremental.low_rank import Factors
 from gsparse.train.incremental.output_layer import (
     find_output_layer,
@@ -24,15 +26,17 @@ from gsparse.train.incremental.shared_weights import (
     low_rank_layer,
     without_weights,
 )
+from gsparse.train.incremental.task_learner import TaskLearner
 
-# ruff: noqa: ANN401 (what the wrapped model takes and gives)
+# ruff: noqa: ANN401 (the wrapped model takes and returns anything)
 
 Start = Literal["zeros", "previous"]
 
 
-class RankUpdate(Module):
-    r"""`"Incremental Task Learning with Incremental Rank Updates"
-    <https://arxiv.org/abs/2207.09074>`_: a new task adds a few columns to every weight.
+class RankUpdate(TaskLearner):
+    r"""Learns tasks one after another by adding a few columns to every weight, from the
+    `"Incremental Task Learning with Incremental Rank Updates"
+    <https://arxiv.org/abs/2207.09074>`_ paper.
 
     The linear map of each hidden layer is, for task :math:`t`,
 
@@ -40,43 +44,43 @@ class RankUpdate(Module):
         W_t = U_{1:t} \operatorname{diag}(s_t) V_{1:t}^T, \qquad
         R_t = r_1 + (t - 1) r_2 \text{ columns}
 
-    The first task learns :math:`r_1` columns. Each later one freezes all columns there
-    are, adds :math:`r_2`, and learns these and a selector :math:`s_t` over old and new
-    ones. Biases, attention vectors, norms with their statistics and the output layer
-    are its own. So nothing that an earlier task reads changes: its outputs stay the
-    same bit for bit. Which task a node is asked for has to be known.
+    The first task learns :math:`r_1` columns. Each later task freezes all existing
+    columns, adds :math:`r_2` columns, and learns these and a selector :math:`s_t` over
+    old and new ones. Each task has its own biases, attention vectors, norms with their
+    statistics, and output layer. Nothing that an earlier task reads ever changes: its
+    outputs stay bit-identical. The task of a node must be known.
 
     For :math:`T` tasks a weight of :math:`m \times n` takes
     :math:`(n + m)(r_1 + (T - 1) r_2) + \sum_t R_t` numbers; separate models take
-    :math:`T n m`. Where tasks have little in common, or ranks come near the width of
-    the layers, train separate models: they are as small and as good. Where the data of
-    all tasks is there at once, train jointly.
+    :math:`T n m`. If tasks have little in common, or ranks are close to the width of
+    the layers, use separate models, which are as small and as accurate. If the data of
+    all tasks is available at once, train jointly.
 
-    Every convolution whose maps are ``torch.nn.Linear`` or PyG's ``Linear`` is served,
-    as is what surrounds it; other weights are a task's own. The model is copied,
-    without caches of ``cached=True``, which would mix the graphs of a sequence; it
-    stays usable as it was. The newest task can be trained, by
-    :func:`~gsparse.train.fit` or any loop, with an optimiser made after
-    :meth:`add_task`; the others stay in eval mode.
+    Every convolution whose linear maps are ``torch.nn.Linear`` or PyG's ``Linear`` is
+    supported; all other weights are copied per task. The model is copied, without the
+    caches of ``cached=True``, and is not changed. The newest task can be trained, by
+    :func:`~gsparse.train.fit` or any loop, with an optimiser created after
+    :meth:`add_task`; the others stay in evaluation mode.
 
-    The paper sets the selector of a new task to zero for old columns and to one for
-    its own; its code draws orthogonal factors. So it is here. ``start="previous"``
-    begins instead where the task before ended, with zeros for the new columns.
+    As in the paper, the selector of a new task is zero for old columns and one for its
+    own; as in the authors' code, factors are initialised orthogonal.
+    ``start="previous"`` continues from the previous task instead, with zeros for the
+    new columns.
 
     Args:
-        model: Gives the architecture, and the first values of biases, attention
-            vectors and norms.
-        rank: Columns of the first task, :math:`r_1`; narrower layers take as many as
-            they can use.
-        rank_per_task: Columns of each later one, :math:`r_2`; half of ``rank``, rounded
-            up, if left out.
+        model: Defines the architecture and the initial biases, attention vectors and
+            norms.
+        rank: Number of columns of the first task, :math:`r_1`; at most the smaller side
+            of each layer.
+        rank_per_task: Number of columns of each later task, :math:`r_2`; by default
+            half of ``rank``, rounded up.
         start: ``"zeros"`` as in the paper, or ``"previous"``.
-        head: Name of the output layer, as in ``named_modules()``; found if left out.
-        seed: Seed of factors and output layers.
+        head: Name of the output layer in ``named_modules()``; detected by default.
+        seed: Random seed of factors and output layers.
 
     Raises:
         ValueError: If a rank is out of range, the model has no hidden linear layer, or
-            one has no shape yet, has a mask, or shares its weight.
+            one is lazy, has a mask, or shares its weight.
 
     Example:
         >>> from gsparse.data import planted_partition, split
@@ -125,8 +129,7 @@ class RankUpdate(Module):
         self.names = list(found)
         self.seed = draw_seed(None) if seed is None else seed
         self.num_classes: list[int] = []
-        self.current: int | None = None
-        # Called `layers` since `fit` looks there for the first one to decay.
+        # Named `layers` because FitConfig.decay_first_layer_only looks for this name.
         self.layers = ModuleList(
             Factors(it.weight.size(1), it.weight.size(0)) for it in found.values()
         )
@@ -135,16 +138,17 @@ class RankUpdate(Module):
 
     @classmethod
     def from_dense(cls, model: Module, rank: int, **options: Any) -> "RankUpdate":
-        """The learner whose first task is a trained model, cut to a rank.
+        """Return a learner whose first task is a low-rank approximation of a trained
+        model.
 
-        By :func:`~gsparse.train.incremental.low_rank.truncated_svd`; the output layer
-        and all else is taken as it is. Train on after it: a low rank costs accuracy at
-        first.
+        Weights are approximated by
+        :func:`~gsparse.train.incremental.low_rank.truncated_svd`; the output layer is
+        copied. Train the learner afterwards, since a low rank loses accuracy at first.
 
         Args:
-            model: Trained as usual; not changed.
-            rank: As for the class.
-            **options: As for the class.
+            model: A trained model; not changed.
+            rank: See :class:`RankUpdate`.
+            **options: See :class:`RankUpdate`.
         """
         learner = cls(model, rank, **options)
         output = model.get_submodule(learner.head)
@@ -157,17 +161,18 @@ class RankUpdate(Module):
 
     @classmethod
     def load(cls, path: str | Path, model: Module) -> "RankUpdate":
-        """The learner of a file, with all its tasks; the last one can be trained on.
+        """Load a learner with all its tasks from a file; the last task can be trained
+        further.
 
-        The file is read by torch's restricted reader, which makes tensors, numbers and
+        The file is read with ``weights_only=True``, which creates tensors, numbers and
         containers and runs no code.
 
         Args:
-            path: What :meth:`save` wrote.
-            model: Built as the one of the learner that was saved.
+            path: A file of :meth:`save`.
+            model: A model with the architecture of the saved learner.
 
         Raises:
-            ValueError: If the file is something else, or the model does not fit.
+            ValueError: If the file has another content, or the model does not fit.
         """
         try:
             found = torch.load(path, map_location="cpu", weights_only=True)
@@ -183,7 +188,7 @@ class RankUpdate(Module):
             learner.load_state_dict(found["state"])
         except RuntimeError as error:
             raise ValueError(
-                f"'model' must be built as the one that was saved in {path} (got "
+                f"'model' must have the architecture that was saved in {path} (got "
                 f"{type(model).__name__}: {' '.join(str(error).split())})"
             ) from None
         return learner
@@ -191,17 +196,9 @@ class RankUpdate(Module):
     def save(self, path: str | Path) -> None:
         """Write all tasks to one file: tensors and a few numbers, see :meth:`load`."""
         keys = ("rank", "rank_per_task", "start", "head", "seed")
-        content = {
-            "settings": {key: getattr(self, key) for key in keys},
-            "num_classes": self.num_classes,
-            "state": dict(self.state_dict()),
-        }
-        torch.save(content, path)
-
-    @property
-    def num_tasks(self) -> int:
-        """Number of tasks so far."""
-        return len(self.tasks)
+        settings = {key: getattr(self, key) for key in keys}
+        content = {"settings": settings, "num_classes": self.num_classes}
+        torch.save(content | {"state": dict(self.state_dict())}, path)
 
     @property
     def model(self) -> Module:
@@ -209,13 +206,14 @@ class RankUpdate(Module):
         return self.tasks[self._check(self.current)]
 
     def add_task(self, num_classes: int) -> int:
-        """Freeze all there is, add columns and an output layer, and select the task.
+        """Freeze all existing tasks, add columns and an output layer, and select the
+        new task.
 
         Args:
-            num_classes: Classes of the new task.
+            num_classes: Number of classes of the new task.
 
         Returns:
-            Its number, from 0.
+            The number of the task, counted from 0.
         """
         task, generator = self.num_tasks, torch.Generator()
         generator.manual_seed(self.seed)
@@ -243,62 +241,51 @@ class RankUpdate(Module):
         model.train(self.training)
         self.tasks.append(model)
         self.num_classes.append(num_classes)
-        self.select(task)
-        return self.train(self.training).num_tasks - 1
-
-    def select(self, task: int) -> "RankUpdate":
-        """Answer for this task from now on.
-
-        Raises:
-            ValueError: If there is no such task.
-        """
-        self.current = self._check(task)
-        return self
+        self.select(task).train(self.training)
+        return task
 
     def forward(self, *args: Any, task: int | None = None, **kwargs: Any) -> Any:
         """Return the logits for a task, by default the selected one.
 
         Args:
-            *args: Of the model, such as ``x, edge_index``.
+            *args: Arguments of the model, such as ``x, edge_index``.
             task: Number of the task.
-            **kwargs: Of the model.
+            **kwargs: Keyword arguments of the model.
         """
         chosen = self.current if task is None else task
         return self.tasks[self._check(chosen)](*args, **kwargs)
 
     def train(self, mode: bool = True) -> "RankUpdate":
-        """Only the newest task can be trained; statistics of others must not move."""
+        """Set the training mode of the newest task; the others stay in
+        evaluation mode.
+        """
         super().train(mode)
         for model in list(self.tasks)[:-1]:
             model.eval()
         return self
 
     def parameters_of(self, task: int) -> list[Parameter]:
-        """What a task brought: columns, selectors, output layer and all its own."""
+        """Return the parameters added by a task: columns, selectors, output layer and
+        others.
+        """
         self._check(task)
         blocks = [p for it in self._factors() for p in (it.u[task], it.v[task])]
         return blocks + list(self.tasks[task].parameters())
 
     def storage(self) -> Storage:
-        """Numbers in all tasks together; that many are in the file of :meth:`save`."""
+        """Return the number of values in all tasks, which is what :meth:`save`
+        writes.
+        """
         factors = sum(p.numel() for p in self.layers.parameters())
         return count(factors, self.tasks, self.names, self.head)
 
     def separate_storage(self) -> Storage:
-        """Numbers that a model of its own for each task would have."""
+        """Return the number of values that separate models would have."""
         whole = sum(it.in_features * it.out_features for it in self._factors())
         return self.storage()._replace(factors=self.num_tasks * whole, selectors=0)
 
     def _factors(self) -> list[Factors]:
         return list(self.layers)  # type: ignore[arg-type]
-
-    def _check(self, task: int | None) -> int:
-        if task is None or not 0 <= task < self.num_tasks:
-            raise ValueError(
-                f"'task' must be one of the {self.num_tasks} tasks added so far, from "
-                f"0 (got {task}); call add_task() first"
-            )
-        return task
 
     def _apply(self, fn: Any, recurse: bool = True) -> "RankUpdate":
         super()._apply(fn, recurse)
@@ -306,6 +293,6 @@ class RankUpdate(Module):
         return self
 
     def extra_repr(self) -> str:
-        """Ranks and number of tasks."""
+        """Return the ranks and the number of tasks."""
         ranks = f"rank={self.rank}, rank_per_task={self.rank_per_task}"
         return f"{ranks}, num_tasks={self.num_tasks}"

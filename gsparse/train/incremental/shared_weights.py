@@ -1,4 +1,4 @@
-"""What of a model its tasks share: the weights of hidden linear layers."""
+"""Weights of hidden linear layers that tasks share."""
 
 import copy
 from collections.abc import Iterable, Mapping
@@ -14,10 +14,10 @@ from gsparse.train.incremental.output_layer import is_linear
 
 
 class Storage(NamedTuple):
-    """Numbers that all tasks together need."""
+    """Number of values that all tasks need."""
 
     factors: int
-    """Columns that tasks share; the whole weights of separate models."""
+    """Columns that tasks share; for separate models the whole weights."""
     selectors: int
     heads: int
     others: int
@@ -25,16 +25,15 @@ class Storage(NamedTuple):
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Sum of all parts."""
         return sum(self)
 
 
 def hidden_linears(model: Module, head: str) -> dict[str, nn.Linear]:
-    """Linear layers outside the output layer, by name.
+    """Return the linear layers outside the output layer by name.
 
     Raises:
-        ValueError: If there is none, or a weight has no shape yet, has a mask, or is
-            used twice.
+        ValueError: If there is none, or a weight is lazy, has a mask, or is used twice.
     """
     found = {
         name: it
@@ -44,7 +43,7 @@ def hidden_linears(model: Module, head: str) -> dict[str, nn.Linear]:
     if not found:
         raise ValueError(
             f"'model' must have a linear layer before its output layer {head!r} (got "
-            f"none in {type(model).__name__}); name another one by 'head'"
+            f"none in {type(model).__name__}); give another one as 'head'"
         )
     users: dict[int, list[str]] = {}
     for prefix, module in model.named_modules():
@@ -73,12 +72,12 @@ def hidden_linears(model: Module, head: str) -> dict[str, nn.Linear]:
 def without_weights(
     model: Module, found: Mapping[str, nn.Linear], shared: Iterable[Factors]
 ) -> Module:
-    """A copy of a model whose linear layers read factors, of no task yet.
+    """Return a copy of a model whose linear layers read factors, without a task yet.
 
     Args:
-        model: Not changed.
-        found: The layers that :func:`hidden_linears` finds in it.
-        shared: Factors of each.
+        model: The model; not changed.
+        found: Its hidden linear layers, from :func:`hidden_linears`.
+        shared: Factors of each layer.
     """
     memo: dict[int, Any] = {
         id(old): LowRankLinear(factors, -1, old.bias)
@@ -96,13 +95,13 @@ def without_weights(
 def count(
     factors: int, tasks: Iterable[Module], names: Iterable[str], head: str
 ) -> Storage:
-    """What a sequence of tasks needs.
+    """Return the number of values that a sequence of tasks needs.
 
     Args:
-        factors: Numbers in the factors that they share.
-        tasks: The model of each.
-        names: Of its layers that read the factors.
-        head: Of its output layer.
+        factors: Number of values in the shared factors.
+        tasks: The model of each task.
+        names: Names of the layers that read the factors.
+        head: Name of the output layer.
     """
     selectors = heads = total = 0
     names = list(names)
@@ -114,10 +113,10 @@ def count(
 
 
 def low_rank_layer(model: Module, name: str) -> LowRankLinear:
-    """The layer of that name."""
+    """Return the low-rank layer with this name."""
     return model.get_submodule(name)  # type: ignore[return-value]
 
 
 def count_numbers(module: Module) -> int:
-    """Numbers that a module saves."""
+    """Return the number of values in the state of a module."""
     return sum(t.numel() for t in module.state_dict().values() if isinstance(t, Tensor))

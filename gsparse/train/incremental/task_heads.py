@@ -1,4 +1,4 @@
-"""Models for several tasks that rank updates are held against."""
+"""Baselines of rank updates: shared models with task heads, and separate models."""
 
 import copy
 from typing import Any
@@ -10,26 +10,28 @@ from torch.nn.functional import pad
 
 from gsparse.nn.calling import Arguments
 from gsparse.nn.replace_modules import replace_modules
+from gsparse.nn.seeded import seeded
 from gsparse.nn.stale_caches import forget
-from gsparse.train.fit import seeded
 from gsparse.train.incremental.output_layer import find_output_layer, output_layer_like
 from gsparse.train.incremental.shared_weights import count_numbers
+from gsparse.train.incremental.task_learner import TaskLearner
 
-# ruff: noqa: ANN401 (what the wrapped model takes and gives)
+# ruff: noqa: ANN401 (the wrapped model takes and returns anything)
 
 
-class TaskHeads(Module):
-    """A model that all tasks share, but for its output layer.
+class TaskHeads(TaskLearner):
+    """A model that all tasks share except for its output layer.
 
-    Trained task after task it forgets: what a later task changes, earlier ones read.
-    With ``freeze=True`` only the first task trains the shared part, with its norms'
-    statistics; nothing is forgotten, and later tasks find what the first one needed.
+    Trained task after task it forgets, since later tasks change weights that earlier
+    ones read. With ``freeze=True`` only the first task trains the shared part and the
+    statistics of its norms: nothing is forgotten, but later tasks can use only the
+    hidden features of the first one.
 
     Args:
-        model: Gives architecture and first weights; copied.
-        freeze: Whether later tasks train their output layers only.
-        head: Name of the output layer; found if left out.
-        seed: Of the output layers.
+        model: Defines the architecture and the initial weights; copied.
+        freeze: Whether later tasks train only their output layers.
+        head: Name of the output layer; detected by default.
+        seed: Random seed of the output layers.
 
     Example:
         >>> import torch
@@ -54,50 +56,36 @@ class TaskHeads(Module):
         super().__init__()
         self.head = find_output_layer(model) if head is None else head
         self.model = copy.deepcopy(model)
-        self.heads = ModuleList()
+        self.tasks = ModuleList()
         self.freeze, self.seed = freeze, seed
-        self.current = 0
-
-    @property
-    def num_tasks(self) -> int:
-        """Number of tasks so far."""
-        return len(self.heads)
 
     def add_task(self, num_classes: int) -> int:
-        """Give the model an output layer for a new task, and select it.
+        """Add an output layer for a new task, and select it.
 
         Args:
-            num_classes: Classes of the new task.
+            num_classes: Number of classes of the new task.
 
         Returns:
-            Its number, from 0.
+            The number of the task, counted from 0.
         """
         with seeded(self.seed + self.num_tasks):
             head = output_layer_like(self.model.get_submodule(self.head), num_classes)
         if self.num_tasks and self.freeze:
             self.model.requires_grad_(False)
-        self.heads.requires_grad_(False)
-        self.heads.append(head.requires_grad_(True))
-        self.select(self.num_tasks - 1)
-        self.train(self.training)
-        return self.current
+        self.tasks.requires_grad_(False)
+        self.tasks.append(head.requires_grad_(True))
+        self.select(self.num_tasks - 1).train(self.training)
+        return self.num_tasks - 1
 
     def select(self, task: int) -> "TaskHeads":
-        """Answer for this task from now on.
+        """Select the task of later calls.
 
         Raises:
-            ValueError: If there is no such task.
+            ValueError: If the task does not exist.
         """
-        if not 0 <= task < self.num_tasks:
-            raise ValueError(
-                f"'task' must be one of the {self.num_tasks} tasks added so far, from "
-                f"0 (got {task}); call add_task() first"
-            )
-        replace_modules(
-            self.model,
-            {self.model.get_submodule(self.head): self.heads[task]},
-        )
-        self.current = task
+        super().select(task)
+        before = self.model.get_submodule(self.head)
+        replace_modules(self.model, {before: self.tasks[task]})
         return self
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -105,7 +93,7 @@ class TaskHeads(Module):
         return self.model(*args, **kwargs)
 
     def train(self, mode: bool = True) -> "TaskHeads":
-        """As usual, but a frozen body keeps its statistics."""
+        """Set the training mode; a frozen body keeps its statistics."""
         super().train(mode)
         if self.freeze and self.num_tasks > 1:
             for module in self.model.modules():
@@ -114,61 +102,55 @@ class TaskHeads(Module):
         return self
 
     def storage(self) -> int:
-        """Numbers in the shared part and all output layers."""
+        """Return the number of values in the shared part and all output layers."""
         shared = count_numbers(self.model)
         shared -= count_numbers(self.model.get_submodule(self.head))
-        return shared + count_numbers(self.heads)
+        return shared + count_numbers(self.tasks)
 
 
-class SeparateModels(Module):
-    """A whole model for each task; the interface of ``TaskHeads``.
+class SeparateModels(TaskLearner):
+    """One model per task, with the interface of ``TaskHeads``.
 
     Args:
-        model: Gives architecture and first weights.
-        seed: Of the output layers.
+        model: Defines the architecture and the initial weights.
+        seed: Random seed of the output layers.
     """
 
     def __init__(self, model: Module, seed: int = 0) -> None:
         super().__init__()
-        self.seed, self.models, self._first = seed, ModuleList(), (model,)
-        self.current = 0
+        self.seed, self.tasks, self._first = seed, ModuleList(), (model,)
 
     def add_task(self, num_classes: int) -> int:
-        """A new model, which is selected; earlier ones are left alone."""
-        self.models.requires_grad_(False)
-        model = TaskHeads(self._first[0], seed=self.seed + len(self.models))
+        """Add a model for a new task, and select it; earlier models do not change."""
+        self.tasks.requires_grad_(False)
+        model = TaskHeads(self._first[0], seed=self.seed + len(self.tasks))
         model.add_task(num_classes)
-        self.models.append(model.model)
-        self.current = len(self.models) - 1
-        return self.current
+        self.tasks.append(model.model)
+        self.select(self.num_tasks - 1)
+        return self.num_tasks - 1
 
     @property
     def model(self) -> Module:
         """The model of the selected task."""
-        return self.models[self.current]
-
-    def select(self, task: int) -> "SeparateModels":
-        """Answer for this task from now on."""
-        self.current = task
-        return self
+        return self.tasks[self._check(self.current)]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the model of the selected task says."""
-        return self.models[self.current](*args, **kwargs)
+        """Return the logits for the selected task."""
+        return self.model(*args, **kwargs)
 
     def storage(self) -> int:
-        """Numbers in all models."""
-        return count_numbers(self.models)
+        """Return the number of values in all models."""
+        return count_numbers(self.tasks)
 
 
 class AllTasks(Module):
-    """Class scores of all nodes of all tasks, one below the other, for joint training.
+    """Logits of all nodes of all tasks, concatenated, for joint training.
 
-    Scores of classes that a task does not have are the lowest number there is.
+    Logits of classes that a task does not have are the lowest number of the dtype.
 
     Args:
-        model: With all tasks added.
-        arguments: What the model is called with, for each task.
+        model: A model with all tasks added.
+        arguments: Arguments of the model for each task.
     """
 
     def __init__(self, model: TaskHeads, arguments: list[Arguments]) -> None:
@@ -176,10 +158,10 @@ class AllTasks(Module):
         self.model, self.arguments = model, arguments
 
     def forward(self, x: Any = None, edge_index: Any = None) -> Tensor:
-        """Scores for the arguments; the graph given here is of no meaning."""
+        """Return the logits for the stored arguments; the given graph is ignored."""
         scores = []
         for number, arguments in enumerate(self.arguments):
-            forget(self.model)  # the graph of another task
+            forget(self.model)  # clear the graph of another task
             scores.append(arguments.call(self.model.select(number)))
         width = max(it.size(1) for it in scores)
         lowest = torch.finfo(scores[0].dtype).min

@@ -1,7 +1,7 @@
-"""Sequences of tasks: classes of one graph a few at a time, or one graph after another.
+"""Sequences of tasks: the classes of one graph in parts, or one graph after another.
 
-A task is a :class:`torch_geometric.data.Data` with labels from 0 and masks of its own.
-Which task a node belongs to is known to the model.
+A task is a :class:`torch_geometric.data.Data` with labels from 0 and its own masks. The
+model knows to which task a node belongs.
 """
 
 import copy
@@ -11,23 +11,29 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from gsparse.train.scores import check_class_numbers
+
 MASKS = ("train_mask", "val_mask", "test_mask")
 
 
 def class_tasks(data: Data, num_tasks: int, seed: int = 0) -> list[Data]:
-    """Disjoint classes of one graph, task by task; every class comes once.
+    """Split the classes of a graph into tasks; every class is in one task.
 
-    Each task sees the whole graph with all features. Nodes of other classes carry the
-    label -1 and stand in none of its masks. Classes are drawn by the seed; their
-    numbers differ by one at the most, and the larger tasks come first.
+    Each task has the whole graph with all features. Nodes of other classes have the
+    label -1 and are in none of its masks. The seed determines the order of the classes;
+    the numbers of classes differ by at most one, and the larger tasks come first.
 
     Args:
-        data: A graph with ``y`` and three masks of one split.
+        data: A graph with ``y`` and the three masks of one split.
         num_tasks: Number of tasks, of at least two classes each.
-        seed: Decides which classes come when.
+        seed: Random seed of the order of the classes.
 
     Returns:
-        Graphs that share all but ``y`` and masks, and say ``classes``, the old labels.
+        Graphs that share everything but ``y`` and the masks; ``classes`` holds the old
+        labels.
+
+    Shapes:
+        - **y, train_mask, val_mask, test_mask:** :math:`(N,)`
 
     Raises:
         ValueError: If there are fewer than two classes for a task, or a class has no
@@ -55,21 +61,21 @@ def class_tasks(data: Data, num_tasks: int, seed: int = 0) -> list[Data]:
 
 
 def binary_tasks(data: Data, num_tasks: int, seed: int = 0) -> list[Data]:
-    """One class against the rest, task by task, as many nodes of both.
+    """Create tasks of one class against the others, with equally many nodes of both.
 
-    For graphs with too few classes for :func:`class_tasks`. Each task brings a class
-    that was none before; those of the rest, drawn anew for every task and mask, are of
-    any other class. So a class of one task may be among the rest of another, and half
-    of the answers are right by guessing.
+    Use it for graphs with too few classes for :func:`class_tasks`. Each task has a new
+    class; the nodes of other classes are sampled again for every task and mask. The
+    class of one task may thus be among the others of another task, and guessing is
+    right for half of the nodes.
 
     Args:
-        data: A graph with ``y`` and three masks of one split.
-        num_tasks: Number of tasks, one class for each.
-        seed: Decides which classes come when, and draws the rest.
+        data: A graph with ``y`` and the three masks of one split.
+        num_tasks: Number of tasks, at most one per class.
+        seed: Random seed of the order of the classes and of the sampled nodes.
 
     Returns:
-        Graphs that share all but ``y`` (1 for the class) and masks, and say
-        ``classes``, the old label of the class.
+        Graphs that share everything but ``y`` (1 for the class) and the masks;
+        ``classes`` holds the old label of the class.
 
     Raises:
         ValueError: If there are fewer classes than tasks, or a class has no node in a
@@ -101,14 +107,14 @@ def binary_tasks(data: Data, num_tasks: int, seed: int = 0) -> list[Data]:
 
 
 def graph_tasks(graphs: Sequence[Data]) -> list[Data]:
-    """One task for each graph, in this order; they must share their features.
+    """Create one task per graph, in this order; the graphs must have the same features.
 
     Args:
-        graphs: Each with ``x``, ``y`` and three masks.
+        graphs: Graphs with ``x``, ``y`` and three masks.
 
     Raises:
-        ValueError: If there is none, one lacks something, or the numbers of features
-            differ.
+        ValueError: If there is no graph, one lacks an attribute, or the numbers of
+            features differ.
 
     Example:
         >>> from gsparse.data import planted_partition, split
@@ -132,15 +138,11 @@ def graph_tasks(graphs: Sequence[Data]) -> list[Data]:
 
 
 def _checked_classes(data: Data) -> Tensor:
-    """Labels there are, after a look at all that a task needs."""
+    """Return the labels of a graph that has everything that a task needs."""
     for key in ("x", "y", *MASKS):
         if not isinstance(data.get(key), Tensor):
             raise ValueError(f"'data' must have {key!r} (got {sorted(data.keys())})")
-    if data.y.dim() != 1 or data.y.is_floating_point():
-        raise ValueError(
-            f"'y' must hold one class number per node "
-            f"(got {data.y.dtype}, {list(data.y.shape)})"
-        )
+    check_class_numbers(data.y)
     classes = data.y[data.y >= 0].unique()
     for name in MASKS:
         there = data.y[data[name]].unique()
@@ -165,7 +167,9 @@ def _shallow(data: Data, classes: Tensor) -> Data:
 
 
 def _task(data: Data, classes: Tensor) -> Data:
-    """The graph with the labels of some classes, numbered from 0 in their order."""
+    """Return the graph with the labels of some classes, numbered from 0 in
+    their order.
+    """
     out, classes = _shallow(data, classes), classes.sort().values
     out.classes = classes
     place = torch.searchsorted(classes, data.y.clamp(min=0))
@@ -177,7 +181,7 @@ def _task(data: Data, classes: Tensor) -> Data:
 
 
 def _balanced(y: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-    """Of a mask, as many nodes of label 1 as of label 0."""
+    """Return a mask with equally many nodes of label 1 and label 0."""
     sides = [(mask & (y == label)).nonzero().flatten() for label in (0, 1)]
     count, out = min(map(len, sides)), torch.zeros_like(mask)
     for nodes in sides:

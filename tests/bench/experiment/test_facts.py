@@ -1,5 +1,6 @@
-"""What rows say about features and the command."""
+"""Features and the command in rows."""
 
+import importlib.util
 import subprocess
 import sys
 
@@ -38,6 +39,10 @@ def test_fingerprint_sees_every_change():
 def test_command_can_be_pasted_and_names_no_folder(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/some/where/gsparse", "bench", "a b"])
     assert command_line() == "gsparse bench 'a b'"
+    spec = importlib.util.find_spec("gsparse.bench.contests.__main__")
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
+    expected = "python -m gsparse.bench.contests bench 'a b'"
+    assert command_line() == expected
 
 
 def test_versions_name_torch():

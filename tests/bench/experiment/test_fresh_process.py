@@ -1,4 +1,4 @@
-"""A new process answers through JSON, and says why when it cannot."""
+"""A new process returns JSON, or an error message."""
 
 import os
 

@@ -1,10 +1,9 @@
-"""Every task once, whatever happens in between."""
+"""Every task runs once, also after interruptions."""
 
 import multiprocessing
 import os
 import signal
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,28 +20,43 @@ from gsparse.bench.experiment.grid import (
 )
 from gsparse.bench.tables.rows import KEYS, read_rows
 
-DENSE = Config("digits", "random", "gat", "Dense", 0.0)
-CUT = Config("digits", "random", "gat", "RandomEdge", 0.5)
-MORE = Config("digits", "random", "gcn", "RandomEdge", 0.8)
-GRID = [DENSE, CUT, MORE]
+
+class Fake(Config):
+    """Makes its row without training."""
+
+    def run(self, workspace, seed):
+        given = {"config_hash": self.hash, "seed": seed, "pid": os.getpid()}
+        return dict.fromkeys(KEYS, "x") | given
 
 
-def fake_run(config, seed, workspace):
-    given = {"config_hash": config.config_hash(), "seed": seed, "pid": os.getpid()}
-    return dict.fromkeys(KEYS, "x") | given
-
-
-def failing_run(config, seed, workspace):
-    if config == CUT:
+class Failing(Fake):
+    def run(self, workspace, seed):
         raise ValueError("no\nsuch thing")
-    return fake_run(config, seed, workspace)
 
 
-def dying_run(config, seed, workspace):
-    if config == CUT:
+class Dying(Fake):
+    def run(self, workspace, seed):
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(0.2)
-    return fake_run(config, seed, workspace)
+
+
+class Slow(Fake):
+    def run(self, workspace, seed):
+        time.sleep(0.2)
+        return super().run(workspace, seed)
+
+
+class Endless(Fake):
+    def run(self, workspace, seed):
+        Path(os.environ["PID_FOLDER"], f"{os.getpid()}.pid").touch()
+        time.sleep(300)
+
+
+SETTINGS = {
+    "dense": ("digits", "random", "gat", "Dense", 0.0),
+    "cut": ("digits", "random", "gat", "RandomEdge", 0.5),
+    "more": ("digits", "random", "gcn", "RandomEdge", 0.8),
+}
+DENSE, CUT, MORE = GRID = [Fake(*given) for given in SETTINGS.values()]
 
 
 def done(path):
@@ -50,12 +64,12 @@ def done(path):
 
 
 def expected(grid, seeds):
-    return sorted((config.config_hash(), seed) for config in grid for seed in seeds)
+    return sorted((config.hash, seed) for config in grid for seed in seeds)
 
 
 def test_every_task_makes_one_row(tmp_path):
     path = tmp_path / "a.jsonl"
-    outcomes = list(run_grid(tasks(GRID, range(2)), path, run=fake_run))
+    outcomes = list(run_grid(tasks(GRID, range(2)), path))
     assert done(path) == expected(GRID, range(2))
     assert [outcome.row for outcome in outcomes] == read_rows(path)
 
@@ -63,14 +77,14 @@ def test_every_task_makes_one_row(tmp_path):
 def test_a_stopped_grid_continues_and_a_finished_one_does_nothing(tmp_path):
     path = tmp_path / "a.jsonl"
     grid = tasks(GRID, range(3))
-    running = run_grid(grid, path, run=fake_run)
+    running = run_grid(grid, path)
     for _ in range(4):
         next(running)
     running.close()
     assert len(read_rows(path)) == 4
-    assert len(list(run_grid(grid, path, run=fake_run))) == 5
+    assert len(list(run_grid(grid, path))) == 5
     assert done(path) == expected(GRID, range(3))
-    assert list(run_grid(grid, path, run=fake_run)) == []
+    assert list(run_grid(grid, path)) == []
 
 
 def test_equal_tasks_run_once(tmp_path):
@@ -80,9 +94,10 @@ def test_equal_tasks_run_once(tmp_path):
 
 def test_a_failure_is_an_outcome_and_the_rest_goes_on(tmp_path):
     path = tmp_path / "a.jsonl"
-    outcomes = list(run_grid(tasks(GRID, [5]), path, run=failing_run))
+    failing = Failing(*SETTINGS["cut"])
+    outcomes = list(run_grid(tasks([DENSE, failing, MORE], [5]), path))
     (failed,) = [outcome for outcome in outcomes if outcome.row is None]
-    assert failed.task == Task(CUT, 5)
+    assert failed.task == Task(failing, 5)
     assert failed.error == "ValueError: no such thing"
     assert done(path) == expected([DENSE, MORE], [5])
 
@@ -99,7 +114,7 @@ def test_groups_share_graph_and_scores_and_seeds_are_outermost():
 
 def test_two_processes_do_the_same(tmp_path):
     path = tmp_path / "a.jsonl"
-    outcomes = list(run_grid(tasks(GRID, range(2)), path, jobs=2, run=fake_run))
+    outcomes = list(run_grid(tasks(GRID, range(2)), path, jobs=2))
     assert done(path) == expected(GRID, range(2))
     assert len(outcomes) == 6
     assert os.getpid() not in {row["pid"] for row in read_rows(path)}
@@ -108,9 +123,11 @@ def test_two_processes_do_the_same(tmp_path):
 @pytest.mark.slow
 def test_a_worker_that_dies_is_said_and_rows_are_kept(tmp_path):
     path = tmp_path / "a.jsonl"
+    kinds = zip((Slow, Dying, Slow), SETTINGS.values(), strict=True)
+    grid = [kind(*given) for kind, given in kinds]
     with pytest.raises(RuntimeError, match="a worker process died"):
-        list(run_grid(tasks(GRID, [0]), path, jobs=2, run=dying_run))
-    rest = list(run_grid(tasks(GRID, [0]), path, run=fake_run))
+        list(run_grid(tasks(grid, [0]), path, jobs=2))
+    rest = list(run_grid(tasks(GRID, [0]), path))
     assert CUT in [outcome.task.config for outcome in rest]
     assert done(path) == expected(GRID, [0])
 
@@ -118,7 +135,7 @@ def test_a_worker_that_dies_is_said_and_rows_are_kept(tmp_path):
 def test_memory_is_added_once_to_the_first_seed(tmp_path):
     path = tmp_path / "a.jsonl"
     grid = tasks(GRID, range(2))
-    list(run_grid(grid, path, run=fake_run))
+    list(run_grid(grid, path))
 
     def measure(config, seed, root):
         return {"train_peak_bytes": 7 + seed, "infer_peak_bytes": 5}
@@ -147,13 +164,9 @@ def test_a_terminated_grid_takes_its_workers_along(tmp_path):
 
 
 def run_slowly(folder):
-    todo = tasks(GRID, range(2))
-    list(run_grid(todo, folder / "a.jsonl", jobs=2, run=partial(sleep_long, folder)))
-
-
-def sleep_long(folder, config, seed, workspace):
-    (folder / f"{os.getpid()}.pid").touch()
-    time.sleep(300)
+    os.environ["PID_FOLDER"] = str(folder)  # inherited by the workers
+    todo = tasks([Endless(*given) for given in SETTINGS.values()], range(2))
+    list(run_grid(todo, folder / "a.jsonl", jobs=2))
 
 
 def is_running(pid):

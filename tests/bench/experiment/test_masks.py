@@ -1,4 +1,4 @@
-"""Learned masks in an experiment leave one graph."""
+"""Learned masks in an experiment produce one graph."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Peak bytes: what is allocated is seen, what was freed before is not."""
+"""Peak memory counts allocations and ignores memory freed before."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Words of the command line."""
+"""Parsing of command line arguments."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Hours ahead of a grid."""
+"""Estimated run time of a grid."""
 
 from dataclasses import replace
 

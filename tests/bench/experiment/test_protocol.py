@@ -1,4 +1,4 @@
-"""A run does what its row says."""
+"""A run has the settings recorded in its row."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ def test_row_has_all_keys_and_can_be_written(config, workspace, tmp_path):
     append_row(tmp_path / "a.jsonl", row)
     assert row.keys() >= set(KEYS)
     assert Config.from_row(row) == config
-    assert row["config_hash"] == config.config_hash()
+    assert row["config_hash"] == config.hash
     assert 0 < row["val_score"] <= 1
     assert 0 < row["test_score"] <= 1
     assert ("preprocess_seconds" in row) == (config in (CUT, WEIGHED))

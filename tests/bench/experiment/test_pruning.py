@@ -42,7 +42,7 @@ def test_a_row_says_what_was_pruned(name, workspace, tmp_path):
     row = run_one(config, 4, workspace)
     append_row(tmp_path / "a.jsonl", row)
     assert Config.from_row(row) == config
-    assert row["config_hash"] == config.config_hash() != DENSE.config_hash()
+    assert row["config_hash"] == config.hash != DENSE.hash
     assert row["num_weights_after"] == budget(row["num_weights_before"], 0.9)
     assert row["weight_sparsity"] == pytest.approx(0.9, abs=0.001)
     assert (row["sparsity"], row["method"]) == (0.0, "Dense")
@@ -95,8 +95,8 @@ def test_grid_of_pruners_and_methods():
 
 def test_keys_of_pruning_are_not_in_older_hashes():
     plain = configs(["digits"], ["gcn"], [], [0.5])[0]
-    assert plain.config_hash() == replace(plain, pruner=None).config_hash()
-    assert plain.config_hash() != replace(plain, hidden_channels=8).config_hash()
+    assert plain.hash == replace(plain, pruner=None).hash
+    assert plain.hash != replace(plain, hidden_channels=8).hash
 
 
 def test_refusals():

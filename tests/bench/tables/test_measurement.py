@@ -1,4 +1,4 @@
-"""Measurements live in the same files as experiments, and are told apart."""
+"""Measurements and experiments in the same files are distinguished."""
 
 from gsparse.bench.tables.measurement import (
     append_rows,

@@ -1,4 +1,4 @@
-"""Pictures of pruned weights."""
+"""Plots of pruned weights."""
 
 import pytest
 from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Rows survive several writers, kills and bad values."""
+"""Row files with several writers, killed processes and bad values."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Means, spreads, break-even and layout, on rows a reader can check."""
+"""Means, standard deviations, break-even and layout of small tables."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Fused attention: the definition, the reference, every gradient, every thread."""
+"""Fused attention against its definition and reference, with gradients and threads."""
 
 import math
 import threading

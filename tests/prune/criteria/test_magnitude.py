@@ -1,4 +1,4 @@
-"""Magnitude keeps the largest absolute values; RandomWeight has no preference."""
+"""Magnitude keeps the largest absolute values; RandomWeight keeps random ones."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""ADMM: its projections, its dual, where it ends, and that levels stay."""
+"""ADMM: projections, dual variables, convergence, and fixed levels."""
 
 import copy
 import itertools

@@ -1,4 +1,4 @@
-"""Switches move by the rule, weights come back, the last mask meets the budget."""
+"""AutoPrune: the update rule, returning weights, and the exact budget."""
 
 import copy
 import io

@@ -1,4 +1,4 @@
-"""The bar rises as the paper draws it, weights leave for good, budgets are exact."""
+"""Gradual thresholds: the schedule of the paper, final removal, and exact budgets."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""ProbMask: its masks, its schedules, its constraint, and what it finds."""
+"""ProbMask: masks, schedules, constraint, and found weights."""
 
 import copy
 import io

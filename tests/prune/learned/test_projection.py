@@ -1,4 +1,4 @@
-"""The projection onto probabilities under a budget, by what defines it."""
+"""The projection onto probabilities under a budget, against its definition."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The greedy rule, word by word, and what it must not do."""
+"""The greedy rule against its definition, and its limits."""
 
 import pytest
 import torch

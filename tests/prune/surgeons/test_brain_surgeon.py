@@ -1,4 +1,4 @@
-"""Brain Damage and Surgeon against the dense quadratic problem they solve."""
+"""Optimal Brain Damage and Surgeon against the dense quadratic problem."""
 
 import pytest
 import torch

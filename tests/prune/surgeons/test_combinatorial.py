@@ -1,4 +1,4 @@
-"""The second-order pruners on models: budgets, answers, and the way back."""
+"""The second-order pruners on models: budgets, weight updates, and undo."""
 
 import copy
 

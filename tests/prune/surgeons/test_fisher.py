@@ -1,4 +1,4 @@
-"""The Fisher matrix in gradient form against the dense matrix it stands for."""
+"""The Fisher matrix in gradient form against the dense matrix."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Tasks learned in turn: what is forgotten, what is kept, and what it takes."""
+"""Incremental tasks: forgetting, kept scores, and storage."""
 
 import copy
 
@@ -106,7 +106,7 @@ class TestTaskHeads:
         model.add_task(3)
         before = copy.deepcopy(model.model.layers[0].state_dict())
         trained = [p for p in model.parameters() if p.requires_grad]
-        assert {id(p) for p in trained} == {id(p) for p in model.heads[1].parameters()}
+        assert {id(p) for p in trained} == {id(p) for p in model.tasks[1].parameters()}
         model.train()
         model(DATA.x, DATA.edge_index)
         for key, value in model.model.layers[0].state_dict().items():
@@ -118,7 +118,7 @@ class TestTaskHeads:
         model.add_task(2)
         model.add_task(3)
         frozen = {id(p) for p in model.parameters() if not p.requires_grad}
-        assert frozen == {id(p) for p in model.heads[0].parameters()}
+        assert frozen == {id(p) for p in model.tasks[0].parameters()}
 
     def test_selecting_brings_the_output_layer_back(self):
         model = TaskHeads(make()).eval()
@@ -137,7 +137,7 @@ def test_separate_models_share_nothing():
     model = SeparateModels(make())
     for _ in range(2):
         model.add_task(2)
-    first, second = model.models
+    first, second = model.tasks
     shared = {id(p) for p in first.parameters()} & {id(p) for p in second.parameters()}
     assert not shared
     assert first.layers[0].lin.weight.equal(second.layers[0].lin.weight)

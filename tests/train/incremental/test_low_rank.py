@@ -1,4 +1,4 @@
-"""Factors that tasks share: the nearest matrix of a rank, and the layer they make."""
+"""Low-rank layers with shared factors, and the nearest matrix of a rank."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Where a model's class scores come from, and layers for other numbers of classes."""
+"""The output layer of a model, and layers for other numbers of classes."""
 
 import pytest
 import torch

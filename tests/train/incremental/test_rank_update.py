@@ -1,4 +1,4 @@
-"""One network for a sequence of tasks: nothing is forgotten, and little is added."""
+"""Rank updates: no task is forgotten, and few values are added."""
 
 import copy
 
@@ -275,7 +275,7 @@ class TestFiles:
         learner.add_task(2)
         learner.save(tmp_path / "tasks.pt")
         with pytest.raises(
-            ValueError, match=r"'model' must be built as .*size mismatch"
+            ValueError, match=r"'model' must have the arch.*size mismatch"
         ):
             RankUpdate.load(tmp_path / "tasks.pt", GCN(13, 8, 2))
 

@@ -1,4 +1,4 @@
-"""Sequences of tasks: which nodes and labels belong to each, and what is refused."""
+"""Sequences of tasks: nodes and labels of each, and refusals."""
 
 import pytest
 import torch

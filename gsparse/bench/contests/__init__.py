@@ -1,0 +1,21 @@
+"""Timing contests: contenders take turns in one process and leave one row each.
+
+``python -m gsparse.bench.contests NAME`` runs the contest that the module of this name
+defines as ``CONTEST``.
+"""
+
+__all__ = [
+    "attention",
+    "bottleneck_cuts",
+    "bottleneck_models",
+    "bottleneck_scores",
+    "compact_models",
+    "feature_error",
+    "laplacian_solvers",
+    "resistance",
+    "resistance_families",
+    "scaling",
+    "sparse_features",
+    "sparse_weights",
+    "training_steps",
+]

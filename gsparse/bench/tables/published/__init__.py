@@ -1,0 +1,16 @@
+"""The tables and numbers of the documents, by the names of their blocks."""
+
+from gsparse.bench.tables.documents import Blocks
+from gsparse.bench.tables.published import (
+    depth,
+    fastgat,
+    kedge,
+    prune,
+    resistance,
+    speed,
+    structured,
+    tasks,
+)
+
+MODULES = (kedge, depth, fastgat, prune, structured, tasks, speed, resistance)
+BLOCKS: Blocks = {name: it for module in MODULES for name, it in module.BLOCKS.items()}

@@ -1,0 +1,105 @@
+"""Tables of edges chosen by resistance, from ``fastgat.jsonl`` and others."""
+
+from functools import partial
+from itertools import product
+
+from gsparse.bench.tables.documents import Blocks
+from gsparse.bench.tables.grid_table import Column, GridTable, Line, percent, points
+from gsparse.bench.tables.rows import Filter, Row
+
+METHODS = ("EffectiveResistance", "DSpar", "RandomEdge")
+DENSE_GRAPHS = ("Physics", "Computers", "GitHub", "tolokers", "cornell5")
+FIRST_SEEDS = 5  # those of the tables of denser graphs
+
+
+def _first_seeds(rows: list[Row], num: int = FIRST_SEEDS) -> str:
+    return points([row for row in rows if row["seed"] < num], num)
+
+
+def _lines(
+    cut: list[tuple[float, str]], mlp_in: tuple[int, ...] | None = None
+) -> list[Line]:
+    """Return a line for Dense, for every sparsity and method, and for the MLP."""
+    dense: Filter = {"method": "Dense", "sparsity": 0.0, "reweight": None}
+    mlp: Filter = {"method": "MLP", "model": "mlp", "reweight": None}
+    lines = [Line((percent(0), "Dense"), dense)]
+    for sparsity, name in cut:
+        wanted: dict[str, object] = {"method": name, "sparsity": sparsity}
+        if name == "RandomEdge":
+            wanted["reweight"] = None
+        lines.append(Line((percent(sparsity), name), wanted))
+    return [*lines, Line((percent(1), "MLP"), mlp, mlp_in)]
+
+
+def _citation() -> GridTable:
+    columns = [
+        Column(
+            f"{graph} {model.upper()}",
+            {"dataset": graph, "model": model, "reweight": model == "gcn"},
+        )
+        for graph, model in product(("PubMed", "Cora", "CiteSeer"), ("gcn", "gat"))
+    ]
+    lines = _lines(list(product((0.5, 0.8), METHODS)), mlp_in=(0, 2, 4))
+    where = {"split": "public"}
+    return GridTable("fastgat", ("removed", "method"), lines, columns, where)
+
+
+def _dense_graphs(model: str) -> GridTable:
+    columns = [
+        Column(graph, {"dataset": graph, "model": model, "reweight": model == "gcn"})
+        for graph in DENSE_GRAPHS
+    ]
+    cut = list(product((0.5, 0.8, 0.9), METHODS))
+    if model == "gat":
+        cut.remove((0.5, "DSpar"))
+    else:
+        cut = [it for it in cut if it[0] > 0.5]
+    return GridTable(
+        "fastgat",
+        ("removed", "method"),
+        _lines(cut),
+        columns,
+        {"split": "60-20-20"},
+        _first_seeds,
+    )
+
+
+def _inductive() -> GridTable:
+    columns = [
+        Column(model.upper(), {"model": model, "reweight": model == "gcn"})
+        for model in ("gat", "gcn")
+    ]
+    lines = _lines(list(product((0.8, 0.9), METHODS[::2])), mlp_in=(0,))
+    cell = partial(points, seeds=5)
+    return GridTable("inductive", ("removed", "method"), lines, columns, cell=cell)
+
+
+def _reweighting() -> GridTable:
+    lines = [
+        Line((graph, name), {"dataset": graph, "method": name})
+        for graph, name in product(("PubMed", "Computers"), METHODS[:2])
+    ]
+
+    def cell(rows: list[Row], key: str) -> str:
+        return points([row for row in rows if row["seed"] < 3], 3, key)
+
+    columns = [
+        Column(title, {"reweight": used}, partial(cell, key=key))
+        for title, used, key in (
+            ("ignored: validation", False, "val_score"),
+            ("test", False, "test_score"),
+            ("used: validation", True, "val_score"),
+            ("test", True, "test_score"),
+        )
+    ]
+    where = {"model": "gat", "sparsity": 0.8}
+    return GridTable("fastgat", ("graph", "method"), lines, columns, where)
+
+
+BLOCKS: Blocks = {
+    "fastgat-citation": _citation(),
+    "fastgat-dense-gat": _dense_graphs("gat"),
+    "fastgat-dense-gcn": _dense_graphs("gcn"),
+    "fastgat-inductive": _inductive(),
+    "fastgat-reweighting": _reweighting(),
+}

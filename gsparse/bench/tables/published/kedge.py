@@ -1,0 +1,149 @@
+"""Tables of learned edges, from ``kedge.jsonl``."""
+
+from functools import partial
+from statistics import fmean
+
+from gsparse.bench.paired import paired_difference, scores
+from gsparse.bench.tables.documents import Blocks, Results
+from gsparse.bench.tables.grid_table import (
+    Column,
+    GridTable,
+    Line,
+    markdown,
+    percent,
+    points,
+)
+from gsparse.bench.tables.rows import Filter, select
+
+CONTROLS = ("KEdge", "PredictionAgreement", "RandomEdge")
+OTHERS = (
+    *("DSpar", "EffectiveResistance", "Teddy", "FeatureCosine"),
+    *("SparseGAT", "PTDNet", "EdgeLottery"),
+)
+WITH_TEACHER = ("KEdge", "PredictionAgreement", "SparseGAT", "PTDNet")
+SPARSITIES = {
+    "PubMed": (0.5, 0.8, 0.9, 0.95),
+    "Cora": (0.5, 0.8),
+    "CiteSeer": (0.5, 0.8),
+}
+DENSE: Filter = {"method": "Dense", "sparsity": 0.0, "training": None}
+MLP: Filter = {"method": "MLP", "sparsity": 1.0, "model": "mlp", "training": None}
+ALONE: Filter = {"teacher": "none"}
+
+
+def method(name: str) -> Filter:
+    """Return the values of a method's rows, with as much of a teacher as it needs."""
+    return {"method": name, "teacher": "edges" if name in WITH_TEACHER else "none"}
+
+
+def _by_training(graph: str, model: str) -> GridTable:
+    """Return the table of all methods on one graph, fine-tuned and from scratch."""
+    lines = [Line((percent(0), "Dense"), {**DENSE, **ALONE}, (1,))]
+    for sparsity in SPARSITIES[graph]:
+        for name in (*CONTROLS, *(OTHERS if graph == "PubMed" else ())):
+            if name != "EdgeLottery" or sparsity == 0.8:
+                wanted = {**method(name), "sparsity": sparsity}
+                lines.append(Line((percent(sparsity), name), wanted))
+    lines.append(Line((percent(1), "MLP"), {**MLP, **ALONE}, (1,)))
+    columns = (
+        Column("dense weights, fine-tuned", {"model": model, "training": "finetune"}),
+        Column("weights from scratch", {"model": model, "training": None}),
+    )
+    return GridTable("kedge", ("removed", "method"), lines, columns, {"dataset": graph})
+
+
+def _headline() -> GridTable:
+    """Return the table of the README: three graphs, GCN, dense weights fine-tuned."""
+    columns: list[Column] = []
+    first = []
+    for graph, sparsities in SPARSITIES.items():
+        first.append(len(columns))
+        for sparsity in sparsities:
+            name = f"{graph} " if sparsity == sparsities[0] else ""
+            wanted = {"dataset": graph, "sparsity": sparsity, "model": "gcn"}
+            wanted["training"] = "finetune"
+            columns.append(Column(name + percent(sparsity), wanted))
+    lines = [Line((name,), method(name)) for name in CONTROLS]
+    lines.append(Line(("Dense (0 %)",), {**DENSE, **ALONE}, tuple(first)))
+    lines.append(Line(("MLP (100 %)",), {**MLP, **ALONE}, tuple(first)))
+    return GridTable("kedge", ("method",), lines, columns)
+
+
+def _differences(results: Results) -> str:
+    """Return what KEdge is above the dense model and two controls, seed by seed."""
+    lines, rows = [], results("kedge")
+    for model in ("gcn", "gat"):
+        for graph, sparsities in SPARSITIES.items():
+            here = select(rows, {"dataset": graph, "model": model})
+            dense = scores(here, **DENSE, **ALONE)
+            for sparsity in sparsities:
+                cut = select(here, {"sparsity": sparsity, "training": "finetune"})
+                ours = scores(cut, **method("KEdge"))
+                others = [dense, *(scores(cut, **method(it)) for it in CONTROLS[:0:-1])]
+                gaps = [paired_difference(ours, it) for it in others]
+                kept = fmean(
+                    r["predictions_kept"] for r in select(cut, method("KEdge"))
+                )
+                name = graph if model == "gcn" else f"{graph} GAT"
+                texts = [f"{mean:+.1f} ± {half:.1f}" for mean, half in gaps]
+                lines.append([name, percent(sparsity), *texts, f"{100 * kept:.1f} %"])
+    titles = ("graph", "removed", "Dense", "RandomEdge", "PredictionAgreement")
+    return markdown([*titles, "classes kept"], lines)
+
+
+def _dense_graphs() -> GridTable:
+    cut = {"sparsity": 0.8, "training": "finetune"}
+    lines = [Line((percent(0), "Dense"), {**DENSE, **ALONE})]
+    lines += [
+        Line((percent(0.8), name), {**method(name), **cut})
+        for name in ("KEdge", "EffectiveResistance", "RandomEdge")
+    ]
+    lines.append(Line((percent(1), "MLP"), {**MLP, **ALONE}))
+    columns = [
+        Column(it, {"dataset": it, "model": "gcn"}) for it in ("tolokers", "cornell5")
+    ]
+    return GridTable("kedge", ("removed", "method"), lines, columns)
+
+
+def _labels_only(model: str) -> GridTable:
+    learned = ("KEdge", "SparseGAT", "PTDNet", "NeuralSparse")
+    lines = [Line((name,), {"method": name, "training": "joint"}) for name in learned]
+    lines.append(Line(("EdgeLottery",), {"method": "EdgeLottery", "training": None}))
+    wanted = {"method": "RandomEdge", "training": None}
+    lines.append(Line(("RandomEdge, from scratch",), wanted))
+    where = {"dataset": "PubMed", "model": model, "sparsity": 0.8, "teacher": "none"}
+    return GridTable("kedge", ("method",), lines, [Column("test")], where)
+
+
+def _distilled(model: str) -> GridTable:
+    lines = [Line((percent(0), "Dense"), DENSE)]
+    lines += [
+        Line((percent(sparsity), name), {"method": name, "sparsity": sparsity})
+        for sparsity in (0.8, 0.95)
+        for name in ("KEdge", "RandomEdge")
+    ]
+    lines.append(Line((percent(1), "MLP"), {**MLP, "teacher_model": model}))
+    where = {"dataset": "PubMed", "teacher": "weights"}
+    column = Column("test", {"model": model}, partial(points, seeds=10))
+    return GridTable("kedge", ("removed", "method"), lines, [column], where)
+
+
+def _sentence(results: Results) -> str:
+    """Return the table of masks learned from labels alone as a list, for GAT."""
+    lines = _labels_only("gat")(results).split("\n")[2:]
+    return ", ".join(" ".join(line.strip("| ").split(" | ")) for line in lines)
+
+
+BLOCKS: Blocks = {
+    "kedge-labels-only-gat": _sentence,
+    "kedge-headline": _headline(),
+    **{
+        f"kedge-{graph.lower()}-{model}": _by_training(graph, model)
+        for graph in SPARSITIES
+        for model in ("gcn", "gat")
+    },
+    "kedge-differences": _differences,
+    "kedge-dense-graphs": _dense_graphs(),
+    "kedge-labels-only": _labels_only("gcn"),
+    "kedge-distilled": _distilled("gcn"),
+}

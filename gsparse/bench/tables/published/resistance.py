@@ -1,0 +1,164 @@
+"""Tables of resistances: errors, bottlenecks, and the solvers behind them."""
+
+from statistics import fmean
+
+from gsparse.bench.contests.bottleneck_cuts import METHODS
+from gsparse.bench.contests.bottleneck_scores import SCORED
+from gsparse.bench.tables.documents import Blocks, Results
+from gsparse.bench.tables.grid_table import (
+    Column,
+    GridTable,
+    Line,
+    markdown,
+    percent,
+    points,
+)
+from gsparse.bench.tables.rows import Filter, Row, select
+
+CUT = ("clique_ring", "joined_random_graphs", "two_communities")
+SOLVERS = {
+    "diagonal": "Jacobi",
+    "approximate Cholesky": "approximate Cholesky",
+    "pyamg, smoothed": "pyamg SA",
+    "pyamg, unsmoothed": "pyamg SA, unsmoothed",
+}
+
+
+def _feature_errors() -> GridTable:
+    """Return what sparsifying changes in the layers of a trained GAT."""
+
+    def cell(rows: list[Row]) -> str:
+        return f"{rows[0]['first_layer_error']:.2f} / {rows[0]['output_error']:.2f}"
+
+    lines = [
+        Line((graph, f"{epsilon}"), {"dataset": graph, "epsilon": epsilon})
+        for graph in ("PubMed", "Computers", "tolokers", "cornell5")
+        for epsilon in (0.1, 0.3, 0.5, 0.9)
+    ]
+    used = {"method": "EffectiveResistance, weights used"}
+    columns = (
+        Column("removed", used, lambda rows: percent(rows[0]["sparsity"])),
+        Column("resistance, weights used", used),
+        Column("weights ignored", {"method": "EffectiveResistance, weights ignored"}),
+        Column("random edges", {"method": "RandomEdge"}),
+    )
+    return GridTable("feature_error", ("graph", "eps"), lines, columns, cell=cell)
+
+
+def _scores() -> GridTable:
+    """Return how close resistances are to what degrees say."""
+    lines = [Line((graph,), {"dataset": graph, "seed": 0}) for graph in SCORED]
+    columns = (
+        Column("edges", cell=lambda rows: f"{rows[0]['num_pairs']:,}"),
+        Column("Pearson", cell=lambda rows: f"{rows[0]['pearson']:.3f}"),
+        Column("Spearman", cell=lambda rows: f"{rows[0]['spearman']:.3f}"),
+        Column(
+            "edges with R > 2 (1/d_u + 1/d_v)",
+            cell=lambda rows: f"{rows[0]['num_above_twice']}",
+        ),
+        Column("largest ratio", cell=lambda rows: f"{rows[0]['largest_ratio']:.2f}"),
+    )
+    return GridTable("bottlenecks", ("graph",), lines, columns)
+
+
+def _cuts(results: Results) -> str:
+    """Return what stays connected, and the extreme eigenvalues, for every cut."""
+    lines = []
+    for graph in CUT:
+        here = select(results("bottlenecks"), {"dataset": graph})
+        for sparsity in dict.fromkeys(row["sparsity_target"] for row in here):
+            for method in METHODS:
+                rows = select(here, {"sparsity": sparsity, "method": method})
+                edges = fmean(row["planted_edges"] for row in rows)
+                spectra = [
+                    [row[key] for row in rows if row.get(key) is not None]
+                    for key in ("smallest_eigenvalue", "largest_eigenvalue")
+                ]
+                lines.append(
+                    [
+                        graph,
+                        f"{100 * rows[0]['sparsity']:.1f} %",
+                        method,
+                        str(sum(row["num_components"] == 1 for row in rows)),
+                        f"{edges:.1f} of {rows[0]['planted_edges_before']}",
+                        *(f"{min(it):.2f} to {max(it):.2f}" for it in spectra),
+                    ]
+                )
+    titles = ("graph", "removed", "method", "connected", "between")
+    return markdown([*titles, "smallest", "largest"], lines)
+
+
+def _models() -> GridTable:
+    """Return the accuracy of GATs whose labels depend on a bottleneck."""
+
+    def bridges(rows: list[Row]) -> str:
+        return f"{fmean(row['planted_edges'] for row in rows):.1f}"
+
+    def reached(rows: list[Row]) -> str:
+        return f"{100 * fmean(row['reached'] for row in rows):.1f} %"
+
+    cut = ("EffectiveResistance", "DSpar", "RandomEdge")
+    cells = [("Dense", 0.0), *((name, s) for s in (0.5, 0.7, 0.9) for name in cut)]
+    lines = [
+        Line((percent(sparsity), name), {"method": name, "sparsity": sparsity})
+        for name, sparsity in cells
+    ]
+    lines.append(Line((percent(1), "MLP"), {"method": "MLP"}, (0,)))
+    columns = (
+        Column("accuracy", cell=lambda rows: points(rows, 10, "test_accuracy")),
+        Column("bridges left, of 96", cell=bridges),
+        Column("test nodes reached", cell=reached),
+    )
+    where: Filter = {"dataset": "satellite_cliques"}
+    return GridTable("bottlenecks", ("removed", "method"), lines, columns, where)
+
+
+def _families(results: Results) -> str:
+    """Return reported and true errors on graphs with bottlenecks."""
+    lines = []
+    for row in select(results("resistance_families"), {"method": "jl"}):
+        errors = ("reported_error", "rms_relative_error")
+        covered = (row["covered"], row["critical_covered"])
+        cut = (
+            f"{row['cut_mean']:.3f} ± {row['cut_std']:.3f}" if "cut_mean" in row else ""
+        )
+        lines.append(
+            [
+                row["dataset"],
+                *(f"{100 * row[key]:.2f} %" for key in errors),
+                f"{100 * row['max_relative_error']:.1f} %",
+                f"{100 * row['critical_rms_error']:.2f} %",
+                " / ".join(f"{100 * it:.1f} %" for it in covered),
+                cut,
+            ]
+        )
+    titles = ["graph", "reported", "true rms", "largest", "critical 100"]
+    more = ["covered, all / critical", "leverage of the cut"]
+    return markdown(titles + more, lines)
+
+
+def _solvers(results: Results) -> str:
+    """Return the seconds and iterations of the solvers of Laplacian systems."""
+
+    def seconds(value: float) -> str:
+        return f"{value:.{3 if value < 0.1 else 2}f}"
+
+    rows, lines = results("laplacian_solvers"), []
+    for graph in dict.fromkeys(row["dataset"] for row in rows):
+        cells = []
+        for method in SOLVERS.values():
+            (row,) = select(rows, {"dataset": graph, "method": method})
+            setup = "" if method == "Jacobi" else f"{seconds(row['setup_seconds'])} + "
+            cells.append(f"{setup}{seconds(row['seconds'])} s ({row['num_iters']})")
+        lines.append([graph, *cells])
+    return markdown(["graph", *SOLVERS], lines)
+
+
+BLOCKS: Blocks = {
+    "feature-errors": _feature_errors(),
+    "bottleneck-scores": _scores(),
+    "bottleneck-cuts": _cuts,
+    "bottleneck-models": _models(),
+    "resistance-families": _families,
+    "laplacian-solvers": _solvers,
+}

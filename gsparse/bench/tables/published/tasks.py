@@ -1,0 +1,40 @@
+"""The table of tasks learned in turn, from ``incremental.jsonl``."""
+
+from statistics import fmean
+
+from gsparse.bench.tables.documents import Blocks, Results
+from gsparse.bench.tables.grid_table import markdown, points
+from gsparse.bench.tables.rows import select
+from gsparse.train.incremental.fit_tasks import METHODS
+
+NAMES = {
+    "Cora": "Cora, five binary",
+    "Cora-disjoint": "Cora, three disjoint",
+    "CS": "CS, five disjoint",
+    "Twitch": "Twitch DE, EN, FR",
+}
+MOST_TASKS = 5
+
+
+def _tasks(results: Results) -> str:
+    """Return scores after the last task, what was forgotten, and the storage."""
+    lines = []
+    for dataset, name in NAMES.items():
+        here = select(results("incremental"), {"dataset": dataset})
+        whole = fmean(it["storage"] for it in select(here, {"method": "Separate"}))
+        for method in METHODS:
+            rows = select(here, {"method": method})
+            keys = [f"score_{i + 1}" for i in range(MOST_TASKS)]
+            by_task = [
+                f"{100 * fmean(it[key] for it in rows):.1f}" if key in rows[0] else ""
+                for key in keys
+            ]
+            forgotten = 100 * fmean(it["forgetting"] for it in rows)
+            share = 100 * fmean(it["storage"] for it in rows) / whole
+            cells = [name, f"`{method}`", points(rows, 5), *by_task]
+            lines.append([*cells, f"{forgotten:.1f}", f"{share:.0f} %"])
+    titles = ["tasks", "method", "mean", *map(str, range(1, MOST_TASKS + 1))]
+    return markdown([*titles, "forgotten, points", "of separate models"], lines)
+
+
+BLOCKS: Blocks = {"incremental": _tasks}
