@@ -8,7 +8,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
 from gsparse.nn import KEdge
-from gsparse.train import GCN, FitConfig, class_scores, fit, fit_mask
+from gsparse.train import GCN, FitConfig, fit, fit_mask, predict_logits
 
 club = nx.karate_club_graph()
 edge_index = to_undirected(torch.tensor(list(club.edges)).t())
@@ -25,7 +25,7 @@ fit_mask(mask, data, config=FitConfig(lr=0.05, weight_decay=0.0, epochs=400))
 
 cut = mask.sparsify(data)
 kept = {tuple(sorted(edge)) for edge in cut.edge_index.t().tolist()}
-same = class_scores(model, cut).argmax(1) == class_scores(model, data).argmax(1)
+same = predict_logits(model, cut).argmax(1) == predict_logits(model, data).argmax(1)
 print(
     f"{len(kept)} of {club.number_of_edges()} edges; {int(same.sum())} of 34 the same"
 )

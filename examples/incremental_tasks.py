@@ -7,11 +7,11 @@ from gsparse.train import (
     GCN,
     FitConfig,
     RankUpdate,
-    class_scores,
     class_tasks,
     evaluate,
     fit,
     fit_tasks,
+    predict_logits,
 )
 
 # 1. Two of the ten classes per task; all tasks have the whole graph.
@@ -27,13 +27,13 @@ said = []
 for number, task in enumerate(tasks):
     learner.add_task(len(task.classes))
     fit(learner, task, config=settings, seed=1)
-    said.append(class_scores(learner, task))
+    said.append(predict_logits(learner, task))
     score = evaluate(learner, task, "test_mask")
     print(f"task {number}, digits {task.classes.tolist()}: {100 * score:.1f} %")
 
 # 3. Outputs of earlier tasks are bit-identical; give the task, or select it.
 for number, task in enumerate(tasks):
-    assert class_scores(learner.select(number), task).equal(said[number])
+    assert predict_logits(learner.select(number), task).equal(said[number])
 learner.eval()
 first = learner(data.x, data.edge_index, task=0)
 assert first.equal(said[0])

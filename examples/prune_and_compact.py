@@ -8,8 +8,8 @@ import copy
 
 from gsparse.compaction import channel_groups, compact, compaction_report
 from gsparse.data import planted_partition, split
-from gsparse.prune import Magnitude, Units, quantise_weights
-from gsparse.train import GCN, FitConfig, class_scores, evaluate, fit
+from gsparse.prune import Magnitude, Pruner, Units, quantise_weights
+from gsparse.train import GCN, FitConfig, evaluate, fit, predict_logits
 
 data = planted_partition(600, num_classes=4, num_features=64, seed=3)
 data = split(data, "60-20-20", seed=3)
@@ -27,8 +27,9 @@ print("a hidden unit is made by", ", ".join(sorted(made_by)))
 
 # 3. Remove three of four units, and fine-tune the remaining weights.
 model = copy.deepcopy(dense)
-pruner = Magnitude(
+pruner = Pruner(
     model,
+    Magnitude(),
     sparsity=0.75,
     structure=Units(groups),
     targets=lambda name, _: name in made_by,
@@ -40,7 +41,7 @@ print(compaction_report(model, example))
 # 4. Smaller plain layers with the same outputs, and 8-bit weights instead of floats.
 small = compact(model, example)
 codes = quantise_weights(small, bits=8)
-difference = class_scores(small, data) - class_scores(model, data)
+difference = predict_logits(small, data) - predict_logits(model, data)
 print(f"largest change by compaction: {difference.abs().max():.0e}")
 
 # 5. The baseline: a model of the same size trained from scratch.

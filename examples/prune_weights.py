@@ -9,7 +9,7 @@ import torch
 
 from gsparse.data import load
 from gsparse.nn import to_sparse
-from gsparse.prune import Magnitude, RandomWeight
+from gsparse.prune import Magnitude, Pruner, RandomWeight
 from gsparse.train import evaluate, fit, recipe
 
 try:
@@ -24,8 +24,8 @@ fit(dense, data, config=settings.fit, seed=1)
 
 # 2. Remove the smallest weights, and fine-tune; random weights for comparison.
 model, beside = copy.deepcopy(dense), copy.deepcopy(dense)
-pruner = Magnitude(model, sparsity=0.95)
-RandomWeight(beside, sparsity=0.95, seed=1)
+pruner = Pruner(model, Magnitude(), sparsity=0.95)
+Pruner(beside, RandomWeight(), sparsity=0.95, seed=1)
 at_once = evaluate(model, data, "test_mask")
 for pruned in (model, beside):
     fit(pruned, data, config=settings.fit, seed=1)
@@ -34,7 +34,7 @@ print(pruner.report())
 # 3. The checkpoint contains the masks; a fresh model with masks loads it strictly.
 torch.save(model.state_dict(), "pruned.pt")
 other = settings.build(data, seed=2)
-Magnitude(other, sparsity=0.5)
+Pruner(other, Magnitude(), sparsity=0.5)
 other.load_state_dict(torch.load("pruned.pt", weights_only=True))
 assert evaluate(other, data, "test_mask") == evaluate(model, data, "test_mask")
 

@@ -6,7 +6,7 @@ from torch_geometric.nn import GATConv, JumpingKnowledge, SAGEConv
 
 from gsparse.data import load
 from gsparse.nn import KEdge
-from gsparse.train import FitConfig, class_scores, evaluate, fit, fit_mask
+from gsparse.train import FitConfig, evaluate, fit, fit_mask, predict_logits
 
 
 class Mixed(Module):
@@ -30,13 +30,13 @@ data = load("digits")
 torch.manual_seed(7)
 model = Mixed(data.num_features, 10)
 fit(model, data, config=FitConfig(epochs=40))
-before = class_scores(model, data).argmax(1)
+before = predict_logits(model, data).argmax(1)
 
 mask = KEdge(model, data.num_features, sparsity=0.7, seed=7, edge_index=data.edge_index)
 fit_mask(mask, data, config=FitConfig(lr=0.05, weight_decay=0.0, epochs=150))
 
 cut = mask.sparsify(data)
-same = (class_scores(model, cut).argmax(1) == before).double().mean()
+same = (predict_logits(model, cut).argmax(1) == before).double().mean()
 print(f"edges: {cut.num_edges} of {data.num_edges}")
 print(f"predictions that are the same: {100 * same:.1f} %")
 print(f"test accuracy: {100 * evaluate(model, cut, 'test_mask'):.1f} %")

@@ -4,14 +4,10 @@ import inspect
 import re
 from typing import Any
 
-from gsparse.bench.experiment.methods import (
-    ANSWERED,
-    SUPERMASK,
-    methods,
-    pruners,
-)
+from gsparse.bench.experiment.methods import methods
 from gsparse.data import card, names
 from gsparse.nn import FeatureMask
+from gsparse.train.by_name import public_weight_methods
 from gsparse.transforms import FeatureSelect
 
 LINK = re.compile(r"`([^`]+?) <[^`]+?>`_+")
@@ -22,10 +18,12 @@ SIGNS = {r"\theta": "θ", r"\hat{A}": "Â", r"\|": "‖", r"\,": ""}
 
 def method_records() -> list[dict[str, Any]]:
     """Return every method and pruner with the first sentence of its docstring."""
-    ours = (SUPERMASK, ANSWERED)
-    weights = {name: cls for name, cls in pruners().items() if name not in ours}
     features = {"FeatureSelect": FeatureSelect, "FeatureMask": FeatureMask}
-    groups = (("edges", methods()), ("weights", weights), ("features", features))
+    groups = (
+        ("edges", methods()),
+        ("weights", public_weight_methods()),
+        ("features", features),
+    )
     return [
         {
             "name": name,

@@ -7,18 +7,19 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from gsparse.bench.experiment.config import Config, resolve_split
+from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.own_table import OwnTable, check_name
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.tables.rows import Row
 from gsparse.compaction.dead_units import remove_dead_units
 from gsparse.prune.implicit import (
-    Criterion,
+    DeadBy,
     ImplicitReport,
     implicit_sparsity_report,
 )
 from gsparse.train import FitConfig, History, Recipe, deep_recipe, evaluate, fit
 from gsparse.train.fit import prepare
+from gsparse.train.split_graphs import resolve_split
 
 NUM_LAYERS, BACKBONE, EPOCHS = 3, "batch-norm", 600
 VALIDATE_EVERY = 20
@@ -90,7 +91,7 @@ class DecayConfig(OwnTable):
         history = fit_to_the_end(model, graphs.fit, chosen.fit, seed)
         metric = chosen.fit.metric
         facts = count_units(model, data)
-        for by in get_args(Criterion):
+        for by in get_args(DeadBy):
             facts |= removal(model, data, by, metric, self.final)
         test = evaluate(model, graphs.test, "test_mask", metric) if self.final else None
         return facts | {
@@ -136,7 +137,7 @@ def count_units(model: Module, data: Data) -> Row:
     report = implicit_sparsity_report(model, data)
     ends = ImplicitReport(report.layers[:1]), ImplicitReport(report.layers[-1:])
     facts: Row = {"num_units": report.num_units}
-    for by in get_args(Criterion):
+    for by in get_args(DeadBy):
         facts |= {f"num_dead_{by}": report.num_dead(by)}
         for name, part in zip(("first", "last"), ends, strict=True):
             facts[f"dead_{by}_{name}"] = part.sparsity(by)
@@ -148,7 +149,7 @@ def count_units(model: Module, data: Data) -> Row:
 
 
 def removal(
-    model: Module, data: Data, by: Criterion, metric: str, final: bool = True
+    model: Module, data: Data, by: DeadBy, metric: str, final: bool = True
 ) -> Row:
     """Remove the dead units; return the sizes and scores of the model that is left."""
     out = remove_dead_units(model, data, by)

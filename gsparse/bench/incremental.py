@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 from torch_geometric.data import Data
 
-from gsparse.bench.experiment.config import Config, resolve_split
+from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.facts import fingerprint
 from gsparse.bench.experiment.grid import grid_rows, run_grid, tasks
 from gsparse.bench.experiment.masks import within
@@ -35,6 +35,7 @@ from gsparse.data import load
 from gsparse.train import Recipe, recipe, sparse_features
 from gsparse.train.incremental.fit_tasks import METHODS, Method, fit_tasks
 from gsparse.train.incremental.tasks import binary_tasks, class_tasks, graph_tasks
+from gsparse.train.split_graphs import resolve_split
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from torch.nn import Module
 
-from gsparse.bench.experiment.config import REACH, Config, resolve_split
+from gsparse.bench.experiment.config import REACH, Config
 from gsparse.bench.experiment.masks import within
 from gsparse.bench.experiment.own_table import OwnTable, check_name
 from gsparse.bench.experiment.protocol import NUM_LAYERS
@@ -43,6 +43,7 @@ from gsparse.deploy.model_file import permanent_state
 from gsparse.nn.calling import model_arguments
 from gsparse.train import Recipe, fit
 from gsparse.train.fit import prepare
+from gsparse.train.split_graphs import resolve_split
 
 FEWER = 4.0
 

@@ -18,7 +18,7 @@ from gsparse.bench.experiment.workspace import load_graphs
 from gsparse.deploy.model_file import save_model
 from gsparse.nn import to_sparse
 from gsparse.nn.calling import model_arguments
-from gsparse.prune import RandomWeight
+from gsparse.prune import Pruner, RandomWeight
 from gsparse.prune.quantise_weights import quantise_weights
 from gsparse.train import SparseFeatures
 from gsparse.train.models import build_model
@@ -166,7 +166,13 @@ def _rise(request: list[Any]) -> int:
     data = load_graphs(config, 0, None if place is None else Path(place)).test
     model = build_model(name, data.x.size(1), num_classes(data.y), **dict(shape)).eval()
     if conversion == "sparse":
-        RandomWeight(model, weight_sparsity, targets=r"weight$", seed=37619)
+        Pruner(
+            model,
+            RandomWeight(),
+            sparsity=weight_sparsity,
+            targets=r"weight$",
+            seed=37619,
+        )
     model = CONVERSIONS[conversion](model).eval()
     device = torch.device("cpu")
     with torch.no_grad():

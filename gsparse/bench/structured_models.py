@@ -9,7 +9,14 @@ from torch_geometric.data import Data
 
 from gsparse.bench.structured_shapes import Shape
 from gsparse.compaction import HiddenUnits, reconstruct, with_output_heads
-from gsparse.prune import Cubic, Magnitude, Pruner, WeightMasks, even_units
+from gsparse.prune import (
+    CubicSchedule,
+    Magnitude,
+    Pruner,
+    WeightMasks,
+    WeightPruner,
+    even_units,
+)
 from gsparse.prune.learned.even_admm import EvenADMM
 from gsparse.train import FitConfig, History, evaluate, fit
 
@@ -63,7 +70,7 @@ def prune_units(
     options: dict[str, Any] = {"targets": units.targets, "structure": units.structure}
     sparsity = 1 - shape.num_units / units.group.size
     whole = settings.epochs // 2
-    pruner: Pruner
+    pruner: WeightPruner
     if method == "ADMM":
         updates = min(ADMM_UPDATES, whole)
         every = min(ADMM_EVERY, whole // updates)
@@ -74,8 +81,11 @@ def prune_units(
     keep = even_units(importances, shape.heads, shape.width).view(-1)
     if method == ANSWERED:
         _answer(model, units, keep, example)
-    schedule = Cubic(0, min(GRADUAL_EPOCHS, whole)) if method == GRADUAL else None
-    pruner = Magnitude(model, sparsity, schedule, protect=keep, **options)
+    schedule = None
+    if method == GRADUAL:
+        schedule = CubicSchedule(0, min(GRADUAL_EPOCHS, whole))
+    options |= {"schedule": schedule, "protect": keep}
+    pruner = Pruner(model, Magnitude(), sparsity=sparsity, **options)
     facts = {}
     if schedule is None:
         names = ("val_pruned", "test_pruned")
@@ -84,7 +94,7 @@ def prune_units(
 
 
 def _fit(
-    model: Module, data: Data, settings: FitConfig, seed: int, pruner: Pruner
+    model: Module, data: Data, settings: FitConfig, seed: int, pruner: WeightPruner
 ) -> History:
     history = fit(model, data, config=settings, seed=seed, pruner=pruner)
     pruner.finalize()
@@ -119,7 +129,9 @@ def prune_weights(
     weights = {name for name in sizes if name.endswith("weight")}
     gone = sum(sizes.values()) - num_left
     sparsity = gone / sum(sizes[name] for name in weights)
-    pruner = Magnitude(model, sparsity, targets=lambda name, _: name in weights)
+    pruner = Pruner(
+        model, Magnitude(), sparsity=sparsity, targets=lambda name, _: name in weights
+    )
     return Trained(model, _fit(model, data, settings, seed, pruner), {})
 
 

@@ -105,7 +105,8 @@ def prune(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Train a model, prune its weights, fine-tune it, and save the result."""
-    from gsparse.bench.prune_command import format_record, prune_model
+    from gsparse.cli.pruned_record import format_record
+    from gsparse.deploy import prune_model
 
     record = prune_model(
         dataset,

@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 from gsparse.compaction.compact import compact
 from gsparse.nn.calling import model_arguments
 from gsparse.nn.evaluating import evaluating
-from gsparse.prune.implicit import Criterion, ImplicitReport, implicit_sparsity_report
+from gsparse.prune.implicit import DeadBy, ImplicitReport, implicit_sparsity_report
 
 TOO_FAR = 1e-4  # largest change of an output that should stay the same
 
@@ -46,7 +46,7 @@ class RemovedUnits(NamedTuple):
 
 
 def silence_dead_units(
-    model: Module, data: Data | tuple[Any, ...], by: Criterion = "activation"
+    model: Module, data: Data | tuple[Any, ...], by: DeadBy = "activation"
 ) -> SilencedUnits:
     r"""Return a copy of the model whose dead units are exactly 0 or exactly constant.
 
@@ -66,8 +66,8 @@ def silence_dead_units(
         ValueError: If the criterion is unknown or no layer has a norm and a ReLU; if a
             dead unit has no scale, or is read before its ReLU.
     """
-    if by not in get_args(Criterion):
-        known = " or ".join(map(repr, get_args(Criterion)))
+    if by not in get_args(DeadBy):
+        known = " or ".join(map(repr, get_args(DeadBy)))
         raise ValueError(f"'by' must be {known} (got {by!r})")
     report = implicit_sparsity_report(model, data)
     out, num_constant = copy.deepcopy(model), 0
@@ -96,7 +96,7 @@ def silence_dead_units(
 
 
 def remove_dead_units(
-    model: Module, data: Data | tuple[Any, ...], by: Criterion = "activation"
+    model: Module, data: Data | tuple[Any, ...], by: DeadBy = "activation"
 ) -> RemovedUnits:
     r"""Return a physically smaller copy of the model without its dead units.
 

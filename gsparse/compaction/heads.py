@@ -7,7 +7,7 @@ import torch
 from torch.nn import Module
 
 from gsparse.compaction.compact import compact
-from gsparse.prune import Heads, Magnitude
+from gsparse.prune import Heads, Magnitude, Pruner
 
 
 def with_output_heads(
@@ -43,9 +43,10 @@ def with_output_heads(
             f"'output_heads' must divide the {heads} there are (got {output_heads})"
         )
     small = copy.deepcopy(model)
-    Magnitude(
+    Pruner(
         small,
-        1 - output_heads / heads,
+        Magnitude(),
+        sparsity=1 - output_heads / heads,
         structure=Heads(heads),
         targets=rf"layers\.{last}\.(lin|att)",  # the bias is that of the mean
     )

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from gsparse.compaction.groups import ChannelGroup, channel_groups
-from gsparse.prune import Magnitude, RandomWeight, Units, WeightMasks
+from gsparse.prune import Magnitude, Pruner, RandomWeight, Units, WeightMasks
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,14 @@ class HiddenUnits:
             model: The traced model; not changed.
             seed: Seed of random importances; None for magnitudes.
         """
-        options: dict[str, Any] = {} if seed is None else {"seed": seed}
-        kind = Magnitude if seed is None else RandomWeight
-        probe = kind(
+        probe = Pruner(
             copy.deepcopy(model),
-            0.0,
-            targets=self.targets,
+            Magnitude() if seed is None else RandomWeight(seed),
+            sparsity=0.0,
             structure=self.structure,
-            **options,
+            targets=self.targets,
         )
-        assert probe.groups is not None
-        return probe.group_scores(probe.groups).view(self.group.heads, -1)
+        return probe.group_importances().view(self.group.heads, -1)
 
     def targets(self, name: str, parameter: Tensor) -> bool:
         """Whether a parameter makes the units; pass it as ``targets`` to a pruner."""

@@ -11,12 +11,14 @@ from gsparse.compaction.operations import Needs
 from gsparse.compaction.trace import trace
 from gsparse.nn.final_masks import check_final, unmasked_copy
 from gsparse.prune.masks import WeightMasks
-from gsparse.prune.pruner import Pruner
 from gsparse.prune.structured.structure_checks import check_positive
+from gsparse.prune.weight_pruner import WeightPruner
 
 
 @torch.no_grad()
-def remove_unused_paths(masks: WeightMasks | Pruner, example: tuple[Any, ...]) -> int:
+def remove_unused_paths(
+    masks: WeightMasks | WeightPruner, example: tuple[Any, ...]
+) -> int:
     r"""Mask the weights that cannot change an output: Unused Path Removal of the `"Tiny
     but Accurate: A Pruned, Quantized and Optimized Memristor Crossbar Framework for
     Ultra Efficient DNN Implementation" <https://arxiv.org/abs/1908.10017>`_ paper.
@@ -80,7 +82,7 @@ def remove_unused_paths(masks: WeightMasks | Pruner, example: tuple[Any, ...]) -
 
 @torch.no_grad()
 def purify(
-    masks: WeightMasks | Pruner,
+    masks: WeightMasks | WeightPruner,
     example: tuple[Any, ...],
     emptiness: float = 0.9,
     weakness: float = 0.5,
@@ -222,8 +224,8 @@ def _mask_out(
             masks[member.parameter] = keep
 
 
-def _final_masks(masks: WeightMasks | Pruner) -> WeightMasks:
-    if isinstance(masks, Pruner):
+def _final_masks(masks: WeightMasks | WeightPruner) -> WeightMasks:
+    if isinstance(masks, WeightPruner):
         if not masks.done:
             raise ValueError(
                 f"'masks' must be final (got {masks}, which has not finished); call "

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from gsparse.prune.criteria.propagated import Heads, visit_inputs
-from gsparse.prune.criteria.syn_flow import checked_example
+from gsparse.prune.criteria.syn_flow import check_example
 from gsparse.prune.masks import WeightMasks
-from gsparse.prune.pruner import Pruner
 from gsparse.prune.surgeons.take_fisher import full_weights
+from gsparse.prune.weight_pruner import WeightPruner
 
 MAX_INPUTS = 4096  # H then takes 128 MiB
 ROWS = 4096  # number of nodes per block
@@ -108,7 +108,7 @@ def least_squares(
 
 @torch.no_grad()
 def reconstruct(
-    pruned: Pruner | WeightMasks,
+    pruned: WeightPruner | WeightMasks,
     example: tuple[Any, ...],
     ridge: float = 0.01,
     names: Iterable[str] | None = None,
@@ -150,7 +150,7 @@ def reconstruct(
     Example:
         >>> import torch
         >>> from gsparse.data import random_graph
-        >>> from gsparse.prune import Magnitude
+        >>> from gsparse.prune import Magnitude, Pruner
         >>> from gsparse.compaction import reconstruct
         >>> from gsparse.prune import Columns
         >>> from torch_geometric.nn import GCNConv
@@ -158,12 +158,13 @@ def reconstruct(
         >>> x = torch.cat([data.x, data.x], dim=1)  # every feature is there twice
         >>> conv = GCNConv(x.size(1), 4)
         >>> protect = torch.arange(x.size(1)) < x.size(1) // 2
-        >>> pruner = Magnitude(conv, 0.5, structure=Columns(), protect=protect)
+        >>> options = {"structure": Columns(), "protect": protect}
+        >>> pruner = Pruner(conv, Magnitude(), sparsity=0.5, **options)
         >>> result = reconstruct(pruner, (x, data.edge_index), ridge=1e-9)
         >>> result["lin.weight"].masked_error > 0.1, result["lin.weight"].error < 1e-6
         (True, True)
     """
-    masks = pruned.masks if isinstance(pruned, Pruner) else pruned
+    masks = pruned.masks if isinstance(pruned, WeightPruner) else pruned
     if not ridge >= 0:
         raise ValueError(f"'ridge' must not be negative (got {ridge})")
     wanted = _wanted(masks, names)
@@ -175,8 +176,9 @@ def reconstruct(
             found[name] = found[name] + now if name in found else now
 
     if wanted:
+        check_example(example)
         with full_weights(masks):
-            visit_inputs(masks.model, checked_example(example), add)
+            visit_inputs(masks.model, example, add)
     _check(found, wanted)
     result, changed = {}, {}
     for name in wanted:

@@ -5,6 +5,7 @@ from gsparse.deploy.export import export_program, export_weights
 from gsparse.deploy.model_card import ModelCard
 from gsparse.deploy.model_file import load_weights, save_model
 from gsparse.deploy.n_of_m import keep_n_of_m, prune_n_of_m, to_semi_structured
+from gsparse.deploy.prune_and_save import prune_model
 from gsparse.deploy.pruned_models import load_pruned
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "keep_n_of_m",
     "load_pruned",
     "load_weights",
+    "prune_model",
     "prune_n_of_m",
     "save_model",
     "sparsify_file",

@@ -78,10 +78,10 @@ def export_weights(
 
     Example:
         >>> from torch_geometric.nn import GCN
-        >>> from gsparse.prune import RandomWeight
+        >>> from gsparse.prune import Pruner, RandomWeight
         >>> from gsparse.deploy import export_weights
         >>> model = GCN(500, 16, num_layers=2, out_channels=3)
-        >>> pruner = RandomWeight(model, sparsity=0.98, seed=41203)
+        >>> pruner = Pruner(model, RandomWeight(), sparsity=0.98, seed=41203)
         >>> weight = export_weights(model)["convs.0.lin.weight"]
         >>> weight.layout, weight.shape, weight.values().numel()
         (torch.sparse_csr, torch.Size([16, 500]), 160)
@@ -150,10 +150,10 @@ def export_program(
     Example:
         >>> import torch
         >>> from torch_geometric.nn import GCN
-        >>> from gsparse.prune import RandomWeight
+        >>> from gsparse.prune import Pruner, RandomWeight
         >>> from gsparse.deploy import export_program
         >>> model = GCN(4, 8, num_layers=2, out_channels=3)
-        >>> pruner = RandomWeight(model, sparsity=0.5, seed=41203)
+        >>> pruner = Pruner(model, RandomWeight(), sparsity=0.5, seed=41203)
         >>> x, edge_index = torch.ones(3, 4), torch.tensor([[0, 1, 2], [1, 2, 0]])
         >>> run = export_program(model, (x, edge_index)).module()
         >>> run(torch.ones(5, 4), torch.tensor([[0, 4], [4, 0]])).shape

@@ -16,7 +16,7 @@ from gsparse.data.places import replacing
 from gsparse.deploy.model_card import ModelCard, card_text, check_place
 from gsparse.deploy.packing import Packed, can_pack, pack, unpack
 from gsparse.nn.final_masks import check_final
-from gsparse.nn.masked_parameters import CHILD
+from gsparse.nn.masked_parameters import mask_names
 
 try:
     import safetensors.torch
@@ -64,10 +64,10 @@ def save_model(model: Module, path: str | Path, card: ModelCard | None = None) -
     Example:
         >>> import os, tempfile
         >>> from torch_geometric.nn import GCN
-        >>> from gsparse.prune import RandomWeight
+        >>> from gsparse.prune import Pruner, RandomWeight
         >>> from gsparse.deploy import load_weights, save_model
         >>> model = GCN(500, 16, num_layers=2, out_channels=3)
-        >>> pruner = RandomWeight(model, sparsity=0.95, seed=41203)
+        >>> pruner = Pruner(model, RandomWeight(), sparsity=0.95, seed=41203)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = os.path.join(folder, "model.safetensors")
         ...     size = save_model(model, path)
@@ -122,7 +122,7 @@ def load_weights(path: str | Path, into: Module) -> dict[str, Any]:
     """
     header, state = read_model_file(path)
     own = into.state_dict()
-    masked = [name for name in own if f"{CHILD}." in name]
+    masked = list(mask_names(own))
     if masked:
         raise ValueError(
             f"'into' must have no masks (got {masked[0]!r}); call the pruner's undo() "
@@ -208,11 +208,10 @@ def permanent_state(model: Module) -> dict[str, Tensor]:
                 f"{name!r} must be a dense tensor of real numbers "
                 f"(got {value.dtype}, {value.layout})"
             )
-    kept = {name: value for name, value in state.items() if f"{CHILD}." in name}
-    found = {name: it.detach() for name, it in state.items() if name not in kept}
-    for mask, keep in kept.items():
-        name = mask.replace(f"{CHILD}.", "").removesuffix(".keep")
-        found[name] = found[name].masked_fill(~keep, 0.0)
+    masks = mask_names(state)
+    found = {name: it.detach() for name, it in state.items() if name not in masks}
+    for mask, name in masks.items():
+        found[name] = found[name].masked_fill(~state[mask], 0.0)
     return found
 
 

@@ -13,7 +13,7 @@ from gsparse.prune.masks import WeightMasks
 from gsparse.prune.targets import Selector
 
 
-def keep_n_of_m(scores: Tensor, n: int = 2, m: int = 4) -> Tensor:
+def keep_n_of_m(importances: Tensor, n: int = 2, m: int = 4) -> Tensor:
     r"""Keep the best ``n`` of each ``m`` consecutive entries of a row, as in the
     `"Accelerating Sparse Deep Neural Networks" <https://arxiv.org/abs/2104.08378>`_
     paper.
@@ -23,7 +23,7 @@ def keep_n_of_m(scores: Tensor, n: int = 2, m: int = 4) -> Tensor:
     empty. Ties keep the first entries. It costs one sort of ``m`` entries per group.
 
     Args:
-        scores: Importance of every weight; ``-inf`` for weights to remove first.
+        importances: Importance of every weight; ``-inf`` for weights to remove first.
         n: Number of kept weights per group, from 1 to ``m``.
         m: Size of a group.
 
@@ -31,11 +31,11 @@ def keep_n_of_m(scores: Tensor, n: int = 2, m: int = 4) -> Tensor:
         True for the kept weights.
 
     Shapes:
-        - **scores**, **output:** :math:`(F_{out}, F_{in})`
+        - **importances**, **output:** :math:`(F_{out}, F_{in})`
 
     Raises:
-        ValueError: If the scores are not a matrix or contain NaN, or ``n`` is not in 1
-            to ``m``.
+        ValueError: If the importances are not a matrix or contain NaN, or ``n`` is not
+            in 1 to ``m``.
 
     Example:
         >>> import torch
@@ -44,14 +44,18 @@ def keep_n_of_m(scores: Tensor, n: int = 2, m: int = 4) -> Tensor:
         tensor([[0, 1, 1, 0, 1]], dtype=torch.int32)
     """
     check_n_of_m(n, m)
-    if scores.dim() != 2:
-        raise ValueError(f"'scores' must be a matrix (got shape {list(scores.shape)})")
-    if scores.isnan().any():
-        raise ValueError(f"'scores' must not be NaN (got {int(scores.isnan().sum())})")
-    rows, columns = scores.shape
+    if importances.dim() != 2:
+        raise ValueError(
+            f"'importances' must be a matrix (got shape {list(importances.shape)})"
+        )
+    if importances.isnan().any():
+        raise ValueError(
+            f"'importances' must not be NaN (got {int(importances.isnan().sum())})"
+        )
+    rows, columns = importances.shape
     groups, tail = -(-columns // m), columns % m
     filled = torch.nn.functional.pad(
-        scores.detach(), (0, groups * m - columns), value=-torch.inf
+        importances.detach(), (0, groups * m - columns), value=-torch.inf
     ).view(rows, groups, m)
     order = filled.argsort(dim=2, descending=True, stable=True)
     keep = order.argsort(dim=2) < n  # the rank in its group
@@ -64,7 +68,7 @@ def prune_n_of_m(
     model: Module,
     n: int = 2,
     m: int = 4,
-    scores: Mapping[str, Tensor] | None = None,
+    importances: Mapping[str, Tensor] | None = None,
     targets: Iterable[Selector] | Selector | None = None,
     exclude: Iterable[Selector] | Selector = (),
 ) -> WeightMasks:
@@ -82,18 +86,18 @@ def prune_n_of_m(
         model: Any module; changed in place, its parameters stay the same objects.
         n: Number of kept weights per group, from 1 to ``m``.
         m: Size of a group.
-        scores: Importance of every weight by the name of its parameter, for example
-            from :func:`~gsparse.prune.criteria.wanda.wanda_scores`; ``None`` uses
-            :math:`|w|`.
+        importances: Importance of every weight by the name of its parameter, for
+            example from :func:`~gsparse.prune.criteria.wanda.wanda_importances`;
+            ``None`` uses :math:`|w|`.
         targets: See :func:`~gsparse.prune.find_targets`.
         exclude: See :func:`~gsparse.prune.find_targets`.
 
     Shapes:
-        - **scores:** :math:`(F_{out}, F_{in})` for each weight
+        - **importances:** :math:`(F_{out}, F_{in})` for each weight
 
     Raises:
-        ValueError: If a target is not a matrix, or ``scores`` do not match the targets;
-            no mask is set then.
+        ValueError: If a target is not a matrix, or ``importances`` do not match the
+            targets; no mask is set then.
 
     Example:
         >>> from torch_geometric.nn import GCN
@@ -106,10 +110,12 @@ def prune_n_of_m(
     masks = WeightMasks(model, targets, exclude)
     try:
         weights = masks.parameters()
-        if scores is None:
-            scores = {name: weight.detach().abs() for name, weight in weights.items()}
-        _check_scores(scores, weights)
-        masks.set({name: keep_n_of_m(score, n, m) for name, score in scores.items()})
+        if importances is None:
+            importances = {
+                name: weight.detach().abs() for name, weight in weights.items()
+            }
+        _check_importances(importances, weights)
+        masks.set({name: keep_n_of_m(it, n, m) for name, it in importances.items()})
     except Exception:
         masks.undo()
         raise
@@ -229,11 +235,13 @@ def check_n_of_m(n: int, m: int) -> None:
         raise ValueError(f"'n' must be from 1 to 'm' (got n={n}, m={m})")
 
 
-def _check_scores(scores: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-    if scores.keys() != weights.keys():
+def _check_importances(
+    importances: Mapping[str, Tensor], weights: Mapping[str, Tensor]
+) -> None:
+    if importances.keys() != weights.keys():
         raise ValueError(
-            f"'scores' must have the names of the pruned weights, {list(weights)} "
-            f"(got {list(scores)})"
+            f"'importances' must have the names of the pruned weights, {list(weights)} "
+            f"(got {list(importances)})"
         )
     for name, weight in weights.items():
         if weight.dim() != 2:
@@ -241,8 +249,8 @@ def _check_scores(scores: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -
                 f"{name!r} must be a matrix (got shape {list(weight.shape)}); "
                 "leave it out by 'exclude'"
             )
-        if scores[name].shape != weight.shape:
+        if importances[name].shape != weight.shape:
             raise ValueError(
-                f"'scores' of {name!r} must have shape {list(weight.shape)} "
-                f"(got {list(scores[name].shape)})"
+                f"'importances' of {name!r} must have shape {list(weight.shape)} "
+                f"(got {list(importances[name].shape)})"
             )

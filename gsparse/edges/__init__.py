@@ -6,6 +6,7 @@ Only this room slices ``edge_index``.
 from gsparse.edges.apply import apply_edge_mask, cut_store
 from gsparse.edges.batches import edge_graphs, num_graphs
 from gsparse.edges.check import check_edge_index, check_edge_weight, check_sparsity
+from gsparse.edges.declarations import EdgeMethod, EdgeNeed, EdgeWhen
 from gsparse.edges.hashing import (
     counter_uniform,
     draw_seed,
@@ -30,6 +31,9 @@ from gsparse.edges.slices import rebuild_slices, set_num_nodes
 from gsparse.edges.split_batch import SplitBatch
 
 __all__ = [
+    "EdgeMethod",
+    "EdgeNeed",
+    "EdgeWhen",
     "Pairs",
     "SplitBatch",
     "apply_edge_mask",

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
+from gsparse.edges import EdgeMethod
 from gsparse.kernels.tensor_cache import TensorCache
 from gsparse.nn.attention_base import Attention, check_attention
 from gsparse.nn.masking import convolutions, edge_weights, refuse_unsupported
@@ -17,7 +18,7 @@ from gsparse.nn.wrapper import Wrapper, count_nodes
 # ruff: noqa: ANN401 (further arguments of the wrapped model)
 
 
-class DropEdge(Wrapper):
+class DropEdge(EdgeMethod, Wrapper):
     r"""Wraps a GNN and drops random edges in every training step, from the `"DropEdge:
     Towards Deep Graph Convolutional Networks on Node Classification"
     <https://arxiv.org/abs/1907.10903>`_ paper.
@@ -49,6 +50,9 @@ class DropEdge(Wrapper):
         >>> model(torch.ones(10, 4), data.edge_index).shape
         torch.Size([10, 8])
     """
+
+    when = "training"
+    cuts = False
 
     def __init__(
         self, model: Module, p: float = 0.5, attention: Attention = "fused"

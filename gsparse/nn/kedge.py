@@ -88,6 +88,9 @@ class KEdge(LearnedMask):
         (18, 90)
     """
 
+    needs = ("edge_index", "seed")
+    takes_scope = True
+
     def __init__(
         self,
         model: Module,

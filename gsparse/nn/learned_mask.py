@@ -2,14 +2,14 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from gsparse.edges import apply_edge_mask, require_edge_index
+from gsparse.edges import EdgeMethod, EdgeNeed, apply_edge_mask, require_edge_index
 from gsparse.kernels.tensor_cache import TensorCache
 from gsparse.nn.attention_base import Attention, check_attention
 from gsparse.nn.budgeted_mask import BudgetedMask
@@ -71,7 +71,7 @@ class PlainGate(NamedTuple):
         return self.variable.rsample(), self.variable.expected_l0
 
 
-class LearnedMask(BudgetedMask):
+class LearnedMask(EdgeMethod, BudgetedMask):
     r"""Base class of wrappers that multiply edges by gates learned with the model.
 
     A subclass computes the gates, from the input features or from the input of each
@@ -101,6 +101,9 @@ class LearnedMask(BudgetedMask):
         ValueError: Unless exactly one of ``sparsity`` and ``penalty`` is given.
         TypeError: If a convolution of the model takes no weights.
     """
+
+    when = "training"
+    needs: ClassVar[tuple[EdgeNeed, ...]] = ("seed",)
 
     in_channels: int | None = None
     """Number of features, if the gates are computed from features."""

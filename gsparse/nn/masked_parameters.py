@@ -132,6 +132,20 @@ def mask_of(layer: Module, name: str) -> WeightMask:
     return _masks(layer)[name]  # type: ignore[return-value]
 
 
+def mask_names(names: Iterable[str]) -> dict[str, str]:
+    """Return which of the names in a checkpoint are masks, and of which parameter.
+
+    Example:
+        >>> from gsparse.nn.masked_parameters import mask_names
+        >>> mask_names(["lin.bias", "lin.weight", "lin.weight_masks.weight.keep"])
+        {'lin.weight_masks.weight.keep': 'lin.weight'}
+    """
+    marked = [name for name in names if CHILD in name.split(".")[-3:-2]]
+    return {
+        name: ".".join([*name.split(".")[:-3], name.split(".")[-2]]) for name in marked
+    }
+
+
 def _masks(layer: Module) -> ModuleDict:
     return layer._modules[CHILD]  # type: ignore[return-value]
 

@@ -153,6 +153,8 @@ class PTDNet(LearnedMask):
         ([18, 18], 90)
     """
 
+    takes_scope = True
+
     def __init__(
         self,
         model: Module,

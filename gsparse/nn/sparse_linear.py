@@ -153,10 +153,10 @@ def to_sparse(model: Module, min_sparsity: float = 0.9) -> Module:
 
     Example:
         >>> from torch_geometric.nn import GCN
-        >>> from gsparse.prune import RandomWeight
+        >>> from gsparse.prune import Pruner, RandomWeight
         >>> from gsparse.nn import to_sparse
         >>> model = GCN(500, 16, num_layers=2, out_channels=3)
-        >>> pruner = RandomWeight(model, sparsity=0.98, seed=41203)
+        >>> pruner = Pruner(model, RandomWeight(), sparsity=0.98, seed=41203)
         >>> to_sparse(model).convs[0].lin
         SparseLinear(500, 16, bias=False, nnz=160, sparsity=98.00%)
     """

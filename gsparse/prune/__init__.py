@@ -1,6 +1,7 @@
 """Weight pruners for the layers of a GNN."""
 
 from gsparse.nn.quantised_linear import Quantised
+from gsparse.prune.criteria.criterion import Criterion
 from gsparse.prune.criteria.gradient_flow import LossPreservation, MagnitudeLoss
 from gsparse.prune.criteria.gradient_norm import GradientNorm, GradientPreservation
 from gsparse.prune.criteria.grasp import GraSP
@@ -14,10 +15,16 @@ from gsparse.prune.learned.auto_prune import AutoPrune
 from gsparse.prune.learned.gradual_threshold import GradualThreshold
 from gsparse.prune.learned.prob_mask import ProbMask
 from gsparse.prune.masks import Report, WeightMasks
-from gsparse.prune.pruner import Pruner, ScoredPruner
+from gsparse.prune.pruner import Pruner
 from gsparse.prune.quantise import quantise
 from gsparse.prune.quantise_weights import dequantise, quantise_weights
-from gsparse.prune.schedule import Cubic, Exponential, Linear, Rounds, Schedule
+from gsparse.prune.schedule import (
+    CubicSchedule,
+    ExponentialSchedule,
+    LinearSchedule,
+    RoundsSchedule,
+    Schedule,
+)
 from gsparse.prune.select import keep_best, layer_budgets
 from gsparse.prune.structured.even_units import even_units
 from gsparse.prune.structured.select_groups import keep_best_groups
@@ -43,6 +50,7 @@ from gsparse.prune.surgeons.ranked import (
 )
 from gsparse.prune.surgeons.take_fisher import empirical_fisher, true_fisher
 from gsparse.prune.targets import Selector, find_targets
+from gsparse.prune.weight_pruner import WeightPruner
 
 __all__ = [
     "ADMM",
@@ -51,10 +59,11 @@ __all__ = [
     "Blocks",
     "Columns",
     "CombinatorialBrainSurgeon",
+    "Criterion",
     "CrossbarColumns",
     "CrossbarRows",
-    "Cubic",
-    "Exponential",
+    "CubicSchedule",
+    "ExponentialSchedule",
     "Fisher",
     "GraSP",
     "GradientNorm",
@@ -62,7 +71,7 @@ __all__ = [
     "GradualThreshold",
     "Heads",
     "ImplicitReport",
-    "Linear",
+    "LinearSchedule",
     "LossPreservation",
     "Magnitude",
     "MagnitudeLoss",
@@ -73,16 +82,16 @@ __all__ = [
     "Quantised",
     "RandomWeight",
     "Report",
-    "Rounds",
+    "RoundsSchedule",
     "Rows",
     "Schedule",
-    "ScoredPruner",
     "Selector",
     "Structure",
     "SynFlow",
     "Units",
     "Wanda",
     "WeightMasks",
+    "WeightPruner",
     "WoodFisher",
     "brain_surgeon_update",
     "dequantise",

@@ -1,4 +1,4 @@
-"""Implicit unit sparsity: hidden units that training itself has switched off."""
+"""Implicit unit sparsity: hidden units that training has switched off."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,19 +16,19 @@ from gsparse.nn.evaluating import evaluating
 
 # ruff: noqa: ANN401 (torch functions take and return anything)
 
-Criterion = Literal["activation", "scale"]
+DeadBy = Literal["activation", "scale"]
 
 DEAD_ACTIVATION, DEAD_SCALE = 1e-12, 1e-3
-INACTIVE = 1e-3  # of the largest activation of a unit
-NAME = 28  # columns of the table
+INACTIVE = 1e-3  # share of the largest activation of a unit
+NAME = 28  # width of a name in the table
 
 _RELU = {torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
 _RELU |= {torch.nn.functional.relu, torch.nn.functional.relu_}
 
 
 def selectivity(activation: Tensor) -> Tensor:
-    r"""Share of the nodes at which a unit is next to silent,
-    :math:`|a_{iu}| < 10^{-3} \max_j |a_{ju}|`; NaN of one that is dead.
+    r"""Return the fraction of nodes at which a unit is almost inactive,
+    :math:`|a_{iu}| < 10^{-3} \max_j |a_{ju}|`; NaN for a dead unit.
 
     Shapes:
         - **activation:** :math:`(N, C)`
@@ -47,56 +47,56 @@ def selectivity(activation: Tensor) -> Tensor:
 
 
 class ImplicitLayer(NamedTuple):
-    """The units of one batch normalisation that a ReLU follows.
+    """The units of one batch normalization that is followed by a ReLU.
 
     Shapes:
         - **activation, scale, shift, selectivity:** :math:`(C,)`
     """
 
     name: str
-    """Of the module whose ``weight`` is the scale."""
+    """Name of the module whose ``weight`` is the scale."""
     activation: Tensor
-    """Largest activation over the nodes."""
+    """Largest absolute activation over the nodes."""
     scale: Tensor
     r""":math:`|\gamma|`"""
     shift: Tensor
     r""":math:`\beta`"""
     selectivity: Tensor
-    """As :func:`selectivity`; one minus it is the universality."""
+    """Result of :func:`selectivity`; the universality is one minus it."""
 
-    def dead(self, by: Criterion) -> Tensor:
-        """Which units are dead by a criterion, as a bool each."""
+    def dead(self, by: DeadBy) -> Tensor:
+        """Return whether each unit is dead by a criterion."""
         if by == "activation":
             return self.activation < DEAD_ACTIVATION
         return self.scale < DEAD_SCALE
 
     @property
     def num_units(self) -> int:
-        """Dead ones included."""
+        """Number of units, including dead ones."""
         return self.activation.numel()
 
     @property
     def universality(self) -> float:
-        """One minus the selectivity, mean over the units that live; NaN of none."""
+        """One minus the mean selectivity of the living units; NaN without any."""
         return 1 - float(self.selectivity.nanmean())
 
 
 class ImplicitReport(NamedTuple):
-    """What training has left of the units of a model."""
+    """Dead and living units of all layers of a model."""
 
     layers: tuple[ImplicitLayer, ...]
 
     @property
     def num_units(self) -> int:
-        """Of all layers here."""
+        """Number of units of all layers."""
         return sum(layer.num_units for layer in self.layers)
 
-    def num_dead(self, by: Criterion) -> int:
-        """Dead units of all layers by a criterion."""
+    def num_dead(self, by: DeadBy) -> int:
+        """Return the number of dead units of all layers by a criterion."""
         return sum(int(layer.dead(by).sum()) for layer in self.layers)
 
-    def sparsity(self, by: Criterion) -> float:
-        """Fraction of all units that are dead by a criterion."""
+    def sparsity(self, by: DeadBy) -> float:
+        """Return the fraction of all units that are dead by a criterion."""
         return self.num_dead(by) / max(self.num_units, 1)
 
     def __str__(self) -> str:
@@ -121,30 +121,31 @@ def _line(name: str, report: ImplicitReport, last: str) -> str:
 def implicit_sparsity_report(
     model: Module, data: Data | tuple[Any, ...]
 ) -> ImplicitReport:
-    r"""Which hidden units a trained model does not use, as in the `"On implicit filter
-    level sparsity in Convolutional Neural Networks"
+    r"""Report the hidden units that a trained model does not use, as in the `"On
+    implicit filter level sparsity in Convolutional Neural Networks"
     <https://arxiv.org/abs/1811.12495>`_ paper.
 
-    Batch normalisation, ReLU and Adam with an L2 penalty switch units off for good:
-    where the loss has no gradient left, Adam divides the penalty's gradient
-    :math:`\lambda \theta` by its own size, so that :math:`\theta` goes to 0 in steps of
-    the learning rate whatever :math:`\lambda`. With SGD, or with the decoupled decay of
-    AdamW, the way there is exponential and slow.
+    Batch normalization, ReLU and Adam with an L2 penalty switch units off for good:
+    where the loss has no gradient left, Adam divides the gradient
+    :math:`\lambda \theta` of the penalty by its own size, so that :math:`\theta` goes
+    to 0 in steps of the learning rate for any :math:`\lambda`. With SGD, or with the
+    decoupled decay of AdamW, it decays exponentially and slowly.
 
-    A unit is dead by activation if :math:`\max_i |a_{iu}| < 10^{-12}` over all nodes,
-    in evaluation, and dead by scale if :math:`|\gamma_u| < 10^{-3}`. One that is dead
-    by scale emits :math:`\mathrm{relu}(\beta_u)` at every node, which need not be 0.
+    A unit is dead by activation if :math:`\max_i |a_{iu}| < 10^{-12}` over all nodes in
+    evaluation, and dead by scale if :math:`|\gamma_u| < 10^{-3}`. A unit that is dead
+    by scale outputs :math:`\mathrm{relu}(\beta_u)` at every node, which may differ from
+    0.
 
-    Looks at every batch normalisation, torch's and PyG's, whose output is what a ReLU
-    is given: ``nn.ReLU``, or the function. Units between which something is added, such
-    as a residual, are left out. Costs one forward pass.
+    Covers every batch normalization, of torch and PyG, whose output is the input of a
+    ReLU, either ``nn.ReLU`` or the function. Units to which something is added in
+    between, such as a residual, are left out. Costs one forward pass.
 
     Differs from the paper: units in place of filters, nodes in place of images. The
-    answer holds for the graph that was shown; on another one a unit that is dead by
-    activation may come to life.
+    report holds for the given graph; on another one, a unit that is dead by activation
+    may be active.
 
     Args:
-        model: A trained model; its mode stays as it was.
+        model: A trained model; its training mode is restored.
         data: A graph with ``x``, or the arguments of the model as a tuple.
 
     Raises:
@@ -192,7 +193,7 @@ def implicit_sparsity_report(
 
 
 class _Watch(TorchFunctionMode):
-    """Sees which tensors that come out of a normalisation go into a ReLU."""
+    """Records which outputs of a normalization are inputs of a ReLU."""
 
     def __init__(self, names: dict[Module, str]) -> None:
         super().__init__()

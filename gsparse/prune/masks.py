@@ -1,4 +1,4 @@
-"""The masks of a model's weights: set, counted, taken away, made permanent."""
+"""Masks of a model's weights, and the report of what they leave."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from gsparse.prune.targets import Selector, Target, find_targets
 
 
 class LayerReport(NamedTuple):
-    """What is left of one parameter."""
+    """Size and number of kept weights of one parameter."""
 
     name: str
     shape: tuple[int, ...]
@@ -32,20 +32,20 @@ class LayerReport(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What is left of the weights that a pruner was given."""
+    """Size and number of kept weights of all targeted parameters."""
 
     layers: tuple[LayerReport, ...]
     num_parameters: int
-    """Of the whole model, biases and what is not pruned included."""
+    """Number of all parameters of the model, targeted or not."""
 
     @property
     def num_weights(self) -> int:
-        """Of all layers here."""
+        """Number of targeted weights."""
         return sum(layer.num_weights for layer in self.layers)
 
     @property
     def num_kept(self) -> int:
-        """Of all layers here."""
+        """Number of targeted weights that are kept."""
         return sum(layer.num_kept for layer in self.layers)
 
     @property
@@ -74,22 +74,21 @@ class Report(NamedTuple):
 
 
 class WeightMasks:
-    """Masks on parameters of a model, by the names of the parameters.
+    """Masks on parameters of a model, by parameter name.
 
-    A layer reads a masked parameter as zeros where the mask is not, and the gradient
-    is zero there. The parameter keeps its name, its place in the
-    optimiser and its full values; the masks are buffers of the model, so they travel
-    with ``state_dict``, ``deepcopy``, ``.to()``, pickles and
-    ``DistributedDataParallel``.
+    A layer reads zeros where the mask of a parameter is false, and the gradient is zero
+    there. The parameter keeps its name, its place in the optimizer and its full values.
+    The masks are buffers of the model and follow it through ``state_dict``,
+    ``deepcopy``, ``.to()``, pickles and ``DistributedDataParallel``.
 
     Args:
         model: Any module; its layers are changed in place.
-        targets: As for :func:`~gsparse.prune.find_targets`.
-        exclude: As for :func:`~gsparse.prune.find_targets`.
+        targets: Parameters to mask; see :func:`~gsparse.prune.find_targets`.
+        exclude: Parameters to leave out of ``targets``.
 
     Raises:
-        ValueError: If nothing is left to prune, a layer is lazy, or a weight is in the
-            hands of another pruner.
+        ValueError: If nothing is left to prune, a layer is lazy, or another pruner
+            masks a parameter already.
 
     Example:
         >>> import torch
@@ -122,7 +121,7 @@ class WeightMasks:
             raise ValueError(f"{name}: {error}") from None
 
     def __getitem__(self, name: str) -> Tensor:
-        """Which weights of a parameter are there."""
+        """Return the mask of a parameter; true for kept weights."""
         return self.module(name).keep
 
     def __setitem__(self, name: str, keep: Tensor) -> None:
@@ -136,7 +135,7 @@ class WeightMasks:
             mask.keep.copy_(keep)
 
     def module(self, name: str) -> WeightMask:
-        """What masks a parameter."""
+        """Return the module that masks a parameter."""
         if name not in self.targets:
             raise KeyError(
                 f"{name!r} has no mask; those with one: {list(self.targets)}"
@@ -150,17 +149,21 @@ class WeightMasks:
 
     @property
     def gone(self) -> bool:
-        """Whether :meth:`undo` or :meth:`make_permanent` took the masks away."""
+        """Whether :meth:`undo` or :meth:`make_permanent` removed the masks."""
         return not all(
             it.attribute in masked_names(it.owner) for it in self.targets.values()
         )
 
     def parameters(self) -> dict[str, Tensor]:
-        """The parameters with their full values: leaves, as the optimiser has them."""
+        """Return the parameters with their full values: the optimizer's leaves."""
         return {name: target.parameter for name, target in self.targets.items()}
 
+    def weights(self) -> dict[str, Tensor]:
+        """Return the full values of the parameters without gradients."""
+        return {name: it.detach() for name, it in self.parameters().items()}
+
     def set(self, keep: Mapping[str, Tensor]) -> None:
-        """Set several masks at once, or none if one of them does not fit."""
+        """Set several masks, or none of them if one does not fit."""
         before = {name: self[name].clone() for name in keep}
         try:
             for name, mask in keep.items():
@@ -173,14 +176,14 @@ class WeightMasks:
     def soften(
         self, soft: Mapping[str, Tensor | Callable[[Tensor], Tensor]] | None
     ) -> None:
-        """Multiply by these weights instead of the masks, or read what these functions
-        make of a parameter; ``None`` ends that.
+        """Replace masks by weights that multiply the parameters, or by functions of the
+        parameters; ``None`` restores the masks.
         """
         for name in self.targets:
             self.module(name).soft = None if soft is None else soft[name]
 
     def report(self) -> Report:
-        """Count what is left."""
+        """Count the kept weights."""
         layers = [
             LayerReport(name, tuple(keep.shape), keep.numel(), int(keep.sum()))
             for name in self.targets
@@ -189,16 +192,16 @@ class WeightMasks:
         return Report(tuple(layers), sum(p.numel() for p in self.model.parameters()))
 
     def undo(self) -> None:
-        """Take the masks away; every weight has the value it had behind its mask."""
+        """Remove the masks; every weight has its full value again."""
         for target in self.targets.values():
             if target.attribute in masked_names(target.owner):
                 unmask_parameter(target.owner, target.attribute)
 
     def make_permanent(self) -> None:
-        """Write the zeros into the parameters and take the masks away.
+        """Write the zeros into the parameters and remove the masks.
 
-        Afterwards the model is made of plain layers again, and its ``state_dict`` loads
-        into a model that was never pruned.
+        The layers are plain again, and the model's ``state_dict`` loads into a model
+        that was never pruned.
         """
         for name, target in self.targets.items():
             keep = self[name]

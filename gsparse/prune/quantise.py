@@ -1,4 +1,4 @@
-"""The nearest weights of a few bits: levels without a zero, one scale for a layer."""
+"""Projection of weights onto a few bits, with one scale for a layer or a row."""
 
 from typing import Literal, get_args
 
@@ -8,18 +8,18 @@ from torch import Tensor
 from gsparse.nn.quantised_linear import Quantised
 
 Per = Literal["layer", "row"]
-"""One scale for all weights of a parameter, or one for each row of it."""
+"""One scale for all weights of a parameter, or one for each of its rows."""
 
-#: Fewest and most bits of a code; an int8 holds the most.
+#: Limits of the bits of a code, which is stored as int8.
 LEAST_BITS, MOST_BITS = 2, 8
-#: Most turns of codes, one for each weight and level, that are looked at for a step.
+#: Maximum number of code changes, one per weight and level, in the search of a scale.
 MOST_TURNS = 2**20
-#: Most rounds from a first step; a few dozen are usual.
+#: Maximum number of rounds from a first scale; a few dozen are usual.
 NUM_ROUNDS = 200
 
 
 def largest_code(bits: int) -> int:
-    """The largest magnitude of a code; the sign takes one of the bits.
+    """Return the largest magnitude of a code; the sign takes one of the bits.
 
     Example:
         >>> from gsparse.prune.quantise import largest_code
@@ -32,18 +32,18 @@ def largest_code(bits: int) -> int:
 def nearest_codes(
     weight: Tensor, scale: Tensor, bits: int, keep: Tensor | None = None
 ) -> Tensor:
-    r"""The nearest of the levels :math:`\pm q, \pm 2q, \dots` of every weight.
+    r"""Return the nearest of the levels :math:`\pm q, \pm 2q, \dots` of every weight.
 
     Args:
         weight: Any values.
         scale: The step :math:`q` between two levels.
-        bits: Of a code, its sign included.
-        keep: What is not pruned; ``None`` takes the non-zeros. A weight that is kept
-            has no level at zero, however small it is.
+        bits: Bits of a code, including its sign.
+        keep: True for weights that are not pruned; ``None`` takes the non-zeros. A kept
+            weight never gets the level zero, however small it is.
 
     Shapes:
         - **weight**, **keep**, **output:** any; int8
-        - **scale:** what goes with that
+        - **scale:** broadcastable to **weight**
 
     Example:
         >>> import torch
@@ -61,11 +61,11 @@ def nearest_codes(
 
 
 def best_scale(weight: Tensor, codes: Tensor, per: Per = "layer") -> Tensor:
-    r"""The step that fits best to given codes,
+    r"""Return the scale that fits given codes best,
     :math:`q = \langle W, a \rangle / \langle a, a \rangle`; 0 where all codes are 0.
 
     Shapes:
-        - **weight**, **codes:** any, alike
+        - **weight**, **codes:** any, equal
         - **output:** :math:`()`, or :math:`(R, 1, ...)`
 
     Example:
@@ -87,41 +87,41 @@ def quantise(
     keep: Tensor | None = None,
     start: Tensor | None = None,
 ) -> Quantised:
-    r"""The projection :math:`\Pi_Q` of a weight onto levels
+    r"""Return the projection :math:`\Pi_Q` of a weight onto levels
     :math:`\{\pm q, \pm 2q, \dots, \pm (2^{b-1} - 1) q\}`, as in the `"Tiny but
     Accurate" <https://arxiv.org/abs/1908.10017>`_ paper.
 
-    A weight that is kept has no level at zero: zero is what is pruned, and the word
-    that stands for it. With that word, 8 bits (a sign and 7 of magnitude) fill an int8,
-    and 2 bits are :math:`\pm q` or nothing.
+    A kept weight has no level at zero; the code 0 stands for a pruned weight. With that
+    code, 8 bits (a sign and 7 bits of magnitude) fill an int8, and 2 bits are
+    :math:`\pm q` or 0.
 
-    The step is searched for too. As it falls, the nearest codes :math:`a` change one at
-    a time, at :math:`q = |w_i| / (k + 1/2)`; the largest
+    The scale is searched for as well. As it falls, the nearest codes :math:`a` change
+    one at a time, at :math:`q = |w_i| / (k + 1/2)`; the largest
     :math:`\langle W, a \rangle^2 / \langle a, a \rangle` on the way is the projection.
-    With more turns than a million, they are those of evenly spaced ranks, and from the
-    step found there nearest codes and :func:`best_scale` take turns until nothing
-    moves: none of them raises :math:`\|W - q a\|^2`, and the end need not be the best
-    of all.
+    With more than a million such changes, only those of evenly spaced ranks are
+    searched; from the scale found there, nearest codes and :func:`best_scale` alternate
+    until nothing changes. No step raises :math:`\|W - q a\|^2`, but the result need not
+    be the best of all.
 
     Costs one sort of :math:`2^{b-1} n` numbers, a million at most, and with more
-    weights some dozen passes over them.
+    weights about a dozen passes over them.
 
-    Differences from the paper: how it searches for its levels is not known to us, and
-    this search is ours. Levels are equidistant, not the measured states of a device.
-    The levels :math:`\pm 2^{b-1} q` are left out so that the zeros need no bit more.
+    Differs from the paper, whose search for levels is not known: this search is our
+    own. Levels are equidistant, not the measured states of a device. The levels
+    :math:`\pm 2^{b-1} q` are left out so that zeros need no further bit.
 
     Args:
         weight: Any values.
-        bits: Of a code, from 2 to 8, its sign included.
-        per: ``"layer"`` for one step, ``"row"`` for one in each row.
-        keep: What is not pruned; ``None`` takes the non-zeros.
-        start: The first step, such as that of a weight which was nearly this one;
-            from there codes and step take turns. ``None`` searches.
+        bits: Bits of a code, from 2 to 8, including its sign.
+        per: ``"layer"`` for one scale, ``"row"`` for one in each row.
+        keep: True for weights that are not pruned; ``None`` takes the non-zeros.
+        start: First scale, such as that of a similar weight; codes and scale alternate
+            from there. ``None`` searches for one.
 
     Raises:
-        ValueError: If the bits or ``per`` are none of these, rows are wanted of a
-            vector, or a weight is not finite.
-        TypeError: If the bits are no int.
+        ValueError: If ``bits`` or ``per`` is invalid, ``per="row"`` meets a vector,
+            or a weight is not finite.
+        TypeError: If ``bits`` is not an int.
 
     Shapes:
         - **weight**, **keep:** any
@@ -155,7 +155,7 @@ def quantise(
 
 
 def _searched(sizes: Tensor, kept: Tensor, largest: int) -> Tensor:
-    """The best step of every row; of evenly spaced ranks, if there are too many."""
+    """Return the best scale of every row, searched at evenly spaced ranks if long."""
     steps = torch.arange(1, largest, device=sizes.device).double() + 0.5  # [K]
     room = max(MOST_TURNS // max(sizes.size(0) * len(steps), 1), 2)
     if sizes.size(1) > room:
@@ -174,7 +174,7 @@ def _searched(sizes: Tensor, kept: Tensor, largest: int) -> Tensor:
 
 
 def _alternate(sizes: Tensor, kept: Tensor, scale: Tensor, largest: int) -> Tensor:
-    """The step at rest: nearest codes, and the best step for them, in turn."""
+    """Alternate nearest codes and the best scale for them until nothing changes."""
     before = None
     for _ in range(NUM_ROUNDS):
         codes = torch.where(kept, _sizes(sizes, scale, largest), 0.0)
@@ -191,12 +191,12 @@ def _sizes(sizes: Tensor, scale: Tensor, largest: int) -> Tensor:
 
 
 def _quotient(top: Tensor, bottom: Tensor) -> Tensor:
-    """Zero where nothing is divided by nothing."""
+    """Divide, with 0 / 0 = 0."""
     return top / torch.where(bottom == 0, 1.0, bottom)
 
 
 def _grouped(values: Tensor, per: Per) -> Tensor:
-    """One row for each scale."""
+    """Return the values as a matrix with one row for each scale."""
     return values.reshape(1, -1) if per == "layer" else values.flatten(1)
 
 
@@ -205,7 +205,7 @@ def _scale_shape(weight: Tensor, per: Per) -> list[int]:
 
 
 def check_bits(bits: int) -> None:
-    """Refuse a number of bits that no code has."""
+    """Refuse a number of bits that codes cannot have."""
     if isinstance(bits, bool) or not isinstance(bits, int):
         raise TypeError(f"'bits' must be an int (got {bits!r})")
     if not LEAST_BITS <= bits <= MOST_BITS:
@@ -216,7 +216,7 @@ def check_bits(bits: int) -> None:
 
 
 def check_per(per: str, weight: Tensor) -> None:
-    """Refuse an unknown ``per``, or the rows of what has none."""
+    """Refuse an unknown ``per``, and ``"row"`` for a vector."""
     if per not in get_args(Per):
         known = ", ".join(map(repr, get_args(Per)))
         raise ValueError(f"'per' must be one of {known} (got {per!r})")

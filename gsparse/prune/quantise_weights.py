@@ -1,4 +1,4 @@
-"""Models whose linear layers store their weights as codes of a few bits."""
+"""Models with linear layers that store their weights as codes of a few bits."""
 
 import copy
 from collections.abc import Iterable, Mapping
@@ -22,35 +22,35 @@ def quantise_weights(
     exclude: Iterable[Selector] | Selector = (),
     scales: Mapping[str, Tensor] | None = None,
 ) -> Module:
-    r"""A copy of a model for inference with weights of a few bits.
+    r"""Return a copy of a model for inference with weights of a few bits.
 
-    Every ``torch.nn.Linear`` and PyG ``Linear``, also inside of convolutions, becomes a
-    :class:`QuantisedLinear` with the nearest levels of
-    :func:`~gsparse.prune.quantise`; with masks, their zeros are written and
-    take no level. All else stays float: biases, attention vectors, ``HeteroLinear``,
-    subclasses, and layers with hooks. No weight is trained: to have them trained
-    towards their levels use :class:`~gsparse.prune.ADMM` with ``bits`` first.
+    Every ``torch.nn.Linear`` and PyG ``Linear``, also inside convolutions, becomes a
+    :class:`QuantisedLinear` with the nearest levels of :func:`~gsparse.prune.quantise`;
+    masked weights become zeros. Everything else stays float: biases, attention vectors,
+    ``HeteroLinear``, subclasses, and layers with hooks. No weight is trained; use
+    :class:`~gsparse.prune.ADMM` with ``bits`` first to train weights towards their
+    levels.
 
-    Its ``state_dict`` holds a byte for every weight in a row and a column that have
-    any, for 8 bits and for fewer, and a byte for every row and column. 8 bits after
-    three of four rows, columns or units are gone make the weights 16 times smaller. Of
-    unstructured zeros each takes its byte;
-    :func:`~gsparse.nn.to_sparse` is for these.
+    The ``state_dict`` of the copy holds one byte for every weight whose row and column
+    are not all zero, for any number of bits, and one byte for every row and column. 8
+    bits after three of four rows, columns or units are removed make the weights 16
+    times smaller. Unstructured zeros take a byte each; use
+    :func:`~gsparse.nn.to_sparse` for these.
 
     Args:
-        model: Any module, with masks or without; not changed.
-        bits: Of a code, from 2 to 8, its sign included.
+        model: Any module, with or without masks; not changed.
+        bits: Bits of a code, from 2 to 8, including its sign.
         per: ``"layer"`` for one scale, ``"row"`` for one in each row.
-        targets: As for :func:`~gsparse.prune.find_targets`, but ``None`` takes the
-            weights of all these layers, the last one too.
-        exclude: As for :func:`~gsparse.prune.find_targets`.
-        scales: Scales of some of the weights by name, such as ``pruner.scales`` of
-            weights that are at their levels already; others are searched for.
+        targets: Weights to quantize; see :func:`~gsparse.prune.find_targets`, but
+            ``None`` takes the weights of all these layers, including the last one.
+        exclude: Weights to leave out of ``targets``.
+        scales: Scales of some weights by name, such as ``pruner.scales`` of weights
+            that are at their levels already; the others are searched for.
 
     Raises:
-        ValueError: If nothing is left to quantise, a target is not the weight of such
-            a layer, ``scales`` names another, or a pruner is in the middle of training
-            the model.
+        ValueError: If nothing is left to quantize, a target is not the weight of such a
+            layer, ``scales`` has the name of another parameter, or a pruner is still
+            training the model.
 
     Example:
         >>> from torch_geometric.nn import GCN
@@ -86,10 +86,9 @@ def quantise_weights(
 
 
 def dequantise(model: Module) -> Module:
-    """A copy of a model with plain layers, of the weights that the codes stand for.
+    """Return a copy of a quantized model with plain layers, which can be trained.
 
-    Its ``state_dict`` loads into a model that was never quantised, and it can be
-    trained.
+    Its ``state_dict`` loads into a model that was never quantized.
 
     Example:
         >>> from torch_geometric.nn import GCN

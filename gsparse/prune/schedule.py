@@ -1,31 +1,23 @@
-"""How sparsity grows with the steps of training."""
+"""Schedules: how the sparsity grows with the steps of training."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
 
 class Schedule(Protocol):
-    """A sparsity for every step, which reaches the wanted one at ``end``."""
+    """A sparsity for every step, which reaches the target at step ``end``."""
 
     @property
     def end(self) -> int:
         """The first step with the full sparsity."""
 
     def __call__(self, step: int, sparsity: float) -> float:
-        """The sparsity after ``step`` steps on the way to ``sparsity``."""
+        """Return the sparsity after ``step`` steps on the way to ``sparsity``."""
 
 
 @dataclass(frozen=True)
 class _Ramp:
-    """Between two steps; constant before and after, moved every so many steps.
-
-    Args:
-        start: The last step with the first sparsity.
-        end: The first step with the full one.
-        every: Steps between two changes.
-        initial: Sparsity up to ``start``.
-    """
-
     start: int
     end: int
     every: int = 1
@@ -43,29 +35,29 @@ class _Ramp:
             raise ValueError(f"'initial' must be in [0, 1) (got {self.initial})")
 
     def __call__(self, step: int, sparsity: float) -> float:
-        """The sparsity after ``step`` steps on the way to ``sparsity``."""
+        """Return the sparsity after ``step`` steps on the way to ``sparsity``."""
         if step >= self.end:
             return sparsity
         moved = max(step - self.start, 0) // self.every * self.every
-        done = moved / (self.end - self.start)
-        return self._between(done, sparsity)
+        return self._between(moved / (self.end - self.start), sparsity)
 
+    @abstractmethod
     def _between(self, done: float, sparsity: float) -> float:
-        raise AssertionError("a ramp has a shape")
+        """Return the sparsity where a fraction ``done`` of the way is behind."""
 
 
-class Linear(_Ramp):
-    """The same number of weights each time.
+class LinearSchedule(_Ramp):
+    """Removes the same number of weights in every cut.
 
     Args:
-        start: The last step with the first sparsity.
-        end: The first step with the full one.
-        every: Steps between two changes.
+        start: The last step with the initial sparsity.
+        end: The first step with the full sparsity.
+        every: Steps between two cuts.
         initial: Sparsity up to ``start``.
 
     Example:
-        >>> from gsparse.prune import Linear
-        >>> [Linear(start=0, end=4)(step, 0.8) for step in range(6)]
+        >>> from gsparse.prune import LinearSchedule
+        >>> [LinearSchedule(start=0, end=4)(step, 0.8) for step in range(6)]
         [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 0.8]
     """
 
@@ -73,19 +65,16 @@ class Linear(_Ramp):
         return self.initial + (sparsity - self.initial) * done
 
 
-class Cubic(_Ramp):
-    r"""Many weights early, few late: :math:`s_t = s_f + (s_i - s_f)(1 - t)^3`, from the
-    `"To prune, or not to prune" <https://arxiv.org/abs/1710.01878>`_ paper.
+class CubicSchedule(_Ramp):
+    r"""Removes many weights early and few late,
+    :math:`s_t = s_f + (s_i - s_f)(1 - t)^3`, from the `"To prune, or not to prune"
+    <https://arxiv.org/abs/1710.01878>`_ paper.
 
-    Args:
-        start: The last step with the first sparsity.
-        end: The first step with the full one.
-        every: Steps between two changes.
-        initial: Sparsity up to ``start``.
+    The arguments are those of :class:`LinearSchedule`.
 
     Example:
-        >>> from gsparse.prune import Cubic
-        >>> [round(Cubic(start=0, end=4)(step, 0.8), 3) for step in range(6)]
+        >>> from gsparse.prune import CubicSchedule
+        >>> [round(CubicSchedule(start=0, end=4)(step, 0.8), 3) for step in range(6)]
         [0.0, 0.463, 0.7, 0.788, 0.8, 0.8]
     """
 
@@ -93,18 +82,15 @@ class Cubic(_Ramp):
         return sparsity + (self.initial - sparsity) * (1 - done) ** 3
 
 
-class Exponential(_Ramp):
-    r"""The same fraction of what is left each time: the density falls geometrically.
+class ExponentialSchedule(_Ramp):
+    """Removes the same fraction of the remaining weights in every cut.
 
-    Args:
-        start: The last step with the first sparsity.
-        end: The first step with the full one.
-        every: Steps between two changes.
-        initial: Sparsity up to ``start``.
+    The arguments are those of :class:`LinearSchedule`.
 
     Example:
-        >>> from gsparse.prune import Exponential
-        >>> [round(Exponential(start=0, end=2)(step, 0.99), 3) for step in range(4)]
+        >>> from gsparse.prune import ExponentialSchedule
+        >>> schedule = ExponentialSchedule(start=0, end=2)
+        >>> [round(schedule(step, 0.99), 3) for step in range(4)]
         [0.0, 0.9, 0.99, 0.99]
     """
 
@@ -114,18 +100,18 @@ class Exponential(_Ramp):
 
 
 @dataclass(frozen=True)
-class Rounds:
-    r"""A few cuts; the k-th leaves :math:`n(1-p) / (n(1-p) + kp)` of the weights, from
-    the `"A Gradient Flow Framework For Analyzing Network Pruning"
+class RoundsSchedule:
+    r"""A few cuts, of which the k-th leaves :math:`n(1-p) / (n(1-p) + kp)` of the
+    weights, from the `"A Gradient Flow Framework For Analyzing Network Pruning"
     <https://arxiv.org/abs/2009.11839>`_ paper.
 
     Args:
-        num_rounds: How many cuts :math:`n`.
-        every: Steps between two of them; the first comes after as many.
+        num_rounds: Number of cuts :math:`n`.
+        every: Steps between two cuts, and before the first one.
 
     Example:
-        >>> from gsparse.prune import Rounds
-        >>> [round(Rounds(2, every=3)(step, 0.8), 3) for step in (2, 3, 5, 6)]
+        >>> from gsparse.prune import RoundsSchedule
+        >>> [round(RoundsSchedule(2, every=3)(step, 0.8), 3) for step in (2, 3, 5, 6)]
         [0.0, 0.667, 0.667, 0.8]
     """
 
@@ -145,7 +131,7 @@ class Rounds:
         return self.num_rounds * self.every
 
     def __call__(self, step: int, sparsity: float) -> float:
-        """The sparsity after ``step`` steps on the way to ``sparsity``."""
+        """Return the sparsity after ``step`` steps on the way to ``sparsity``."""
         if step >= self.end:
             return sparsity
         n, k = self.num_rounds, max(step, 0) // self.every
@@ -153,7 +139,7 @@ class Rounds:
 
 
 def to_steps(name: str, value: float, num_steps: int | None) -> int:
-    """A number of steps; a ``float`` in [0, 1] is a fraction of ``num_steps``.
+    """Return a number of steps; a ``float`` in [0, 1] is a fraction of ``num_steps``.
 
     Example:
         >>> from gsparse.prune.schedule import to_steps

@@ -1,4 +1,4 @@
-"""Which weights stay: exact budgets over the whole model or layer by layer."""
+"""Exact budgets of weights over the whole model or layer by layer."""
 
 from collections.abc import Mapping
 from math import prod
@@ -10,7 +10,7 @@ from torch import Tensor
 from gsparse.edges import budget, keep_largest
 
 Scope = Literal["global", "local", "erk"]
-"""One ranking for all layers; the same sparsity in each; Erdős-Rényi layer rates."""
+"""One ranking of all weights; the same sparsity in each layer; Erdős-Rényi rates."""
 
 
 def check_scope(scope: str) -> None:
@@ -21,60 +21,59 @@ def check_scope(scope: str) -> None:
 
 
 def keep_best(
-    scores: Mapping[str, Tensor], sparsity: float, scope: Scope = "global"
+    importances: Mapping[str, Tensor], sparsity: float, scope: Scope = "global"
 ) -> dict[str, Tensor]:
-    """Keep the weights of highest score; among equals the first.
+    """Keep the weights of highest importance; among equals the first.
 
     Args:
-        scores: Importance of every weight, by the name of its parameter; ``-inf`` for
-            one that is to go before all others.
+        importances: Importance of every weight by parameter name; ``-inf`` for one that
+            is removed before all others.
         sparsity: Fraction of all weights to remove, in [0, 1).
         scope: How the budget is spread over the layers.
 
     Returns:
         True for the weights that stay. Their number is the budget to the nearest
-        weight: in sum, or with ``"local"`` for every layer.
+        weight: in total, or with ``"local"`` in every layer.
 
     Raises:
-        ValueError: If a score is NaN; says of which parameter.
+        ValueError: If an importance is NaN; names the parameter.
 
     Example:
         >>> import torch
         >>> from gsparse.prune import keep_best
-        >>> scores = {"a": torch.tensor([5.0, 4.0, 3.0]), "b": torch.tensor([1.0])}
-        >>> keep_best(scores, sparsity=0.5)
+        >>> found = {"a": torch.tensor([5.0, 4.0, 3.0]), "b": torch.tensor([1.0])}
+        >>> keep_best(found, sparsity=0.5)
         {'a': tensor([ True,  True, False]), 'b': tensor([False])}
     """
     check_scope(scope)
-    for name, score in scores.items():
-        if score.isnan().any():
+    for name, importance in importances.items():
+        if importance.isnan().any():
             raise ValueError(
-                f"scores must not be NaN (got {int(score.isnan().sum())} in {name!r}): "
-                "is the loss finite?"
+                "importances must not be NaN (got "
+                f"{int(importance.isnan().sum())} in {name!r}): is the loss finite?"
             )
-    flat = {name: score.flatten() for name, score in scores.items()}
+    flat = {name: importance.flatten() for name, importance in importances.items()}
     if scope == "global":
         joined = torch.cat(list(flat.values()))
         keep = keep_largest(joined, budget(joined.numel(), sparsity))
-        parts = keep.split([score.numel() for score in flat.values()])
+        parts = keep.split([it.numel() for it in flat.values()])
         kept = dict(zip(flat, parts, strict=True))
     else:
-        counts = layer_budgets(
-            {name: score.shape for name, score in scores.items()}, sparsity, scope
-        )
+        shapes = {name: it.shape for name, it in importances.items()}
+        counts = layer_budgets(shapes, sparsity, scope)
         kept = {name: keep_largest(flat[name], counts[name]) for name in flat}
-    return {name: kept[name].view_as(score) for name, score in scores.items()}
+    return {name: kept[name].view_as(it) for name, it in importances.items()}
 
 
 def layer_budgets(
     shapes: Mapping[str, torch.Size], sparsity: float, scope: Literal["local", "erk"]
 ) -> dict[str, int]:
-    r"""How many weights each layer keeps.
+    r"""Return how many weights each layer keeps.
 
     ``"erk"`` gives a layer of :math:`n_{out} \times n_{in}` weights a density
     proportional to :math:`(n_{in} + n_{out}) / (n_{in} n_{out})`, from the `"Rigging
-    the Lottery" <https://arxiv.org/abs/1911.11134>`_ paper; layers that would need more
-    than all stay dense, and the others share what is left.
+    the Lottery" <https://arxiv.org/abs/1911.11134>`_ paper. Layers whose density would
+    exceed 1 stay dense, and the others share the rest of the budget.
 
     Example:
         >>> import torch
@@ -102,7 +101,7 @@ def layer_budgets(
 
 
 def _rounded(wanted: Mapping[str, float], total: int) -> dict[str, int]:
-    """Whole numbers of the same sum; the largest remainders are rounded up."""
+    """Round to whole numbers of a given sum; the largest remainders go up."""
     found = {name: int(value) for name, value in wanted.items()}
     by_remainder = sorted(wanted, key=lambda n: found[n] - wanted[n])
     for name in by_remainder[: total - sum(found.values())]:

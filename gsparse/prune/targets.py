@@ -1,4 +1,4 @@
-"""Which parameters of a model are pruned."""
+"""Selection of the parameters of a model that are pruned."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -11,21 +11,21 @@ from torch_geometric.nn import HeteroLinear, Linear
 from torch_geometric.nn.conv import MessagePassing
 
 Selector = type | str | Callable[[str, Parameter], bool]
-"""A class of the parameter's module or of one around it, a regular expression searched
-for in the parameter's name, or a function of name and parameter."""
+"""A class of the parameter's module or of one that contains it, a regular expression to
+search for in the parameter's name, or a function of name and parameter."""
 
 _LINEAR = (nn.Linear, Linear, HeteroLinear)
 
 
 class Target(NamedTuple):
-    """One parameter of a model and where it stands."""
+    """One parameter of a model and the module that owns it."""
 
     name: str
-    """As in ``named_parameters()``."""
+    """Name in ``named_parameters()``."""
     owner: Module
     attribute: str
     layer: str
-    """Name of the convolution it belongs to; of its own module if there is none."""
+    """Name of the convolution around the parameter, or else of its module."""
 
     @property
     def parameter(self) -> Parameter:
@@ -38,17 +38,17 @@ def find_targets(
     targets: Iterable[Selector] | Selector | None = None,
     exclude: Iterable[Selector] | Selector = (),
 ) -> list[Target]:
-    r"""The parameters to prune, in the order of the model.
+    r"""Return the parameters to prune, in the order of the model.
 
     Args:
         model: Any module.
-        targets: What to take. ``None`` takes the weights of ``nn.Linear`` and of PyG's
-            ``Linear`` and ``HeteroLinear``, wherever they are, without those of the
-            last layer if there is another one.
-        exclude: What to leave out of that.
+        targets: Parameters to prune. ``None`` selects the weights of all ``nn.Linear``
+            and all ``Linear`` and ``HeteroLinear`` of PyG, without those of the last
+            layer if there is another one.
+        exclude: Parameters to leave out of ``targets``.
 
     Returns:
-        Each parameter once.
+        Every selected parameter once.
 
     Raises:
         ValueError: If nothing is left, or a parameter has no shape yet, is used by two
@@ -83,8 +83,8 @@ def find_targets(
 
 
 def _parameters(model: Module) -> Iterator[Target]:
-    """All parameters; one that several modules use comes once for each of them."""
-    around: str | None = None  # name of the convolution that modules stand in
+    """Yield all parameters; one of several modules comes once for each of them."""
+    around: str | None = None  # name of the convolution around the modules
     for prefix, module in model.named_modules():
         if around is None or (around and not prefix.startswith(f"{around}.")):
             around = prefix if isinstance(module, MessagePassing) else None

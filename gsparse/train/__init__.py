@@ -4,7 +4,7 @@ from gsparse.nn.seeded import seeded
 from gsparse.train.distill import Distillation
 from gsparse.train.edge_lottery import EdgeLottery
 from gsparse.train.features import SparseFeatures, sparse_features
-from gsparse.train.fit import History, class_scores, evaluate, fit
+from gsparse.train.fit import History, evaluate, fit, predict_logits
 from gsparse.train.fit_config import FitConfig
 from gsparse.train.incremental.fit_tasks import TaskScores, fit_tasks
 from gsparse.train.incremental.rank_update import RankUpdate
@@ -12,6 +12,7 @@ from gsparse.train.incremental.tasks import binary_tasks, class_tasks, graph_tas
 from gsparse.train.iterative import Ticket, WeightLottery
 from gsparse.train.mask import fit_mask
 from gsparse.train.models import GAT, GCN, MLP, SAGE, build_model
+from gsparse.train.pruning import PrunedModel, prune_and_train
 from gsparse.train.receptive_field import receptive_field
 from gsparse.train.recipes import Recipe, deep_recipe, recipe
 from gsparse.train.scores import roc_auc
@@ -25,6 +26,7 @@ __all__ = [
     "EdgeLottery",
     "FitConfig",
     "History",
+    "PrunedModel",
     "RankUpdate",
     "Recipe",
     "SparseFeatures",
@@ -33,7 +35,6 @@ __all__ = [
     "WeightLottery",
     "binary_tasks",
     "build_model",
-    "class_scores",
     "class_tasks",
     "deep_recipe",
     "evaluate",
@@ -41,6 +42,8 @@ __all__ = [
     "fit_mask",
     "fit_tasks",
     "graph_tasks",
+    "predict_logits",
+    "prune_and_train",
     "receptive_field",
     "recipe",
     "roc_auc",

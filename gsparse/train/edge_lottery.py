@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch.nn import Module, Parameter
 from torch_geometric.data import Data
 
 from gsparse.edges import (
+    EdgeMethod,
     Pairs,
     apply_edge_mask,
     budget,
@@ -28,7 +29,7 @@ from gsparse.train.fit_config import FitConfig
 
 
 @dataclass(frozen=True)
-class EdgeLottery:
+class EdgeLottery(EdgeMethod):
     r"""Finds a sparse graph by iterative pruning: the edge part of UGS, from the `"A
     Unified Lottery Ticket Hypothesis for Graph Neural Networks"
     <https://arxiv.org/abs/2102.06790>`_ paper.
@@ -64,6 +65,9 @@ class EdgeLottery:
         >>> round(ticket.num_edges / data.num_edges, 2)
         0.5
     """
+
+    removes: ClassVar = "edges"
+    trains = True
 
     sparsity: float
     rate: float = 0.05

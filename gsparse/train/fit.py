@@ -17,7 +17,7 @@ from gsparse.nn.density import while_fitting
 from gsparse.nn.evaluating import evaluating
 from gsparse.nn.seeded import seeded
 from gsparse.nn.stale_caches import forget, fresh_caches
-from gsparse.prune import Pruner
+from gsparse.prune import WeightPruner
 from gsparse.train.distill import Distillation
 from gsparse.train.features import sparse_features
 from gsparse.train.fit_config import FitConfig, make_optimizer
@@ -61,7 +61,7 @@ def fit(
     eval_data: Data | None = None,
     callback: Callable[[int, float, float], None] | None = None,
     distill: Distillation | None = None,
-    pruner: Pruner | None = None,
+    pruner: WeightPruner | None = None,
 ) -> History:
     """Fit a model to the nodes in ``data.train_mask``; test nodes are never used.
 
@@ -117,7 +117,8 @@ def fit(
         data = _field(model, data, "train_mask", config.hops)
     train = data.train_mask.nonzero().view(-1)
     target = data.y[train]
-    optimizer = make_optimizer(model, config)
+    # A pruner may learn masks of weights that are frozen.
+    optimizer = make_optimizer(model, config, allow_frozen=pruner is not None)
     given, eval_given = call_arguments(model, data), call_arguments(model, eval_data)
     another_graph = not given.same_tensors(eval_given)
     history, best, held, since = History(), {}, {}, 0
@@ -181,7 +182,7 @@ def evaluate(model: Module, data: Data, mask: str, metric: str = "accuracy") -> 
 
 
 @torch.no_grad()
-def class_scores(model: Module, data: Data) -> Tensor:
+def predict_logits(model: Module, data: Data) -> Tensor:
     """Return the logits of every node in evaluation mode; the mode is restored.
 
     The model is called as in :func:`fit`. The caches of layers with ``cached=True`` are
@@ -248,7 +249,7 @@ def _step(
     optimizer: torch.optim.Optimizer,
     history: History,
     distill: Distillation | None,
-    pruner: Pruner | None,
+    pruner: WeightPruner | None,
 ) -> float:
     start = _now(target)
     model.train()

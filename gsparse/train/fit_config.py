@@ -98,15 +98,17 @@ class FitConfig:
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-def make_optimizer(model: Module, config: FitConfig) -> torch.optim.Optimizer:
+def make_optimizer(
+    model: Module, config: FitConfig, allow_frozen: bool = False
+) -> torch.optim.Optimizer:
     """Return the optimiser of the trainable parameters.
 
     Raises:
-        ValueError: If there is no trainable parameter, or only the first layer decays
-            and the model has no ``layers``.
+        ValueError: If there is no trainable parameter and ``allow_frozen`` is false, or
+            only the first layer decays and the model has no ``layers``.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters:
+    if not parameters and not allow_frozen:
         held = sum(1 for _ in model.parameters())
         raise ValueError(
             f"'model' must have a trainable parameter (got {held} in "

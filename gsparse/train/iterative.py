@@ -3,21 +3,32 @@
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import ClassVar
 
 from torch.nn import Module
 from torch_geometric.data import Data
 
 from gsparse.edges import check_sparsity
-from gsparse.prune import Exponential, Magnitude, Schedule, ScoredPruner
+from gsparse.prune import (
+    ExponentialSchedule,
+    Magnitude,
+    Pruner,
+    Schedule,
+    WeightPruner,
+)
+from gsparse.prune.declarations import Declared
 from gsparse.prune.targets import Selector
 from gsparse.train.fit import History, fit
 from gsparse.train.fit_config import FitConfig
 
-Prune = Callable[..., ScoredPruner]
+Prune = Callable[..., WeightPruner]
+
+BY_MAGNITUDE: Prune = partial(Pruner, criterion=Magnitude())
 
 
 @dataclass(frozen=True)
-class WeightLottery:
+class WeightLottery(Declared):
     r"""Finds a subset of the initial weights that trains as well as all of them, from
     the `"The Lottery Ticket Hypothesis" <https://arxiv.org/abs/1803.03635>`_ paper.
 
@@ -37,8 +48,9 @@ class WeightLottery:
             in every round; 0 restores the initial weights, ``None`` does not rewind.
         schedule: Sparsity after each round; by default every round removes the same
             fraction of the remaining weights.
-        prune: A pruner that scores weights, called as
-            ``prune(model, sparsity, schedule, targets=…, exclude=…)``.
+        prune: Builds a pruner, called as ``prune(model, sparsity=…, schedule=…,
+            targets=…, exclude=…)``; for another criterion such as
+            ``partial(Pruner, criterion=RandomWeight())``.
         config: Settings of the fit in each round.
         targets: See :func:`~gsparse.prune.find_targets`.
         exclude: See :func:`~gsparse.prune.find_targets`.
@@ -58,11 +70,14 @@ class WeightLottery:
         (0.9, 4)
     """
 
+    removes: ClassVar = "weights"
+    when = "fresh"
+
     sparsity: float
     num_rounds: int = 10
     rewind: int | None = 0
     schedule: Schedule | None = None
-    prune: Prune = Magnitude
+    prune: Prune = BY_MAGNITUDE
     config: FitConfig = field(default_factory=FitConfig)
     targets: Iterable[Selector] | Selector | None = None
     exclude: Iterable[Selector] | Selector = ()
@@ -85,14 +100,18 @@ class WeightLottery:
             data: The graph with ``x``, ``y``, ``train_mask`` and ``val_mask``.
             seed: Seed of the rounds.
         """
-        schedule = self.schedule or Exponential(0, self.num_rounds)
+        schedule = self.schedule or ExponentialSchedule(0, self.num_rounds)
         first, early = _weights(model), None
         if self.rewind:
             early = copy.deepcopy(model)
             fit(early, data, config=replace(self.config, epochs=self.rewind), seed=seed)
             first = _weights(early)
         pruner = self.prune(
-            model, self.sparsity, schedule, targets=self.targets, exclude=self.exclude
+            model,
+            sparsity=self.sparsity,
+            schedule=schedule,
+            targets=self.targets,
+            exclude=self.exclude,
         )
         rounds = []
         for _ in range(self.num_rounds):
@@ -108,7 +127,7 @@ class WeightLottery:
 class Ticket:
     """Result of a lottery: the pruner with its masks, and the history of each round."""
 
-    pruner: ScoredPruner
+    pruner: WeightPruner
     rounds: list[History]
     """One per round, followed by that of the final training."""
 

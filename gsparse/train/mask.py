@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 
 from gsparse.nn.learned_mask import LearnedMask
 from gsparse.train.distill import Distillation
-from gsparse.train.fit import History, class_scores, fit
+from gsparse.train.fit import History, fit, predict_logits
 from gsparse.train.fit_config import FitConfig
 
 #: Gates are trained without weight decay, which would pull their log-odds to zero.
@@ -73,7 +73,7 @@ def fit_mask(
         >>> sparse = mask.sparsify(data)
     """
     if scores is None:
-        scores = class_scores(mask.model, data)
+        scores = predict_logits(mask.model, data)
     wanted = copy.copy(data)
     wanted.y = scores.argmax(1)
     wanted.val_mask = torch.ones_like(wanted.y, dtype=torch.bool)

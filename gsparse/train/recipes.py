@@ -15,7 +15,8 @@ from gsparse.nn.seeded import seeded
 from gsparse.train.fit_config import FitConfig
 from gsparse.train.models import build_model
 
-MODELS = ("gcn", "gat", "sage", "mlp")
+GRAPH_MODELS = ("gcn", "gat", "sage")
+MODELS = (*GRAPH_MODELS, "mlp")
 BACKBONES = ("plain", "identity", "batch-norm")
 
 

@@ -11,6 +11,7 @@ from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.transforms import BaseTransform
 
 from gsparse.edges import (
+    EdgeMethod,
     Pairs,
     SplitBatch,
     apply_edge_mask,
@@ -45,12 +46,12 @@ class Selection(NamedTuple):
     factor: Tensor | None = None
 
 
-class EdgeSparsifier(BaseTransform):
+class EdgeSparsifier(EdgeMethod, BaseTransform):
     """Base class of transforms that keep the most important undirected edges.
 
-    ``score(data)`` computes the importances, which is the expensive part.
-    ``cut(data, score)`` selects edges at the budget of the transform, so a curve over
-    ten sparsities needs the importances only once.
+    ``importance(data)`` computes the importances, which is the expensive part.
+    ``cut(data, importance)`` selects edges at the budget of the transform, so a curve
+    over ten sparsities needs the importances only once.
 
     The input is a :class:`~torch_geometric.data.Data`, a
     :class:`~torch_geometric.data.HeteroData` (one budget per edge type; ``rev_`` types
@@ -64,15 +65,19 @@ class EdgeSparsifier(BaseTransform):
         sparsity: Fraction of the undirected edges to remove, in [0, 1).
     """
 
-    revision = 1  # increase it when results change, to mark old rows as stale
     needs_undirected = True
+
+    method_used: str | None = None
+    """Method by which the last importances were computed, if there is a choice."""
 
     def __init__(self, sparsity: float) -> None:
         check_sparsity(sparsity)
         self.sparsity = sparsity
 
     @abstractmethod
-    def score_pairs(self, data: Data, pairs: Pairs, weight: Tensor | None) -> Tensor:
+    def pair_importance(
+        self, data: Data, pairs: Pairs, weight: Tensor | None
+    ) -> Tensor:
         """Compute the importance of each pair; larger is kept.
 
         Args:
@@ -84,15 +89,17 @@ class EdgeSparsifier(BaseTransform):
             - **weight**, **output:** :math:`(M,)`
         """
 
-    def select(self, score: Tensor, pairs: Pairs, weight: Tensor | None) -> Selection:
+    def select(
+        self, importance: Tensor, pairs: Pairs, weight: Tensor | None
+    ) -> Selection:
         """Select the pairs to keep; the most important ones by default.
 
         Shapes:
-            - **score**, **weight:** :math:`(M,)`
+            - **importance**, **weight:** :math:`(M,)`
         """
-        return Selection(keep_top(score, self.sparsity, tie_breaker(pairs)))
+        return Selection(keep_top(importance, self.sparsity, tie_breaker(pairs)))
 
-    def score(self, data: Data) -> Tensor:
+    def importance(self, data: Data) -> Tensor:
         """Compute the importance of each entry of ``edge_index``; 0 for self-loops.
 
         The graphs of a :class:`~torch_geometric.data.Batch` are processed one by one.
@@ -102,20 +109,20 @@ class EdgeSparsifier(BaseTransform):
         """
         require_graph(self, data, Data)
         if not isinstance(data, Batch):
-            return self._score(data)
+            return self._importance(data)
         batch = SplitBatch(data)
-        return batch.join([*each_graph(self._score, batch.graphs)])
+        return batch.join([*each_graph(self._importance, batch.graphs)])
 
-    def cut(self, data: Data, score: Tensor) -> Data:
-        """Remove edges by the importances that :meth:`score` returned.
+    def cut(self, data: Data, importance: Tensor) -> Data:
+        """Remove edges by the importances that :meth:`importance` returned.
 
         Each graph of a :class:`~torch_geometric.data.Batch` has its own budget.
 
         Shapes:
-            - **score:** :math:`(E,)`
+            - **importance:** :math:`(E,)`
         """
         require_graph(self, data, Data)
-        return _cut(self._select, data, score)
+        return _cut(self._select, data, importance)
 
     @torch.no_grad()
     def forward(self, data: Data | HeteroData | Batch) -> Data | HeteroData | Batch:
@@ -135,21 +142,21 @@ class EdgeSparsifier(BaseTransform):
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
 
-    def _score(self, data: Data) -> Tensor:
+    def _importance(self, data: Data) -> Tensor:
         pairs, weight = self._read(data)
-        return spread(pairs, self.score_pairs(data, pairs, weight))
+        return spread(pairs, self.pair_importance(data, pairs, weight))
 
-    def _select(self, data: Data, score: Tensor) -> Decision:
+    def _select(self, data: Data, importance: Tensor) -> Decision:
         pairs, weight = self._read(data)
-        return self._keep(data, gather_pairs(pairs, score), pairs, weight)
+        return self._keep(data, gather_pairs(pairs, importance), pairs, weight)
 
     def _decide(self, data: Data) -> Decision:
         pairs, weight = self._read(data)
         if self.sparsity == 0:  # all edges are kept whatever their importance
-            score = torch.ones_like(pairs.row, dtype=torch.float64)
+            importance = torch.ones_like(pairs.row, dtype=torch.float64)
         else:
-            score = self.score_pairs(data, pairs, weight)
-        return self._keep(data, score, pairs, weight)
+            importance = self.pair_importance(data, pairs, weight)
+        return self._keep(data, importance, pairs, weight)
 
     def _read(self, data: Data) -> tuple[Pairs, Tensor | None]:
         edge_index = require_edge_index(data._store)
@@ -163,9 +170,9 @@ class EdgeSparsifier(BaseTransform):
         return pairs, pair_weight(edge_index, edge_weight, pairs, name=name)
 
     def _keep(
-        self, data: Data, score: Tensor, pairs: Pairs, weight: Tensor | None
+        self, data: Data, importance: Tensor, pairs: Pairs, weight: Tensor | None
     ) -> Decision:
-        keep, factor = self.select(score, pairs, weight)
+        keep, factor = self.select(importance, pairs, weight)
         entry_keep = spread(pairs, keep, fill=True)
         if factor is None:
             return Decision(entry_keep)
@@ -175,17 +182,17 @@ class EdgeSparsifier(BaseTransform):
         return Decision(entry_keep, (new if old is None else new * old).to(dtype))
 
 
-def _cut(decide: Callable[..., Decision], data: Data, *scores: Tensor) -> Data:
+def _cut(decide: Callable[..., Decision], data: Data, *importances: Tensor) -> Data:
     """Remove the edges of a graph, or of each graph of a batch."""
     if not isinstance(data, Batch):
-        return apply_edge_mask(data, *decide(data, *scores))
+        return apply_edge_mask(data, *decide(data, *importances))
     batch, num_edges = SplitBatch(data), data.edge_index.size(1)
-    for score in scores:
-        if score.shape != (num_edges,):
+    for importance in importances:
+        if importance.shape != (num_edges,):
             raise ValueError(
-                f"'score' must have shape [{num_edges}] (got {list(score.shape)}); "
-                "compute the importances of this graph"
+                f"'importance' must have shape [{num_edges}] (got "
+                f"{list(importance.shape)}); compute the importances of this graph"
             )
-    parts = map(batch.split, scores)
+    parts = map(batch.split, importances)
     decisions = [*each_graph(decide, batch.graphs, *parts)]
     return apply_edge_mask(data, *join_decisions(batch, decisions))

@@ -41,11 +41,13 @@ class DSpar(SampledSparsifier):
         seed: Random seed; ``None`` draws a new one per call.
     """
 
-    def score_pairs(self, data: Data, pairs: Pairs, weight: Tensor | None) -> Tensor:
+    def pair_importance(
+        self, data: Data, pairs: Pairs, weight: Tensor | None
+    ) -> Tensor:
         inverse = 1 / degree(pairs, weight)
-        score = inverse[pairs.row] + inverse[pairs.col]
+        importance = inverse[pairs.row] + inverse[pairs.col]
         # 0 * inf for an edge of weight 0 between nodes of degree 0.
-        return score if weight is None else (weight * score).nan_to_num(0.0)
+        return importance if weight is None else (weight * importance).nan_to_num(0.0)
 
 
 d_spar = as_function(DSpar, "d_spar")

@@ -22,9 +22,9 @@ class EffectiveResistance(SampledSparsifier):
         >>> from gsparse.data import barbell
         >>> from gsparse.transforms import EffectiveResistance
         >>> data = barbell(5)
-        >>> score = EffectiveResistance(sparsity=0.5, seed=88301).score(data)
+        >>> found = EffectiveResistance(sparsity=0.5, seed=88301).importance(data)
         >>> bridge = (data.edge_index == 4).any(0) & (data.edge_index == 5).any(0)
-        >>> bool((score[bridge] > 0.999).all() and (score[~bridge] < 0.401).all())
+        >>> bool((found[bridge] > 0.999).all() and (found[~bridge] < 0.401).all())
         True
 
     With every edge a conductor of :math:`w` siemens and the resistance :math:`R_{uv}`
@@ -76,15 +76,18 @@ class EffectiveResistance(SampledSparsifier):
         super().__init__(sparsity, epsilon, reweight, connected, seed)
         self.method = method
 
-    def score_pairs(self, data: Data, pairs: Pairs, weight: Tensor | None) -> Tensor:
-        resistance = pair_resistance(
+    def pair_importance(
+        self, data: Data, pairs: Pairs, weight: Tensor | None
+    ) -> Tensor:
+        result = pair_resistance(
             pairs.row,
             pairs.col,
             weight,
             pairs.num_nodes,
             method=self.method,
             seed=draw_seed(self.seed),
-        ).resistance
+        )
+        self.method_used, resistance = result.method, result.resistance
         # 0 * inf for a pair of weight 0 that nothing else connects.
         return resistance if weight is None else (weight * resistance).nan_to_num(0.0)
 

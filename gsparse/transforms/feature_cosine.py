@@ -46,7 +46,9 @@ class FeatureCosine(EdgeSparsifier):
 
     needs_undirected = False
 
-    def score_pairs(self, data: Data, pairs: Pairs, weight: Tensor | None) -> Tensor:
+    def pair_importance(
+        self, data: Data, pairs: Pairs, weight: Tensor | None
+    ) -> Tensor:
         x = data.get("x")
         if not isinstance(x, Tensor) or x.dim() != 2:
             got = list(x.shape) if isinstance(x, Tensor) else type(x).__name__

@@ -27,7 +27,7 @@ from gsparse.transforms.columns import (
 )
 from gsparse.transforms.decision import require_graph
 
-FeatureScore = Literal["variance", "frequency", "propagated"]
+Importance = Literal["variance", "frequency", "propagated"]
 
 
 def variance(x: Tensor) -> Tensor:
@@ -84,28 +84,28 @@ def propagated_energy(
     return torch.cat(found)
 
 
-def keep_features(score: Tensor, sparsity: float) -> Tensor:
+def keep_features(importance: Tensor, sparsity: float) -> Tensor:
     """Select the most important features at the exact budget; of equal ones, the first.
 
     Shapes:
-        - **score, output:** :math:`(F,)`
+        - **importance, output:** :math:`(F,)`
 
     Raises:
         ValueError: If an importance is not finite, or no feature is left.
     """
-    if not bool(torch.isfinite(score).all()):
-        bad = int((~torch.isfinite(score)).nonzero()[0])
+    if not bool(torch.isfinite(importance).all()):
+        bad = int((~torch.isfinite(importance)).nonzero()[0])
         raise ValueError(
-            f"the importance of every feature must be finite (got {score[bad].item()} "
-            f"for feature {bad}); check that 'x' is finite"
+            "the importance of every feature must be finite (got "
+            f"{importance[bad].item()} for feature {bad}); check that 'x' is finite"
         )
-    k = budget(score.numel(), sparsity)
+    k = budget(importance.numel(), sparsity)
     if k == 0:
         raise ValueError(
-            f"'sparsity' must leave at least one of {score.numel()} features "
+            f"'sparsity' must leave at least one of {importance.numel()} features "
             f"(got {sparsity}); lower it"
         )
-    return keep_largest(score, k)
+    return keep_largest(importance, k)
 
 
 class FeatureSelect(BaseTransform):
@@ -120,7 +120,7 @@ class FeatureSelect(BaseTransform):
         >>> out = FeatureSelect(sparsity=0.5)(data)
         >>> out.kept_features, out.x.shape
         (tensor([2, 3]), torch.Size([3, 2]))
-        >>> FeatureSelect(sparsity=0.5, score="frequency")(data).kept_features
+        >>> FeatureSelect(sparsity=0.5, by="frequency")(data).kept_features
         tensor([1, 3])
 
     The importance of feature :math:`j` is
@@ -141,8 +141,8 @@ class FeatureSelect(BaseTransform):
     Do not use it if frequent features carry no information, for example constants,
     because neither labels nor a model are used. Learn the selection with
     :class:`~gsparse.nn.FeatureMask` instead. In the inductive setting, use the same
-    importances for both graphs: compute them by ``score`` on the training graph and
-    pass them to ``cut`` for the other graph.
+    importances for both graphs: compute them by ``importance`` on the training graph
+    and pass them to ``cut`` for the other graph.
 
     All graphs of a :class:`~torch_geometric.data.Batch` keep the same features, and
     ``kept_features`` holds them once per graph. In
@@ -152,28 +152,28 @@ class FeatureSelect(BaseTransform):
     Args:
         sparsity: Fraction of the features to remove, in [0, 1), rounded to the nearest
             feature.
-        score: ``"variance"``, ``"frequency"`` or ``"propagated"``.
+        by: ``"variance"``, ``"frequency"`` or ``"propagated"``.
 
     Shapes:
         - **data.x:** :math:`(N, F)`, dense, ``torch.sparse_csr`` or
           :class:`~gsparse.train.SparseFeatures`; the storage format is kept
 
     Raises:
-        ValueError: If the sparsity is out of range or leaves no feature, or ``score``
+        ValueError: If the sparsity is out of range or leaves no feature, or ``by``
             is unknown.
     """
 
     revision = 1  # increase it when results change, to mark old rows as stale
 
-    def __init__(self, sparsity: float, score: FeatureScore = "variance") -> None:
+    def __init__(self, sparsity: float, by: Importance = "variance") -> None:
         check_sparsity(sparsity)
-        if score not in get_args(FeatureScore):
-            known = ", ".join(get_args(FeatureScore))
-            raise ValueError(f"'score' must be one of {known} (got {score!r})")
-        self.sparsity, self.by = sparsity, score
+        if by not in get_args(Importance):
+            known = ", ".join(get_args(Importance))
+            raise ValueError(f"'by' must be one of {known} (got {by!r})")
+        self.sparsity, self.by = sparsity, by
 
     @torch.no_grad()
-    def score(self, data: Data) -> Tensor:
+    def importance(self, data: Data) -> Tensor:
         """Compute the importance of each feature; larger is kept.
 
         Shapes:
@@ -190,39 +190,39 @@ class FeatureSelect(BaseTransform):
         return variance(x) if self.by == "variance" else frequency(x)
 
     @torch.no_grad()
-    def cut(self, data: Data, score: Tensor) -> Data:
-        """Remove columns by the importances that :meth:`score` returned.
+    def cut(self, data: Data, importance: Tensor) -> Data:
+        """Remove columns by the importances that :meth:`importance` returned.
 
         Shapes:
-            - **score:** :math:`(F,)`
+            - **importance:** :math:`(F,)`
         """
         require_graph(self, data, Data)
-        return cut_features(data, keep_features(score, self.sparsity))
+        return cut_features(data, keep_features(importance, self.sparsity))
 
     @torch.no_grad()
     def forward(self, data: Data | HeteroData | Batch) -> Data | HeteroData | Batch:
         require_graph(self, data, Data | HeteroData)
         if isinstance(data, HeteroData):
             return self._each_type(data)
-        return self.cut(data, self.score(data))
+        return self.cut(data, self.importance(data))
 
     def _each_type(self, data: HeteroData) -> HeteroData:
         if self.by == "propagated":
             raise ValueError(
-                "score 'propagated' needs a single node type (got HeteroData); use "
+                "by='propagated' needs a single node type (got HeteroData); use "
                 "'variance' or 'frequency'"
             )
         out = copy.copy(data)
         for kind in data.node_types:
             if "x" in data[kind]:
-                score = self.score(Data(x=data[kind].x))
-                cut_feature_store(out[kind], keep_features(score, self.sparsity))
+                importance = self.importance(Data(x=data[kind].x))
+                cut_feature_store(out[kind], keep_features(importance, self.sparsity))
         if isinstance(data, Batch):
             rebuild_slices(data, out)
         return out
 
     def __repr__(self) -> str:
-        return f"FeatureSelect(sparsity={self.sparsity}, score={self.by!r})"
+        return f"FeatureSelect(sparsity={self.sparsity}, by={self.by!r})"
 
 
 def feature_select(
@@ -231,7 +231,7 @@ def feature_select(
     edge_weight: Tensor | None = None,
     *,
     sparsity: float,
-    score: FeatureScore = "variance",
+    by: Importance = "variance",
 ) -> tuple[Tensor, Tensor]:
     """Apply :class:`FeatureSelect` to tensors instead of a graph.
 
@@ -244,5 +244,5 @@ def feature_select(
         - **edge_weight:** :math:`(E,)`
     """
     data = Data(x=x, edge_index=edge_index, edge_weight=edge_weight)
-    out = FeatureSelect(sparsity, score)(data)
+    out = FeatureSelect(sparsity, by)(data)
     return out.x, out.kept_features

@@ -41,11 +41,16 @@ class PredictionAgreement(EdgeSparsifier):
         - **data[prob]:** :math:`(N, C)`
     """
 
+    when = "trained"
+    needs = ("logits",)
+
     def __init__(self, sparsity: float, prob: str = "pred") -> None:
         super().__init__(sparsity)
         self.prob = prob
 
-    def score_pairs(self, data: Data, pairs: Pairs, weight: Tensor | None) -> Tensor:
+    def pair_importance(
+        self, data: Data, pairs: Pairs, weight: Tensor | None
+    ) -> Tensor:
         p = data.get(self.prob)
         if not isinstance(p, Tensor) or p.dim() != 2 or p.size(0) != data.num_nodes:
             raise ValueError(

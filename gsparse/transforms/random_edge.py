@@ -29,13 +29,16 @@ class RandomEdge(EdgeSparsifier):
             generator.
     """
 
+    needs = ("seed",)
     needs_undirected = False
 
     def __init__(self, sparsity: float, seed: int | None = None) -> None:
         super().__init__(sparsity)
         self.seed = seed
 
-    def score_pairs(self, data: Data, pairs: Pairs, weight: Tensor | None) -> Tensor:
+    def pair_importance(
+        self, data: Data, pairs: Pairs, weight: Tensor | None
+    ) -> Tensor:
         return pair_uniform(pairs, draw_seed(self.seed))
 
 

@@ -44,6 +44,9 @@ class SampledSparsifier(EdgeSparsifier):
         seed: Random seed; ``None`` draws a new one per call.
     """
 
+    needs = ("seed",)
+    reweights = True
+
     def __init__(
         self,
         sparsity: float | None = None,
@@ -67,16 +70,18 @@ class SampledSparsifier(EdgeSparsifier):
         self.connected = connected
         self.seed = seed
 
-    def select(self, score: Tensor, pairs: Pairs, weight: Tensor | None) -> Selection:
+    def select(
+        self, importance: Tensor, pairs: Pairs, weight: Tensor | None
+    ) -> Selection:
         seed = draw_seed(self.seed)
         sure = None
         if self.connected:
-            sure = spanning_forest(pairs.row, pairs.col, score, pairs.num_nodes)
+            sure = spanning_forest(pairs.row, pairs.col, importance, pairs.num_nodes)
         if self.epsilon is None:
-            keep, factor = priority_sample(score, self.sparsity, pairs, seed, sure)
+            keep, factor = priority_sample(importance, self.sparsity, pairs, seed, sure)
         else:
             q = num_draws(pairs.num_nodes, self.epsilon)
-            keep, factor = sample_with_replacement(score, q, seed, sure)
+            keep, factor = sample_with_replacement(importance, q, seed, sure)
         return Selection(keep, factor if self.reweight else None)
 
 

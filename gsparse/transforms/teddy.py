@@ -38,7 +38,9 @@ class Teddy(EdgeSparsifier):
         sparsity: Fraction of the undirected edges to remove, in [0, 1).
     """
 
-    def score_pairs(self, data: Data, pairs: Pairs, weight: Tensor | None) -> Tensor:
+    def pair_importance(
+        self, data: Data, pairs: Pairs, weight: Tensor | None
+    ) -> Tensor:
         d = degree(pairs, None)
         root = d.rsqrt()
         near = torch.zeros_like(d).index_add_(0, pairs.row, root[pairs.col])

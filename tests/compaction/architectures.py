@@ -17,7 +17,7 @@ from torch_geometric.nn import (
 )
 
 from gsparse.compaction import channel_groups
-from gsparse.prune import Magnitude, Units
+from gsparse.prune import Magnitude, Pruner, Units
 from tests.compaction.models import kill
 
 FEATURES, CLASSES = 6, 3
@@ -175,7 +175,9 @@ def prune(model, example, seed):
     }
     if made_by:
         targets = lambda name, _: name in made_by  # noqa: E731
-        pruner = Magnitude(model, 0.5, structure=Units(groups), targets=targets)
+        pruner = Pruner(
+            model, Magnitude(), sparsity=0.5, structure=Units(groups), targets=targets
+        )
         pruner.make_permanent()
     return model
 

@@ -15,7 +15,7 @@ from torch_geometric.nn.models import GCN
 from gsparse.compaction import compact, compaction_report
 from gsparse.compaction.inputs import select_columns
 from gsparse.nn import FastGATConv, to_sparse
-from gsparse.prune import Magnitude, WeightMasks
+from gsparse.prune import Magnitude, Pruner, WeightMasks
 from gsparse.train import sparse_features
 from tests.compaction.models import FEATURES, any_model, graph, kill, shake
 
@@ -396,7 +396,7 @@ class TestRefusals:
 
     def test_sparse_layers(self):
         model = GCN(FEATURES, 40, 2, 3)
-        Magnitude(model, 0.95)
+        Pruner(model, Magnitude(), sparsity=0.95)
         with pytest.raises(ValueError, match=r"'convs\.0\.lin' must be a dense layer"):
             compact(to_sparse(model), graph(40277, torch.float32))
 

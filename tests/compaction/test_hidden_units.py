@@ -5,7 +5,7 @@ import torch
 
 from gsparse.compaction import HiddenUnits, compact, mask_dead_units
 from gsparse.data import planted_partition, random_graph
-from gsparse.prune import Heads, Magnitude, WeightMasks
+from gsparse.prune import Heads, Magnitude, Pruner, WeightMasks
 from gsparse.train.models import GCN, build_model
 
 
@@ -23,7 +23,7 @@ def test_units_without_weights_lose_all_else():
     model = build_model("gat", 6, 3, hidden_channels=4, heads=4)
     for layer in model.layers:
         torch.nn.init.normal_(layer.bias)
-    pruner = Magnitude(model, 0.5, structure=Heads(4))
+    pruner = Pruner(model, Magnitude(), sparsity=0.5, structure=Heads(4))
     names = mask_dead_units(pruner.masks, (data.x, data.edge_index))
     assert set(names) == {"layers.0.att_src", "layers.0.att_dst", "layers.0.bias"}
     alive = pruner.masks["layers.0.lin.weight"].any(1)

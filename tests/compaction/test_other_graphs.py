@@ -9,7 +9,7 @@ from torch_geometric.nn import GCN, BatchNorm, GCNConv
 
 from gsparse.compaction import compact, compaction_report
 from gsparse.compaction.probes import SIZES, other_graphs
-from gsparse.prune import Cubic, Magnitude
+from gsparse.prune import CubicSchedule, Magnitude, Pruner
 from tests.compaction.models import FEATURES, graph
 from tests.compaction.test_compact import assert_same, outputs, size
 
@@ -275,7 +275,9 @@ class TestWidths:
 class TestPruners:
     def test_in_mid_schedule_is_refused(self):
         model = GCN(FEATURES, 8, 2, 3).double()
-        pruner = Magnitude(model, 0.75, schedule=Cubic(0, 10))
+        pruner = Pruner(
+            model, Magnitude(), sparsity=0.75, schedule=CubicSchedule(0, 10)
+        )
         for _ in range(3):
             pruner.step()
         match = r"'convs\.0\.lin\.weight' must be final \(got one that Magnitude"
@@ -286,7 +288,7 @@ class TestPruners:
 
     def test_a_pruner_that_is_gone_holds_nothing(self):
         model = GCN(FEATURES, 8, 2, 3).double()
-        Magnitude(model, 0.75, schedule=Cubic(0, 10)).step()
+        Pruner(model, Magnitude(), sparsity=0.75, schedule=CubicSchedule(0, 10)).step()
         assert_same(model, compact(model, graph(40277)), graph(20117))
 
 

@@ -14,7 +14,7 @@ from gsparse.compaction.purify import (
     weak_channels,
 )
 from gsparse.data import random_graph
-from gsparse.prune import Magnitude, WeightMasks
+from gsparse.prune import Magnitude, Pruner, WeightMasks
 from gsparse.prune.learned.admm import ADMM
 
 DATA = random_graph(num_nodes=30, p=0.15, seed=61409)
@@ -217,7 +217,7 @@ def test_a_layer_that_is_used_twice():
 def test_a_pruner_of_pygs_models(kind):
     torch.manual_seed(61561)
     model = kind(6, 8, 3, out_channels=3).eval()
-    pruner = Magnitude(model, 0.93, scope="local")
+    pruner = Pruner(model, Magnitude(), sparsity=0.93, scope="local")
     before = model(*EXAMPLE)
     remove_unused_paths(pruner, EXAMPLE)
     torch.testing.assert_close(model(*EXAMPLE), before, rtol=1e-6, atol=1e-6)
@@ -280,7 +280,7 @@ def test_a_last_layer_without_a_mask_is_read_as_it_is():
 def test_after_admm_with_levels():
     torch.manual_seed(80317)
     model = Net(CONVS["GCN"], bias=False).eval()
-    pruner = ADMM(model, 0.8, bits=4, targets=is_matrix)
+    pruner = ADMM(model, sparsity=0.8, bits=4, targets=is_matrix)
     pruner.finalize()
     before = model(*EXAMPLE)
     remove_unused_paths(pruner, EXAMPLE)
@@ -321,7 +321,7 @@ def test_refusals():
     with pytest.raises(ValueError, match=r"'rows' must be a whole number from 1"):
         crossbar_count(torch.ones(3, 3), 0, 2)
     masks.undo()
-    pruner = ADMM(model, 0.5)
+    pruner = ADMM(model, sparsity=0.5)
     with pytest.raises(
         ValueError, match=r"ADMM.* has not finished\); call its finalize\(\)"
     ):

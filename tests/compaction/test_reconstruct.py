@@ -10,7 +10,7 @@ from torch_geometric.nn.models import GAT, GCN
 from gsparse.compaction.reconstruct import gram, least_squares, reconstruct
 from gsparse.data import random_graph
 from gsparse.nn import FastGCNConv
-from gsparse.prune import Magnitude, WeightMasks
+from gsparse.prune import Magnitude, Pruner, WeightMasks
 from gsparse.prune.criteria.propagated import visit_inputs
 from gsparse.prune.structured.structures import Columns, Rows
 from gsparse.train import sparse_features
@@ -68,7 +68,7 @@ def test_nothing_gone_changes_nothing():
     assert least_squares(W, torch.ones(12, dtype=torch.bool), H, 1.0).equal(W)
     conv = GCNConv(12, 5)
     before = conv.lin.weight.clone()
-    assert reconstruct(Magnitude(conv, 0.0), (X, EDGES)) == {}
+    assert reconstruct(Pruner(conv, Magnitude(), sparsity=0.0), (X, EDGES)) == {}
     assert conv.lin.weight.equal(before)
 
 
@@ -103,7 +103,7 @@ def test_errors_are_those_of_the_outputs(ridge):
     torch.manual_seed(47911)
     conv = GCNConv(12, 6, bias=False)
     dense = conv(X, EDGES).detach()
-    pruner = Magnitude(conv, 0.5, structure=Columns())
+    pruner = Pruner(conv, Magnitude(), sparsity=0.5, structure=Columns())
 
     def error():
         off = conv(X, EDGES).detach() - dense
@@ -134,7 +134,9 @@ def test_every_layer_of_a_model_sees_the_inputs_of_the_full_one():
     model = GCN(12, 9, 3, out_channels=4).eval()
     hidden = model.convs[0](X, EDGES).relu().detach()
     dense = model.convs[1](hidden, EDGES).detach()
-    pruner = Magnitude(model, 0.4, structure=Columns(), scope="local")
+    pruner = Pruner(
+        model, Magnitude(), sparsity=0.4, structure=Columns(), scope="local"
+    )
     found = reconstruct(pruner, (X, EDGES), ridge=1e-6)
     assert list(found) == ["convs.0.lin.weight", "convs.1.lin.weight"]
     off = (model.convs[1](hidden, EDGES) - dense).square().sum()
@@ -194,7 +196,9 @@ def test_sparse_features_give_the_weights_of_dense_ones():
     for x in [X.relu(), sparse_features(X.relu())]:
         torch.manual_seed(47911)
         conv = FastGCNConv(12, 6)
-        reconstruct(Magnitude(conv, 0.5, structure=Columns()), (x, EDGES))
+        reconstruct(
+            Pruner(conv, Magnitude(), sparsity=0.5, structure=Columns()), (x, EDGES)
+        )
         found.append(conv.lin.weight)
     torch.testing.assert_close(*found)
 
@@ -203,7 +207,9 @@ def test_only_the_named_weights_change():
     torch.manual_seed(47911)
     model = GCN(12, 9, 3, out_channels=4)
     before = {name: p.clone() for name, p in model.named_parameters()}
-    pruner = Magnitude(model, 0.4, structure=Columns(), scope="local")
+    pruner = Pruner(
+        model, Magnitude(), sparsity=0.4, structure=Columns(), scope="local"
+    )
     assert list(reconstruct(pruner, (X, EDGES), names=["convs.1.lin.weight"])) == [
         "convs.1.lin.weight"
     ]
@@ -214,13 +220,15 @@ def test_only_the_named_weights_change():
 class TestRefusals:
     def pruner(self, **options):
         torch.manual_seed(47911)
-        return Magnitude(GCNConv(12, 6), 0.5, structure=Columns(), **options)
+        return Pruner(
+            GCNConv(12, 6), Magnitude(), sparsity=0.5, structure=Columns(), **options
+        )
 
     def test_too_many_inputs(self, monkeypatch):
         monkeypatch.setattr(MODULE, "MAX_INPUTS", 11)
         with pytest.raises(ValueError, match=r"'lin.weight' must have at most 11 inp"):
             reconstruct(self.pruner(), (X, EDGES))
-        rows = Magnitude(GCNConv(11, 6), 0.5, structure=Rows())
+        rows = Pruner(GCNConv(11, 6), Magnitude(), sparsity=0.5, structure=Rows())
         reconstruct(rows, (X[:, :11], EDGES))
 
     def test_dependent_inputs_without_a_ridge(self):
@@ -242,7 +250,7 @@ class TestRefusals:
 
     def test_what_is_no_linear_map(self):
         model = GAT(12, 4, 2, out_channels=3, heads=2)
-        pruner = Magnitude(model, 0.5, targets=r"convs\.0\.att_src")
+        pruner = Pruner(model, Magnitude(), sparsity=0.5, targets=r"convs\.0\.att_src")
         with pytest.raises(ValueError, match=r"'convs\.0\.att_src' must be the weight"):
             reconstruct(pruner, (X, EDGES))
 

@@ -8,7 +8,7 @@ from torch_geometric.nn.models import GCN
 
 from gsparse.compaction import compact, compaction_report, multiply_adds
 from gsparse.nn import FastGATConv, FastSAGEConv, to_sparse
-from gsparse.prune import Magnitude
+from gsparse.prune import Magnitude, Pruner
 from gsparse.train import sparse_features
 from tests.compaction.models import FEATURES, graph
 
@@ -34,7 +34,7 @@ def test_multiply_adds_by_hand(layer, expected):
 def test_multiply_adds_of_what_is_stored_sparse():
     model = nn.Sequential(nn.Linear(5, 40), nn.ReLU(), nn.Linear(40, 3))
     assert multiply_adds(model, (X,)) == 8 * (5 * 40 + 40 * 3)
-    pruner = Magnitude(model, 0.95, exclude=r"2\.")
+    pruner = Pruner(model, Magnitude(), sparsity=0.95, exclude=r"2\.")
     stored = to_sparse(model)
     assert multiply_adds(stored, (X,)) == 8 * (pruner.report().num_kept + 40 * 3)
     thin = X * (X > 1)

@@ -9,7 +9,7 @@ from torch_geometric.nn import GCN, GIN, HeteroLinear
 from gsparse.data import random_graph
 from gsparse.deploy.export import export_program, export_weights
 from gsparse.nn import to_sparse
-from gsparse.prune import Magnitude, RandomWeight, WeightMasks
+from gsparse.prune import Magnitude, Pruner, RandomWeight, WeightMasks
 from gsparse.prune.quantise_weights import quantise_weights
 from gsparse.prune.structured.structures import Blocks
 from gsparse.train import sparse_features
@@ -37,7 +37,7 @@ def test_every_pruned_weight_and_no_other(layout):
     torch.manual_seed(11971)
     model = GCN(8, 6, num_layers=3, out_channels=2)
     assert not model.convs[0].bias.any()  # zeros, but no pruned weight
-    pruner = RandomWeight(model, 0.5, seed=9)
+    pruner = Pruner(model, RandomWeight(), sparsity=0.5, seed=9)
     found = export_weights(model, layout)
     assert list(found) == list(pruner.masks.targets)
     for name, weight in found.items():
@@ -50,7 +50,7 @@ def test_every_pruned_weight_and_no_other(layout):
 
 def test_permanent_zeros_are_found_without_masks():
     model = fresh("gcn")
-    pruner = Magnitude(model, 0.75)
+    pruner = Pruner(model, Magnitude(), sparsity=0.75)
     masked = export_weights(model)
     pruner.make_permanent()
     plain = export_weights(model)
@@ -61,7 +61,7 @@ def test_permanent_zeros_are_found_without_masks():
 
 def test_blocks_are_stored_as_blocks():
     model = fresh("gcn")
-    Magnitude(model, 0.5, structure=Blocks(2, 4))
+    Pruner(model, Magnitude(), sparsity=0.5, structure=Blocks(2, 4))
     weight = export_weights(model, "bsr", block=(2, 4))["layers.0.lin.weight"]
     assert weight.values().shape == (2, 2, 4)  # 2 of 4 blocks
     assert weight.to_dense().equal(model.layers[0].lin.weight)
@@ -69,7 +69,7 @@ def test_blocks_are_stored_as_blocks():
 
 def test_vectors_and_stacks_go_as_coo():
     model = HeteroLinear(4, 2, num_types=3, bias=False)
-    RandomWeight(model, 0.5, seed=3)
+    Pruner(model, RandomWeight(), sparsity=0.5, seed=3)
     with pytest.raises(ValueError, match=r"'weight' must be a matrix .*; use 'coo'"):
         export_weights(model)
     assert export_weights(model, "coo")["weight"].to_dense().equal(model.weight)
@@ -87,7 +87,7 @@ def test_vectors_and_stacks_go_as_coo():
 )
 def test_layouts_that_are_refused(options, text):
     model = fresh("gcn")
-    Magnitude(model, 0.5)
+    Pruner(model, Magnitude(), sparsity=0.5)
     with pytest.raises(ValueError, match=text):
         export_weights(model, **options)
 
@@ -100,7 +100,7 @@ def test_a_model_without_zeros_is_refused():
 def test_weights_that_are_not_finite_are_refused():
     model = fresh("gcn")
     model.layers[0].lin.weight.data[0, 0] = torch.nan
-    Magnitude(model.layers[1], 0.5)
+    Pruner(model.layers[1], Magnitude(), sparsity=0.5)
     model.layers[0].lin.weight.data[0, 1] = 0
     with pytest.raises(ValueError, match=r"'layers.0.lin.weight' must be finite"):
         export_weights(model)
@@ -131,7 +131,7 @@ def agree(program, model, weighted=False):
 @pytest.mark.parametrize("name", ["gcn", "gat", "sage", "mlp"])
 def test_programs_of_standard_models_serve_other_graphs(name):
     model = fresh(name)
-    Magnitude(model, 0.75)
+    Pruner(model, Magnitude(), sparsity=0.75)
     kinds = [type(module) for module in model.modules()]
     program = export_program(model, arguments(SMALL))
     assert not [name for name in program.state_dict if "weight_masks" in name]
@@ -157,7 +157,7 @@ def test_a_saved_program_has_edge_weights_and_no_dropout(tmp_path):
 )
 def test_weights_in_other_forms(form):
     model = fresh("mlp")
-    Magnitude(model, 0.75)
+    Pruner(model, Magnitude(), sparsity=0.75)
     model = form(model)
     agree(export_program(model, arguments(SMALL)), model)
 

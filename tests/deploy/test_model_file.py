@@ -16,7 +16,7 @@ from gsparse.deploy import model_file
 from gsparse.deploy.model_card import ModelCard
 from gsparse.deploy.model_file import load_weights, read_model_file, save_model
 from gsparse.nn import to_sparse
-from gsparse.prune import Magnitude, RandomWeight, WeightMasks
+from gsparse.prune import Magnitude, Pruner, RandomWeight, WeightMasks
 from gsparse.prune.quantise_weights import quantise_weights
 from gsparse.prune.structured.structures import Rows
 
@@ -45,7 +45,7 @@ def path(tmp_path):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_round_trip_of_masked_weights(path, sparsity, dtype):
     model = gcn().to(dtype)
-    pruner = Magnitude(model, sparsity)
+    pruner = Pruner(model, Magnitude(), sparsity=sparsity)
     size = save_model(model, path)
     assert size == path.stat().st_size
     assert pruner.report().sparsity == pytest.approx(sparsity, abs=1e-3)  # untouched
@@ -66,8 +66,8 @@ def test_round_trip_of_masked_weights(path, sparsity, dtype):
 )
 def test_round_trip_of_other_forms(path, form):
     model, other = gcn(), gcn(9)
-    RandomWeight(model, 0.75, seed=3, structure=Rows())
-    RandomWeight(other, 0.5, seed=4, structure=Rows())
+    Pruner(model, RandomWeight(), sparsity=0.75, seed=3, structure=Rows())
+    Pruner(other, RandomWeight(), sparsity=0.5, seed=4, structure=Rows())
     model, other = form(model), form(other)
     save_model(model, path)
     load_weights(path, into=other)
@@ -112,7 +112,7 @@ def test_size_beside_the_dense_weights(path, sparsity, most):
     torch.manual_seed(78853)
     model = GCN(1433, 64, **SIZES)
     dense = 4 * (1433 * 64 + 64 * 3 + 67)
-    RandomWeight(model, sparsity, seed=5)
+    Pruner(model, RandomWeight(), sparsity=sparsity, seed=5)
     size = save_model(model, path)
     kept = 1433 * 64 * (1 - sparsity)
     by_hand = 4 * kept + min(kept, 1433 * 64 / 8) + 4 * (64 * 3 + 67)
@@ -122,7 +122,7 @@ def test_size_beside_the_dense_weights(path, sparsity, most):
 
 def test_whole_rows_cost_no_places(path):
     model = gcn()
-    Magnitude(model, 0.75, structure=Rows())
+    Pruner(model, Magnitude(), sparsity=0.75, structure=Rows())
     save_model(model, path)
     with safe_open(path, framework="pt") as file:
         places = file.get_tensor("convs.0.lin.weight#places")
@@ -133,7 +133,7 @@ def test_the_same_model_gives_the_same_bytes(tmp_path):
     found = []
     for name in ("a.safetensors", "b.safetensors"):
         model = gcn()
-        Magnitude(model, 0.9)
+        Pruner(model, Magnitude(), sparsity=0.9)
         save_model(model, tmp_path / name, ModelCard(scores={"a": 0.5, "b": 1}))
         found.append((tmp_path / name).read_bytes())
     assert found[0] == found[1]
@@ -141,7 +141,7 @@ def test_the_same_model_gives_the_same_bytes(tmp_path):
 
 def test_header_says_what_is_left(path):
     model = gcn()
-    pruner = Magnitude(model, 0.9)
+    pruner = Pruner(model, Magnitude(), sparsity=0.9)
     card = ModelCard(dataset="PubMed", method=repr(pruner), scores={"test": 0.79})
     save_model(model, path, card)
     header = load_weights(path, into=gcn())
@@ -158,7 +158,7 @@ def test_header_says_what_is_left(path):
 
 def test_the_page_has_it_all(path):
     model = gcn()
-    Magnitude(model, 0.9)
+    Pruner(model, Magnitude(), sparsity=0.9)
     card = ModelCard(
         title="GCN on PubMed",
         dataset="PubMed",
@@ -199,7 +199,7 @@ def test_a_page_of_others_is_kept(path):
 def test_any_changed_byte_is_noticed(path):
     torch.manual_seed(40289)
     model = GCN(12, 8, **SIZES)
-    Magnitude(model, 0.9)
+    Pruner(model, Magnitude(), sparsity=0.9)
     save_model(model, path)
     whole = path.read_bytes()
     for at in range(0, len(whole), 7):
@@ -241,7 +241,10 @@ def test_files_of_others_and_of_the_future(path):
         (lambda: GCN(100, 8, **SIZES), r"layers and sizes .* size mismatch"),
         (lambda: GAT(100, 16, heads=2, **SIZES), r"layers and sizes .*att_src"),
         (lambda: gcn().double(), r"must be torch.float32, as in the file \(got"),
-        (lambda: Magnitude(gcn(), 0.5).model, r"no masks \(got 'convs.0.lin.weight_m"),
+        (
+            lambda: Pruner(gcn(), Magnitude(), sparsity=0.5).model,
+            r"no masks \(got 'convs.0.lin.weight_m",
+        ),
     ],
     ids=["sizes", "layers", "dtype", "masks"],
 )

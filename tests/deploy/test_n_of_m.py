@@ -18,17 +18,17 @@ from gsparse.deploy.n_of_m import (
 )
 
 
-def random_scores(rows, columns, seed, levels=None):
+def random_importances(rows, columns, seed, levels=None):
     generator = torch.Generator().manual_seed(seed)
     if levels is None:
         return torch.rand(rows, columns, generator=generator)
     return torch.randint(levels, (rows, columns), generator=generator).float()
 
 
-def reference(scores, n, m):
+def reference(importances, n, m):
     """The definition, group by group: best first, earlier among equals."""
-    keep = torch.zeros(scores.shape, dtype=torch.bool)
-    for i, row in enumerate(scores.tolist()):
+    keep = torch.zeros(importances.shape, dtype=torch.bool)
+    for i, row in enumerate(importances.tolist()):
         for first in range(0, len(row), m):
             group = row[first : first + m]
             best = sorted(range(len(group)), key=lambda j: (-group[j], j))
@@ -41,19 +41,21 @@ def reference(scores, n, m):
 @pytest.mark.parametrize("columns", [1, 3, 4, 8, 13, 30])
 @pytest.mark.parametrize("levels", [None, 3])
 def test_matches_its_definition(n, m, columns, levels):
-    scores = random_scores(5, columns, 70297, levels)
-    assert keep_n_of_m(scores, n, m).equal(reference(scores, n, m))
+    importances = random_importances(5, columns, 70297, levels)
+    assert keep_n_of_m(importances, n, m).equal(reference(importances, n, m))
 
 
 def test_no_row_loses_all():
     for columns in range(1, 10):
-        keep = keep_n_of_m(random_scores(6, columns, 48611), 1, 8)
+        keep = keep_n_of_m(random_importances(6, columns, 48611), 1, 8)
         assert keep.any(1).all()
 
 
 def test_what_is_gone_goes_first():
-    scores = torch.tensor([[-torch.inf, 0.1, -torch.inf, -3.0, -torch.inf, 0.0]])
-    assert keep_n_of_m(scores).tolist() == [[False, True, False, True, False, True]]
+    importances = torch.tensor([[-torch.inf, 0.1, -torch.inf, -3.0, -torch.inf, 0.0]])
+    assert keep_n_of_m(importances).tolist() == [
+        [False, True, False, True, False, True]
+    ]
 
 
 def test_no_columns_and_no_rows():
@@ -63,7 +65,7 @@ def test_no_columns_and_no_rows():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_torch_packs_two_of_four_without_loss(dtype):
-    weight = random_scores(32, 128, 15991).add(0.5).to(dtype)
+    weight = random_importances(32, 128, 15991).add(0.5).to(dtype)
     pruned = weight * keep_n_of_m(weight.float())
     packed = sparse_semi_structured_from_dense_cutlass(pruned)
     assert packed[0].shape == (32, 64)
@@ -71,7 +73,7 @@ def test_torch_packs_two_of_four_without_loss(dtype):
 
 
 def test_torch_packs_float32_as_one_of_two_only():
-    weight = random_scores(32, 128, 15991).add(0.5)
+    weight = random_importances(32, 128, 15991).add(0.5)
     for n, m, whole in [(2, 4, False), (1, 2, True)]:
         pruned = weight * keep_n_of_m(weight, n, m)
         packed, _ = sparse_semi_structured_from_dense_cutlass(pruned)
@@ -122,11 +124,11 @@ def test_model_has_the_pattern_and_keeps_its_values():
         assert parameter.equal(before[name])
 
 
-def test_scores_of_a_caller_decide():
+def test_importances_of_a_caller_decide():
     model = GCN(8, 4, num_layers=2, out_channels=3)
-    scores = {"convs.0.lin.weight": random_scores(4, 8, 92119)}
-    masks = prune_n_of_m(model, 1, 4, scores)
-    kept = keep_n_of_m(scores["convs.0.lin.weight"], 1, 4)
+    importances = {"convs.0.lin.weight": random_importances(4, 8, 92119)}
+    masks = prune_n_of_m(model, 1, 4, importances)
+    kept = keep_n_of_m(importances["convs.0.lin.weight"], 1, 4)
     assert masks["convs.0.lin.weight"].equal(kept)
 
 
@@ -137,14 +139,14 @@ def test_scores_of_a_caller_decide():
         ({"n": 5}, ValueError, r"got n=5, m=4"),
         ({"m": 4.0}, TypeError, r"'m' must be an int \(got 4.0\)"),
         ({"n": True}, TypeError, r"'n' must be an int \(got True\)"),
-        ({"scores": {"lin": torch.ones(2)}}, ValueError, r"\(got \['lin'\]\)"),
+        ({"importances": {"lin": torch.ones(2)}}, ValueError, r"\(got \['lin'\]\)"),
         (
-            {"scores": {"convs.0.lin.weight": torch.ones(2, 2)}},
+            {"importances": {"convs.0.lin.weight": torch.ones(2, 2)}},
             ValueError,
             r"must have shape \[4, 8\] \(got \[2, 2\]\)",
         ),
         (
-            {"scores": {"convs.0.lin.weight": torch.full((4, 8), torch.nan)}},
+            {"importances": {"convs.0.lin.weight": torch.full((4, 8), torch.nan)}},
             ValueError,
             r"must not be NaN \(got 32\)",
         ),
@@ -161,7 +163,7 @@ def test_refusals_leave_no_mask(options, error, text):
     assert type(model.convs[0].lin).__name__ == "Linear"
 
 
-def test_scores_must_be_a_matrix():
+def test_importances_must_be_a_matrix():
     with pytest.raises(ValueError, match=r"must be a matrix \(got shape \[4\]\)"):
         keep_n_of_m(torch.ones(4))
 

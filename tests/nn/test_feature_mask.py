@@ -12,7 +12,7 @@ from torch_geometric.utils import to_undirected
 from gsparse.edges import budget
 from gsparse.nn import HardConcrete, KEdge
 from gsparse.nn.feature_mask import FeatureMask, gate_features
-from gsparse.prune import Magnitude
+from gsparse.prune import Magnitude, Pruner
 from gsparse.train import FitConfig, fit, sparse_features
 from gsparse.transforms import RandomEdge
 from gsparse.transforms.feature_select import FeatureSelect
@@ -236,7 +236,7 @@ def test_edges_weights_and_features_at_once(learned):
     data = graph()
     torch.manual_seed(3)
     model = GCN(NUM_FEATURES, 8, 2, out_channels=2)
-    pruner = Magnitude(model, sparsity=0.75)
+    pruner = Pruner(model, Magnitude(), sparsity=0.75)
     if learned:
         edges = KEdge(model, NUM_FEATURES, sparsity=0.5, seed=15131)
         mask = FeatureMask(edges, NUM_FEATURES, sparsity=0.7, seed=91733)

@@ -14,7 +14,7 @@ from torch_geometric.nn import GCN, HeteroLinear
 
 from gsparse.nn import to_sparse
 from gsparse.nn.masked_parameters import unmask_parameter
-from gsparse.prune import Magnitude, RandomWeight
+from gsparse.prune import Magnitude, Pruner, RandomWeight
 
 X = torch.randn(3, 4, generator=torch.Generator().manual_seed(60317))
 IDS, STEPS = torch.tensor([[0, 1, 3]]), X.view(3, 1, 4)
@@ -61,7 +61,7 @@ def twins(make, sparsity=0.25):
     for masked in (True, False):
         torch.manual_seed(41771)
         layer = make()
-        pruner = RandomWeight(layer, sparsity, targets="", seed=9)
+        pruner = Pruner(layer, RandomWeight(), sparsity=sparsity, targets="", seed=9)
         keep = {name: pruner.masks[name] for name in pruner.masks.targets}
         if not masked:
             pruner.undo()
@@ -126,7 +126,7 @@ def test_a_model_with_a_recurrent_jump_becomes_sparse():
     torch.manual_seed(41771)
     model = GCN(4, 8, 3, 2, jk="lstm").eval()
     edge_index = torch.tensor([[0, 1, 2], [1, 2, 0]])
-    Magnitude(model, 0.8, targets="weight")
+    Pruner(model, Magnitude(), sparsity=0.8, targets="weight")
     out = model(X, edge_index)
     torch.testing.assert_close(to_sparse(model, 0.5)(X, edge_index), out)
     assert copy.deepcopy(model)(X, edge_index).equal(out)
@@ -134,13 +134,13 @@ def test_a_model_with_a_recurrent_jump_becomes_sparse():
 
 def test_lists_of_parameters_are_read_through_masks():
     model = nn.ParameterList([torch.ones(3), torch.ones(3)])
-    RandomWeight(model, 0.5, targets="", seed=9)
+    Pruner(model, RandomWeight(), sparsity=0.5, targets="", seed=9)
     assert sum(int(it.sum()) for it in model) == 3
 
 
 def test_gradients_of_sparse_embeddings_are_refused():
     layer = nn.Embedding(5, 6, sparse=True)
-    RandomWeight(layer, 0.5, seed=9, targets="")
+    Pruner(layer, RandomWeight(), sparsity=0.5, seed=9, targets="")
     with pytest.raises(ValueError, match=r"must be dense .* set sparse=False"):
         layer(IDS).sum().backward()
 

@@ -35,7 +35,7 @@ from gsparse.nn import (
     accelerate,
     edge_weights,
 )
-from gsparse.prune import Magnitude, RandomWeight, WeightMasks
+from gsparse.prune import Magnitude, Pruner, RandomWeight, WeightMasks
 
 DATA = random_graph(num_nodes=30, p=0.2, seed=60317)
 CONVS = {
@@ -75,7 +75,9 @@ def every_weight(conv):
 def pruned(make, sparsity=0.5):
     torch.manual_seed(41771)
     conv = make()
-    pruner = RandomWeight(conv, sparsity, targets=every_weight(conv), seed=9)
+    pruner = Pruner(
+        conv, RandomWeight(), sparsity=sparsity, targets=every_weight(conv), seed=9
+    )
     return conv, pruner
 
 
@@ -107,7 +109,7 @@ class TestEveryConvolution:
         file.seek(0)
         torch.manual_seed(5)
         other = make()
-        RandomWeight(other, 0.1, targets=every_weight(other), seed=1)
+        Pruner(other, RandomWeight(), sparsity=0.1, targets=every_weight(other), seed=1)
         other.load_state_dict(torch.load(file, weights_only=True), strict=True)
         assert run(other).equal(run(conv))
 
@@ -171,7 +173,7 @@ def test_checkpoints_of_another_process_load_strictly(tmp_path):
     for name, make in CONVS.items():
         state, out = torch.load(tmp_path / f"{name}.pt", weights_only=True)
         conv = make()
-        RandomWeight(conv, 0.2, targets=every_weight(conv), seed=3)
+        Pruner(conv, RandomWeight(), sparsity=0.2, targets=every_weight(conv), seed=3)
         conv.load_state_dict(state, strict=True)
         assert run(conv).equal(out), name
 
@@ -186,7 +188,7 @@ def test_momentum_cannot_revive_a_weight():
         optimizer.step()
 
     step()
-    pruner = Magnitude(model, 0.7)
+    pruner = Pruner(model, Magnitude(), sparsity=0.7)
     gone = ~pruner.masks["convs.0.lin.weight"]
     for _ in range(3):
         step()
@@ -195,7 +197,7 @@ def test_momentum_cannot_revive_a_weight():
 
 def test_a_layer_called_alone_is_masked_too():
     model = GCN(8, 6, 2, out_channels=3)
-    pruner = Magnitude(model, 0.9)
+    pruner = Pruner(model, Magnitude(), sparsity=0.9)
     full = pruner.masks.parameters()["convs.0.lin.weight"]
     hidden = model.convs[0].lin(DATA.x)
     expected = DATA.x @ (full * pruner.masks["convs.0.lin.weight"]).t()
@@ -204,7 +206,7 @@ def test_a_layer_called_alone_is_masked_too():
 
 def test_other_dtypes_and_autocast():
     model = GCN(8, 6, 2, out_channels=3)
-    pruner = Magnitude(model, 0.6)
+    pruner = Pruner(model, Magnitude(), sparsity=0.6)
     model.double()
     assert pruner.masks["convs.0.lin.weight"].dtype == torch.bool
     assert model(DATA.x.double(), DATA.edge_index).dtype == torch.float64
@@ -216,7 +218,7 @@ def test_other_dtypes_and_autocast():
 
 def test_drawing_parameters_anew_reaches_them():
     conv = GCNConv(8, 6)
-    pruner = RandomWeight(conv, 0.5, seed=3)
+    pruner = Pruner(conv, RandomWeight(), sparsity=0.5, seed=3)
     before = pruner.masks.parameters()["lin.weight"].clone()
     conv.reset_parameters()
     assert not pruner.masks.parameters()["lin.weight"].equal(before)
@@ -225,7 +227,7 @@ def test_drawing_parameters_anew_reaches_them():
 def test_fast_twins_and_learned_edge_masks_see_the_masks():
     torch.manual_seed(2)
     model = GAT(8, 6, 2, out_channels=3, heads=2)
-    Magnitude(model, 0.6, targets=[r"att_", r"lin\.weight"])
+    Pruner(model, Magnitude(), sparsity=0.6, targets=[r"att_", r"lin\.weight"])
     out = model.eval()(DATA.x, DATA.edge_index)
     fast = accelerate(copy.deepcopy(model))
     assert isinstance(fast.convs[0], FastGATConv)
@@ -238,7 +240,7 @@ def test_fast_twins_and_learned_edge_masks_see_the_masks():
 def test_a_heterogeneous_linear_layer():
     layer = HeteroLinear(8, 4, num_types=3)
     kind = torch.arange(30) % 3
-    RandomWeight(layer, 0.5, seed=4)
+    Pruner(layer, RandomWeight(), sparsity=0.5, seed=4)
     out = layer(DATA.x, kind)
     for i in range(3):
         expected = DATA.x[kind == i] @ layer.weight[i] + layer.bias[i]
@@ -260,7 +262,7 @@ def test_distributed_data_parallel(tmp_path):
     )
     try:
         model = GIN(8, 6, 2, out_channels=3)
-        Magnitude(model, 0.6)
+        Pruner(model, Magnitude(), sparsity=0.6)
         parallel = nn.parallel.DistributedDataParallel(model)
         out = parallel(DATA.x, DATA.edge_index)
         out.sum().backward()
@@ -274,10 +276,10 @@ def test_distributed_data_parallel(tmp_path):
 
 def test_one_pruner_at_a_time():
     model = GCN(8, 6, 2, out_channels=3)
-    pruner = Magnitude(model, 0.5)
+    pruner = Pruner(model, Magnitude(), sparsity=0.5)
     with pytest.raises(
         ValueError, match=r"convs\.0\.lin\.weight: .* has a mask already"
     ):
-        Magnitude(model, 0.5)
+        Pruner(model, Magnitude(), sparsity=0.5)
     pruner.undo()
-    Magnitude(model, 0.5)
+    Pruner(model, Magnitude(), sparsity=0.5)

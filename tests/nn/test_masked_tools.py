@@ -14,7 +14,7 @@ from torch.optim.swa_utils import (
     get_ema_multi_avg_fn,
 )
 
-from gsparse.prune import Cubic, Magnitude, RandomWeight
+from gsparse.prune import CubicSchedule, Magnitude, Pruner, RandomWeight
 
 X = torch.randn(5, 4, generator=torch.Generator().manual_seed(60317))
 
@@ -22,7 +22,7 @@ X = torch.randn(5, 4, generator=torch.Generator().manual_seed(60317))
 def network(seed=41771, **options):
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
-    return model, Magnitude(model, 0.5, **options)
+    return model, Pruner(model, Magnitude(), sparsity=0.5, **options)
 
 
 TOOLS = {
@@ -61,7 +61,7 @@ def test_other_parameters_of_a_masked_layer_may_go():
 
 @pytest.mark.parametrize("average", [None, get_ema_multi_avg_fn(0.5)])
 def test_averages_have_the_masks_of_the_model(average):
-    model, pruner = network(schedule=Cubic(0, 4))
+    model, pruner = network(schedule=CubicSchedule(0, 4))
     averaged = AveragedModel(model, multi_avg_fn=average)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     mean = torch.zeros(6, 4)
@@ -79,7 +79,7 @@ def test_averages_have_the_masks_of_the_model(average):
 
 
 def test_masks_are_not_averaged():
-    model, pruner = network(schedule=Cubic(0, 4))
+    model, pruner = network(schedule=CubicSchedule(0, 4))
     for options in ({}, {"avg_fn": get_ema_avg_fn()}):
         with pytest.raises(ValueError, match=r"'use_buffers' .* False .* \(got True\)"):
             AveragedModel(model, use_buffers=True, **options)
@@ -144,7 +144,7 @@ def test_weights_without_values_are_refused():
     with torch.device("meta"):
         model = nn.Linear(4, 6)
     with pytest.raises(ValueError, match=r"'weight' must have values .* the meta dev"):
-        RandomWeight(model, 0.5)
+        Pruner(model, RandomWeight(), sparsity=0.5)
     assert type(model) is nn.Linear
 
 

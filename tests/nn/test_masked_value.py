@@ -10,14 +10,14 @@ from torch import nn
 from torch.nn import functional, init
 
 from gsparse.nn.masked_value import MaskedValue
-from gsparse.prune import RandomWeight
+from gsparse.prune import Pruner, RandomWeight
 
 
 @pytest.fixture
 def layer():
     torch.manual_seed(61403)
     layer = nn.Linear(4, 6)
-    RandomWeight(layer, 0.5, seed=20921)
+    Pruner(layer, RandomWeight(), sparsity=0.5, seed=20921)
     return layer
 
 

@@ -22,6 +22,7 @@ from gsparse.data import random_graph
 from gsparse.nn import FastGATConv, FastGCNConv, FastSAGEConv, QuantisedLinear
 from gsparse.prune import (
     Magnitude,
+    Pruner,
     RandomWeight,
     WeightMasks,
     dequantise,
@@ -122,7 +123,7 @@ def test_weights_are_the_nearest_levels():
 
 def test_masks_give_zeros_without_a_level():
     model = model_of()
-    pruner = RandomWeight(model, 0.6, scope="local", seed=70687)
+    pruner = Pruner(model, RandomWeight(), sparsity=0.6, scope="local", seed=70687)
     small = quantise_weights(model, 8)
     for i in range(2):
         kept = pruner.masks[f"convs.{i}.lin.weight"]
@@ -175,7 +176,7 @@ def test_a_file_of_a_twelfth_after_four_times_less_and_eight_bits(dim):
 
 def test_files_and_copies():
     model = model_of(GAT)
-    Magnitude(model, 0.5, scope="local")
+    Pruner(model, Magnitude(), sparsity=0.5, scope="local")
     small = quantise_weights(model, 6, "row")
     out = small(FEATURES, DATA.edge_index)
     file = io.BytesIO()

@@ -31,7 +31,7 @@ from gsparse.nn import (
     edge_weights,
 )
 from gsparse.nn.sparse_linear import SparseLinear, to_sparse
-from gsparse.prune import RandomWeight, WeightMasks
+from gsparse.prune import Pruner, RandomWeight, WeightMasks
 from gsparse.train import sparse_features
 
 DATA = random_graph(num_nodes=150, p=0.05, seed=60317)
@@ -65,7 +65,14 @@ def is_matrix(name, parameter):
 def conv(request):
     torch.manual_seed(41771)
     layer = request.param().eval()
-    RandomWeight(layer, 0.9, scope="local", targets=is_matrix, seed=90533)
+    Pruner(
+        layer,
+        RandomWeight(),
+        sparsity=0.9,
+        scope="local",
+        targets=is_matrix,
+        seed=90533,
+    )
     with torch.no_grad():  # a bias that is zero could be lost unseen
         for name, parameter in layer.named_parameters():
             if "bias" in name:
@@ -121,7 +128,9 @@ class TestEveryConvolution:
 def pruned(sparsity=0.95, kind=GCN, **options):
     torch.manual_seed(11593)
     model = kind(40, 24, 3, out_channels=5, **options).eval()
-    return model, RandomWeight(model, sparsity, scope="local", seed=70687)
+    return model, Pruner(
+        model, RandomWeight(), sparsity=sparsity, scope="local", seed=70687
+    )
 
 
 @pytest.mark.parametrize("kind", [GCN, GAT, GIN])

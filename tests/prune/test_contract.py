@@ -1,11 +1,15 @@
-"""Contract tests of pruners.
+"""Properties of every criterion and every pruner.
 
-A new pruner is tested here by adding one line to ``INSTANCES``.
+Each public method is built from its own declaration, so a new one is tested here
+without a change of this file.
 """
 
 import copy
 import inspect
 import io
+from dataclasses import FrozenInstanceError
+from functools import partial
+from typing import get_args
 
 import pytest
 import torch
@@ -16,7 +20,11 @@ from gsparse import prune
 from gsparse.data import random_graph
 from gsparse.edges import budget
 from gsparse.nn import to_sparse
-from gsparse.prune.structured.structures import Columns, Heads, Rows, group_sums
+from gsparse.prune import by_name
+from gsparse.prune.declarations import Need, When
+from gsparse.prune.structured.groups import group_sums
+from gsparse.prune.structured.structures import Columns, Heads, Rows
+from gsparse.prune.surgeons.second_order import SecondOrder
 from gsparse.train import FitConfig, fit
 
 DATA = random_graph(num_nodes=30, p=0.2, seed=90547)
@@ -35,49 +43,101 @@ def losses_of(model):
     )
 
 
+def quantities_of(model):
+    """What a method may need of a model, by the words of its declaration."""
+    return {
+        "loss": loss_of(model),
+        "losses": losses_of(model),
+        "logits": lambda: model(DATA.x, DATA.edge_index),
+        "example": EXAMPLE,
+        "num_steps": 12,
+        "fisher": "empirical",
+        "seed": 4,
+    }
+
+
+def make_pruner(name, model, *, own=None, **options):
+    """A public criterion or pruner by its declaration alone."""
+    given = quantities_of(model)
+    method = by_name.method_class(name)
+    found = {need: given[need] for need in method.needs} | (own or {})
+    if issubclass(method, prune.Criterion):
+        return prune.Pruner(model, method(**found), sparsity=SPARSITY, **options)
+    return method(model, sparsity=SPARSITY, **found, **options)
+
+
+OWN = {"AutoPrune": {"num_steps": 20}, "ProbMask": {"num_steps": 10}}
 INSTANCES = {
-    "Magnitude": lambda m, **o: prune.Magnitude(m, SPARSITY, **o),
-    "RandomWeight": lambda m, **o: prune.RandomWeight(m, SPARSITY, seed=4, **o),
-    "LossPreservation": lambda m, **o: prune.LossPreservation(
-        m, SPARSITY, loss_of(m), **o
-    ),
-    "MagnitudeLoss": lambda m, **o: prune.MagnitudeLoss(m, SPARSITY, loss_of(m), **o),
-    "GradientNorm": lambda m, **o: prune.GradientNorm(m, SPARSITY, loss_of(m), **o),
-    "GradientPreservation": lambda m, **o: prune.GradientPreservation(
-        m, SPARSITY, loss_of(m), **o
-    ),
-    "SNIP": lambda m, **o: prune.SNIP(m, SPARSITY, loss_of(m), **o),
-    "GraSP": lambda m, **o: prune.GraSP(m, SPARSITY, loss_of(m), **o),
-    "SynFlow": lambda m, **o: prune.SynFlow(m, SPARSITY, EXAMPLE, **o),
-    "Wanda": lambda m, **o: prune.Wanda(m, SPARSITY, EXAMPLE, **o),
-    "OptimalBrainDamage": lambda m, **o: prune.OptimalBrainDamage(
-        m, SPARSITY, losses_of(m), **o
-    ),
-    "OptimalBrainSurgeon": lambda m, **o: prune.OptimalBrainSurgeon(
-        m, SPARSITY, losses_of(m), **o
-    ),
-    "WoodFisher": lambda m, **o: prune.WoodFisher(m, SPARSITY, losses_of(m), **o),
-    "CombinatorialBrainSurgeon": lambda m, **o: prune.CombinatorialBrainSurgeon(
-        m, SPARSITY, losses_of(m), seed=4, **o
-    ),
-    "GradualThreshold": lambda m, **o: prune.GradualThreshold(
-        m, SPARSITY, num_steps=12, **o
-    ),
-    "AutoPrune": lambda m, **o: prune.AutoPrune(m, SPARSITY, num_steps=20, **o),
-    "ProbMask": lambda m, **o: prune.ProbMask(m, SPARSITY, num_steps=10, seed=4, **o),
-    "ADMM": lambda m, **o: prune.ADMM(m, SPARSITY, every=2, num_updates=5, **o),
+    name: partial(make_pruner, name, own=OWN.get(name)) for name in by_name.methods()
 }
 
 
-def test_every_pruner_is_listed():
+def test_every_public_method_is_found():
     public = {
         name
         for name in prune.__all__
         if inspect.isclass(thing := getattr(prune, name))
-        and issubclass(thing, prune.Pruner)
+        and issubclass(thing, prune.Criterion | prune.WeightPruner)
         and not inspect.isabstract(thing)
     }
-    assert public == {name.partition(",")[0] for name in INSTANCES}
+    assert public - {"Pruner"} == set(INSTANCES)
+    assert set(by_name.criteria()) | set(by_name.pruners()) == set(INSTANCES)
+
+
+@pytest.mark.parametrize("name", INSTANCES)
+def test_a_method_declares_itself(name):
+    method = by_name.method_class(name)
+    assert isinstance(method.revision, int)
+    assert method.revision >= 1
+    assert method.when in get_args(When)
+    assert isinstance(method.needs, tuple)
+    assert set(method.needs) <= set(get_args(Need)) & set(quantities_of(None))
+    assert isinstance(method.double_backward, bool)
+    takes = inspect.signature(method).parameters
+    assert set(method.needs) <= set(takes)
+    if issubclass(method, prune.WeightPruner):
+        common = list(inspect.signature(prune.Pruner).parameters.values())[2:]
+        theirs = [takes[it.name] for it in common if it.name in takes]
+        assert [it.name for it in takes.values() if it in theirs] == [
+            it.name for it in theirs
+        ]
+        assert {it.kind for it in takes.values()} == {
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            inspect.Parameter.KEYWORD_ONLY,
+        }
+        for word in ("structure", "protect"):
+            assert (word in takes) == method.takes_structure
+
+
+@pytest.mark.parametrize("name", by_name.criteria())
+def test_a_criterion_is_a_value(name, model):
+    """One value serves two pruners, and its text names no model."""
+    method = by_name.method_class(name)
+    given = quantities_of(model)
+    criterion = method(**{need: given[need] for need in method.needs})
+    masks = []
+    for _ in range(2):
+        pruner = prune.Pruner(model, criterion, sparsity=SPARSITY)
+        masks.append([mask.clone() for mask in masks_of(pruner)])
+        pruner.undo()
+    assert all(a.equal(b) for a, b in zip(*masks, strict=True))
+    assert repr(criterion).startswith(f"{name}(")
+    assert " at 0x" not in repr(criterion)
+    with pytest.raises(FrozenInstanceError):
+        criterion.loss = None
+
+
+def test_a_new_criterion_needs_no_list(model):
+    class Smallest(prune.Criterion):
+        def importances(self, masks):
+            return {name: -weight.abs() for name, weight in masks.weights().items()}
+
+    pruner = prune.Pruner(model, Smallest(), sparsity=SPARSITY)
+    kept = torch.cat([w[pruner.masks[n]] for n, w in pruner.masks.weights().items()])
+    gone = torch.cat([w[~pruner.masks[n]] for n, w in pruner.masks.weights().items()])
+    assert kept.abs().max() <= gone.abs().min()
+    with pytest.raises(TypeError, match=r"a criterion such as Magnitude\(\) \(got"):
+        prune.Pruner(model, prune.Magnitude, sparsity=SPARSITY)
 
 
 @pytest.fixture(params=INSTANCES.values(), ids=INSTANCES)
@@ -212,7 +272,9 @@ class TestContract:
         monkeypatch.setattr(f"{__name__}.SPARSITY", sparsity)
         with pytest.raises(ValueError, match=rf"in \[0, 1\) \(got {sparsity}\)"):
             make(model)
-        pruner = prune.Magnitude(model, 0.5)  # nothing was left behind
+        pruner = prune.Pruner(
+            model, prune.Magnitude(), sparsity=0.5
+        )  # nothing was left behind
         assert pruner.report().sparsity == 0.5
 
     def test_nothing_matched(self, make, model):
@@ -230,8 +292,11 @@ def masks_of(pruner):
 def test_a_schedule_is_followed_and_masks_are_nested():
     torch.manual_seed(52361)
     model = GCN(8, 10, 3, out_channels=3)
-    schedule = prune.Cubic(start=2, end=10, every=2)
-    pruner, optimizer = prune.Magnitude(model, 0.9, schedule), adam(model)
+    schedule = prune.CubicSchedule(start=2, end=10, every=2)
+    pruner, optimizer = (
+        prune.Pruner(model, prune.Magnitude(), sparsity=0.9, schedule=schedule),
+        adam(model),
+    )
     assert pruner.report().sparsity == 0
     for step in range(1, 14):
         before = [mask.clone() for mask in masks_of(pruner)]
@@ -267,12 +332,12 @@ def test_report_by_hand():
         masks.report()
 
 
-STRUCTURED = [
+SCHEDULED = [
     name
     for name in INSTANCES
-    if issubclass(getattr(prune, name), prune.ScoredPruner)
-    and "structure" in inspect.signature(getattr(prune, name)).parameters
+    if issubclass(by_name.method_class(name), prune.Criterion | SecondOrder)
 ]
+STRUCTURED = [name for name in SCHEDULED if name != "CombinatorialBrainSurgeon"]
 MODELS = {
     "GCN": lambda: GCN(8, 10, 3, out_channels=3),
     "SAGE": lambda: GraphSAGE(8, 10, 3, out_channels=3),
@@ -280,21 +345,17 @@ MODELS = {
 }
 
 
-def test_scored_pruners_take_a_structure_but_for_the_swap_search():
-    scored = {
-        name
-        for name in INSTANCES
-        if issubclass(getattr(prune, name), prune.ScoredPruner)
-    }
-    assert set(STRUCTURED) == scored - {"CombinatorialBrainSurgeon"}
-    for name in STRUCTURED:
-        assert "protect" in inspect.signature(getattr(prune, name)).parameters
+def test_scheduled_pruners_take_a_structure_but_for_the_swap_search():
+    for name in set(SCHEDULED) - set(by_name.criteria()):
+        takes = by_name.method_class(name).takes_structure
+        assert takes == (name in STRUCTURED)
 
 
 def quick(name, model, **options):
-    if name == "SynFlow":
-        options["num_rounds"] = 3
-    return INSTANCES[name](model, **options)
+    """With fewer rounds, or with one, of a criterion that cuts in many."""
+    rounds = options.pop("rounds", 3)
+    own = {"num_rounds": rounds} if name == "SynFlow" else None
+    return make_pruner(name, model, own=own, **options)
 
 
 def masks_by_name(pruner):
@@ -348,7 +409,7 @@ def test_protected_groups_stay(name, kind, structure):
 
 @pytest.mark.parametrize("name", STRUCTURED)
 def test_groups_follow_a_schedule_and_are_nested(name, model):
-    schedule = prune.Cubic(start=2, end=8, every=3)
+    schedule = prune.CubicSchedule(start=2, end=8, every=3)
     pruner = quick(name, model, schedule=schedule, structure=Rows())
     optimizer = adam(model)
     assert pruner.report().sparsity == 0
@@ -364,7 +425,7 @@ def test_groups_follow_a_schedule_and_are_nested(name, model):
 def choices_of(pruner, scores):
     """Scores of the weights that stay and of those that go, for each ranking."""
     names = list(pruner.masks.targets)
-    if getattr(pruner, "by_row", False):
+    if getattr(getattr(pruner, "criterion", None), "by_row", False):
         rows = [(scores[n][i], pruner.masks[n][i]) for n in names for i in range(10)]
     elif pruner.scope == "global":
         joined = torch.cat([scores[name].flatten() for name in names])
@@ -378,10 +439,12 @@ def choices_of(pruner, scores):
 @pytest.mark.parametrize("name", STRUCTURED)
 def test_no_weight_that_goes_scores_above_one_that_stays(name, scope, model):
     options = {} if scope is None else {"scope": scope}
+    if name == "Wanda":
+        options["own"] = {"by_row": scope is None}
     if name == "SynFlow":
-        options["num_rounds"] = 1
-    pruner = INSTANCES[name](model, schedule=prune.Linear(0, 1), **options)
-    scores = pruner.scores()
+        options["own"] = {"num_rounds": 1}
+    pruner = make_pruner(name, model, schedule=prune.LinearSchedule(0, 1), **options)
+    scores = pruner.importances()
     pruner.finalize()
     assert pruner.report().num_kept == budget(180, SPARSITY)
     for stay, go in choices_of(pruner, scores):
@@ -391,11 +454,13 @@ def test_no_weight_that_goes_scores_above_one_that_stays(name, scope, model):
 @pytest.mark.parametrize("name", STRUCTURED)
 def test_no_group_that_goes_scores_above_one_that_stays(name, model):
     """But for the last group of a parameter, which stays whatever its score."""
-    options = {"schedule": prune.Linear(0, 1), "scope": "global"}
+    options = {"schedule": prune.LinearSchedule(0, 1), "scope": "global"}
+    if name == "Wanda":
+        options["own"] = {"by_row": False}
     if name == "SynFlow":
-        options["num_rounds"] = 1
-    pruner = INSTANCES[name](model, structure=Rows(), **options)
-    scores = pruner.group_scores(pruner.groups)
+        options["own"] = {"num_rounds": 1}
+    pruner = make_pruner(name, model, structure=Rows(), **options)
+    scores = pruner.group_importances()
     pruner.finalize()
     present = group_sums(masks_by_name(pruner), pruner.groups) > 0
     free = present.clone()
@@ -412,31 +477,35 @@ def test_a_group_counts_as_its_pruner_says():
     torch.manual_seed(52361)
     model = GCN(8, 10, 3, out_channels=3)
     loss, options = loss_of(model), {"structure": Rows()}
-    pruner = prune.LossPreservation(model, 0.0, loss, **options)
-    products = {n: w * pruner.gradients()[n] for n, w in pruner.weights.items()}
+    pruner = prune.Pruner(model, prune.LossPreservation(loss), sparsity=0.0, **options)
+    gradients = pruner.criterion.gradients(pruner.masks)
+    products = {n: w * gradients[n] for n, w in pruner.masks.weights().items()}
     rows = torch.cat([it.double().sum(1) for it in products.values()])
-    torch.testing.assert_close(pruner.group_scores(pruner.groups), rows.abs())
+    torch.testing.assert_close(pruner.group_importances(), rows.abs())
     pruner.undo()
-    pruner = prune.MagnitudeLoss(model, 0.0, loss, **options)
-    rows = [(w.abs() * products[n].abs()).double() for n, w in pruner.weights.items()]
+    pruner = prune.Pruner(model, prune.MagnitudeLoss(loss), sparsity=0.0, **options)
+    weights = pruner.masks.weights()
+    rows = [(w.abs() * products[n].abs()).double() for n, w in weights.items()]
     rows = torch.cat([it.sum(1) for it in rows])
-    torch.testing.assert_close(pruner.group_scores(pruner.groups), rows)
+    torch.testing.assert_close(pruner.group_importances(), rows)
     pruner.undo()
-    pruner = prune.GradientNorm(model, 0.0, loss, **options)
-    signed = torch.cat([it.double().sum(1) for it in pruner.scores().values()])
-    torch.testing.assert_close(pruner.group_scores(pruner.groups), signed)
+    pruner = prune.Pruner(model, prune.GradientNorm(loss), sparsity=0.0, **options)
+    signed = torch.cat([it.double().sum(1) for it in pruner.importances().values()])
+    torch.testing.assert_close(pruner.group_importances(), signed)
     pruner.undo()
-    pruner = prune.GradientPreservation(model, 0.0, loss, **options)
-    torch.testing.assert_close(pruner.group_scores(pruner.groups), signed.abs())
+    pruner = prune.Pruner(
+        model, prune.GradientPreservation(loss), sparsity=0.0, **options
+    )
+    torch.testing.assert_close(pruner.group_importances(), signed.abs())
     pruner.undo()
-    pruner = prune.Magnitude(model, 0.0, **options)
+    pruner = prune.Pruner(model, prune.Magnitude(), sparsity=0.0, **options)
     squares = torch.cat(
         [
             w.detach().double().square().mean(1)
             for w in pruner.masks.parameters().values()
         ]
     )
-    torch.testing.assert_close(pruner.group_scores(pruner.groups), squares)
+    torch.testing.assert_close(pruner.group_importances(), squares)
 
 
 def test_the_score_of_a_row_is_what_the_loss_changes_by():
@@ -450,10 +519,14 @@ def test_the_score_of_a_row_is_what_the_loss_changes_by():
     def loss():
         return cross_entropy(model(x, DATA.edge_index), LABELS)
 
-    pruner = prune.LossPreservation(
-        model, 0.0, loss, targets="convs.1.lin.weight", structure=Rows()
+    pruner = prune.Pruner(
+        model,
+        prune.LossPreservation(loss),
+        sparsity=0.0,
+        targets="convs.1.lin.weight",
+        structure=Rows(),
     )
-    score, before = pruner.group_scores(pruner.groups)[4], loss()
+    score, before = pruner.group_importances()[4], loss()
     keep = pruner.masks["convs.1.lin.weight"].clone()
     keep[4] = False
     pruner.masks["convs.1.lin.weight"] = keep
@@ -463,7 +536,13 @@ def test_the_score_of_a_row_is_what_the_loss_changes_by():
 def test_hidden_values_of_groups_that_are_gone_do_not_count():
     torch.manual_seed(52361)
     model = GCN(8, 10, 3, out_channels=3)
-    pruner = prune.Magnitude(model, 0.8, prune.Linear(1, 4), structure=Rows())
+    pruner = prune.Pruner(
+        model,
+        prune.Magnitude(),
+        sparsity=0.8,
+        schedule=prune.LinearSchedule(1, 4),
+        structure=Rows(),
+    )
     for step in range(1, 5):
         for name, weight in pruner.masks.parameters().items():
             weight.data[~pruner.masks[name]] = 100.0
@@ -478,9 +557,16 @@ def test_heads_go_while_a_model_is_fitted():
     data.train_mask = torch.arange(30) % 2 == 0
     data.val_mask = data.test_mask = ~data.train_mask
     model = GAT(8, 12, 2, out_channels=3, heads=4)
-    schedule = prune.Cubic(start=1, end=5)
+    schedule = prune.CubicSchedule(start=1, end=5)
     targets = r"convs\.0\.(lin|att)"
-    pruner = prune.Magnitude(model, 0.5, schedule, targets=targets, structure=Heads(4))
+    pruner = prune.Pruner(
+        model,
+        prune.Magnitude(),
+        sparsity=0.5,
+        schedule=schedule,
+        targets=targets,
+        structure=Heads(4),
+    )
     fit(model, data, config=FitConfig(epochs=8), seed=70321, pruner=pruner)
     hidden = model.convs[0](data.x, data.edge_index) - model.convs[0].bias
     assert int((~hidden.view(30, 4, 3).any(2).any(0)).sum()) == 2
@@ -490,7 +576,11 @@ def test_heads_go_while_a_model_is_fitted():
 def test_choosing_one_by_one_takes_no_structure():
     with pytest.raises(ValueError, match="'structure' must be None where sequential"):
         prune.OptimalBrainSurgeon(
-            GCN(5, 4, 2, 2), 0.5, lambda: None, sequential=True, structure=Rows()
+            GCN(5, 4, 2, 2),
+            sparsity=0.5,
+            losses=lambda: None,
+            sequential=True,
+            structure=Rows(),
         )
 
 
@@ -498,11 +588,19 @@ MOVING = {
     name: INSTANCES[name]
     for name in ("GradualThreshold", "AutoPrune", "ProbMask", "ADMM")
 } | {
-    "Magnitude with a schedule": lambda m, **o: prune.Magnitude(
-        m, SPARSITY, prune.Cubic(0, 10), **o
+    "Magnitude with a schedule": lambda m, **o: prune.Pruner(
+        m,
+        prune.Magnitude(),
+        sparsity=SPARSITY,
+        schedule=prune.CubicSchedule(0, 10),
+        **o,
     ),
     "WoodFisher with a schedule": lambda m, **o: prune.WoodFisher(
-        m, SPARSITY, losses_of(m), schedule=prune.Cubic(0, 10), **o
+        m,
+        sparsity=SPARSITY,
+        losses=losses_of(m),
+        schedule=prune.CubicSchedule(0, 10),
+        **o,
     ),
 }
 
@@ -534,6 +632,6 @@ def test_what_has_not_reached_its_sparsity_says_so_and_is_not_made_permanent(
 
 
 def test_a_pruner_that_prunes_at_once_is_finished(model):
-    pruner = prune.Magnitude(model, SPARSITY)
+    pruner = prune.Pruner(model, prune.Magnitude(), sparsity=SPARSITY)
     assert not model.convs[0].lin.weight_masks["weight"].unfinished
     pruner.make_permanent()

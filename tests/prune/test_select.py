@@ -5,7 +5,7 @@ import torch
 from torch_geometric.nn.models import GCN
 
 from gsparse.edges import budget
-from gsparse.prune import Magnitude, keep_best, layer_budgets
+from gsparse.prune import Magnitude, Pruner, keep_best, layer_budgets
 from gsparse.prune.select import _rounded
 
 
@@ -77,4 +77,4 @@ def test_nan_scores_and_unknown_scopes_are_refused():
     with pytest.raises(ValueError, match=r"not be NaN \(got 1 in 'a'\): is the loss"):
         keep_best({"a": torch.tensor([1.0, torch.nan])}, 0.5)
     with pytest.raises(ValueError, match=r"'global', 'local', 'erk' \(got 'layer'\)"):
-        Magnitude(GCN(5, 4, 2, 2), 0.5, scope="layer")
+        Pruner(GCN(5, 4, 2, 2), Magnitude(), sparsity=0.5, scope="layer")

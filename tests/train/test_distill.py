@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gsparse.data import planted_partition, split
-from gsparse.train import MLP, Distillation, FitConfig, class_scores, fit
+from gsparse.train import MLP, Distillation, FitConfig, fit, predict_logits
 
 
 def test_the_term_is_the_divergence_times_the_squared_temperature():
@@ -33,7 +33,7 @@ def test_all_nodes_are_learned_from():
     scores[torch.arange(300), (data.y + 1) % 3] = 8.0  # not what the labels say
     config = FitConfig(lr=0.02, weight_decay=0.0, epochs=80, patience=80)
     fit(model, data, config=config, distill=Distillation(scores, weight=20.0))
-    found = class_scores(model, data).argmax(1)
+    found = predict_logits(model, data).argmax(1)
     rest = ~(data.train_mask | data.val_mask)
     agree = (found[rest] == scores.argmax(1)[rest]).double().mean()
     assert agree > (found[rest] == data.y[rest]).double().mean()
@@ -42,7 +42,7 @@ def test_all_nodes_are_learned_from():
 def test_class_scores_leave_the_mode_alone():
     data = planted_partition(50, num_classes=2, seed=29)
     model = MLP(data.num_features, 8, 2, dropout=0.9).train()
-    assert torch.equal(class_scores(model, data), class_scores(model, data))
+    assert torch.equal(predict_logits(model, data), predict_logits(model, data))
     assert model.training
 
 

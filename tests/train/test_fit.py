@@ -18,9 +18,9 @@ from gsparse.train import (
     MLP,
     FitConfig,
     SparseFeatures,
-    class_scores,
     evaluate,
     fit,
+    predict_logits,
 )
 from gsparse.train.fit import prepare, seeded
 from gsparse.transforms import RandomEdge
@@ -385,7 +385,7 @@ def test_a_model_of_two_arguments_is_fitted(data):
     fit(net, data, config=SHORT)
     assert evaluate(net, data, "test_mask") > 0.8
     expected = net.eval()(data.x, data.edge_index)
-    torch.testing.assert_close(class_scores(net, data), expected)
+    torch.testing.assert_close(predict_logits(net, data), expected)
     part = fit(Plain(), data, config=replace(SHORT, epochs=2, hops=3))
     assert part.num_epochs == 2
 
@@ -415,7 +415,7 @@ def test_layers_that_keep_their_graph_do_as_those_that_do_not(data, with_another
             net(data.x, cut.edge_index)  # of somebody who used it before
         other = cut if with_another else None
         history = fit(net, data, config=replace(SHORT, epochs=10), eval_data=other)
-        found.append([class_scores(net, it) for it in (data, cut, data)])
+        found.append([predict_logits(net, it) for it in (data, cut, data)])
         found[-1].append(torch.tensor([history.val_loss, history.val_score]))
         found[-1].append(net.first.lin.weight.detach())
         with torch.no_grad():

@@ -1,13 +1,14 @@
 """Weights pruned and rewound in rounds, and fitting with a pruner."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 
 from gsparse.data import planted_partition, split
 from gsparse.edges import budget
-from gsparse.prune import Cubic, Magnitude, RandomWeight, Rounds
+from gsparse.prune import CubicSchedule, Magnitude, Pruner, RandomWeight, RoundsSchedule
 from gsparse.train import GCN, FitConfig, WeightLottery, fit
 
 DATA = split(planted_partition(120, num_classes=2, seed=33107), "random", seed=33107)
@@ -75,15 +76,13 @@ def test_rewinding_to_early_weights(model, monkeypatch):
     assert not last.equal(first)
 
 
-def test_other_scores_and_schedules(model):
-    def prune(model, sparsity, schedule, **options):
-        return RandomWeight(model, sparsity, schedule, seed=3, **options)
-
+def test_other_criteria_and_schedules(model):
+    prune = partial(Pruner, criterion=RandomWeight(seed=3))
     find = WeightLottery(
-        0.6, num_rounds=2, config=SHORT, prune=prune, schedule=Rounds(2)
+        0.6, num_rounds=2, config=SHORT, prune=prune, schedule=RoundsSchedule(2)
     )
     ticket = find(model, DATA)
-    assert isinstance(ticket.pruner, RandomWeight)
+    assert ticket.pruner.criterion == RandomWeight(seed=3)
     assert ticket.pruner.report().sparsity == pytest.approx(0.6, abs=0.01)
 
 
@@ -102,26 +101,35 @@ def test_refusals(options, text):
 
 class TestFitWithAPruner:
     def test_no_epoch_before_the_target_is_chosen(self, model):
-        pruner = Magnitude(model, 0.9, Cubic(start=1, end=6))
+        pruner = Pruner(
+            model, Magnitude(), sparsity=0.9, schedule=CubicSchedule(start=1, end=6)
+        )
         history = fit(model, DATA, config=SHORT, pruner=pruner)
         assert history.best_epoch >= 6
         assert pruner.report().sparsity == pytest.approx(0.9, abs=0.01)
         assert pruner.done
 
     def test_patience_waits_for_the_target(self, model):
-        pruner = Magnitude(model, 0.9, Cubic(start=1, end=6))
+        pruner = Pruner(
+            model, Magnitude(), sparsity=0.9, schedule=CubicSchedule(start=1, end=6)
+        )
         config = FitConfig(lr=1e-9, epochs=30, patience=1)
         history = fit(model, DATA, config=config, pruner=pruner)
         assert 6 <= history.num_epochs <= 12
 
     def test_a_schedule_that_is_too_long_is_an_error(self, model):
-        pruner = Magnitude(model, 0.9, Cubic(start=1, end=60))
-        text = r"Magnitude\(sparsity=0.9\) has not reached its sparsity within 8 epochs"
+        pruner = Pruner(
+            model, Magnitude(), sparsity=0.9, schedule=CubicSchedule(start=1, end=60)
+        )
+        text = (
+            r"Pruner\(Magnitude\(\), sparsity=0.9\) has not reached its sparsity "
+            "within 8 epochs"
+        )
         with pytest.raises(RuntimeError, match=text):
             fit(model, DATA, config=SHORT, pruner=pruner)
 
     def test_the_penalty_and_the_samples_are_averaged(self, model):
-        pruner, drawn = Magnitude(model, 0.5), []
+        pruner, drawn = Pruner(model, Magnitude(), sparsity=0.5), []
 
         class Two(type(pruner)):
             num_samples = 2

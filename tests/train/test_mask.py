@@ -8,7 +8,7 @@ from torch_geometric.nn import GCNConv
 
 from gsparse.data import planted_partition, split
 from gsparse.nn import KEdge
-from gsparse.train import GCN, FitConfig, class_scores, fit, fit_mask
+from gsparse.train import GCN, FitConfig, fit, fit_mask, predict_logits
 from gsparse.transforms import RandomEdge
 
 
@@ -24,7 +24,7 @@ def trained():
 def test_predictions_survive_better_than_on_random_edges():
     data, model = trained()
     before = copy.deepcopy(model.state_dict())
-    wanted = class_scores(model, data).argmax(1)
+    wanted = predict_logits(model, data).argmax(1)
     mask = KEdge(model, data.num_features, 0.8, seed=3, edge_index=data.edge_index)
     history = fit_mask(mask, data, config=FitConfig(0.05, 0.0, epochs=300))
     for key, value in model.state_dict().items():
@@ -33,7 +33,7 @@ def test_predictions_survive_better_than_on_random_edges():
     assert history.num_epochs > 200
 
     def kept(cut):
-        return (class_scores(model, cut).argmax(1) == wanted).double().mean()
+        return (predict_logits(model, cut).argmax(1) == wanted).double().mean()
 
     assert float(kept(mask.sparsify(data))) == pytest.approx(history.val_score)
 
@@ -43,7 +43,7 @@ def test_predictions_survive_better_than_on_random_edges():
 
 def test_scores_of_another_model_can_be_kept():
     data, model = trained()
-    own = class_scores(model, data)
+    own = predict_logits(model, data)
     found = []
     for wanted in (None, own, own.flip(1)):
         mask = KEdge(model, data.num_features, 0.5, seed=3, edge_index=data.edge_index)
@@ -81,6 +81,6 @@ def test_the_model_is_one_as_people_write_them():
     fit(net, data, config=few)
     mask = KEdge(net, data.num_features, 0.8, edge_index=data.edge_index, ramp=10)
     fit_mask(mask, data, config=few)
-    cut, of_mask = mask.sparsify(data), class_scores(mask, data)
-    torch.testing.assert_close(class_scores(net, cut), of_mask)
-    assert not torch.allclose(class_scores(net, data), of_mask, atol=1e-2)
+    cut, of_mask = mask.sparsify(data), predict_logits(mask, data)
+    torch.testing.assert_close(predict_logits(net, cut), of_mask)
+    assert not torch.allclose(predict_logits(net, data), of_mask, atol=1e-2)

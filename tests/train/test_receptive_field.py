@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from gsparse.data import path, planted_partition, split
 from gsparse.nn import KEdge
-from gsparse.prune import Cubic, Magnitude
+from gsparse.prune import CubicSchedule, Magnitude, Pruner
 from gsparse.train import (
     GAT,
     GCN,
@@ -99,7 +99,7 @@ def test_fit_ends_where_it_would_on_the_whole_graph(kind, hops, data):
 
 def test_pruner_comes_along(data):
     net = build(GAT, data)
-    pruner = Magnitude(net, 0.9, schedule=Cubic(5, 15))
+    pruner = Pruner(net, Magnitude(), sparsity=0.9, schedule=CubicSchedule(5, 15))
     fit(net, data, config=replace(SHORT, hops=2), seed=7, pruner=pruner)
     assert pruner.report().sparsity == pytest.approx(0.9, abs=0.01)
 

@@ -263,14 +263,16 @@ def test_a_seed_is_drawn_for_every_graph():
 @pytest.mark.parametrize("transform", EDGE_CUTS, ids=repr)
 def test_score_then_cut_has_the_budget_of_every_graph(transform):
     batch = random_batch(7)
-    score = transform.score(batch)
+    score = transform.importance(batch)
     out, wanted = transform.cut(batch, score), transform(batch)
     assert out.edge_index.equal(wanted.edge_index)
     assert out[2].edge_index.equal(wanted[2].edge_index)
     for graph in range(batch.num_graphs):
         entries = entries_of(batch, graph)
-        assert score[entries].equal(transform.score(alone(batch, graph)))
-    with pytest.raises(ValueError, match=r"'score' must have shape \[\d+\] \(got \[3"):
+        assert score[entries].equal(transform.importance(alone(batch, graph)))
+    with pytest.raises(
+        ValueError, match=r"'importance' must have shape \[\d+\] \(got \[3"
+    ):
         transform.cut(batch, score[:3])
 
 
@@ -308,7 +310,7 @@ def test_what_is_no_graph_is_refused(data):
         with pytest.raises(TypeError, match=text):
             transform(data)
     with pytest.raises(TypeError, match=r"call the transform for HeteroData\) \(got"):
-        INSTANCES[0].score(data)
+        INSTANCES[0].importance(data)
 
 
 def test_a_failing_relation_and_graph_are_named():

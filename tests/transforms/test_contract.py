@@ -177,7 +177,7 @@ class TestContract:
         assert out.edge_index.sparse_size() == (30, 30)
 
     def test_score_then_cut_is_the_transform(self, transform, data):
-        score = transform.score(data)
+        score = transform.importance(data)
         assert score.shape == (data.num_edges,)
         out, expected = transform.cut(data, score), transform(data)
         assert out.edge_index.equal(expected.edge_index)

@@ -21,20 +21,20 @@ def test_score_matches_definition(seed):
     weight = dict(zip(edges, data.edge_weight.tolist(), strict=True))
     degree = [sum(w for (u, _), w in weight.items() if u == v) for v in range(25)]
     expected = [weight[u, v] * (1 / degree[u] + 1 / degree[v]) for u, v in edges]
-    score = DSpar(sparsity=0.5).score(data)
+    score = DSpar(sparsity=0.5).importance(data)
     torch.testing.assert_close(score, torch.tensor(expected, dtype=torch.float64))
 
 
 def test_half_the_score_is_below_the_resistance():
     """Lovász: R is at least half of 1/d_u + 1/d_v."""
     data = random_graph(num_nodes=40, p=0.2, seed=48817)
-    half = DSpar(sparsity=0.5).score(data) / 2
-    R = EffectiveResistance(sparsity=0.5, method="exact", seed=1).score(data)
+    half = DSpar(sparsity=0.5).importance(data) / 2
+    R = EffectiveResistance(sparsity=0.5, method="exact", seed=1).importance(data)
     assert (half <= R + 1e-9).all()
 
 
 def test_leaves_of_a_star_are_equal():
-    score = DSpar(sparsity=0.5).score(star(num_leaves=4))
+    score = DSpar(sparsity=0.5).importance(star(num_leaves=4))
     assert score.tolist() == [1.25] * 8
 
 

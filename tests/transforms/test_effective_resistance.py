@@ -28,7 +28,7 @@ def test_score_is_weight_times_resistance(seed):
     Z = torch.linalg.pinv(laplacian(data), hermitian=True)
     row, col = data.edge_index
     R = Z[row, row] + Z[col, col] - 2 * Z[row, col]
-    score = EffectiveResistance(sparsity=0.5, method="exact", seed=1).score(data)
+    score = EffectiveResistance(sparsity=0.5, method="exact", seed=1).importance(data)
     torch.testing.assert_close(score, data.edge_weight.double() * R)
 
 
@@ -38,7 +38,7 @@ def test_score_is_weight_times_resistance(seed):
 def test_mean_laplacian_is_the_original(knob):
     """Over 2,000 seeds every weight keeps its expectation, to four standard errors."""
     data = random_graph(num_nodes=12, p=0.5, seed=40127, weighted=True)
-    score = EffectiveResistance(sparsity=0.5, method="exact", seed=1).score(data)
+    score = EffectiveResistance(sparsity=0.5, method="exact", seed=1).importance(data)
     pairs = undirected_pairs(data.edge_index, data.num_nodes)
     draws = torch.zeros(2000, pairs.num_pairs, dtype=torch.float64)
     for s in range(2000):
@@ -130,7 +130,7 @@ def test_connected_keeps_the_components():
 def test_connected_keeps_the_forest_of_largest_score():
     data = random_graph(num_nodes=30, p=0.3, seed=15402, weighted=True)
     sampler = EffectiveResistance(sparsity=0.6, method="exact", connected=True, seed=4)
-    score = sampler.score(data)
+    score = sampler.importance(data)
     graph = networkx.Graph()
     for (u, v), value in zip(data.edge_index.t().tolist(), score.tolist(), strict=True):
         graph.add_edge(u, v, weight=value)
@@ -147,7 +147,7 @@ def num_zero_eigenvalues(data):
 
 def test_a_tree_has_nothing_to_give():
     """Every edge of a path has score 1: a forest cannot be cut and stay connected."""
-    score = EffectiveResistance(sparsity=0.5, seed=3).score(path(6))
+    score = EffectiveResistance(sparsity=0.5, seed=3).importance(path(6))
     torch.testing.assert_close(score, torch.ones(10, dtype=torch.float64))
     with pytest.raises(ValueError, match=r"lower 'sparsity' to at most 0.0000"):
         EffectiveResistance(sparsity=0.5, connected=True, seed=3)(path(6))
@@ -158,7 +158,7 @@ def test_weight_zero_is_no_edge():
     data.edge_weight = torch.ones(12)
     ends = data.edge_index.sort(dim=0).values
     data.edge_weight[(ends[0] == 0) & (ends[1] == 1)] = 0
-    score = EffectiveResistance(sparsity=0.5, seed=3).score(data)
+    score = EffectiveResistance(sparsity=0.5, seed=3).importance(data)
     assert (score[data.edge_weight == 0] == 0).all()
     assert score.sum().item() / 2 == pytest.approx(3)
 

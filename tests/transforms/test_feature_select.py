@@ -92,7 +92,7 @@ def test_every_storage_has_the_same_scores_and_columns(storage, score):
     data, other = graph(), graph()
     other.x = STORAGES[storage](other.x)
     select = FeatureSelect(0.6, score)
-    torch.testing.assert_close(select.score(other), select.score(data))
+    torch.testing.assert_close(select.importance(other), select.importance(data))
     out = select(other)
     assert type(out.x) is type(other.x)
     assert out.x.layout == other.x.layout
@@ -113,7 +113,7 @@ def test_the_best_stay_at_the_exact_budget_and_are_nested(score):
     for tenths in range(10):
         select = FeatureSelect(tenths / 10, score)
         out = select(data)
-        values = select.score(data)
+        values = select.importance(data)
         stays = torch.zeros(150, dtype=torch.bool)
         stays[out.kept_features] = True
         assert int(stays.sum()) == 150 - round(tenths / 10 * 150)
@@ -133,9 +133,9 @@ def test_order_of_edges_and_threads_changes_no_bit(score):
     select, before = FeatureSelect(0.5, score), torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        wanted = select.score(data)
+        wanted = select.importance(data)
         torch.set_num_threads(2)
-        assert select.score(shuffled).equal(wanted)
+        assert select.importance(shuffled).equal(wanted)
     finally:
         torch.set_num_threads(before)
 
@@ -210,7 +210,7 @@ def test_scores_of_one_graph_cut_another():
     train, test = graph(), graph()
     test.x = features(50, 150, seed=80177)
     select = FeatureSelect(0.5)
-    out = select.cut(test, select.score(train))
+    out = select.cut(test, select.importance(train))
     assert out.kept_features.equal(select(train).kept_features)
     assert not out.kept_features.equal(select(test).kept_features)
 
@@ -219,7 +219,7 @@ def test_repr_pickle_and_function():
     data, select = graph(), FeatureSelect(0.4, "propagated")
     for twin in (eval(repr(select)), pickle.loads(pickle.dumps(select))):
         assert twin(data).x.equal(select(data).x)
-    x, kept = feature_select(data.x, data.edge_index, sparsity=0.4, score="propagated")
+    x, kept = feature_select(data.x, data.edge_index, sparsity=0.4, by="propagated")
     assert x.equal(select(data).x)
     assert kept.equal(select(data).kept_features)
     assert feature_select(data.x, sparsity=0.4)[0].shape == (50, 90)

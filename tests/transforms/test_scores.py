@@ -25,7 +25,7 @@ def test_teddy_by_hand(seed):
         return sum(len(near[w]) ** -0.5 for w in near[u]) / len(near[u]) ** 2
 
     expected = [own(u) * own(v) for u, v in data.edge_index.t().tolist()]
-    found = Teddy(0.5).score(data)
+    found = Teddy(0.5).importance(data)
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
 
 
@@ -49,7 +49,7 @@ def test_cosine_by_hand(storage):
     expected = torch.cosine_similarity(x[row].double(), x[col].double())
     storages = {"dense": x, "csr": x.to_sparse_csr()}
     data.x = storages.get(storage, sparse_features(x))
-    torch.testing.assert_close(FeatureCosine(0.5).score(data), expected)
+    torch.testing.assert_close(FeatureCosine(0.5).importance(data), expected)
 
 
 def test_agreement_by_hand():
@@ -61,7 +61,7 @@ def test_agreement_by_hand():
         float(data.pred[u] @ data.pred[v]) * (1 / degree[u] + 1 / degree[v])
         for u, v in data.edge_index.t().tolist()
     ]
-    found = PredictionAgreement(0.5).score(data)
+    found = PredictionAgreement(0.5).importance(data)
     torch.testing.assert_close(found, torch.tensor(expected, dtype=found.dtype))
 
 

@@ -157,7 +157,7 @@ def cuts(data: Data, sparsities: tuple[float, ...], spectra: int) -> list[Conten
 
     found = []
     for method in METHODS:
-        score = make_method(method, sparsities[0], 0).score(data)
+        score = make_method(method, sparsities[0], 0).importance(data)
         for sparsity in sparsities:
             run = {"seconds": partial(cut, method, sparsity, score)}
             settings = {"sparsity_target": sparsity}

@@ -37,7 +37,7 @@ def contenders(problem: Problem) -> list[Contender]:
     model = chosen.build(data, 0)
     fit(model, data, config=chosen.fit, seed=0)
     expected = outputs(model, data)
-    score = EffectiveResistance(epsilon=EPSILONS[0], seed=0).score(data)
+    score = EffectiveResistance(epsilon=EPSILONS[0], seed=0).importance(data)
 
     def sparsify(method: str, epsilon: float, seed: int) -> Data:
         cut = EffectiveResistance(epsilon=epsilon, seed=seed).cut(data, score)

@@ -110,7 +110,7 @@ def _sparsifier(problem: Problem, graph: Planted) -> Contender:
     return Contender(
         "memory",
         {
-            "score_seconds": lambda _: transform.score(data),
+            "score_seconds": lambda _: transform.importance(data),
             "seconds": lambda _: transform(data),
         },
         {"quick": problem.quick},

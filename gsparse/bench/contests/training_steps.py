@@ -61,7 +61,7 @@ def _fit(method: str, chosen: Recipe, data: Data, _: int) -> History:
         return fit_mask(mask, data, config=settings)
     pruner = None
     if method == "ProbMask":
-        pruner = ProbMask(net, WEIGHT_SPARSITY, num_steps=EPOCHS, seed=0)
+        pruner = ProbMask(net, sparsity=WEIGHT_SPARSITY, num_steps=EPOCHS, seed=0)
     return fit(net, data, config=settings, pruner=pruner)
 
 

@@ -10,17 +10,16 @@ from gsparse.bench.experiment.config import (
     Config,
     Teacher,
     Training,
-    resolve_split,
 )
 from gsparse.bench.experiment.methods import (
     default_reweight,
-    learned_masks,
-    pruner_class,
+    is_learned,
+    method_class,
 )
 from gsparse.data import card
-from gsparse.train.recipes import MODELS
-
-GRAPH_MODELS = tuple(model for model in MODELS if model != "mlp")
+from gsparse.train.by_name import weight_method
+from gsparse.train.recipes import GRAPH_MODELS
+from gsparse.train.split_graphs import resolve_split
 
 
 def configs(
@@ -83,7 +82,7 @@ def configs(
         if not 0 <= sparsity < 1:
             raise ValueError(f"'weight_sparsity' must be in [0, 1) (got {sparsity})")
     for pruner in pruners:
-        pruner_class(pruner)
+        weight_method(pruner)
     cut = [float(sparsity) for sparsity in sparsities if sparsity > 0]
     widths = {"hidden_channels": hidden_channels}
     found = []
@@ -128,21 +127,22 @@ def _weights(method: str, model: str, wanted: bool | None) -> bool | None:
 
 
 def _teacher(method: str, wanted: Teacher | None) -> Teacher:
-    """What the dense model is used for: no more than the method can use."""
+    """Return what the dense model is used for: no more than the method can use."""
     if wanted == "weights":
         return "weights"
-    needs = method == "PredictionAgreement"
+    found = method_class(method)
+    needs = found is not None and found.when == "trained"
     if needs and wanted == "none":
         raise ValueError(f"{method} needs a trained model: teacher edges or weights")
-    learned = method in learned_masks()
-    return "edges" if needs or (learned and wanted != "none") else "none"
+    learned = is_learned(method) and wanted != "none"
+    return "edges" if needs or learned else "none"
 
 
 def _check_training(config: Config) -> None:
     if config.training not in get_args(Training):
         known = ", ".join(get_args(Training))
         raise ValueError(f"'training' must be one of {known} (got {config.training})")
-    from_labels = config.method in learned_masks() and config.teacher == "none"
+    from_labels = is_learned(config.method) and config.teacher == "none"
     if config.training == "joint" and not from_labels:
         raise ValueError(
             f"'training' joint is for learned masks with teacher none "

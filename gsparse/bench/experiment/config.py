@@ -4,19 +4,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from gsparse.bench.experiment.experiment import Experiment, Key
-from gsparse.bench.experiment.methods import (
-    learned_masks,
-    method_class,
-    pruner_class,
-)
+from gsparse.bench.experiment.methods import is_learned, method_class
 from gsparse.bench.tables.rows import Row, content_hash
-from gsparse.data import card, split_name
 from gsparse.train import Recipe, deep_recipe, recipe
+from gsparse.train.by_name import weight_method
 
 if TYPE_CHECKING:
     from gsparse.bench.experiment.workspace import Workspace
-
-INDUCTIVE = "inductive"
 
 Teacher = Literal["none", "edges", "weights"]
 """What a trained model was used for; with ``"weights"`` it also entered the loss."""
@@ -66,7 +60,7 @@ class Config(Experiment):
         teacher: What the dense model was used for, besides being compared with.
         training: Where the weights come from.
         teacher_model: The kind of the teacher, where it is not ``model``.
-        pruner: A name of :func:`~gsparse.bench.experiment.methods.pruners`, whose
+        pruner: A name of :func:`~gsparse.train.by_name.weight_methods`, whose
             masks the weights get; None for dense weights.
         weight_sparsity_target: Fraction of the targeted weights that it removes.
         hidden_channels: Width of the hidden layers; None for the recipe's own.
@@ -136,9 +130,10 @@ class Config(Experiment):
                 f"'backbone' and 'num_layers' go together, with model gcn "
                 f"(got {self.backbone}, {self.num_layers} and {self.model})"
             )
-        labels_only = self.teacher == "none" and self.method in learned_masks()
+        labels_only = self.teacher == "none" and is_learned(self.method)
         from_scratch = self.training == "scratch" and self.pruner is None
-        if not from_scratch or labels_only or self.method == "EdgeLottery":
+        trains = getattr(method_class(self.method), "trains", False)
+        if not from_scratch or labels_only or trains:
             raise ValueError(
                 f"deep models are trained from scratch, on edges that something else "
                 f"chose (got {self.method}, {self.training}, teacher {self.teacher}, "
@@ -178,9 +173,7 @@ class Config(Experiment):
         content["revision"] = getattr(method_class(self.method), "revision", 1)
         content["recipe"] = repr(replace(self, hops=None).recipe())
         if self.pruner is not None:
-            content["pruner_revision"] = getattr(
-                pruner_class(self.pruner), "revision", 1
-            )
+            content["pruner_revision"] = weight_method(self.pruner).revision
         return content_hash(content)
 
     def estimate(self, workspace: "Workspace") -> float:
@@ -216,17 +209,3 @@ class Config(Experiment):
             epochs=row.get("max_epochs"),
             final=row["test_score"] is not None,
         )
-
-
-def resolve_split(dataset: str, split: str | None) -> str:
-    """Return the full name of a split; without one, that of the dataset's card.
-
-    ``"inductive"`` becomes ``"inductive-<kind>"``: training and early stopping see the
-    graph on the training and validation nodes of that kind, the test the whole graph.
-    """
-    kind = card(dataset).default_split
-    if split is None:
-        return kind
-    if split.startswith(INDUCTIVE):
-        return f"{INDUCTIVE}-{split_name(split.removeprefix(INDUCTIVE)[1:] or kind)}"
-    return split_name(split)

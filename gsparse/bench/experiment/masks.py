@@ -1,4 +1,4 @@
-"""Learned masks in an experiment: fitted once, and the graph that they leave."""
+"""Edges that are chosen by training: learned masks and lotteries."""
 
 import copy
 from dataclasses import replace
@@ -9,12 +9,12 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from gsparse.bench.experiment.config import Config
-from gsparse.bench.experiment.methods import learned_masks
+from gsparse.bench.experiment.methods import method_class
 from gsparse.nn.learned_mask import LearnedMask
-from gsparse.train import EdgeLottery, FitConfig, History, fit, fit_mask
+from gsparse.train import FitConfig, History, fit, fit_mask
 from gsparse.train.mask import MASK_FIT
 
-ROUND = 200  # epochs of a round of the lottery, as in its paper
+ROUND = 200  # epochs of a round of a lottery, as in the paper of EdgeLottery
 
 
 class FittedMask(NamedTuple):
@@ -29,20 +29,21 @@ class FittedMask(NamedTuple):
 def fit_learned(
     config: Config, seed: int, data: Data, teacher: Module | None
 ) -> FittedMask:
-    """Learn a mask, so that the teacher keeps its predictions; without a teacher end
-    to end with fresh weights, from the labels.
+    """Learn a mask with which a teacher keeps its predictions.
+
+    Without a teacher the mask is learned end to end with fresh weights, from the
+    labels; terms of single edges are left out then.
     """
-    chosen = config.recipe()
+    chosen, method = config.recipe(), method_class(config.method)
     model = chosen.build(data, seed) if teacher is None else copy.deepcopy(teacher)
-    options: dict[str, Any] = {"seed": seed}
-    if config.method == "KEdge" and teacher is not None:
-        options["edge_index"] = data.edge_index
-    if config.method == "PTDNet":
+    offered: dict[str, Any] = {"seed": seed}
+    if teacher is not None:
+        offered["edge_index"] = data.edge_index
+    options = {name: offered[name] for name in method.needs if name in offered}
+    if method.takes_scope:
         options["scope"] = "shared"  # one graph, that weights can be trained on
     start = perf_counter()
-    mask = learned_masks()[config.method](
-        model, data.num_features, config.sparsity, **options
-    )
+    mask = method(model, data.num_features, config.sparsity, **options)
     if teacher is None:
         settings = replace(within(chosen.fit, config.epochs), hops=None)
         history = fit(mask, data, config=settings, seed=seed)
@@ -57,14 +58,14 @@ def fit_learned(
 
 
 def draw_ticket(config: Config, seed: int, data: Data) -> Data:
-    """What an edge lottery leaves, with the recipe's model and settings."""
+    """Return the graph that a lottery of edges leaves, with the recipe's model."""
     chosen = config.recipe()
     settings = within(chosen.fit, min(config.epochs or ROUND, ROUND))
     settings = replace(settings, hops=None)  # masks look at all nodes
-    lottery = EdgeLottery(config.sparsity, config=settings)
+    lottery = method_class(config.method)(config.sparsity, config=settings)
     return lottery(chosen.build(data, seed), data, seed)
 
 
 def within(settings: FitConfig, epochs: int | None) -> FitConfig:
-    """The same settings with at most so many epochs."""
+    """Return the same settings with at most so many epochs."""
     return settings if epochs is None else replace(settings, epochs=epochs)

@@ -1,32 +1,26 @@
-"""Methods of the package by the names that rows have."""
+"""Edge methods by the names that rows have."""
 
-import inspect
 from typing import Any
 
-from gsparse import nn, prune
+from gsparse.nn.by_name import edge_wrappers
 from gsparse.nn.learned_mask import LearnedMask
-from gsparse.prune import Pruner
-from gsparse.train import EdgeLottery, WeightLottery
+from gsparse.train.by_name import lotteries
 from gsparse.transforms.by_name import sparsifiers
 
 BASELINES = ("Dense", "MLP")
 """No edge removed, and all of them."""
 
-SUPERMASK = "Supermask"
-"""A mask learned by ``ProbMask`` on weights that stay random."""
 
-ANSWERED = "Magnitude+U"
-"""The masks of ``Magnitude``, and the kept weights moved in answer (CBS-U)."""
-
-UNCUT = (*BASELINES, "DropEdge")
-"""Methods that remove no edge of the graph; DropEdge does while it trains."""
+def methods() -> dict[str, Any]:
+    """Return every public edge method by name."""
+    return {**sparsifiers(), **edge_wrappers(), **lotteries("edges")}
 
 
-def method_class(method: str) -> type | None:
-    """The transform, learned mask or other class of that name; None for baselines.
+def method_class(method: str) -> Any:  # noqa: ANN401 (a class of any family)
+    """Return the class of an edge method; ``None`` for baselines.
 
     Raises:
-        ValueError: No public method has this name; lists those that are there.
+        ValueError: If no public method has this name; lists the names there are.
     """
     if method in BASELINES:
         return None
@@ -37,59 +31,23 @@ def method_class(method: str) -> type | None:
     return found[method]
 
 
-def methods() -> dict[str, Any]:
-    """Every public method by name: sparsifiers, learned masks, and two more."""
-    others = {"EdgeLottery": EdgeLottery, "DropEdge": nn.DropEdge}
-    return {**sparsifiers(), **learned_masks(), **others}
+def cuts(method: str) -> bool:
+    """Return whether a method removes edges of the graph; baselines do not."""
+    found = method_class(method)
+    return found is not None and found.cuts
 
 
-def learned_masks() -> dict[str, type[LearnedMask]]:
-    """Every public learned mask by name."""
-    public = {name: getattr(nn, name) for name in nn.__all__}
-    return {
-        name: thing
-        for name, thing in public.items()
-        if inspect.isclass(thing) and issubclass(thing, LearnedMask)
-    }
-
-
-def pruners() -> dict[str, type[Pruner] | type[WeightLottery]]:
-    """Every public weight pruner by name, and what else prunes weights here."""
-    public = {name: getattr(prune, name) for name in prune.__all__}
-    found: dict[str, Any] = {
-        name: thing
-        for name, thing in public.items()
-        if inspect.isclass(thing)
-        and issubclass(thing, Pruner)
-        and not inspect.isabstract(thing)
-    }
-    found |= {"WeightLottery": WeightLottery, SUPERMASK: prune.ProbMask}
-    return found | {ANSWERED: prune.Magnitude}
-
-
-def pruner_class(pruner: str) -> type[Pruner] | type[WeightLottery]:
-    """The pruner of that name.
-
-    Raises:
-        ValueError: No public pruner has this name; lists those that are there.
-    """
-    found = pruners()
-    if pruner not in found:
-        known = ", ".join(found)
-        raise ValueError(f"'pruner' must be one of {known} (got {pruner})")
-    return found[pruner]
+def is_learned(method: str) -> bool:
+    """Return whether a method is a mask that is learned with a model."""
+    found = method_class(method)
+    return found is not None and issubclass(found, LearnedMask)
 
 
 def default_reweight(method: str, model: str) -> bool | None:
-    """Whether new weights are used: ``FastGAT``'s default for attention models.
+    """Return whether new edge weights are used: not by attention, as in ``FastGAT``.
 
     Returns:
-        None for a method that makes no new weights.
+        ``None`` for a method that makes no new weights.
     """
-    cls = method_class(method)
-    own = inspect.signature(cls).parameters.get("reweight") if cls else None
-    if own is None:
-        return None
-    if model.startswith("gat"):
-        own = inspect.signature(nn.FastGAT).parameters["reweight"]
-    return bool(own.default)
+    found = method_class(method)
+    return None if found is None or not found.reweights else model[:3] != "gat"

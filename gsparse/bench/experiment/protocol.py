@@ -13,8 +13,8 @@ from torch_geometric.data import Data
 from gsparse.bench.experiment.config import LATER, Config
 from gsparse.bench.experiment.facts import command_line, versions
 from gsparse.bench.experiment.masks import within
-from gsparse.bench.experiment.methods import UNCUT
-from gsparse.bench.experiment.pruning import prune_and_train
+from gsparse.bench.experiment.methods import cuts, method_class
+from gsparse.bench.experiment.pruning import run_pruner
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.tables.rows import Row
 from gsparse.edges import undirected_pairs
@@ -24,9 +24,9 @@ from gsparse.train import (
     FitConfig,
     History,
     Recipe,
-    class_scores,
     evaluate,
     fit,
+    predict_logits,
 )
 
 PROBE_EPOCHS = 8
@@ -67,7 +67,7 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
     settings, trained = within(chosen.fit, config.epochs), None
     pruned = None
     if config.pruner is not None:
-        pruned = prune_and_train(
+        pruned = run_pruner(
             config, seed, fit_data, lambda: workspace.dense(config, seed)
         )
         model, trained = pruned.model, pruned.history
@@ -77,13 +77,16 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
         model = copy.deepcopy(workspace.dense(config, seed))
     else:
         model = chosen.build(fit_data, seed)
-    dropped = config.sparsity if config.method == "DropEdge" else config.drop_edge
-    if dropped is not None:
-        model = DropEdge(model, dropped)
+    method = method_class(config.method)
+    if method is not None and not method.cuts:
+        model = method(model, config.sparsity)
+    elif config.drop_edge is not None:
+        model = DropEdge(model, config.drop_edge)
     distill = None
     if config.teacher == "weights":
         settings = replace(settings, hops=None)  # it teaches all nodes
-        distill = Distillation(class_scores(workspace.dense(config, seed), graphs.fit))
+        teacher = workspace.dense(config, seed)
+        distill = Distillation(predict_logits(teacher, graphs.fit))
     pairs = undirected_pairs(test_data.edge_index, test_data.num_nodes)
     left = 0 if config.method == "MLP" else pairs.row.numel()
     facts: Row = {
@@ -97,7 +100,7 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
         "num_pairs_after": left,
         "num_pairs_spanning": graphs.num_pairs_spanning,
     }
-    if config.method not in UNCUT:
+    if cuts(config.method):
         facts["preprocess_seconds"] = seconds
     if how is not None:
         facts["score_method"] = how

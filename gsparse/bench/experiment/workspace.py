@@ -1,10 +1,6 @@
 """Data sets and scores of a process, kept so that neighbours in a grid share them."""
 
 import copy
-import logging
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -15,7 +11,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from gsparse.bench.experiment.config import INDUCTIVE, Config
+from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.facts import fingerprint
 from gsparse.bench.experiment.masks import (
     FittedMask,
@@ -23,14 +19,12 @@ from gsparse.bench.experiment.masks import (
     fit_learned,
     within,
 )
-from gsparse.bench.experiment.methods import (
-    UNCUT,
-    learned_masks,
-)
-from gsparse.data import inductive, load
+from gsparse.bench.experiment.methods import cuts, is_learned, method_class
 from gsparse.edges import undirected_pairs
 from gsparse.linalg import spanning_forest
-from gsparse.train import class_scores, fit, sparse_features
+from gsparse.train import SparseFeatures, fit, predict_logits
+from gsparse.train.split_graphs import load_split_graphs
+from gsparse.transforms.base import EdgeSparsifier
 from gsparse.transforms.by_name import make_sparsifier
 
 
@@ -64,34 +58,6 @@ class Sparsified(NamedTuple):
     score_method: str | None = None
     """What the scoring chose, where it had a choice and said so in its log."""
     mask: FittedMask | None = None
-
-
-class _Choices(logging.Filter):
-    """Hears which method the resistances were found by, and hides what it heard."""
-
-    def __init__(self, level: int) -> None:
-        super().__init__()
-        self.level = level
-        self.method: str | None = None
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        found = re.search(r"by method '(\w+)'", record.getMessage())
-        self.method = found[1] if found else self.method
-        return record.levelno >= self.level
-
-
-@contextmanager
-def _listening(name: str) -> Iterator[_Choices]:
-    """Hear a logger at level INFO, while others hear what they would anyway."""
-    logger = logging.getLogger(name)
-    own_level, ear = logger.level, _Choices(logger.getEffectiveLevel())
-    logger.addFilter(ear)
-    logger.setLevel(min(ear.level, logging.INFO))
-    try:
-        yield ear
-    finally:
-        logger.setLevel(own_level)
-        logger.removeFilter(ear)
 
 
 class Workspace:
@@ -144,17 +110,18 @@ class Workspace:
     def sparsify(self, config: Config, seed: int) -> Sparsified:
         """Score, unless it was done for another sparsity, and cut."""
         graphs = self.graphs(config, seed)
-        if config.method in UNCUT:
+        if not cuts(config.method):
             return Sparsified(graphs.fit, graphs.test, 0.0)
-        if config.method in learned_masks():
+        method = method_class(config.method)
+        if is_learned(config.method):
             mask = self._mask(config, seed, graphs)
             return Sparsified(mask.cut, mask.cut, mask.seconds, mask=mask)
-        if config.method == "EdgeLottery":
+        if method.trains:
             self._refuse_two_graphs(config, graphs)
             start = perf_counter()
             cut = draw_ticket(config, seed, graphs.fit)
             return Sparsified(cut, cut, perf_counter() - start)
-        if config.method == "PredictionAgreement":
+        if "logits" in method.needs:
             graphs = self._with_predictions(config, seed, graphs)
         transform = make_sparsifier(
             config.method,
@@ -162,7 +129,7 @@ class Workspace:
             reweight=config.reweight,
             seed=seed,
         )
-        scored = self._scores(config, seed, transform.score, graphs)
+        scored = self._scores(config, seed, transform, graphs)
         start = perf_counter()
         test = transform.cut(graphs.test, scored.test)
         fit = test
@@ -175,7 +142,7 @@ class Workspace:
         self,
         config: Config,
         seed: int,
-        score: Callable[[Data], Tensor],
+        transform: EdgeSparsifier,
         graphs: Graphs,
     ) -> Scored:
         """Scores, the same for every sparsity and with or without new weights."""
@@ -186,13 +153,14 @@ class Workspace:
             first = (config.dataset, config.method)
             if first not in self._warm:  # compilation is not the method's cost
                 self._warm.add(first)
-                score(graphs.test)
-            with _listening("gsparse.linalg.resistance") as ear:
-                start = perf_counter()
-                test = score(graphs.test)
-                fit = test if graphs.fit is graphs.test else score(graphs.fit)
-                seconds = perf_counter() - start
-            self._scored = key, Scored(fit, test, seconds, ear.method)
+                transform.importance(graphs.test)
+            start = perf_counter()
+            test = transform.importance(graphs.test)
+            same = graphs.fit is graphs.test
+            fit = test if same else transform.importance(graphs.fit)
+            seconds = perf_counter() - start
+            chosen = transform.method_used
+            self._scored = key, Scored(fit, test, seconds, chosen)
         return self._scored[1]
 
     def _with_predictions(self, config: Config, seed: int, graphs: Graphs) -> Graphs:
@@ -201,7 +169,7 @@ class Workspace:
         for data in (graphs.fit, graphs.test):
             if id(data) not in found:
                 found[id(data)] = copy.copy(data)
-                found[id(data)].pred = class_scores(model, data).softmax(1)
+                found[id(data)].pred = predict_logits(model, data).softmax(1)
         return graphs._replace(fit=found[id(graphs.fit)], test=found[id(graphs.test)])
 
     def _refuse_two_graphs(self, config: Config, graphs: Graphs) -> None:
@@ -225,27 +193,12 @@ class Workspace:
 
 
 def load_graphs(config: Config, seed: int, root: Path | None = None) -> Graphs:
-    """Load a data set with the split of a run.
-
-    Random splits follow the seed. In the inductive setting the graph to fit on holds
-    the training and validation nodes and the edges between them.
-    """
-    is_inductive = config.split.startswith(INDUCTIVE)
-    kind = config.split.removeprefix(f"{INDUCTIVE}-")
-    test = load(config.dataset, root=root, split=kind, seed=seed, sparse_features=True)
-    mark = fingerprint(test.x)
+    """Load a data set with the split of a run, and count its edges."""
+    fit, test = load_split_graphs(
+        config.dataset, config.split, seed, root=root, device=config.device
+    )
     pairs = undirected_pairs(test.edge_index, test.num_nodes)
-    any_score = torch.ones(pairs.row.numel())
-    forest = spanning_forest(pairs.row, pairs.col, any_score, pairs.num_nodes)
-    if is_inductive:
-        fit = _on_device(inductive(test, include_val=True).train, config.device)
-    test = _on_device(test, config.device)
-    num_pairs, num_spanning = pairs.row.numel(), int(forest.sum())
-    return Graphs(fit if is_inductive else test, test, mark, num_pairs, num_spanning)
-
-
-def _on_device(data: Data, device: str) -> Data:
-    """The graph where it is trained, its features stored as :func:`fit` wants them."""
-    data = data.to(device)
-    data.x = sparse_features(data.x)
-    return data
+    row, col = pairs.row.cpu(), pairs.col.cpu()
+    forest = spanning_forest(row, col, torch.ones(len(row)), pairs.num_nodes)
+    x = test.x.to_csr() if isinstance(test.x, SparseFeatures) else test.x
+    return Graphs(fit, test, fingerprint(x), len(row), int(forest.sum()))

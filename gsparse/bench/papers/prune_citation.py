@@ -21,10 +21,10 @@ from statistics import fmean
 from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
-from gsparse.bench.experiment.methods import ANSWERED, SUPERMASK, pruners
 from gsparse.bench.findings import Finding, Gap, gap, target
 from gsparse.bench.paired import scores
 from gsparse.bench.tables.rows import Filter, Row, select
+from gsparse.train.by_name import weight_methods
 
 CLAIM = "within 0.5 points of dense at 95 %, 1.5 at 98 %"
 TABLE = "prune"
@@ -33,7 +33,7 @@ SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 NAMED = (
     "Magnitude",
     "RandomWeight",
-    ANSWERED,
+    "Magnitude+U",
     "ProbMask",
     "CombinatorialBrainSurgeon",
 )
@@ -61,7 +61,8 @@ def runs(quick: bool) -> list[Task]:
         )
         return tasks(cells, range(QUICK_SEEDS))
     named = _cells(NAMED, list(MOST_LOST))
-    all_names = [name for name in pruners() if name != "ADMM"]  # prunes structures
+    # ADMM prunes structures.
+    all_names = [name for name in weight_methods() if name != "ADMM"]
     grid = _cells(all_names, SPARSITIES)
     sizes = configs(
         GRAPHS,
@@ -199,7 +200,7 @@ def _converges(rows: Sequence[Row], graph: str) -> Finding:
 
 def _supermask(rows: Sequence[Row], graph: str) -> Finding:
     """Compare selected untrained weights with all untrained ones, by validation."""
-    where = {"dataset": graph, "model": "gcn", "pruner": SUPERMASK}
+    where = {"dataset": graph, "model": "gcn", "pruner": "Supermask"}
     cell = select(rows, {**where, "weight_sparsity_target": SPARSITIES[0]})
     gaps = [100 * (row["val_score"] - row["val_score_untrained"]) for row in cell]
     return target(graph, "supermask - untrained", 20.0, fmean(gaps), min(gaps) > 20)

@@ -1,4 +1,4 @@
-"""Gradients of a loss, and what its Hessian makes of them."""
+"""Gradients of a loss, and products of its Hessian with them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -7,25 +7,24 @@ import torch
 from torch import Tensor
 
 Loss = Callable[[], Tensor]
-"""Returns the training loss of the model as it is now."""
+"""Returns the training loss of the model in its current state."""
 
 
-def checked_loss(loss: Loss) -> Loss:
-    """Refuse what is no function, such as a loss that was computed already."""
+def check_loss(loss: Loss) -> None:
+    """Refuse a loss that is not a function, such as one that is already computed."""
     if not callable(loss):
         raise TypeError(
             "'loss' must be a function without arguments that returns the loss "
             f"(got {type(loss).__name__}); write loss=lambda: ..."
         )
-    return loss
 
 
 def loss_gradients(loss: Loss, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    r"""The gradient :math:`g` of a loss; no ``.grad`` is touched.
+    r"""Return the gradient :math:`g` of a loss; no ``.grad`` is changed.
 
     Args:
         loss: Returns the loss.
-        parameters: Leaves; where the loss does not depend on one its gradient is 0.
+        parameters: Leaves; one that the loss does not depend on has gradient 0.
 
     Raises:
         ValueError: If the loss is not one finite number that depends on a parameter.
@@ -44,18 +43,18 @@ def loss_gradients(loss: Loss, parameters: Mapping[str, Tensor]) -> dict[str, Te
 def hessian_gradients(
     loss: Loss, parameters: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    r"""The product :math:`Hg` of a loss's Hessian and its gradient, by differentiating
-    :math:`\langle g, \bar g \rangle` with :math:`\bar g` held fixed.
+    r"""Return the product :math:`Hg` of a loss's Hessian and its gradient, the
+    derivative of :math:`\langle g, \bar g \rangle` with :math:`\bar g` held fixed.
 
-    Costs two forward and backward passes, whatever the number of parameters.
+    Costs two forward and backward passes for any number of parameters.
 
     Args:
         loss: Returns the loss; every operation in it must be differentiable twice.
-        parameters: Leaves that :math:`g` and :math:`H` are taken over.
+        parameters: Leaves to differentiate by.
 
     Raises:
-        ValueError: As :func:`loss_gradients`, or if something cannot be differentiated
-            twice: fused attention, for instance.
+        ValueError: If the loss is not one finite number that depends on a parameter, or
+            cannot be differentiated twice, for example because of fused attention.
 
     Example:
         >>> import torch
@@ -108,7 +107,7 @@ def _first(
 
 @contextmanager
 def _differentiable(parameters: Mapping[str, Tensor]) -> Iterator[None]:
-    """Frozen parameters take gradients here as well."""
+    """Let frozen parameters take gradients within."""
     frozen = [p for p in parameters.values() if not p.requires_grad]
     try:
         for parameter in frozen:

@@ -1,118 +1,81 @@
-"""Magnitude: the smallest weights go. Random: the row to beat."""
+"""Magnitude and random importances."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
-from torch.nn import Module
+from torch import Generator, Tensor
 
 from gsparse.edges import draw_seed
-from gsparse.prune.pruner import ScoredPruner
-from gsparse.prune.schedule import Schedule
-from gsparse.prune.select import Scope
+from gsparse.prune.criteria.criterion import Criterion
+from gsparse.prune.masks import WeightMasks
 from gsparse.prune.structured.groups import group_means, num_groups
-from gsparse.prune.structured.select_groups import Protect
-from gsparse.prune.structured.structures import Structure
-from gsparse.prune.targets import Selector
 
 
-class Magnitude(ScoredPruner):
-    r"""Removes the weights of smallest :math:`|w|`; with
-    :class:`~gsparse.prune.Cubic` the gradual pruning of the `"To prune, or not
-    to prune" <https://arxiv.org/abs/1710.01878>`_ paper.
+@dataclass(frozen=True)
+class Magnitude(Criterion):
+    r"""Rates weights by :math:`|w|`; with :class:`~gsparse.prune.CubicSchedule` this is
+    the gradual pruning of the `"To prune, or not to prune"
+    <https://arxiv.org/abs/1710.01878>`_ paper.
 
-    Costs one sort of the weights a cut, and nothing between. The baseline that is hard
-    to beat: prune a trained model, then train it on. With a structure a group counts by
-    the mean of :math:`w^2`, so in one layer by its L2 norm.
-
-    Args:
-        model: Any module; changed in place, its parameters stay the same objects.
-        sparsity: Fraction of the targeted weights to remove, in [0, 1).
-        schedule: A function of the step; ``None`` prunes at once.
-        scope: ``"global"``, ``"local"`` or ``"erk"``.
-        exclude: As for :func:`~gsparse.prune.find_targets`.
-        targets: As for :func:`~gsparse.prune.find_targets`.
-        structure: As for :class:`~gsparse.prune.ScoredPruner`.
-        protect: As for :class:`~gsparse.prune.ScoredPruner`.
-
-    Raises:
-        ValueError: If the sparsity is out of range or nothing is left to prune.
+    Costs one sort of the weights per cut. A baseline that is hard to beat: prune a
+    trained model, then train it further. A group is rated by the mean of :math:`w^2`,
+    which ranks the groups of one layer by their L2 norm.
 
     Example:
         >>> from torch_geometric.nn import GCN
-        >>> from gsparse.prune import Magnitude
+        >>> from gsparse.prune import Magnitude, Pruner
         >>> model = GCN(500, 16, num_layers=2, out_channels=3)
-        >>> pruner = Magnitude(model, sparsity=0.95)
-        >>> int((model.convs[0].lin.weight != 0).sum())
+        >>> Pruner(model, Magnitude(), sparsity=0.95).report().num_kept
         400
     """
 
-    def scores(self) -> dict[str, Tensor]:
-        """The magnitude of every weight."""
-        return {
-            name: weight.detach().abs()
-            for name, weight in self.masks.parameters().items()
-        }
+    def importances(self, masks: WeightMasks) -> dict[str, Tensor]:
+        return {name: weight.abs() for name, weight in masks.weights().items()}
 
-    def group_scores(self, groups: Mapping[str, Tensor]) -> Tensor:
-        """The mean square of the weights of every group."""
-        return group_means(
-            {name: it.detach() ** 2 for name, it in self.masks.parameters().items()},
-            groups,
-        )
+    def group_importances(
+        self, masks: WeightMasks, groups: Mapping[str, Tensor]
+    ) -> Tensor:
+        squares = {name: weight**2 for name, weight in masks.weights().items()}
+        return group_means(squares, groups)
 
 
-class RandomWeight(ScoredPruner):
-    """Removes weights at random; the row that says what a method's choice is worth.
+@dataclass(frozen=True)
+class RandomWeight(Criterion):
+    """Rates weights at random; the baseline that shows what a criterion is worth.
+
+    The same seed and shapes give the same numbers on every device. A group has one
+    number, whatever its size.
 
     Args:
-        model: Any module; changed in place, its parameters stay the same objects.
-        sparsity: Fraction of the targeted weights to remove, in [0, 1).
-        schedule: A function of the step; ``None`` prunes at once.
-        scope: ``"global"``, ``"local"`` or ``"erk"``.
-        exclude: As for :func:`~gsparse.prune.find_targets`.
-        targets: As for :func:`~gsparse.prune.find_targets`.
-        seed: Of the choice; ``None`` draws one.
-        structure: As for :class:`~gsparse.prune.ScoredPruner`.
-        protect: As for :class:`~gsparse.prune.ScoredPruner`.
-
-    Raises:
-        ValueError: If the sparsity is out of range or nothing is left to prune.
+        seed: Random seed; ``None`` takes that of the pruner.
 
     Example:
         >>> from torch_geometric.nn import GCN
-        >>> from gsparse.prune import RandomWeight
+        >>> from gsparse.prune import Pruner, RandomWeight
         >>> model = GCN(500, 16, num_layers=2, out_channels=3)
-        >>> RandomWeight(model, sparsity=0.9, seed=7).report().num_kept
+        >>> Pruner(model, RandomWeight(), sparsity=0.9, seed=7).report().num_kept
         800
     """
 
-    def __init__(
-        self,
-        model: Module,
-        sparsity: float,
-        schedule: Schedule | None = None,
-        scope: Scope = "global",
-        exclude: Iterable[Selector] | Selector = (),
-        targets: Iterable[Selector] | Selector | None = None,
-        seed: int | None = None,
-        structure: Structure | None = None,
-        protect: Protect | None = None,
-    ) -> None:
-        self.seed = draw_seed(seed)
-        super().__init__(
-            model, sparsity, schedule, scope, exclude, targets, structure, protect
-        )
+    needs = ("seed",)
 
-    def scores(self) -> dict[str, Tensor]:
-        """The same random numbers for the same seed and shapes, on every device."""
-        generator = torch.Generator().manual_seed(self.seed % 2**63)
+    seed: int | None = None
+
+    def importances(self, masks: WeightMasks) -> dict[str, Tensor]:
+        generator = self._generator()
         return {
             name: torch.rand(weight.shape, generator=generator).to(weight.device)
-            for name, weight in self.masks.parameters().items()
+            for name, weight in masks.parameters().items()
         }
 
-    def group_scores(self, groups: Mapping[str, Tensor]) -> Tensor:
-        """One number each, so that size does not matter."""
-        generator = torch.Generator().manual_seed(self.seed % 2**63)
-        return torch.rand(num_groups(groups), generator=generator)
+    def group_importances(
+        self, masks: WeightMasks, groups: Mapping[str, Tensor]
+    ) -> Tensor:
+        return torch.rand(num_groups(groups), generator=self._generator())
+
+    def with_seed(self, seed: int | None) -> "RandomWeight":
+        return replace(self, seed=draw_seed(seed)) if self.seed is None else self
+
+    def _generator(self) -> Generator:
+        return Generator().manual_seed(draw_seed(self.seed) % 2**63)

@@ -1,4 +1,4 @@
-"""How large the inputs of linear maps are, as propagation mixes them."""
+"""Norms of the inputs of linear maps after the propagation of a graph layer."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,43 +20,43 @@ from gsparse.nn.fast_gat_conv import entries
 WIDTH = 64
 
 Heads = Iterable[Iterator[Tensor]]
-"""What reaches a weight, for each head: a matrix of nodes and inputs, some columns at a
-time. One head where there is no attention."""
+"""Inputs of a weight for each attention head, as blocks of columns of a matrix of nodes
+and inputs. One head where there is no attention."""
 
 Visit = Callable[[str, Heads, int], None]
-"""Takes the name of a weight, its inputs, and how many of its rows are one head's; 1
-where all rows have the same."""
+"""Takes the name of a weight, its inputs, and the number of its rows per head; 1 where
+all rows have the same inputs."""
 
 
 def propagated_norms(model: Module, example: tuple[Any, ...]) -> dict[str, Tensor]:
-    r"""Norm of every input of every linear map, over all nodes.
+    r"""Return the norm over all nodes of every input of every linear map.
 
-    Many graph layers apply their linear map first and propagate then; the layer's
-    output is :math:`\hat{A} X W^\top`, so what a weight :math:`W_{ij}` carries is
-    column :math:`j` of :math:`\hat{A} X`, not of :math:`X`.
+    Many graph layers apply their linear map before they propagate. Their output is
+    :math:`\hat{A} X W^\top`, so the input of a weight :math:`W_{ij}` is column
+    :math:`j` of :math:`\hat{A} X`, not of :math:`X`.
 
     - ``GCNConv``, ``FastGCNConv``: :math:`\hat{A} X`, normalised as the layer does.
     - ``SAGEConv``, ``FastSAGEConv``: ``lin_l`` the aggregated neighbours, ``lin_r`` the
       node's own features.
-    - ``GINConv``: the sum, which its network gets anyway.
+    - ``GINConv``: the sum that its network is called with.
     - ``GATConv.lin``, ``GATv2Conv.lin_l`` and their fast twins:
-      :math:`A^{(h)} X` with the attention weights of head :math:`h` as they are now,
-      so each head's rows have their own norms. That the weights also decide the
-      attention is left out.
-    - All other ``torch.nn`` and PyG ``Linear`` (``TransformerConv``'s too): what they
-      are called with.
+      :math:`A^{(h)} X` with the current attention weights of head :math:`h`, so the
+      rows of each head have norms of their own. The influence of the weights on the
+      attention is ignored.
+    - All other ``torch.nn`` and PyG ``Linear`` (also those of ``TransformerConv``): the
+      input that they are called with.
 
-    Costs one forward pass, and one propagation of each such layer's input, in slices of
-    64 columns; attention layers once a head. Features are read in slices as well,
-    stored sparse or not.
+    Costs one forward pass, and one propagation of the input of each such layer in
+    slices of 64 columns, for attention layers once per head. Features are read in
+    slices as well, whether they are stored sparse or dense.
 
     Args:
         model: Any module; it is called once in evaluation mode, without gradients.
         example: Its arguments.
 
     Returns:
-        By the name of the weight, for every linear map that the model calls; inputs of
-        several calls are taken together.
+        The norms by the name of the weight, for every linear map that the model calls;
+        the inputs of several calls are taken together.
 
     Shapes:
         - **output:** :math:`(1, F_{in})`, or :math:`(F_{out}, F_{in})` for attention
@@ -92,13 +92,15 @@ def propagated_norms(model: Module, example: tuple[Any, ...]) -> dict[str, Tenso
 
 
 def visit_inputs(model: Module, example: tuple[Any, ...], visit: Visit) -> None:
-    """Show the inputs of every linear map, as :func:`propagated_norms` lists them.
+    """Call a function with the inputs of every linear map of a model.
+
+    :func:`propagated_norms` describes these inputs.
 
     Args:
         model: Any module; it is called once in evaluation mode, without gradients.
         example: Its arguments.
-        visit: Called for every linear map at every call of it, with inputs that must be
-            read before it returns.
+        visit: Called at every call of a linear map; it must read the inputs before it
+            returns.
     """
     with evaluating(model), torch.no_grad(), ExitStack() as stack:
         propagated = _hook_convolutions(model, visit, stack)
@@ -111,7 +113,7 @@ def visit_inputs(model: Module, example: tuple[Any, ...], visit: Visit) -> None:
 
 
 def _hook_convolutions(model: Module, visit: Visit, stack: ExitStack) -> set[str]:
-    """Watch the layers that propagate after their linear map; names of its weights."""
+    """Hook the layers that propagate last, and return the names of their weights."""
     propagated = set()
     for name, layer in model.named_modules():
         found = _map_before_propagation(layer)
@@ -158,7 +160,7 @@ def _own_input(weight: str, visit: Visit) -> Callable[..., None]:
 
 
 def _slices(x: Tensor) -> Iterator[Tensor]:
-    """The columns of a feature matrix, some at a time; sparse ones by a product."""
+    """Yield blocks of columns of a feature matrix, of a sparse one by a product."""
     if type(x) is Tensor and x.layout == torch.strided:
         yield from x.flatten(0, -2).split(WIDTH, dim=1)
         return
@@ -172,7 +174,7 @@ def _slices(x: Tensor) -> Iterator[Tensor]:
 def _without_map(
     layer: Module, child: str, x: Any, *args: Any, **kw: Any
 ) -> tuple[Heads, int]:
-    """The layer itself, its linear map taken for the identity and its bias for 0."""
+    """Return the layer's outputs with an identity for its linear map and no bias."""
     source = x[0] if isinstance(x, tuple) else x
     target = x[1] if isinstance(x, tuple) else None
 
@@ -187,7 +189,7 @@ def _without_map(
 
 
 def _narrow(target: Tensor | None, block: Tensor) -> Tensor | None:
-    """As many rows as the target has; only their number counts."""
+    """Return zeros with as many rows as the target; only the number matters."""
     if target is None:
         return None
     return block.new_zeros(target.size(0), block.size(1))
@@ -195,7 +197,7 @@ def _narrow(target: Tensor | None, block: Tensor) -> Tensor | None:
 
 @contextmanager
 def _identity(layer: Any, child: str, block: Tensor) -> Iterator[None]:
-    # In place, so that layers whose forward is replaced see it too: edge_weights().
+    # In place, so that edge_weights(), which replaces the forward, sees it too.
     modules, parameters = dict(layer._modules), dict(layer._parameters)
     normalize = layer.normalize
     if child == "lin_l" and normalize and "forward" in vars(layer):
@@ -219,7 +221,7 @@ def _identity(layer: Any, child: str, block: Tensor) -> Iterator[None]:
 
 
 class _Identity(Module):
-    """A linear map that changes nothing; its weight is for layers that read that."""
+    """The identity as a linear map; some layers read its weight."""
 
     bias = None
 
@@ -240,7 +242,7 @@ class _Nothing(Module):
 def _attended(
     layer: Any, child: str, x: Any, *args: Any, **kw: Any
 ) -> tuple[Heads, int]:
-    """With the layer's attention weights, head by head."""
+    """Return the inputs of every head, weighted by the layer's attention."""
     source, target = x if isinstance(x, tuple) else (x, x)
     rows = source.size(0) if target is None else target.size(0)
     kw["return_attention_weights"] = True

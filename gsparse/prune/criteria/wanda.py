@@ -1,52 +1,51 @@
 """Wanda: a weight counts with the input that it multiplies."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Module
 
-from gsparse.edges import budget
+from gsparse.prune.criteria.criterion import Criterion
 from gsparse.prune.criteria.propagated import propagated_norms
-from gsparse.prune.criteria.syn_flow import checked_example
-from gsparse.prune.pruner import ScoredPruner
-from gsparse.prune.schedule import Schedule
-from gsparse.prune.select import Scope
-from gsparse.prune.structured.select_groups import Protect
-from gsparse.prune.structured.structures import Structure
-from gsparse.prune.targets import Selector
+from gsparse.prune.criteria.syn_flow import check_example
+from gsparse.prune.masks import WeightMasks
+from gsparse.prune.select import Scope, layer_budgets
 
 
-def wanda_scores(
+def wanda_importances(
     parameters: Mapping[str, Tensor], norms: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    r"""The product :math:`|W_{ij}| \, \|X_j\|_2` for every weight.
+    r"""Return the product :math:`|W_{ij}| \, \|X_j\|_2` for every weight.
 
     Example:
         >>> import torch
-        >>> from gsparse.prune.criteria.wanda import wanda_scores
+        >>> from gsparse.prune.criteria.wanda import wanda_importances
         >>> weight, norm = torch.tensor([[1.0, -2.0]]), torch.tensor([[3.0, 0.0]])
-        >>> wanda_scores({"w": weight}, {"w": norm})
+        >>> wanda_importances({"w": weight}, {"w": norm})
         {'w': tensor([[3., 0.]])}
     """
     return {name: weight.abs() * norms[name] for name, weight in parameters.items()}
 
 
-def keep_by_row(score: Tensor, k: int) -> Tensor:
+def keep_by_row(importance: Tensor, k: int) -> Tensor:
     r"""Keep ``k`` weights of a matrix, the same number in every row or one more.
 
-    The rows that keep one more are those where it scores highest.
+    The rows that keep one more are those in which it is most important.
 
     Args:
-        score: Importance of every weight.
-        k: How many stay in all.
+        importance: Importance of every weight.
+        k: Number of weights to keep.
+
+    Returns:
+        True for the weights that stay.
 
     Shapes:
-        - **score**, **output:** :math:`(F_{out}, F_{in})`
+        - **importance**, **output:** :math:`(F_{out}, F_{in})`
 
     Raises:
-        ValueError: If a score is NaN.
+        ValueError: If an importance is NaN.
 
     Example:
         >>> import torch
@@ -55,101 +54,92 @@ def keep_by_row(score: Tensor, k: int) -> Tensor:
         tensor([[ True,  True, False],
                 [ True, False, False]])
     """
-    if score.isnan().any():
-        raise ValueError(f"'score' must not be NaN (got {int(score.isnan().sum())})")
-    order = score.argsort(dim=1, descending=True, stable=True)
-    rank = order.argsort(dim=1).flatten()  # in its row, best first
-    best = score.flatten().argsort(descending=True, stable=True)
+    if importance.isnan().any():
+        raise ValueError(
+            f"'importance' must not be NaN (got {int(importance.isnan().sum())})"
+        )
+    order = importance.argsort(dim=1, descending=True, stable=True)
+    rank = order.argsort(dim=1).flatten()  # within the row, best first
+    best = importance.flatten().argsort(descending=True, stable=True)
     best = best[rank[best].argsort(stable=True)]
     keep = torch.zeros_like(rank, dtype=torch.bool)
     keep[best[:k]] = True
-    return keep.view_as(score)
+    return keep.view_as(importance)
 
 
-class Wanda(ScoredPruner):
-    r"""Removes weights by :math:`|W_{ij}| \, \|(\hat{A} X)_j\|_2`, row by row, from the
-    `"A Simple and Effective Pruning Approach for Large Language Models"
-    <https://arxiv.org/abs/2306.11695>`_ paper.
+@dataclass(frozen=True, eq=False)
+class Wanda(Criterion):
+    r"""Rates weights by :math:`|W_{ij}| \, \|(\hat{A} X)_j\|_2` and removes the same
+    share of every row, from the `"A Simple and Effective Pruning Approach for Large
+    Language Models" <https://arxiv.org/abs/2306.11695>`_ paper.
 
     Each output is a sum of inputs times weights, so a small weight of a large input
-    can matter more than the reverse. In a graph layer the inputs are those that
-    propagation made: see :func:`~gsparse.prune.criteria.propagated.propagated_norms`. A
-    weight of a feature that is 0 everywhere goes first.
+    can matter more than a large weight of a small one. The inputs of a graph layer are
+    the propagated ones: see
+    :func:`~gsparse.prune.criteria.propagated.propagated_norms`. The weights of a
+    feature that is 0 at every node are removed first.
 
-    Needs no labels and no gradient: one forward pass a cut. The paper removes the same
-    share of every row, compares weights within it, and updates none; that is the
-    default here (rows differ by at most one weight). Meant for trained models; before
-    training the weights say nothing yet. Equal rows leave no room to drop a useless
-    unit: at very high sparsity try ``scope="global"`` as well. With a structure a group
-    counts by its mean score.
+    Needs no labels and no gradient: one forward pass per cut. The paper removes the
+    same share of every row, compares weights within the row, and updates none; so does
+    this class (rows differ by at most one weight). Meant for trained models. Equal rows
+    cannot drop a useless unit: at very high sparsity try ``by_row=False`` as well. A
+    group is rated by the mean over its weights.
 
     Args:
-        model: Any module; changed in place, its parameters stay the same objects.
-        sparsity: Fraction of the targeted weights to remove, in [0, 1).
         example: Arguments of the model.
-        schedule: A function of the step; ``None`` prunes at once.
-        scope: ``"row"``, or ``"global"``, ``"local"`` or ``"erk"``. With a structure
-            ``"row"`` is ``"local"``: groups are compared in their layer.
-        exclude: As for :func:`~gsparse.prune.find_targets`.
-        targets: As for :func:`~gsparse.prune.find_targets`.
-        structure: As for :class:`~gsparse.prune.ScoredPruner`.
-        protect: As for :class:`~gsparse.prune.ScoredPruner`.
+        by_row: Whether weights are compared within their row. The ``scope`` of the
+            pruner then only decides how much each layer keeps, where ``"global"`` is
+            taken as ``"local"``.
 
     Raises:
-        ValueError: If the sparsity is out of range, nothing is left to prune, a target
-            is not the weight of a ``Linear`` that the model calls, or an input is not
-            finite.
+        TypeError: If ``example`` is not a tuple.
+        ValueError: In a cut, if a target is not the weight of a ``Linear`` that the
+            model calls, or an input is not finite.
 
     Example:
-        The first feature is 0 at every node: its two weights go.
+        The first feature is 0 at every node, so its two weights are removed.
 
         >>> import torch
         >>> from torch_geometric.nn import GCNConv
-        >>> from gsparse.prune import Wanda
+        >>> from gsparse.prune import Pruner, Wanda
         >>> conv = GCNConv(4, 2)
         >>> x, edge_index = torch.ones(3, 4), torch.tensor([[0, 1, 2], [1, 2, 0]])
         >>> x[:, 0] = 0
-        >>> pruner = Wanda(conv, sparsity=0.25, example=(x, edge_index))
+        >>> pruner = Pruner(conv, Wanda(example=(x, edge_index)), sparsity=0.25)
         >>> pruner.masks["lin.weight"].sum(dim=0)
         tensor([0, 2, 2, 2])
     """
 
-    def __init__(
-        self,
-        model: Module,
-        sparsity: float,
-        example: tuple[Any, ...],
-        schedule: Schedule | None = None,
-        scope: Scope | Literal["row"] = "row",
-        exclude: Iterable[Selector] | Selector = (),
-        targets: Iterable[Selector] | Selector | None = None,
-        structure: Structure | None = None,
-        protect: Protect | None = None,
-    ) -> None:
-        self.example, self.by_row = checked_example(example), scope == "row"
-        whole: Scope = "local" if scope == "row" else scope
-        super().__init__(
-            model, sparsity, schedule, whole, exclude, targets, structure, protect
-        )
+    needs = ("example",)
 
-    def scores(self) -> dict[str, Tensor]:
-        """:func:`wanda_scores` with the inputs that reach every weight now."""
-        norms = propagated_norms(self.model, self.example)
-        weights = self.masks.parameters()
-        for name in weights:
+    example: tuple[Any, ...] = field(repr=False)
+    by_row: bool = True
+
+    def __post_init__(self) -> None:
+        check_example(self.example)
+
+    def importances(self, masks: WeightMasks) -> dict[str, Tensor]:
+        norms = propagated_norms(masks.model, self.example)
+        for name in masks.targets:
             if name not in norms:
                 raise ValueError(
                     f"{name!r} must be the weight of a Linear that the model calls "
                     f"with 'example' (got inputs of: {', '.join(norms) or 'none'}); "
                     "leave it out by 'exclude'"
                 )
-        return wanda_scores({n: p.detach() for n, p in weights.items()}, norms)
+        return wanda_importances(masks.weights(), norms)
 
-    def select(self, scores: dict[str, Tensor], sparsity: float) -> dict[str, Tensor]:
-        """The best of every row, unless another scope was asked for."""
+    def select(
+        self, importances: Mapping[str, Tensor], sparsity: float, scope: Scope
+    ) -> dict[str, Tensor]:
+        """Keep the best weights of every row, unless ``by_row`` is false."""
         if not self.by_row:
-            return super().select(scores, sparsity)
-        return {
-            name: keep_by_row(score, budget(score.numel(), sparsity))
-            for name, score in scores.items()
-        }
+            return super().select(importances, sparsity, scope)
+        assert scope != "global"  # as resolved below
+        shapes = {name: it.shape for name, it in importances.items()}
+        counts = layer_budgets(shapes, sparsity, scope)
+        return {name: keep_by_row(it, counts[name]) for name, it in importances.items()}
+
+    def resolve_scope(self, scope: Scope) -> Scope:
+        """Return ``"local"`` in place of ``"global"`` where rows are compared."""
+        return "local" if self.by_row and scope == "global" else scope

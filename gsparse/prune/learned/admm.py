@@ -1,4 +1,4 @@
-"""ADMM: weights are drawn to the nearest pruned, then the nearest quantised ones."""
+"""ADMM: weights are pulled towards pruned, then towards quantized ones."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -8,21 +8,21 @@ from torch import Tensor
 from torch.nn import Module
 
 from gsparse.prune.learned.admm_checks import as_structures, check_settings
-from gsparse.prune.pruner import Pruner
 from gsparse.prune.quantise import Per, check_per, quantise
 from gsparse.prune.select import Scope
 from gsparse.prune.structured.select_groups import Protect
 from gsparse.prune.structured.structures import Structure
 from gsparse.prune.structured.support import support
 from gsparse.prune.targets import Selector
+from gsparse.prune.weight_pruner import WeightPruner
 
 
 def updated_dual(weight: Tensor, u: Tensor, z: Tensor, ratio: float) -> Tensor:
-    r"""The scaled dual plus what the weights still miss.
+    r"""Return the scaled dual after an update.
 
-    With :math:`Z = \Pi(W + U)` it becomes :math:`U + W - Z`. The scaled dual stands for
-    the multiplier :math:`\rho U`, which must not jump when :math:`\rho` does: it is
-    multiplied by the ratio :math:`\rho_{old} / \rho_{new}`.
+    With :math:`Z = \Pi(W + U)` it becomes :math:`U + W - Z`. It stands for the
+    multiplier :math:`\rho U`, which must not jump when :math:`\rho` does, and is
+    therefore multiplied by the ratio :math:`\rho_{old} / \rho_{new}`.
 
     Example:
         >>> import torch
@@ -35,7 +35,7 @@ def updated_dual(weight: Tensor, u: Tensor, z: Tensor, ratio: float) -> Tensor:
 
 
 def penalty_at(rho: tuple[float, float], update: int, num_updates: int) -> float:
-    r"""The penalty :math:`\rho_k` before update k, counted from 0: a geometric ramp.
+    r"""Return :math:`\rho_k` before update k, counted from 0: a geometric ramp.
 
     Example:
         >>> from gsparse.prune.learned.admm import penalty_at
@@ -47,65 +47,23 @@ def penalty_at(rho: tuple[float, float], update: int, num_updates: int) -> float
     return first * (last / first) ** part
 
 
-class ADMM(Pruner):
-    r"""Draws weights to a set of pruned and quantised ones while they are trained, from
-    the `"Tiny but Accurate: A Pruned, Quantized and Optimized Memristor Crossbar
-    Framework for Ultra Efficient DNN Implementation"
-    <https://arxiv.org/abs/1908.10017>`_ paper.
+def fitting_updates(num_steps: int) -> tuple[int, int]:
+    """Return the number of updates, and the steps between two, that take at most two
+    thirds of the steps of a phase.
 
-    Minimises :math:`f(W)` over a set :math:`S` by the alternating direction method of
-    multipliers, with the scaled dual :math:`U`, at first zero, and :math:`Z`, at first
-    the weights. Training goes on with the loss
+    Example:
+        >>> from gsparse.prune.learned.admm import fitting_updates
+        >>> fitting_updates(1000), fitting_updates(90), fitting_updates(6)
+        ((10, 20), (10, 6), (2, 2))
+    """
+    num_updates = min(10, max(1, num_steps // 3))
+    return num_updates, max(1, min(20, 2 * num_steps // 3 // num_updates))
 
-    .. math::
-        f(W) + \tfrac{\rho}{2} \|W - Z + U\|^2
 
-    and every few steps :math:`Z = \Pi_S(W + U)`, :math:`U \leftarrow U + W - Z`
-    (:func:`updated_dual`), and :math:`\rho` grows. After ``num_updates`` of these the
-    weights that the projection of :math:`W` removes get a mask; training that goes on
-    is masked retraining. With ``bits`` as many updates follow that draw what is left to
-    the levels of :func:`~gsparse.prune.quantise`; then it is put there and
-    stays: only what is not targeted is trained on. ``residuals`` has
-    :math:`\|W - Z\| / \|W\|` of every update: if it does not end well below 0.01 the
-    cut is a jump, and more steps or a larger last ``rho`` help.
-
-    With a fixed small :math:`\rho` the residual does not vanish, as :math:`S` is not
-    convex. Costs two tensors of the weights' size, a pass over them each step, and the
-    projection at every update. Use it for structured pruning of what is trained
-    already, and for few bits; at high unstructured sparsities gradual magnitude pruning
-    is simpler and costs nothing between its cuts.
-
-    Differences from the paper: the ramp of :math:`\rho` is ours, as are the levels;
-    the device is not modelled. Rows and columns together are no single projection:
-    they are taken one after the other
-    (:func:`~gsparse.prune.structured.support.support`).
-
-    Args:
-        model: Any module; changed in place, its parameters stay the same objects.
-        sparsity: Fraction of the targeted weights to remove, in [0, 1), to the nearest
-            group. With 0 and ``bits`` weights are quantised only.
-        structure: What is removed whole, such as
-            :class:`~gsparse.prune.Rows`, or several in turn; ``None`` takes
-            single weights.
-        bits: Of a quantised weight, from 2 to 8, its sign included; ``None`` leaves
-            them as they are.
-        every: Steps between two updates: enough for the optimiser to come near the
-            projection, or the dual adds up what is only on its way. On a small GCN
-            with Adam 200 steps in 10 updates ended at a residual of 0.002, in 20 at
-            0.1.
-        num_updates: Updates to prune, and as many to quantise.
-        rho: The first and the last :math:`\rho` of each.
-        scope: ``"local"`` gives each layer the same sparsity, ``"global"`` ranks all
-            together, ``"erk"`` has layer rates by shape.
-        exclude: As for :func:`~gsparse.prune.find_targets`.
-        targets: As for :func:`~gsparse.prune.find_targets`.
-        protect: Groups that stay: a bool for each row of some parameters by name, or
-            with one structure a bool for each group.
-        per: ``"layer"`` for one quantisation step, ``"row"`` for one in each row.
-
-    Raises:
-        ValueError: If an argument is out of range, nothing is left to prune, or the
-            structure does not fit a parameter or reach the sparsity.
+class ADMM(WeightPruner):
+    r"""Pulls weights towards pruned and quantized ones while they are trained, from the
+    `"Tiny but Accurate: A Pruned, Quantized and Optimized Memristor Crossbar Framework
+    for Ultra Efficient DNN Implementation" <https://arxiv.org/abs/1908.10017>`_ paper.
 
     Example:
         >>> import torch
@@ -123,7 +81,63 @@ class ADMM(Pruner):
         ...     pruner.step()
         >>> layer.weight.detach()
         tensor([[ 1.3000, -1.3000,  0.0000,  1.3000]])
+
+    Minimizes :math:`f(W)` over a set :math:`S` by the alternating direction method of
+    multipliers, with a scaled dual :math:`U` that starts at zero and :math:`Z` that
+    starts at the weights. The training loss is
+
+    .. math::
+        f(W) + \tfrac{\rho}{2} \|W - Z + U\|^2
+
+    and every few steps :math:`Z = \Pi_S(W + U)`, :math:`U \leftarrow U + W - Z`
+    (:func:`updated_dual`), and :math:`\rho` grows. After ``num_updates`` updates the
+    weights that the projection of :math:`W` removes are masked, and further training is
+    masked retraining. With ``bits``, as many updates follow that pull the remaining
+    weights towards the levels of :func:`~gsparse.prune.quantise`; then the weights are
+    set to these levels and stay there, and only parameters that are not targeted are
+    trained further. ``residuals`` has :math:`\|W - Z\| / \|W\|` of every update: if it
+    does not end well below 0.01 the cut is a jump, and more steps or a larger last
+    ``rho`` help.
+
+    With a fixed small :math:`\rho` the residual does not vanish, as :math:`S` is not
+    convex. Costs two tensors of the size of the weights, a pass over them in each step,
+    and the projection in each update. Use it for structured pruning of a trained model
+    and for few bits; at high unstructured sparsities gradual magnitude pruning is
+    simpler and costs nothing between its cuts.
+
+    Differs from the paper: the ramp of :math:`\rho` and the levels are our own, and the
+    device is not modelled. Rows and columns together have no closed projection and are
+    projected one after the other
+    (:func:`~gsparse.prune.structured.support.support`).
+
+    Args:
+        sparsity: Fraction of the targeted weights to remove, in [0, 1), to the nearest
+            group. With 0 and ``bits`` weights are quantized only.
+        bits: Bits of a quantized weight, from 2 to 8, including its sign; ``None`` does
+            not quantize.
+        every: Steps between two updates, 20 by default: enough for the optimizer to
+            come near the projection, or the dual adds up differences that are still
+            closing. On a small GCN with Adam, 200 steps in 10 updates ended at a
+            residual of 0.002, in 20 updates at 0.1.
+        num_updates: Updates for pruning, and again for quantization; 10 by default.
+        num_steps: Steps of the whole training; if given, the defaults of ``every`` and
+            ``num_updates`` are lowered so that the updates end within two thirds.
+        rho: The first and the last :math:`\rho` of each phase.
+        per: ``"layer"`` for one quantization step, ``"row"`` for one in each row.
+        scope: How the budget is spread over the layers; ``"local"`` by default.
+        structure: One structure, or several that are projected one after the other;
+            ``None`` for single weights.
+        protect: Groups that stay; with several structures only rows by parameter name.
+
+    The other arguments are those of :class:`~gsparse.prune.Pruner`.
+
+    Raises:
+        ValueError: If an argument is out of range, nothing is left to prune, or the
+            structure does not fit a parameter or cannot reach the sparsity.
     """
+
+    needs = ("num_steps",)
+    takes_structure = True
 
     z: dict[str, Tensor]
     u: dict[str, Tensor]
@@ -131,33 +145,41 @@ class ADMM(Pruner):
     def __init__(
         self,
         model: Module,
+        *,
         sparsity: float,
-        structure: Structure | Sequence[Structure] | None = None,
         bits: int | None = None,
-        every: int = 20,
-        num_updates: int = 10,
+        every: int | None = None,
+        num_updates: int | None = None,
+        num_steps: int | None = None,
         rho: tuple[float, float] = (1e-2, 10.0),
-        scope: Scope = "local",
-        exclude: Iterable[Selector] | Selector = (),
-        targets: Iterable[Selector] | Selector | None = None,
-        protect: Protect | None = None,
         per: Per = "layer",
+        scope: Scope = "local",
+        structure: Structure | Sequence[Structure] | None = None,
+        protect: Protect | None = None,
+        targets: Iterable[Selector] | Selector | None = None,
+        exclude: Iterable[Selector] | Selector = (),
     ) -> None:
+        self.phases = ["prune"] if sparsity > 0 or bits is None else []
+        self.phases += [] if bits is None else ["quantise"]
+        if num_steps is not None:
+            most, space = fitting_updates(num_steps // len(self.phases))
+            num_updates = most if num_updates is None else num_updates
+            every = space if every is None else every
+        num_updates = 10 if num_updates is None else num_updates
+        every = 20 if every is None else every
         self.structures = as_structures(structure, protect)
         check_settings(every, num_updates, rho, scope, bits)
-        super().__init__(model, sparsity, targets, exclude)
+        super().__init__(model, sparsity=sparsity, targets=targets, exclude=exclude)
         self.bits, self.per, self.scope, self.protect = bits, per, scope, protect
         self.every, self.num_updates, self.ramp = every, num_updates, rho
         weights = self.masks.parameters()
         try:
             for weight in weights.values():
                 check_per(per, weight)
-            self._support(weights)  # refuses what does not fit
+            self._support(weights)  # refuses a structure that does not fit
         except Exception:
             self.undo()
             raise
-        self.phases = ["prune"] if sparsity > 0 or bits is None else []
-        self.phases += [] if bits is None else ["quantise"]
         self.residuals: list[float] = []
         self.scales: dict[str, Tensor] = {}
         self._phase = 0
@@ -165,22 +187,22 @@ class ADMM(Pruner):
 
     @property
     def done(self) -> bool:
-        """Whether the masks, and with ``bits`` the levels, are fixed."""
+        """Whether the masks and, with ``bits``, the levels are fixed."""
         return self._phase == len(self.phases)
 
     @property
     def end(self) -> int:
-        """The step that fixes them."""
+        """The step that fixes masks and levels."""
         return self.every * self.num_updates * len(self.phases)
 
     @property
     def rho(self) -> float:
-        """The weight of the penalty now."""
+        """The current weight of the penalty."""
         update = self.num_steps // self.every % self.num_updates
         return penalty_at(self.ramp, update, self.num_updates)
 
     def penalty(self) -> Tensor:
-        r""":math:`\frac{\rho}{2} \|W - Z + U\|^2` of the weights that have no mask."""
+        r"""Return :math:`\frac{\rho}{2} \|W - Z + U\|^2` over the kept weights."""
         total = super().penalty()
         if self.done:
             return total
@@ -191,7 +213,7 @@ class ADMM(Pruner):
 
     @torch.no_grad()
     def step(self) -> None:
-        """Update the projection and the dual, if it is time; hold levels when done."""
+        """Update projection and dual, if it is time; when done, keep the levels."""
         if self.done:
             self._hold()
             return
@@ -212,7 +234,7 @@ class ADMM(Pruner):
 
     @torch.no_grad()
     def finalize(self) -> None:
-        """Prune, and quantise, what is not yet."""
+        """Prune and quantize at once what has not been."""
         while not self.done:
             self.z = self._project(self.masks.parameters())
             self.residuals.append(self.residual())
@@ -220,7 +242,7 @@ class ADMM(Pruner):
 
     @torch.no_grad()
     def residual(self) -> float:
-        r""":math:`\|W - Z\| / \|W\|` of the weights that have no mask; when done, of
+        r"""Return :math:`\|W - Z\| / \|W\|` over the kept weights; when done, that of
         the last cut.
         """
         if self.done:
@@ -234,13 +256,13 @@ class ADMM(Pruner):
         return (missing / size) ** 0.5 if size else 0.0
 
     def _restart(self) -> None:
-        """A phase begins where the weights are."""
+        """Start a phase from the current weights."""
         weights = self.masks.parameters()
         self.z = {name: weight.detach().clone() for name, weight in weights.items()}
         self.u = {name: torch.zeros_like(weight) for name, weight in self.z.items()}
 
     def _end_phase(self) -> None:
-        """Put the weights where they were drawn to."""
+        """Project the weights onto the set of the phase."""
         weights = self.masks.parameters()
         if self.phases[self._phase] == "prune":
             self.masks.set(self._support(weights))
@@ -270,14 +292,14 @@ class ADMM(Pruner):
         )
 
     def _hold(self) -> None:
-        """Levels stay what they are, whatever the optimiser did."""
+        """Restore the levels after a step of the optimizer."""
         for name, weight in self.masks.parameters().items():
             if name in self.z:
                 level = self.z[name].to(weight)
                 weight.copy_(torch.where(self.masks[name], level, weight))
 
     def state_dict(self) -> dict[str, Any]:
-        """As for every pruner, with Z, U, the residuals and the scales."""
+        """Return the state of a run, with Z, U, the residuals and the scales."""
         return super().state_dict() | {
             "phase": self._phase,
             "z": {name: it.clone() for name, it in self.z.items()},
@@ -287,7 +309,6 @@ class ADMM(Pruner):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
         super().load_state_dict(state)
         self._phase = int(state["phase"])
         self.z, self.u = dict(state["z"]), dict(state["u"])

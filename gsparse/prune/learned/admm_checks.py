@@ -1,4 +1,4 @@
-"""Refusals of settings that ADMM has no use for."""
+"""Checks of the settings of ADMM."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from gsparse.prune.structured.structures import Structure
 def as_structures(
     structure: Structure | Sequence[Structure] | None, protect: Protect | None
 ) -> tuple[Structure, ...]:
-    """None, one or several structures; refuses others, and what they cannot protect."""
+    """Return the structures as a tuple; refuse groups that they cannot protect."""
     found: tuple[Structure, ...]
     if isinstance(structure, list | tuple):
         found = tuple(structure)
@@ -44,7 +44,7 @@ def check_settings(
     scope: str,
     bits: int | None,
 ) -> None:
-    """Refuse steps that are none, penalties that fall, and unknown scopes and bits."""
+    """Refuse invalid steps, falling penalties, and unknown scopes and bits."""
     check_scope(scope)
     if bits is not None:
         check_bits(bits)

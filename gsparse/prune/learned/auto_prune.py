@@ -1,4 +1,4 @@
-"""AutoPrune: every weight has a switch, trained beside it."""
+"""AutoPrune: trained switches of weights or rows."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args
@@ -8,74 +8,21 @@ from torch import Tensor
 from torch.nn import Module
 
 from gsparse.prune.learned.switches import Estimator, steered, switch_gradient
-from gsparse.prune.pruner import Pruner
 from gsparse.prune.schedule import to_steps
 from gsparse.prune.targets import Selector
+from gsparse.prune.weight_pruner import WeightPruner
 
 Unit = Literal["weight", "row"]
 Regrow = Literal["frozen", "straight-through"]
 
-FIRST = 0.01  # the first mu, in units of the gradients
+FIRST = 0.01  # initial mu, in units of the gradients
 
 
-class AutoPrune(Pruner):
+class AutoPrune(WeightPruner):
     r"""Trains a switch for every weight or row of weights, from the `"AutoPrune:
     Automatic Network Pruning by Regularizing Auxiliary Parameters"
     <https://proceedings.neurips.cc/paper/2019/hash/4efc9e02abdab6b6166251918570a307-Abstract.html>`_
     paper.
-
-    A layer reads :math:`t = w \, h(m)` with :math:`h(m) = 1[m > 0]`. The weights move
-    by their ordinary gradient, which is zero while they are pruned, so that they keep
-    their values and can come back; :meth:`step` moves the switches by
-    :math:`m \leftarrow m - \eta (\partial L/\partial t \, \mathrm{sgn}(w) + \mu) h'(m)`
-    with a straight-through :math:`h'`. Where :math:`w` is at rest under a weight decay
-    :math:`\lambda` the gain of being active is :math:`\lambda |w|`: the switches then
-    order weights by magnitude, and only noise and movement tell more.
-
-    An active weight that has been fitted has no gradient, so :math:`\mu` switches it
-    off; then it has one, which switches it on. The final mask is therefore taken from
-    the average of :math:`h(m)` over the last steps, the larger :math:`|w|` among
-    equals.
-
-    Costs a gradient, a switch and an average for every weight, and a few operations on
-    them each step. Use it to train and prune in one run, or with ``unit="row"`` for
-    layers that shrink. Start from a trained model: the random weight of a fresh one
-    that has the wrong sign is driven off and never comes back, unless
-    ``regrow="straight-through"``.
-
-    Differences from the paper: the rule is ours after the abstract and what has been
-    said of the paper; its own equations may differ. :math:`m` starts at 1 and stays in
-    [-1, 1], so that no switch is ever far from turning, and :math:`\eta` is divided by
-    the root mean square of all gradients so far, so that it does not depend on the
-    scale of the loss. With ``sparsity``, :math:`\mu` is steered
-    (:func:`~gsparse.prune.learned.switches.steered`)
-    towards the active fraction :math:`(1 - s)^{\min(2k / e, 1)}` after :math:`k` of
-    :math:`e` = ``end`` steps, and the last mask meets it exactly. The same loss trains
-    both, without a validation split.
-
-    Args:
-        model: Any module; changed in place, its parameters stay the same objects.
-        sparsity: Fraction of the targeted weights to remove, in [0, 1); to the nearest
-            row with ``unit="row"``.
-        penalty: Instead of it :math:`\mu`, what an active weight adds to the loss; then
-            the mask keeps what is active more than half of the time, and ``sparsity``
-            of the pruner is what came of that.
-        num_steps: Steps of the whole training, which ``end`` may be a fraction of.
-        lr: Learning rate :math:`\eta` of the switches.
-        end: The step that fixes the mask; a ``float`` is a fraction of ``num_steps``.
-        average: Steps over which the exponential average of :math:`h(m)` forgets.
-        estimator: ``"linear"``, ``"leaky"`` or ``"softplus"``, the :math:`h'` of
-            :func:`~gsparse.prune.learned.switches.straight_through`.
-        unit: ``"weight"``, or ``"row"``: one switch for each row of a matrix.
-        regrow: ``"frozen"`` gives a pruned weight no gradient, ``"straight-through"``
-            that of an active one.
-        exclude: As for :func:`~gsparse.prune.find_targets`.
-        targets: As for :func:`~gsparse.prune.find_targets`.
-
-    Raises:
-        ValueError: If not exactly one of ``sparsity`` and ``penalty`` is given, an
-            argument is out of range, or rows are wanted of what is no matrix. Also from
-            :meth:`step`, if a gradient is not finite.
 
     Example:
         >>> import torch
@@ -90,11 +37,67 @@ class AutoPrune(Pruner):
         ...     pruner.step()
         >>> pruner.done, pruner.masks["weight"]
         (True, tensor([[ True, False,  True]]))
+
+    A layer reads :math:`t = w \, h(m)` with :math:`h(m) = 1[m > 0]`. The weights follow
+    their ordinary gradient, which is zero while they are pruned, so they keep their
+    values and can come back. :meth:`step` updates the switches by
+    :math:`m \leftarrow m - \eta (\partial L/\partial t \, \mathrm{sgn}(w) + \mu) h'(m)`
+    with a straight-through :math:`h'`. Where the gradient of :math:`w` is balanced by a
+    weight decay :math:`\lambda`, the benefit of being active is :math:`\lambda |w|`:
+    the switches then rank weights by magnitude, and only noise and movement tell more.
+
+    An active weight that is fitted has no gradient, so :math:`\mu` switches it off;
+    then it has a gradient, which switches it on. The final mask is therefore taken from
+    the average of :math:`h(m)` over the last steps, with the larger :math:`|w|` first
+    among equals.
+
+    Costs a gradient, a switch and an average for every weight, and a few operations on
+    them in each step. Use it to train and prune in one run, or with ``unit="row"`` for
+    layers that shrink. Start from a trained model: in a fresh one, a weight with the
+    wrong sign is switched off and never comes back, unless
+    ``regrow="straight-through"``.
+
+    Differs from the paper: its equations may differ, because the rule here is derived
+    from the abstract and from what others report of it. :math:`m` starts at 1 and stays
+    in [-1, 1], so that no switch is ever far from its threshold, and :math:`\eta` is
+    divided by the root mean square of all gradients so far, so that it does not depend
+    on the scale of the loss. With ``sparsity``, :math:`\mu` is steered
+    (:func:`~gsparse.prune.learned.switches.steered`) towards the active fraction
+    :math:`(1 - s)^{\min(2k / e, 1)}` after :math:`k` of :math:`e` = ``end`` steps, and
+    the final mask meets it exactly. Weights and switches are trained with the same
+    loss, without a validation split.
+
+    Args:
+        sparsity: Fraction of the targeted weights to remove, in [0, 1); to the nearest
+            row with ``unit="row"``.
+        penalty: The cost :math:`\mu` of an active weight, instead of ``sparsity``. The
+            final mask then keeps what is active more than half of the time, and the
+            pruner's ``sparsity`` is the result.
+        num_steps: Steps of the whole training, for ``end``.
+        lr: Learning rate :math:`\eta` of the switches.
+        end: The step that fixes the mask; a ``float`` is a fraction of ``num_steps``.
+        average: Time constant, in steps, of the exponential average of :math:`h(m)`.
+        estimator: ``"linear"``, ``"leaky"`` or ``"softplus"``: the :math:`h'` of
+            :func:`~gsparse.prune.learned.switches.straight_through`.
+        unit: ``"weight"``, or ``"row"`` for one switch per row of a matrix.
+        regrow: Gradient of a pruned weight: ``"frozen"`` for none,
+            ``"straight-through"`` for that of an active weight.
+
+    The other arguments are those of :class:`~gsparse.prune.Pruner`.
+
+    Raises:
+        ValueError: If not exactly one of ``sparsity`` and ``penalty`` is given, an
+            argument is out of range, or ``unit="row"`` meets a parameter that is not a
+            matrix. Also from :meth:`step`, if a gradient is not finite.
     """
+
+    when = "training"
+    needs = ("num_steps",)
 
     def __init__(
         self,
         model: Module,
+        *,
         sparsity: float | None = None,
         penalty: float | None = None,
         num_steps: int | None = None,
@@ -104,8 +107,8 @@ class AutoPrune(Pruner):
         estimator: Estimator = "softplus",
         unit: Unit = "weight",
         regrow: Regrow = "frozen",
-        exclude: Iterable[Selector] | Selector = (),
         targets: Iterable[Selector] | Selector | None = None,
+        exclude: Iterable[Selector] | Selector = (),
     ) -> None:
         _check(sparsity, penalty, lr, average)
         for name, value, known in [
@@ -117,7 +120,9 @@ class AutoPrune(Pruner):
         self.end = to_steps("end", end, num_steps)
         if self.end < 1:
             raise ValueError(f"'end' must be at least step 1 (got {self.end})")
-        super().__init__(model, 0.0 if sparsity is None else sparsity, targets, exclude)
+        super().__init__(
+            model, sparsity=sparsity or 0.0, targets=targets, exclude=exclude
+        )
         self.fixed_mu, self.lr, self.average = penalty, lr, average
         self.estimator, self.unit, self.regrow = estimator, unit, regrow
         weights = self.masks.parameters()
@@ -129,7 +134,7 @@ class AutoPrune(Pruner):
             for name, w in weights.items()
         }
         self.occupancy = {name: m.clone() for name, m in self.m.items()}
-        # Zeros that are added to what a layer reads: their gradient is that of t.
+        # Zeros added to what a layer reads, so that their gradient is that of t.
         self._zeros = {
             name: torch.zeros_like(w, requires_grad=True) for name, w in weights.items()
         }
@@ -148,7 +153,7 @@ class AutoPrune(Pruner):
 
     @torch.no_grad()
     def step(self) -> None:
-        """Move the switches against the gradients since the last step."""
+        """Update the switches by the gradients since the last step."""
         if self._done:
             return
         self.num_steps += 1
@@ -168,7 +173,7 @@ class AutoPrune(Pruner):
 
     @torch.no_grad()
     def finalize(self) -> None:
-        """Fix the mask: what was active most of the time."""
+        """Fix the mask to what was active most of the time."""
         if self._done:
             return
         weights = self.masks.parameters()
@@ -186,7 +191,7 @@ class AutoPrune(Pruner):
             self.sparsity = self.report().sparsity
 
     def _first_rows_or_weights(self, often: Tensor) -> Tensor:
-        """Units in their order of rank, so many that the sparsity is met best."""
+        """Return the best units, as many as come nearest to the sparsity."""
         sizes, counts = [], []
         for name, weight in self.masks.parameters().items():
             wide = weight.numel() // self.m[name].numel()
@@ -210,7 +215,7 @@ class AutoPrune(Pruner):
         return mu * scale
 
     def _scale(self, gradients: dict[str, Tensor]) -> float:
-        """Root mean square of all gradients of all steps; 1 if there was none."""
+        """Return the root mean square of all gradients of all steps; 1 if all are 0."""
         count = sum(g.numel() for g in gradients.values())
         now = sum(float(g.square().sum()) for g in gradients.values()) / count
         if not now < float("inf"):
@@ -226,7 +231,7 @@ class AutoPrune(Pruner):
         return torch.zeros_like(weight) if found is None else found
 
     def _show(self) -> None:
-        """The switches of now as the masks that layers, copies and files have."""
+        """Write the current switches into the masks that copies and files hold."""
         for name, weight in self.masks.parameters().items():
             self.masks[name] = (self.m[name] > 0).expand_as(weight)
 
@@ -234,7 +239,7 @@ class AutoPrune(Pruner):
         return {name: self._reader(name) for name in self.masks.targets}
 
     def _reader(self, name: str) -> Callable[[Tensor], Tensor]:
-        """Makes t of w, in which the gradient of t goes to zeros of our own too."""
+        """Return the function from w to t; the zeros receive the gradient of t."""
 
         def read(weight: Tensor) -> Tensor:
             t = torch.where(self.masks[name], weight, 0.0)
@@ -259,7 +264,7 @@ class AutoPrune(Pruner):
                 )
 
     def state_dict(self) -> dict[str, Any]:
-        """As for every pruner, with the switches and their averages."""
+        """Return the state of a run, with the switches and their averages."""
         return super().state_dict() | {
             "done": self._done,
             "sparsity": self.sparsity,
@@ -270,7 +275,6 @@ class AutoPrune(Pruner):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
         super().load_state_dict(state)
         self._done, self.sparsity = bool(state["done"]), float(state["sparsity"])
         self._mean_mu = float(state["mean_mu"])

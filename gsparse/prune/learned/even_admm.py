@@ -1,4 +1,4 @@
-"""ADMM that keeps as many units in every attention head."""
+"""ADMM that keeps the same number of units in every attention head."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from torch.nn import Module
 
 from gsparse.prune.learned.admm import ADMM
 from gsparse.prune.structured.even_units import even_units
-from gsparse.prune.structured.structures import expand, group_means
+from gsparse.prune.structured.groups import expand, group_means
 
 
 class EvenADMM(ADMM):
@@ -18,12 +18,12 @@ class EvenADMM(ADMM):
     (:func:`~gsparse.prune.even_units` of the mean squares) and all other units are 0.
 
     Args:
-        model: As for :class:`~gsparse.prune.ADMM`.
+        model: Any module; changed in place.
         heads: Number of attention heads of the layer; 1 for other layers.
         num_heads: Number of heads to keep.
         width: Number of units to keep in each of these heads.
-        **options: As for :class:`~gsparse.prune.ADMM`, with exactly one structure and
-            the sparsity of the units that are removed.
+        **options: Arguments of :class:`~gsparse.prune.ADMM`, with exactly one structure
+            and the sparsity of the units that are removed.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class EvenADMM(ADMM):
         heads: int,
         num_heads: int,
         width: int,
-        **options: Any,  # noqa: ANN401 (as for ADMM)
+        **options: Any,  # noqa: ANN401 (those of ADMM)
     ) -> None:
         self.heads, self.num_heads, self.width = heads, num_heads, width
         super().__init__(model, **options)

@@ -1,4 +1,4 @@
-"""Gradual threshold pruning: a rising bar that weights fall under."""
+"""Gradual pruning by a rising threshold."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import Module
 
 from gsparse.edges import budget, keep_largest
-from gsparse.prune.pruner import Pruner
 from gsparse.prune.schedule import to_steps
 from gsparse.prune.targets import Selector, find_targets
+from gsparse.prune.weight_pruner import WeightPruner
 
 
 def threshold(
@@ -22,18 +22,19 @@ def threshold(
     every: int = 1,
     ratio: float = 1.5,
 ) -> float:
-    r"""The bar after so many steps: slope :math:`\theta` up to ``ramp``, then
-    :math:`\varphi` up to ``end``, flat elsewhere and between two multiples of
-    ``every``.
+    r"""Return the threshold after ``step`` steps.
+
+    It rises with slope :math:`\theta` up to ``ramp``, then with slope :math:`\varphi`
+    up to ``end``, and is constant elsewhere and between two multiples of ``every``.
 
     Args:
-        step: Steps of the optimiser so far.
-        q: Where the bar ends, but for one step's rise.
-        start: The last step without a bar.
+        step: Number of optimizer steps so far.
+        q: Final threshold, up to the rise of one step.
+        start: The last step without a threshold.
         ramp: The first step of the steeper slope.
-        end: The first step at which the bar rests.
+        end: The first step with the final threshold.
         every: Steps between two rises.
-        ratio: :math:`\varphi / \theta`; with 2 it ends above ``q``.
+        ratio: :math:`\varphi / \theta`; with 2 the threshold ends above ``q``.
 
     Returns:
         :math:`\varepsilon`; at ``end`` it is :math:`q (1 + 1 / (r - s + 1.5 (e - r)))`
@@ -53,54 +54,10 @@ def threshold(
     return theta * (ramp - start + 1 + ratio * (i - ramp + 1)) / every
 
 
-class GradualThreshold(Pruner):
-    r"""Gradual pruning by a rising threshold, of Narang et al., from the `"Exploring
-    Sparsity in Recurrent Neural Networks" <https://arxiv.org/abs/1704.05119>`_ paper.
-
-    Every ``every`` steps the weights below :math:`\varepsilon_g` go, for good;
-    :math:`\varepsilon_g` is one :func:`threshold` for each group :math:`g` of layers of
-    a type. It is made to end at :math:`q_g`, a quantile of :math:`|w|` over the group
-    in an existing dense model. Training goes on all the while; a weight leaves when the
-    bar passes it, so early if training does not need it.
-
-    Costs one comparison a weight and a cut, and one selection when a group meets its
-    budget. Use it when layers of different kinds want thresholds of their own and the
-    training is long. For a short one, or for one ranking over all layers,
-    :class:`~gsparse.prune.Magnitude` with :class:`~gsparse.prune.Cubic`
-    reaches the same sparsity without a ``q``. Weights must not shrink as a whole while
-    the bar rises (strong weight decay, a fresh model of large initial weights): with
-    ``percentile`` a group can then fall under it whole.
-
-    Differences from the paper: with ``sparsity``, :math:`q_g` is the quantile of that
-    level, no group falls below its share, and the last cut meets it exactly, whatever
-    the weights have become; ``percentile`` is the paper's knob, and leaves what it
-    leaves. The start, ramp and end are fractions of the steps, since a full batch makes
-    an epoch one step. Without ``reference`` the model's own weights at the first cut
-    give :math:`q_g`, so start from a trained model.
-
-    Args:
-        model: Any module; changed in place, its parameters stay the same objects.
-        sparsity: Fraction of the targeted weights to remove, in [0, 1), the same in
-            each group to the nearest weight.
-        percentile: Instead of ``sparsity``, the percentile of :math:`|w|` that the
-            threshold ends at, in (0, 100); 90 in the paper.
-        num_steps: Steps of the whole training, which fractions below are of.
-        start: No weight goes up to this step; a ``float`` is a fraction, an ``int`` a
-            number of steps.
-        ramp: From here the threshold rises faster.
-        end: From here the masks rest.
-        every: Steps between two cuts.
-        ratio: How much faster; 1.5 to 2 in the paper, which ends at up to 1.22 q.
-        groups: What shares a threshold: a selector of parameters for each group's name,
-            the first that matches. Each layer left over is a group.
-        reference: A trained dense model of the same shape that gives :math:`q_g`.
-        exclude: As for :func:`~gsparse.prune.find_targets`.
-        targets: As for :func:`~gsparse.prune.find_targets`.
-
-    Raises:
-        ValueError: If not exactly one of ``sparsity`` and ``percentile`` is given, the
-            steps are out of order, a fraction has no ``num_steps``, a group is empty,
-            or the reference has other weights.
+class GradualThreshold(WeightPruner):
+    r"""Removes weights that fall below a rising threshold while the model is trained,
+    from the `"Exploring Sparsity in Recurrent Neural Networks"
+    <https://arxiv.org/abs/1704.05119>`_ paper by Narang et al.
 
     Example:
         >>> import torch
@@ -112,11 +69,60 @@ class GradualThreshold(Pruner):
         ...     pruner.step()
         >>> pruner.done, pruner.report().num_kept
         (True, 40)
+
+    Every ``every`` steps the weights below :math:`\varepsilon_g` are removed for good;
+    :math:`\varepsilon_g` is the :func:`threshold` of a group :math:`g` of layers of one
+    type. It ends at :math:`q_g`, a quantile of :math:`|w|` over the group in an
+    existing dense model. A weight that training does not need is removed early, when
+    the threshold passes it.
+
+    Costs one comparison per weight and cut, and one selection when a group meets its
+    budget. Use it when layers of different kinds want thresholds of their own and the
+    training is long. In a short training, or for one ranking over all layers,
+    :class:`~gsparse.prune.Magnitude` with :class:`~gsparse.prune.CubicSchedule` reaches
+    the same sparsity without a ``q``. The weights must not shrink as a whole while the
+    threshold rises (strong weight decay, or a fresh model with large initial weights):
+    with ``percentile`` a whole group can then be removed.
+
+    Differs from the paper: with ``sparsity``, :math:`q_g` is the quantile of that
+    level, no group falls below its share, and the last cut meets it exactly whatever
+    the weights have become; ``percentile`` is the paper's parameter, whose sparsity
+    depends on the weights. The start, ramp and end are fractions of the steps, because
+    with a full batch an epoch is one step. Without ``reference`` the model's own
+    weights at the first cut give :math:`q_g`, so start from a trained model.
+
+    Args:
+        sparsity: Fraction of the weights to remove in each group, in [0, 1), to the
+            nearest weight.
+        percentile: Percentile of :math:`|w|` at which the threshold ends, in (0, 100);
+            instead of ``sparsity``. The paper uses 90.
+        num_steps: Steps of the whole training, for ``start``, ``ramp`` and ``end``.
+        start: The last step without a threshold; a ``float`` is a fraction of
+            ``num_steps``, an ``int`` a number of steps.
+        ramp: The step from which the threshold rises faster.
+        end: The step from which the masks do not change.
+        every: Steps between two cuts.
+        ratio: How much faster the threshold rises after ``ramp``; 1.5 to 2 in the
+            paper, which ends at up to 1.22 q.
+        groups: Selector of the parameters of each group by the name of the group; the
+            first match counts. Every layer that no selector matches is a group.
+        reference: A trained dense model of the same shape, which gives :math:`q_g`.
+
+    The other arguments are those of :class:`~gsparse.prune.Pruner`.
+
+    Raises:
+        ValueError: If not exactly one of ``sparsity`` and ``percentile`` is given, the
+            steps are out of order, a fraction has no ``num_steps``, a group is empty,
+            or the reference has other weights.
     """
+
+    when = "training"
+    needs = ("num_steps",)
 
     def __init__(
         self,
         model: Module,
+        *,
         sparsity: float | None = None,
         percentile: float | None = None,
         num_steps: int | None = None,
@@ -127,8 +133,8 @@ class GradualThreshold(Pruner):
         ratio: float = 1.5,
         groups: Mapping[str, Selector] | None = None,
         reference: Module | None = None,
-        exclude: Iterable[Selector] | Selector = (),
         targets: Iterable[Selector] | Selector | None = None,
+        exclude: Iterable[Selector] | Selector = (),
     ) -> None:
         if (sparsity is None) == (percentile is None):
             raise ValueError(
@@ -148,7 +154,12 @@ class GradualThreshold(Pruner):
         self.every, self.ratio, self.percentile = every, ratio, percentile
         self._check_order()
         level = sparsity if percentile is None else percentile / 100
-        super().__init__(model, level, targets, exclude)  # type: ignore[arg-type]
+        super().__init__(
+            model,
+            sparsity=level,  # type: ignore[arg-type]
+            targets=targets,
+            exclude=exclude,
+        )
         self._done = False
         try:
             self.groups = self._grouped(groups or {})
@@ -163,7 +174,7 @@ class GradualThreshold(Pruner):
         return self._done
 
     def step(self) -> None:
-        """Cut what is below the threshold, if it is time."""
+        """Remove the weights below the threshold, if it is time for a cut."""
         if self.done:
             return
         self.num_steps += 1
@@ -173,12 +184,12 @@ class GradualThreshold(Pruner):
         self._cut(i, last=i + self.every >= self.end)
 
     def finalize(self) -> None:
-        """Make the last cut at once, if it is not made."""
+        """Make the last cut at once, if it has not been made."""
         if not self.done:
             self._cut(self.end, last=True)
 
     def thresholds(self, step: int | None = None) -> dict[str, float]:
-        """Each group's threshold at a step, the present one if left out."""
+        """Return the threshold of each group at a step, by default the current one."""
         step = self.num_steps if step is None else step
         self._q = self._q or self._quantiles(self.model)
         rest = (self.start, self.ramp, self.end, self.every, self.ratio)
@@ -190,7 +201,7 @@ class GradualThreshold(Pruner):
         for group, bar in self.thresholds(step).items():
             names = self.groups[group]
             there = torch.cat([self.masks[name].flatten() for name in names])
-            # A weight that is gone is no candidate: the masks only lose entries.
+            # A removed weight is no candidate: masks only lose entries.
             size = _sizes(weights, names).masked_fill(~there, -torch.inf)
             k = int((size >= bar).sum())
             if self.percentile is None:
@@ -203,7 +214,7 @@ class GradualThreshold(Pruner):
         self._done = last
 
     def _budgets(self) -> dict[str, int]:
-        """Weights each group keeps; in sum the budget of all."""
+        """Return how many weights each group keeps; in total the budget of all."""
         found, total = {}, 0
         for group, names in self.groups.items():
             before = budget(total, self.sparsity)
@@ -253,11 +264,9 @@ class GradualThreshold(Pruner):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """As for every pruner."""
         return super().state_dict() | {"done": self._done, "q": dict(self._q)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
         super().load_state_dict(state)
         self._done, self._q = bool(state["done"]), dict(state["q"])
 
@@ -267,5 +276,5 @@ def _sizes(weights: Mapping[str, Tensor], names: Iterable[str]) -> Tensor:
 
 
 def _quantile(values: Tensor, level: float) -> Tensor:
-    """The value that so large a part is below (torch.quantile stops at 2^24)."""
+    """Return a quantile of any number of values (torch.quantile stops at 2^24)."""
     return values.kthvalue(min(round(level * values.numel()) + 1, values.numel()))[0]

@@ -1,4 +1,4 @@
-"""ProbMask: a probability for every weight, learned under one budget for all layers."""
+"""ProbMask: learned probabilities of weights under one budget for all layers."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -12,31 +12,31 @@ from torch.utils.hooks import RemovableHandle
 from gsparse.edges import budget, draw_seed, keep_largest
 from gsparse.prune.learned.projection import project_to_budget
 from gsparse.prune.learned.relaxed_bernoulli import RelaxedBernoulli, log_odds_of
-from gsparse.prune.pruner import Pruner
-from gsparse.prune.schedule import Cubic, Schedule
+from gsparse.prune.schedule import CubicSchedule, Schedule
 from gsparse.prune.targets import Selector
+from gsparse.prune.weight_pruner import WeightPruner
 
 Ending = Literal["topk", "sample"]
-"""The most probable weights, exactly at the budget; or the best of several draws."""
+"""The most probable weights, exactly at the budget, or the best of several draws."""
 
-#: Parts of the training after which the budget starts to fall, and has fallen.
+#: Fractions of the training at which the budget starts and ends to fall.
 FIRST, LAST = 0.16, 0.6
 COLDEST = 0.03  # the last temperature
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # of Adam, but with one second moment for all
 
 
 def temperature(step: int, num_steps: int) -> float:
-    """Falls linearly from 1 to 0.03."""
+    """Return a temperature that falls linearly from 1 to 0.03."""
     return COLDEST + (1 - COLDEST) * (1 - min(step / num_steps, 1))
 
 
 def learning_rate(step: int, num_steps: int, lr: float) -> float:
-    """Falls from ``lr`` to 0 like a cosine."""
+    """Return a learning rate that falls from ``lr`` to 0 like a cosine."""
     return lr / 2 * (1 + math.cos(math.pi * min(step / num_steps, 1)))
 
 
 class _Draw:
-    """Called before every forward pass of one model; a copy of it does nothing."""
+    """Hook before the forward passes of one model; a copy of it does nothing."""
 
     def __init__(self, pruner: "ProbMask | None" = None) -> None:
         self.pruner = pruner
@@ -49,77 +49,16 @@ class _Draw:
         return _Draw, ()
 
 
-class ProbMask(Pruner):
+class ProbMask(WeightPruner):
     r"""Learns a probability for every weight under one budget for all layers, from the
     `"Effective Sparsification of Neural Networks with Global Sparsity Constraint"
     <https://arxiv.org/abs/2105.01571>`_ paper.
-
-    Solves :math:`\min_{w, s} E_{m \sim \mathrm{Bern}(s)} L(w \odot m)` subject to
-    :math:`0 \le s \le 1` and :math:`\sum_i s_i \le K`. In training every forward pass
-    of the model draws relaxed masks (:class:`RelaxedBernoulli`), whose temperature
-    falls from 1 to 0.03; :meth:`step` moves :math:`s` along its averaged gradient and
-    projects it onto the constraint
-    (:func:`~gsparse.prune.learned.projection.project_to_budget`). The budget :math:`K`
-    is that of all layers together, so how much each keeps is learned; it falls between
-    16 % and 60 % of the steps. In evaluation the weights of largest :math:`s` are
-    there, exactly at the budget of the step.
-
-    **How to train it.** Average the losses of two forward passes (``num_samples``)
-    before each step, :func:`gsparse.train.fit` does; call the model as a whole, and in
-    ``train()`` mode: masks are drawn before its own forward pass, not before those of
-    its layers. Train on for some epochs after :meth:`finalize`.
-
-    Where :math:`s` is 0 or 1 the log-odds are infinite and no gradient comes back: a
-    weight that is out would stay out for good. So masks are drawn from :math:`s`
-    clamped to :math:`[\delta, 1 - \delta]`, :math:`\delta = 0.001`, and the gradient
-    is taken there but passed on as if there were no clamp. A weight that is out may
-    come back as long as the masks are drawn, and that one in a thousand of them
-    differs from :math:`s` is all it costs.
-
-    Differs from the paper: Adam divides by one second moment, that of all gradients
-    together, where the paper's code has one for each weight. With that, every
-    probability moves as far as any other however small its gradient, and the words
-    that no labelled node sees, which get none, outlive those with some: 2 to 3 points
-    lost on Cora at 98 %. Also, schedules run over steps, of which full-batch training
-    has one an epoch, and the learning rate is larger for that reason; the clamp; the
-    projection is exact; the masks of evaluation and, unless ``"sample"`` is asked for,
-    of the end are the most probable weights instead of a draw; gradients are not
-    clipped.
-
-    Costs, on top of as many passes as samples, some twenty passes over the weights a
-    step, and memory for four numbers a weight. Not for a few steps of pruning
-    (:class:`~gsparse.prune.Magnitude` needs none), nor for several processes: each
-    would learn probabilities of its own.
-
-    Args:
-        model: Any module, on the device it is trained on; its parameters stay the same
-            objects.
-        sparsity: Fraction of the targeted weights to remove, in [0, 1).
-        num_steps: Steps of the whole training, which the schedules are laid out for.
-        loss: Returns the training loss of the model; for ``finalize="sample"``.
-        lr: Learning rate of the probabilities; falls to 0 like a cosine. 0.1 was best
-            of 0.01 to 1 on Cora's validation nodes, in 300 steps.
-        finalize: ``"topk"`` ends with the most probable weights, exactly at the budget;
-            ``"sample"`` with the draw of lowest loss, whose number of weights has the
-            budget as its mean, if not less.
-        num_draws: How many masks ``"sample"`` compares.
-        supermask: Only learn probabilities: the targeted weights stay what they are
-            until :meth:`finalize` or :meth:`undo`.
-        schedule: Of the budget, ended within ``num_steps``; ``None`` is
-            :class:`~gsparse.prune.Cubic` as above.
-        exclude: As for :func:`~gsparse.prune.find_targets`.
-        targets: As for :func:`~gsparse.prune.find_targets`.
-        seed: Of the masks; ``None`` draws one.
-
-    Raises:
-        ValueError: If a number is out of range, ``"sample"`` has no loss, or nothing is
-            left to prune.
 
     Example:
         >>> import torch
         >>> from gsparse.prune import ProbMask
         >>> x = torch.eye(8).repeat(4, 1)
-        >>> y = 2 * x[:, 3:5].sum(1, keepdim=True)  # of two inputs only
+        >>> y = 2 * x[:, 3:5].sum(1, keepdim=True)  # only two inputs matter
         >>> model = torch.nn.Linear(8, 1, bias=False)
         >>> _ = torch.nn.init.ones_(model.weight)
         >>> pruner = ProbMask(model, sparsity=0.75, num_steps=100, seed=5)
@@ -133,14 +72,74 @@ class ProbMask(Pruner):
         >>> pruner.finalize()
         >>> pruner.masks["weight"].nonzero()[:, 1]
         tensor([3, 4])
+
+    Solves :math:`\min_{w, s} E_{m \sim \mathrm{Bern}(s)} L(w \odot m)` subject to
+    :math:`0 \le s \le 1` and :math:`\sum_i s_i \le K`. Every forward pass in training
+    draws relaxed masks (:class:`RelaxedBernoulli`), whose temperature falls from 1 to
+    0.03; :meth:`step` updates :math:`s` by its gradient and projects it onto the
+    constraint (:func:`~gsparse.prune.learned.projection.project_to_budget`). The budget
+    :math:`K` is shared by all layers, so the density of each layer is learned; it falls
+    between 16 % and 60 % of the steps. In evaluation the weights of largest :math:`s`
+    are kept, exactly at the budget of the step.
+
+    **How to train it.** Average the losses of two forward passes (``num_samples``)
+    before each step, as :func:`gsparse.train.fit` does. Call the model as a whole and
+    in ``train()`` mode: masks are drawn before its own forward pass, not before those
+    of its layers. Train for some more epochs after :meth:`finalize`.
+
+    Where :math:`s` is 0 or 1 the log-odds are infinite and there is no gradient, so a
+    removed weight would never come back. Masks are therefore drawn from :math:`s`
+    clamped to :math:`[\delta, 1 - \delta]`, :math:`\delta = 0.001`, and the gradient is
+    passed on as if there were no clamp. A removed weight can then come back as long as
+    masks are drawn, at the cost of one wrong mask entry in a thousand.
+
+    Differs from the paper: Adam divides by one second moment of all gradients together,
+    where the paper's code has one for each weight. With that, every probability moves
+    equally fast however small its gradient is, and the words that no labelled node has,
+    which get no gradient, outlive those with one: 2 to 3 points lost on Cora at 98 %.
+    The schedules run over steps, of which full-batch training has one per epoch, and
+    the learning rate is larger for that reason. The clamp is added, the projection is
+    exact, gradients are not clipped, and the masks of evaluation and, unless
+    ``"sample"`` is asked for, of the end are the most probable weights instead of a
+    draw.
+
+    Costs, besides one pass per sample, about twenty passes over the weights in each
+    step, and memory for four numbers per weight. Not suited to a few steps of pruning
+    (:class:`~gsparse.prune.Magnitude` needs none), nor to several processes: each would
+    learn probabilities of its own.
+
+    Args:
+        num_steps: Steps of the whole training, for the schedules.
+        loss: Returns the training loss of the model; for ``finalize="sample"``.
+        lr: Initial learning rate of the probabilities, which falls to 0 like a cosine.
+            0.1 was the best of 0.01 to 1 on Cora's validation nodes, in 300 steps.
+        finalize: ``"topk"`` ends with the most probable weights, exactly at the budget;
+            ``"sample"`` with the draw of lowest loss, whose expected number of weights
+            is at most the budget.
+        num_draws: Number of masks that ``"sample"`` compares.
+        supermask: Learn only the probabilities; the targeted weights keep their values
+            until :meth:`finalize` or :meth:`undo`.
+        schedule: Schedule of the budget that ends within ``num_steps``; ``None`` for a
+            :class:`~gsparse.prune.CubicSchedule` between 16 % and 60 % of the steps.
+        seed: Random seed of the masks; ``None`` draws one.
+
+    The other arguments are those of :class:`~gsparse.prune.Pruner`. The model has to be
+    on the device that it is trained on.
+
+    Raises:
+        ValueError: If a number is out of range, ``"sample"`` has no loss, or nothing is
+            left to prune.
     """
 
     revision = 2  # one second moment for all weights
+    when = "training"
+    needs = ("loss", "num_steps", "seed")
     num_samples = 2
 
     def __init__(
         self,
         model: Module,
+        *,
         sparsity: float,
         num_steps: int,
         loss: Callable[[], Tensor] | None = None,
@@ -149,23 +148,25 @@ class ProbMask(Pruner):
         num_draws: int = 10,
         supermask: bool = False,
         schedule: Schedule | None = None,
-        exclude: Iterable[Selector] | Selector = (),
         targets: Iterable[Selector] | Selector | None = None,
+        exclude: Iterable[Selector] | Selector = (),
         seed: int | None = None,
     ) -> None:
         _check(num_steps, loss, lr, finalize, num_draws, schedule)
-        super().__init__(model, sparsity, targets, exclude)
+        super().__init__(model, sparsity=sparsity, targets=targets, exclude=exclude)
         self.total_steps, self.loss, self.lr = num_steps, loss, lr
         self.ending, self.num_draws = finalize, num_draws
-        self.schedule = schedule or Cubic(int(FIRST * num_steps), int(LAST * num_steps))
+        self.schedule = schedule or CubicSchedule(
+            int(FIRST * num_steps), int(LAST * num_steps)
+        )
         weights = self.masks.parameters()
         first = next(iter(weights.values()))
         dtypes = {weight.dtype for weight in weights.values()}
         wide = torch.float64 in dtypes
         self.dtype = torch.float64 if wide else torch.float32
         self.sizes = [weight.numel() for weight in weights.values()]
-        # Of all layers in one vector, so that a step is a few operations; in float64,
-        # so that the constraint holds as computed.
+        # One vector for all layers, so that a step is a few operations, and float64, so
+        # that the constraint holds as computed.
         self.s = first.new_ones(sum(self.sizes), dtype=torch.float64)
         self.mean, self.square = torch.zeros_like(self.s), self.s.new_zeros(())
         self.s.requires_grad_()
@@ -183,22 +184,22 @@ class ProbMask(Pruner):
 
     @property
     def temperature(self) -> float:
-        """Of the next masks."""
+        """The temperature of the next masks."""
         return temperature(self.num_steps, self.total_steps)
 
     @property
     def reached(self) -> float:
-        """The sparsity of this step."""
+        """The sparsity of the current step."""
         if self.done:
             return self.sparsity
         return self.schedule(self.num_steps, self.sparsity)
 
     def probabilities(self) -> dict[str, Tensor]:
-        """How probable every weight is, by the name of its parameter."""
+        """Return the probability of every weight by parameter name."""
         return self._by_name(self.s.detach().clone())
 
     def draw(self, training: bool = True) -> None:
-        """Draw the masks of a forward pass; without ``training`` the hard ones."""
+        """Draw the masks of a forward pass; without ``training`` use the hard ones."""
         if not training:
             return self.masks.soften(None)
         weights = self.masks.parameters()
@@ -220,10 +221,10 @@ class ProbMask(Pruner):
         return None
 
     def step(self) -> None:
-        """Move the probabilities, the budget, the temperature and the hard masks.
+        """Update the probabilities, the budget, the temperature and the hard masks.
 
-        Without a gradient, as when the model has not been called, only the last three
-        move. After :meth:`finalize` nothing does.
+        Without a gradient, for example if the model has not been called, the
+        probabilities stay. After :meth:`finalize` nothing changes.
         """
         if self.ended:
             return
@@ -246,8 +247,8 @@ class ProbMask(Pruner):
     def finalize(self) -> None:
         """End with the most probable weights, or with the draw of lowest loss.
 
-        The masks of a model that has gone back to an earlier epoch, at the full
-        sparsity, are those of that epoch and stay.
+        The masks of a model that was reset to an earlier epoch with the full sparsity
+        are those of that epoch, and stay.
         """
         if self.ended:
             return
@@ -259,18 +260,17 @@ class ProbMask(Pruner):
             self._harden(self.sparsity)
 
     def undo(self) -> None:
-        """Take the masks away; the model is dense again."""
+        """Remove the masks; the model is dense again."""
         self._end()
         super().undo()
 
     def make_permanent(self) -> None:
-        """Write the zeros into the weights; the layers are plain again."""
+        """Write the zeros into the weights and remove the masks."""
         self._check_done()
         self._end()
         super().make_permanent()
 
     def state_dict(self) -> dict[str, Any]:
-        """As for every pruner."""
         return super().state_dict() | {
             "ended": self.ended,
             "probabilities": self.s.detach().clone(),
@@ -280,7 +280,6 @@ class ProbMask(Pruner):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
         if state["probabilities"].shape != self.s.shape:
             raise ValueError(
                 f"'state' must be of a model with {self.s.numel()} targeted weights "
@@ -305,7 +304,7 @@ class ProbMask(Pruner):
         return vars(self) | {"hook": None, "drawn_from": None, "generator": state}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """A copy has a model of its own, and draws the masks of that one."""
+        """Restore a copy, which draws the masks of its own model."""
         super().__setstate__(state)
         self.generator = torch.Generator(self.s.device)
         self.generator.set_state(state["generator"])
@@ -313,7 +312,7 @@ class ProbMask(Pruner):
             self._start()
 
     def _by_name(self, flat: Tensor) -> dict[str, Tensor]:
-        """The parts of a vector over all weights, in their shapes."""
+        """Split a vector over all weights into tensors of their shapes."""
         weights = self.masks.parameters()
         parts = zip(weights.items(), flat.split(self.sizes), strict=True)
         return {name: part.view_as(weight) for (name, weight), part in parts}
@@ -339,7 +338,7 @@ class ProbMask(Pruner):
 
     @torch.no_grad()
     def _harden(self, sparsity: float) -> None:
-        """Keep the most probable weights; the larger among equals."""
+        """Keep the most probable weights; among equals the larger ones."""
         weights = self.masks.parameters().values()
         size = torch.cat([w.detach().flatten().abs() for w in weights])
         k = budget(self.s.numel(), sparsity)
@@ -363,7 +362,7 @@ class ProbMask(Pruner):
         self.masks.set(best)
 
     def _start(self) -> None:
-        """Draw from now on; the weights of a supermask learn no more."""
+        """Start to draw masks, and freeze the weights of a supermask."""
         self.ended = False
         if self.supermask and not self.frozen:
             for name, weight in self.masks.parameters().items():
@@ -373,7 +372,7 @@ class ProbMask(Pruner):
             self.hook = self.model.register_forward_pre_hook(_Draw(self))
 
     def _end(self) -> None:
-        """Draw no more; the weights of a supermask learn again."""
+        """Stop drawing masks, and unfreeze the weights of a supermask."""
         if self.hook is None:
             return
         self.ended, self.s.grad, self.drawn_from = True, None, None

@@ -1,30 +1,30 @@
-"""The nearest probabilities whose sum does not exceed a budget."""
+"""Projection of probabilities onto a budget of their sum."""
 
 import math
 
 import torch
 from torch import Tensor
 
-#: How far below the budget the sum may end, as a part of it.
+#: How far below the budget the sum may end, as a fraction of it.
 SLACK = 1e-12
-#: Steps in which Newton may find the pieces; bisection alone needs about 60.
+#: Maximum number of Newton steps and of all steps; bisection alone needs about 60.
 NUM_NEWTON, NUM_STEPS = 20, 200
 
 
 @torch.no_grad()
 def project_to_budget(z: Tensor, total: float) -> Tensor:
-    r"""The nearest point of :math:`\{0 \le s_i \le 1, \sum_i s_i \le K\}`.
+    r"""Return the nearest point of :math:`\{0 \le s_i \le 1, \sum_i s_i \le K\}`.
 
     It is :math:`s_i = \min(1, \max(0, z_i - v))` with the smallest :math:`v \ge 0` for
     which the sum is at most :math:`K`. That sum is piecewise linear and falls with
-    :math:`v`: Newton's method jumps to the zero of one piece after another and is exact
-    as soon as it is on the right one, usually in three or four passes; a bracket whose
-    upper end is always feasible guards it, and bisection takes over if it has to. In
-    float64, whatever the values are.
+    :math:`v`. Newton's method goes to the zero of one piece after another and is exact
+    once it is on the right piece, usually in three or four passes. A bracket whose
+    upper end is always feasible safeguards it, and bisection takes over if needed. The
+    arithmetic is in float64.
 
     Args:
-        z: Any values; those of a float32 tensor are rounded to it in the end, which can
-            leave the sum above by as much.
+        z: Any values. A float32 result is rounded at the end, which can leave the sum
+            above the budget by the rounding error.
         total: The budget :math:`K`.
 
     Returns:
@@ -58,7 +58,7 @@ def project_to_budget(z: Tensor, total: float) -> Tensor:
         jump = v + (excess + SLACK / 2 * total) / free if free else math.inf
         inside = step < NUM_NEWTON and low < jump < high
         v = jump if inside else (low + high) / 2
-        if not low < v < high:  # no number is left between them
+        if not low < v < high:  # no number between them
             break
         excess = float(torch.sub(wide, v, out=s).clamp_(0, 1).sum()) - total
         if excess > 0:
@@ -67,6 +67,6 @@ def project_to_budget(z: Tensor, total: float) -> Tensor:
             high = v
             if excess >= -SLACK * total:
                 break
-    if excess > 0:  # the last one did not fit
+    if excess > 0:  # the last v was not feasible
         torch.sub(wide, high, out=s).clamp_(0, 1)
     return s.to(z.dtype)

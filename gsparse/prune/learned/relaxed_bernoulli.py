@@ -1,4 +1,4 @@
-"""Masks between 0 and 1 with a gradient: the binary Gumbel-softmax."""
+"""Relaxed masks with a gradient: the binary Gumbel-softmax."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch.autograd import Function
 # ruff: noqa: ANN401 (the signature of torch's base class)
 
 
-#: Masks are drawn as if no probability were nearer to 0 or 1.
+#: Distance from 0 and 1 to which probabilities are clamped.
 CLOSEST = 1e-3
 
 
@@ -18,8 +18,8 @@ class RelaxedBernoulli(Function):
     with :math:`u` uniform: the binary Gumbel-softmax. :math:`P(m > 1/2) = s` at every
     temperature.
 
-    Takes ``s`` for its gradient only; what is computed from it once for several draws
-    comes beside it: the log-odds, and their derivative divided by the temperature.
+    ``s`` is an argument for its gradient only. The log-odds, and their derivative
+    divided by the temperature, are computed once for several draws and passed as well.
     """
 
     @staticmethod
@@ -45,8 +45,8 @@ class RelaxedBernoulli(Function):
 
 
 def log_odds_of(s: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """The log-odds of probabilities kept off 0 and 1, and their slope at the
-    temperature.
+    """Return the log-odds of clamped probabilities, and the derivative that
+    :class:`RelaxedBernoulli` takes.
     """
     inner = s.clamp(CLOSEST, 1 - CLOSEST)
     return torch.logit(inner), (inner * (1 - inner) * temperature).reciprocal_()

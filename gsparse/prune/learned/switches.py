@@ -1,4 +1,4 @@
-"""Switches of weights: what moves them, and how many are to be on."""
+"""Gradients of the switches of weights, and control of their number."""
 
 from typing import Literal
 
@@ -7,12 +7,12 @@ from torch import Tensor
 
 Estimator = Literal["linear", "leaky", "softplus"]
 
-SLOPE = 0.1  # of "leaky" below zero
+SLOPE = 0.1  # slope of "leaky" below zero
 INTEGRAL, PROPORTIONAL = 0.05, 2.0  # exponents of the steering
 
 
 def straight_through(m: Tensor, estimator: Estimator = "softplus") -> Tensor:
-    r"""What stands in for the derivative of :math:`h(m) = 1[m > 0]`.
+    r"""Return a surrogate for the derivative of :math:`h(m) = 1[m > 0]`.
 
     Args:
         m: The switches.
@@ -35,18 +35,18 @@ def straight_through(m: Tensor, estimator: Estimator = "softplus") -> Tensor:
 def switch_gradient(
     gradient: Tensor, weight: Tensor, m: Tensor, mu: float, estimator: Estimator
 ) -> Tensor:
-    r"""What :math:`m` moves against:
+    r"""Return the gradient of the switches,
     :math:`(\partial L / \partial t \, \mathrm{sgn}(w) + \mu) \, h'(m)`.
 
     The chain rule has :math:`w` in place of its sign, which would make the switches of
-    small weights slow. Switches of rows get the mean over their weights.
+    small weights slow. The switch of a row gets the mean over its weights.
 
     Args:
         gradient: :math:`\partial L / \partial t` with :math:`t = w \, h(m)`.
         weight: :math:`w`.
         m: The switches.
-        mu: What an active weight costs.
-        estimator: As for :func:`straight_through`.
+        mu: Cost of an active weight.
+        estimator: See :func:`straight_through`.
 
     Shapes:
         - **gradient**, **weight:** :math:`(n_{out}, n_{in})`
@@ -59,11 +59,11 @@ def switch_gradient(
 
 
 def steered(mu: float, active: float, wanted: float) -> tuple[float, float]:
-    r"""The next :math:`\bar\mu` and the :math:`\mu` to use now, for so many active.
+    r"""Return the next :math:`\bar\mu` and the :math:`\mu` to use now.
 
     With :math:`r` = active / wanted, :math:`\bar\mu \leftarrow \bar\mu r^{0.05}` and
-    :math:`\mu = \bar\mu r^2`. The second factor brakes: the number of active weights
-    follows the sum of all past :math:`\mu`, so that the first alone would swing.
+    :math:`\mu = \bar\mu r^2`. The second factor damps: the number of active weights
+    follows the sum of all past :math:`\mu`, so the first factor alone would oscillate.
 
     Example:
         >>> from gsparse.prune.learned.switches import steered

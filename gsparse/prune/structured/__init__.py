@@ -1,1 +1,1 @@
-"""Whole rows, columns, heads, tiles and units."""
+"""Structures: rows, columns, heads, tiles and units that are removed whole."""

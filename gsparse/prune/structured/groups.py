@@ -1,4 +1,4 @@
-"""Sums over groups of weights, and masks from a choice of groups."""
+"""Sums over groups of weights, and masks from a selection of groups."""
 
 from collections.abc import Mapping
 
@@ -9,26 +9,27 @@ from gsparse.prune.structured.structure_checks import check_matches
 
 
 def num_groups(groups: Mapping[str, Tensor]) -> int:
-    """How many groups there are."""
+    """Return the number of groups."""
     return 1 + max((int(it.max()) for it in groups.values() if it.numel()), default=-1)
 
 
 def group_sums(values: Mapping[str, Tensor], groups: Mapping[str, Tensor]) -> Tensor:
-    r"""The sum of the values of every group, in float64.
+    r"""Return the sum of the values of every group, in float64.
 
     Shapes:
         - **output:** :math:`(G)`
 
     Example:
         >>> import torch
-        >>> from gsparse.prune.structured.structures import Columns, group_sums
+        >>> from gsparse.prune import Columns
+        >>> from gsparse.prune.structured.groups import group_sums
         >>> values = {"a": torch.tensor([[1.0, 2.0], [3.0, 4.0]])}
         >>> group_sums(values, Columns().groups(values))
         tensor([4., 6.], dtype=torch.float64)
     """
     check_matches(values, groups, "values")
     count = num_groups(groups)
-    # One more at the end, for what is in no group: index -1.
+    # The last entry is for what is in no group: index -1.
     total = torch.zeros(count + 1, dtype=torch.float64)
     for name, value in values.items():
         total = total.to(value.device)
@@ -38,14 +39,15 @@ def group_sums(values: Mapping[str, Tensor], groups: Mapping[str, Tensor]) -> Te
 
 
 def group_sizes(groups: Mapping[str, Tensor]) -> Tensor:
-    r"""How many entries every group has.
+    r"""Return the number of entries of every group.
 
     Shapes:
         - **output:** :math:`(G)`
 
     Example:
         >>> import torch
-        >>> from gsparse.prune.structured.structures import Blocks, group_sizes
+        >>> from gsparse.prune import Blocks
+        >>> from gsparse.prune.structured.groups import group_sizes
         >>> group_sizes(Blocks(2, 2).groups({"a": torch.zeros(3, 3)}))
         tensor([4, 2, 2, 1])
     """
@@ -54,14 +56,15 @@ def group_sizes(groups: Mapping[str, Tensor]) -> Tensor:
 
 
 def group_means(values: Mapping[str, Tensor], groups: Mapping[str, Tensor]) -> Tensor:
-    r"""The mean of the values of every group, in float64.
+    r"""Return the mean of the values of every group, in float64.
 
     Shapes:
         - **output:** :math:`(G)`
 
     Example:
         >>> import torch
-        >>> from gsparse.prune.structured.structures import Rows, group_means
+        >>> from gsparse.prune import Rows
+        >>> from gsparse.prune.structured.groups import group_means
         >>> values = {"a": torch.tensor([[1.0, 2.0], [3.0, 4.0]])}
         >>> group_means(values, Rows().groups(values))
         tensor([1.5000, 3.5000], dtype=torch.float64)
@@ -70,14 +73,15 @@ def group_means(values: Mapping[str, Tensor], groups: Mapping[str, Tensor]) -> T
 
 
 def group_norms(values: Mapping[str, Tensor], groups: Mapping[str, Tensor]) -> Tensor:
-    r"""The L2 norm of the values of every group, in float64.
+    r"""Return the L2 norm of the values of every group, in float64.
 
     Shapes:
         - **output:** :math:`(G)`
 
     Example:
         >>> import torch
-        >>> from gsparse.prune.structured.structures import Rows, group_norms
+        >>> from gsparse.prune import Rows
+        >>> from gsparse.prune.structured.groups import group_norms
         >>> values = {"a": torch.tensor([[3.0, 4.0], [0.0, 1.0]])}
         >>> group_norms(values, Rows().groups(values))
         tensor([5., 1.], dtype=torch.float64)
@@ -87,11 +91,11 @@ def group_norms(values: Mapping[str, Tensor], groups: Mapping[str, Tensor]) -> T
 
 
 def expand(kept: Tensor, groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    r"""Masks from a choice of groups; what is in no group stays.
+    r"""Return masks from a selection of groups; entries of no group stay.
 
     Args:
-        kept: Whether every group stays.
-        groups: As :meth:`Structure.groups` returns them.
+        kept: Whether each group stays.
+        groups: Result of :meth:`~gsparse.prune.Structure.groups`.
 
     Shapes:
         - **kept:** :math:`(G)`
@@ -101,7 +105,8 @@ def expand(kept: Tensor, groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Example:
         >>> import torch
-        >>> from gsparse.prune.structured.structures import Rows, expand
+        >>> from gsparse.prune import Rows
+        >>> from gsparse.prune.structured.groups import expand
         >>> groups = Rows().groups({"a": torch.zeros(2, 2)})
         >>> expand(torch.tensor([True, False]), groups)["a"].tolist()
         [[True, True], [False, False]]
@@ -112,5 +117,5 @@ def expand(kept: Tensor, groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
             f"'kept' must be bool of shape [{count}], one for every group "
             f"(got {kept.dtype}, {list(kept.shape)})"
         )
-    padded = torch.cat([kept, kept.new_ones(1)])  # -1 reads the last
+    padded = torch.cat([kept, kept.new_ones(1)])  # -1 reads the last entry
     return {name: padded.to(it.device)[it] for name, it in groups.items()}

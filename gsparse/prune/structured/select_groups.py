@@ -1,4 +1,4 @@
-"""Which groups of weights stay: budgets in weights, removed in whole groups."""
+"""Selection of whole groups of weights at a budget in weights."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -11,47 +11,48 @@ from gsparse.prune.select import Scope, check_scope, layer_budgets
 from gsparse.prune.structured.groups import group_sizes, num_groups
 
 Protect = Tensor | Mapping[str, Tensor]
-"""Groups that stay: one bool each; or bools of the rows of parameters, by name."""
+"""Groups that stay: one bool each, or bools of the rows of parameters by name."""
 
 
 def keep_best_groups(
-    scores: Tensor,
+    importances: Tensor,
     groups: Mapping[str, Tensor],
     sparsity: float,
     scope: Scope = "global",
     protect: Protect | None = None,
     allow_empty: bool = False,
 ) -> Tensor:
-    r"""Keep the groups of highest score; among equals the first.
+    r"""Keep the groups of highest importance; among equals the first.
 
-    Groups go in the order of their scores as long as the next one does not move the
-    number of removed weights further from the wanted fraction. Where all have one size
-    that is the nearest group; larger groups can leave it by half of the next one's
-    size. The fraction is of all entries of ``groups``, those of no group too.
+    Groups are removed in ascending order of importance until one more would move the
+    number of removed weights further from the target. With groups of one size the
+    result is exact to the nearest group; otherwise it can differ from the target by
+    half the size of the next group. The target is a fraction of all entries of
+    ``groups``, including those of no group.
 
-    The best group of a parameter stays if nothing else there has to: without units a
-    layer passes nothing on.
+    The best group of a parameter stays if no other group of it has to, because a layer
+    without units passes nothing on.
 
     Args:
-        scores: Importance of every group; ``-inf`` for one that is gone already, which
-            goes whatever the budget.
-        groups: As :meth:`~gsparse.prune.Structure.groups` returns them.
+        importances: Importance of every group; ``-inf`` for a group that is removed
+            already, which stays removed whatever the budget.
+        groups: Result of :meth:`~gsparse.prune.Structure.groups`.
         sparsity: Fraction of the weights to remove, in [0, 1).
         scope: ``"global"`` ranks all groups together; ``"local"`` and ``"erk"`` have a
             budget for each layer. Parameters that share a group are one layer.
-        protect: Groups that stay: one bool each, or for names of parameters one bool a
-            row, which protects every group that has an entry in it.
+        protect: Groups that stay: one bool for each group, or by parameter name one
+            bool for each row, which protects every group with an entry in the row.
         allow_empty: Whether a parameter may lose its last group.
 
     Returns:
         True for the groups that stay.
 
     Shapes:
-        - **scores**, **output:** :math:`(G)`
+        - **importances**, **output:** :math:`(G)`
 
     Raises:
-        ValueError: If a score is NaN, or the fraction could only be met by removing
-            groups that have to stay; says what is reachable.
+        ValueError: If an importance is NaN, or the target can only be met by removing
+            groups that have to stay; names the sparsity that can be reached.
 
     Example:
         >>> import torch
@@ -63,26 +64,26 @@ def keep_best_groups(
     """
     check_scope(scope)
     total = num_groups(groups)
-    if scores.shape != (total,):
+    if importances.shape != (total,):
         raise ValueError(
-            f"'scores' must have shape [{total}], one for every group "
-            f"(got {list(scores.shape)})"
+            f"'importances' must have shape [{total}], one for every group "
+            f"(got {list(importances.shape)})"
         )
-    if scores.isnan().any():
+    if importances.isnan().any():
         raise ValueError(
-            f"scores must not be NaN (got {int(scores.isnan().sum())} of {total} "
-            "groups): is the loss finite?"
+            f"importances must not be NaN (got {int(importances.isnan().sum())} of "
+            f"{total} groups): is the loss finite?"
         )
-    scores, sizes = scores.detach(), group_sizes(groups).to(scores.device)
-    order = total - 1 - scores.flip(0).argsort(stable=True)  # first to go first
-    stays = protected_groups(protect, groups).to(scores.device)
+    rank, sizes = importances.detach(), group_sizes(groups).to(importances.device)
+    order = total - 1 - rank.flip(0).argsort(stable=True)  # first to be removed first
+    stays = protected_groups(protect, groups).to(rank.device)
     if not allow_empty:
-        stays = stays | _last_ones(scores, order, groups, stays)
+        stays = stays | _last_ones(rank, order, groups, stays)
     kept = torch.ones_like(stays)
     for part in _parts(groups, sparsity, scope):
         inside = torch.isin(order, part.members.to(order.device))
         going = order[inside & ~stays[order]]
-        num_gone = int((scores[going] == -torch.inf).sum())
+        num_gone = int((rank[going] == -torch.inf).sum())
         staying = order[inside & stays[order]]
         count = _prefix(sizes[going], sizes[staying], part, sparsity)
         kept[going[: max(count, num_gone)]] = False
@@ -90,7 +91,7 @@ def keep_best_groups(
 
 
 def protected_groups(protect: Protect | None, groups: Mapping[str, Tensor]) -> Tensor:
-    r"""Which groups have to stay.
+    r"""Return which groups have to stay.
 
     Shapes:
         - **output:** :math:`(G)`
@@ -134,7 +135,7 @@ def _check_bools(what: str, value: Tensor, size: int, each: str) -> None:
 
 
 class _Part(NamedTuple):
-    """Groups with a budget of their own."""
+    """Groups with a common budget."""
 
     where: str
     members: Tensor
@@ -143,7 +144,7 @@ class _Part(NamedTuple):
 
 
 def _parts(groups: Mapping[str, Tensor], sparsity: float, scope: Scope) -> list[_Part]:
-    """All parameters together, or layer by layer."""
+    """Return the groups that share a budget: of all parameters, or of each layer."""
     shapes = {name: it.shape for name, it in groups.items()}
     layers = [list(groups)] if scope == "global" else _layers(groups)
     found = []
@@ -161,7 +162,7 @@ def _parts(groups: Mapping[str, Tensor], sparsity: float, scope: Scope) -> list[
 
 
 def _layers(groups: Mapping[str, Tensor]) -> list[list[str]]:
-    """Names of the parameters that are tied by groups they share."""
+    """Return the names of the parameters that share groups, as lists."""
     layers: list[tuple[list[str], set[int]]] = []
     for name, group in groups.items():
         names, members = [name], set(group.unique().tolist()) - {-1}
@@ -176,9 +177,9 @@ def _layers(groups: Mapping[str, Tensor]) -> list[list[str]]:
 
 
 def _last_ones(
-    scores: Tensor, order: Tensor, groups: Mapping[str, Tensor], stays: Tensor
+    importances: Tensor, order: Tensor, groups: Mapping[str, Tensor], stays: Tensor
 ) -> Tensor:
-    """The best group of every parameter in which nothing else has to stay."""
+    """Mark the best group of every parameter in which no other group has to stay."""
     rank, found = torch.empty_like(order), torch.zeros_like(stays)
     rank[order] = torch.arange(len(order), device=order.device)
     for group in groups.values():
@@ -186,12 +187,12 @@ def _last_ones(
         if members[0] < 0 or stays[members].any():
             continue
         best = members[rank[members].argmax()]
-        found[best] = scores[best] > -torch.inf  # an empty one stays empty
+        found[best] = importances[best] > -torch.inf  # an empty one stays empty
     return found
 
 
 def _prefix(sizes: Tensor, staying: Tensor, part: _Part, sparsity: float) -> int:
-    """How many go, of groups in order, so that the removed weights come nearest."""
+    """Return how many groups, in order, to remove to come nearest to the target."""
     after = sizes.cumsum(0)
     # |after - n| <= |before - n|, where before = after - sizes.
     count = int((2 * after - sizes <= 2 * part.num_removed).sum())

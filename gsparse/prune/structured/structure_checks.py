@@ -1,4 +1,4 @@
-"""Refusals of parameters that a structure does not fit, each by its name."""
+"""Checks that a structure fits its parameters."""
 
 from collections.abc import Mapping
 
@@ -9,13 +9,13 @@ _ADVICE = "leave it out by 'exclude'"
 
 
 def check_positive(name: str, value: int) -> None:
-    """Refuse what is no whole number from 1."""
+    """Refuse anything but a whole number from 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name!r} must be a whole number from 1 (got {value!r})")
 
 
 def check_matrix(name: str, parameter: Tensor, structure: object) -> None:
-    """Refuse what has no rows and columns."""
+    """Refuse a parameter that is not a matrix, or is empty."""
     if parameter.dim() != 2 or not parameter.numel():
         raise ValueError(
             f"{name!r} must be a matrix for {structure!r} "
@@ -24,7 +24,7 @@ def check_matrix(name: str, parameter: Tensor, structure: object) -> None:
 
 
 def head_axis(name: str, parameter: Tensor, heads: int) -> int:
-    """The dimension of a parameter that its heads are in."""
+    """Return the dimension of a parameter that holds its heads."""
     vector = parameter.dim() == 3 and parameter.size(0) == 1
     if parameter.dim() not in (1, 2) and not vector:
         raise ValueError(
@@ -43,7 +43,7 @@ def head_axis(name: str, parameter: Tensor, heads: int) -> int:
 
 
 def layer_of(name: str) -> str:
-    """The convolution of a parameter: what is before its linear map's name."""
+    """Return the name of a parameter's convolution, the part before its linear map."""
     *path, _ = name.split(".")
     if path and path[-1].startswith("lin"):
         path = path[:-1]
@@ -51,7 +51,7 @@ def layer_of(name: str) -> str:
 
 
 def check_units(name: str, label: Tensor, dim: int, first: int, size: int) -> None:
-    """Refuse units beyond a parameter's end, and those of two groups."""
+    """Refuse units beyond the end of a parameter, and units of two groups."""
     if not 0 <= dim < label.dim() or not 0 <= first <= label.size(dim) - size:
         raise ValueError(
             f"'channels' must lie within their parameters (got {size} units from "
@@ -69,7 +69,7 @@ def check_units(name: str, label: Tensor, dim: int, first: int, size: int) -> No
 def check_matches(
     values: Mapping[str, Tensor], groups: Mapping[str, Tensor], what: str
 ) -> None:
-    """Refuse values that are not of the parameters that were grouped."""
+    """Refuse values that do not fit the grouped parameters."""
     if values.keys() != groups.keys():
         raise ValueError(
             f"{what!r} must be of the parameters that have groups, {list(groups)} "

@@ -1,4 +1,4 @@
-"""Which weights stand or fall together: rows, columns, heads, blocks, units."""
+"""Structures: which weights are removed together."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -8,14 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gsparse.prune.structured.groups import (
-    expand,
-    group_means,
-    group_norms,
-    group_sizes,
-    group_sums,
-    num_groups,
-)
 from gsparse.prune.structured.structure_checks import (
     check_matrix,
     check_positive,
@@ -23,23 +15,6 @@ from gsparse.prune.structured.structure_checks import (
     head_axis,
     layer_of,
 )
-
-__all__ = [
-    "Blocks",
-    "Columns",
-    "CrossbarColumns",
-    "CrossbarRows",
-    "Heads",
-    "Rows",
-    "Structure",
-    "Units",
-    "expand",
-    "group_means",
-    "group_norms",
-    "group_sizes",
-    "group_sums",
-    "num_groups",
-]
 
 
 class Structure(ABC):
@@ -55,22 +30,22 @@ class Structure(ABC):
 
     @abstractmethod
     def groups(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The number of the group of every entry.
+        """Return the group number of every entry.
 
         Args:
-            parameters: Only their names, shapes and devices count.
+            parameters: Parameters by name; only names, shapes and devices matter.
 
         Returns:
-            For every parameter a long tensor of its shape. Groups are numbered from 0
-            over all parameters; -1 is what is never removed.
+            A long tensor in the shape of every parameter. Groups are numbered from 0
+            over all parameters; an entry with -1 is never removed.
 
         Raises:
-            ValueError: If a parameter has no such groups.
+            ValueError: If the structure does not fit a parameter.
         """
 
 
 class _OwnGroups(Structure):
-    """Groups that lie in one parameter each, numbered one parameter after another."""
+    """Structures whose groups lie in one parameter each."""
 
     def groups(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         found, start = {}, 0
@@ -82,15 +57,15 @@ class _OwnGroups(Structure):
 
     @abstractmethod
     def _labels(self, name: str, parameter: Tensor) -> tuple[Tensor, int]:
-        """Numbers from 0, of a shape that expands to the parameter's; how many."""
+        """Return labels from 0, expandable to the parameter, and their number."""
 
 
 @dataclass(frozen=True)
 class Rows(_OwnGroups):
-    """Each row of a matrix: one output unit, of its own parameter only.
+    """The rows of each matrix: its output units.
 
-    A unit that several matrices make together, as in SAGE, is :class:`Units`. A unit
-    without weights still has its bias.
+    Use :class:`Units` for units that several matrices produce together, as in SAGE. A
+    unit without weights still has its bias.
 
     Example:
         >>> import torch
@@ -106,7 +81,7 @@ class Rows(_OwnGroups):
 
 @dataclass(frozen=True)
 class Columns(_OwnGroups):
-    """Each column of a matrix: one input feature, of its own parameter only."""
+    """The columns of each matrix: its input features."""
 
     def _labels(self, name: str, parameter: Tensor) -> tuple[Tensor, int]:
         check_matrix(name, parameter, self)
@@ -115,15 +90,15 @@ class Columns(_OwnGroups):
 
 @dataclass(frozen=True)
 class Heads(Structure):
-    """Each attention head of a layer, over all its parameters.
+    """The attention heads of a layer, over all its parameters.
 
-    The rows of a matrix are ``heads`` equal parts, one after another, as in GAT and
-    Transformer layers; an attention vector has its heads in dimension 1. Parameters of
-    the same convolution share their groups: its name is what stands before ``.lin`` or
-    before the attention vector's own name.
+    The rows of a matrix are ``heads`` equal parts in a row, as in GAT and Transformer
+    layers; an attention vector has its heads in dimension 1. Parameters of the same
+    convolution share their groups; its name is the part before ``.lin`` or before the
+    name of the attention vector.
 
     Args:
-        heads: Heads of every layer whose parameters are given.
+        heads: Number of heads of every targeted layer.
 
     Shapes:
         - **matrix:** :math:`(H C, F)`
@@ -144,7 +119,6 @@ class Heads(Structure):
         check_positive("heads", self.heads)
 
     def groups(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """As for every structure."""
         starts: dict[str, int] = {}
         found = {}
         for name, parameter in parameters.items():
@@ -174,7 +148,7 @@ class _Tiles(_OwnGroups):
 
     @abstractmethod
     def _segments(self, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
-        """Which rows, and which columns, are not told apart."""
+        """Return the label of every row and of every column of a tile."""
 
 
 @dataclass(frozen=True)
@@ -182,8 +156,8 @@ class Blocks(_Tiles):
     """Tiles of a matrix; those at its right and lower border may be smaller.
 
     Args:
-        rows: Of a tile.
-        columns: Of a tile.
+        rows: Height of a tile.
+        columns: Width of a tile.
 
     Example:
         >>> import torch
@@ -198,11 +172,11 @@ class Blocks(_Tiles):
 
 @dataclass(frozen=True)
 class CrossbarRows(_Tiles):
-    """The part of each row that lies in one crossbar array: a whole line of it.
+    """The parts of rows that are one line of a crossbar array.
 
     Args:
-        rows: Of an array; where it starts does not divide a row.
-        columns: Of an array.
+        rows: Height of an array; it does not change the groups.
+        columns: Width of an array.
 
     Example:
         >>> import torch
@@ -217,11 +191,11 @@ class CrossbarRows(_Tiles):
 
 @dataclass(frozen=True)
 class CrossbarColumns(_Tiles):
-    """The part of each column that lies in one crossbar array: a whole line of it.
+    """The parts of columns that are one line of a crossbar array.
 
     Args:
-        rows: Of an array.
-        columns: Of an array; where it starts does not divide a column.
+        rows: Height of an array.
+        columns: Width of an array; it does not change the groups.
 
     Example:
         >>> import torch
@@ -236,19 +210,20 @@ class CrossbarColumns(_Tiles):
 
 @dataclass(frozen=True)
 class Units(Structure):
-    """Each hidden unit, over all the parameters that make it.
+    """The hidden units of a model, over all the parameters that produce them.
 
-    A unit that is the sum of two maps, as in SAGE, goes from both. What reads the unit
-    is left as it is. What makes no hidden unit is never removed, nor a unit that has
-    to stay (``fixed``). A unit's bias and attention vectors go with it where they are
-    targets; a bias that is none stays, so that the unit is a constant, seldom 0. Heads
-    may lose different numbers of units; a smaller layer has as many in every head.
+    A unit that is the sum of two maps, as in SAGE, is removed from both; the parameters
+    that read it stay as they are. Weights that produce no hidden unit are never
+    removed, nor are units that have to stay (``fixed``). The bias and the attention
+    vectors of a unit are removed with it if they are targets; otherwise the unit
+    becomes a constant, its bias. Heads may lose different numbers of units; compaction
+    needs the same number in every head.
 
     Args:
-        channels: Groups of channels of a traced model, as
-            ``gsparse.compaction.channel_groups(model, example)`` returns them:
-            each has ``kind``, ``size`` and ``producers``: the name of a parameter, the
-            dimension, through the ends of an attention vector, and where units start.
+        channels: Groups of channels of a traced model, the result of
+            ``gsparse.compaction.channel_groups(model, example)``. Each has ``kind``,
+            ``size`` and ``producers``: triples of a parameter name, a dimension (which
+            is flattened to the end in an attention vector) and the first unit.
 
     Raises:
         ValueError: If a group does not fit its parameter, or two overlap in one.
@@ -273,7 +248,6 @@ class Units(Structure):
         return f"Units({len(tuple(self.channels))} groups of channels)"
 
     def groups(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """As for every structure."""
         found = {
             name: torch.full(parameter.shape, -1, device=parameter.device)
             for name, parameter in parameters.items()

@@ -1,4 +1,4 @@
-"""Where the nearest weights of a sparsity are not zero."""
+"""Projection of weights onto a sparsity."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,21 +19,22 @@ def support(
     scope: Scope = "local",
     protect: Protect | None = None,
 ) -> dict[str, Tensor]:
-    r"""Where the projection of weights onto those of a sparsity keeps them.
+    r"""Return which weights their projection onto a sparsity keeps.
 
-    Without a structure it keeps the largest magnitudes, and of groups of one size those
-    of the largest norm: no weights with as many zeros, or groups of zeros, are nearer.
-    Of groups of several sizes it keeps those of the largest mean square, and of several
-    structures (rows and columns) it takes one after another, each
-    :math:`1 - (1 - s)^{1/m}` of all, by what the ones before left. Then it is a
-    heuristic, which can miss the nearest.
+    Without a structure these are the largest magnitudes, and with groups of one size
+    the groups of largest norm: no other weights with as many zeros are nearer. With
+    groups of several sizes the largest mean squares are kept, and of several structures
+    (rows and columns) each removes :math:`1 - (1 - s)^{1/m}` of all weights, by what
+    the structures before it have left. Both are heuristics that can miss the nearest
+    weights.
 
     Args:
-        weights: Values by the names of their parameters.
+        weights: Values by parameter name.
         sparsity: Fraction of all weights to remove, in [0, 1).
-        structures: What is removed whole; none for single weights.
-        scope: As for :func:`~gsparse.prune.keep_best`.
-        protect: As for :func:`~gsparse.prune.keep_best_groups`.
+        structures: Groups that are removed whole; none for single weights.
+        scope: How the budget is spread over the layers; see
+            :func:`~gsparse.prune.keep_best`.
+        protect: Groups that stay; see :func:`~gsparse.prune.keep_best_groups`.
 
     Returns:
         True for the weights that stay.
@@ -60,7 +61,7 @@ def support(
         squares = {
             name: torch.where(kept[name], w, 0) ** 2 for name, w in weights.items()
         }
-        scores = group_means(squares, groups)
-        stay = keep_best_groups(scores, groups, share, scope, protect)
+        found = group_means(squares, groups)
+        stay = keep_best_groups(found, groups, share, scope, protect)
         kept = {name: kept[name] & it for name, it in expand(stay, groups).items()}
     return kept

@@ -1,1 +1,1 @@
-"""Second-order pruning: what goes, and how the rest answers."""
+"""Second-order pruners: the choice of weights and the update of the others."""

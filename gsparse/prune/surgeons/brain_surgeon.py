@@ -1,8 +1,8 @@
-r"""Optimal Brain Damage and Surgeon: which weight to remove, and how the others answer.
+r"""Optimal Brain Damage and Surgeon: which weights to remove, and the update.
 
 All functions work on the flat weights :math:`w` and a damped
-:class:`~gsparse.prune.Fisher` :math:`H`; :math:`P` are the weights that go,
-:math:`Q` those that stay, and the loss is modelled by
+:class:`~gsparse.prune.Fisher` :math:`H`; :math:`P` are the removed weights,
+:math:`Q` the kept ones, and the loss is modelled by
 :math:`\Delta L(\delta) = \frac{1}{2} \delta^\top H \delta`.
 """
 
@@ -15,7 +15,7 @@ from gsparse.prune.surgeons.fisher import Fisher
 
 
 def obd_saliency(weights: Tensor, fisher: Fisher) -> Tensor:
-    r"""Loss when one weight goes and nothing else moves:
+    r"""Return the loss of removing each weight alone without an update,
     :math:`\frac{1}{2} w_q^2 H_{qq}`, from "Optimal Brain Damage" (LeCun, Denker, Solla,
     1989).
     """
@@ -24,7 +24,7 @@ def obd_saliency(weights: Tensor, fisher: Fisher) -> Tensor:
 
 
 def obs_saliency(weights: Tensor, fisher: Fisher) -> Tensor:
-    r"""Loss when one weight goes and all others answer:
+    r"""Return the loss of removing each weight alone and updating all others,
     :math:`\frac{1}{2} w_q^2 / [H^{-1}]_{qq}`, from "Optimal Brain Surgeon" (Hassibi,
     Stork, 1992).
 
@@ -35,13 +35,15 @@ def obs_saliency(weights: Tensor, fisher: Fisher) -> Tensor:
 
 
 def masked_loss(weights: Tensor, fisher: Fisher, keep: Tensor) -> float:
-    r"""Loss of setting :math:`P` to zero: :math:`\frac{1}{2} w_P^\top H_{PP} w_P`."""
+    r"""Return the loss of setting :math:`P` to zero,
+    :math:`\frac{1}{2} w_P^\top H_{PP} w_P`.
+    """
     w = fisher._vector(weights)
     return fisher.quadratic(w.masked_fill(_fitting(keep, fisher), 0.0)) / 2
 
 
 def updated_loss(weights: Tensor, fisher: Fisher, keep: Tensor) -> float:
-    r"""Loss after :func:`joint_update`.
+    r"""Return the loss after :func:`joint_update`.
 
     It is :math:`\frac{1}{2} w_P^\top ([H^{-1}]_{PP})^{-1} w_P`, computed with
     :math:`s = G_P w_P` as
@@ -62,8 +64,8 @@ def updated_loss(weights: Tensor, fisher: Fisher, keep: Tensor) -> float:
 def joint_update(
     weights: Tensor, fisher: Fisher, keep: Tensor, gradient: Tensor | None = None
 ) -> Tensor:
-    r"""The best answer of :math:`Q` to removing all of :math:`P` (CBS-U), from the
-    `"The Combinatorial Brain Surgeon" <https://arxiv.org/abs/2203.04466>`_ paper.
+    r"""Return the best update of :math:`Q` for removing all of :math:`P` (CBS-U), from
+    the `"The Combinatorial Brain Surgeon" <https://arxiv.org/abs/2203.04466>`_ paper.
 
     It is the :math:`\delta` of least :math:`g^\top \delta + \frac{1}{2} \delta^\top H
     \delta` with :math:`(w + \delta)_P = 0`; without :math:`g`, :math:`(H \delta)_Q =
@@ -76,9 +78,9 @@ def joint_update(
 
     Args:
         weights: All weights.
-        fisher: Of those weights.
+        fisher: Fisher matrix of these weights.
         keep: True for :math:`Q`.
-        gradient: :math:`g`, for a model that is not at a minimum; ``None`` for 0.
+        gradient: :math:`g` of a model that is not at a minimum; ``None`` for 0.
 
     Returns:
         The change of every weight.
@@ -87,7 +89,7 @@ def joint_update(
         - **weights**, **keep**, **gradient**, **output:** :math:`(n,)`
 
     Example:
-        Two weights that only act in sum: one takes over the work of the other.
+        Only the sum of two weights matters: one takes over the value of the other.
 
         >>> import torch
         >>> from gsparse.prune.surgeons.brain_surgeon import joint_update
@@ -109,11 +111,11 @@ def joint_update(
 
 
 def summed_update(weights: Tensor, fisher: Fisher, keep: Tensor) -> Tensor:
-    r"""The sum of the answers to removing each weight alone, as in the `"WoodFisher"
-    <https://arxiv.org/abs/2004.14340>`_ paper: :math:`-H^{-1} \sum_{q \in P} e_q w_q /
-    [H^{-1}]_{qq}`, then zero on :math:`P`.
+    r"""Return the sum of the updates for removing each weight alone, as in the
+    `"WoodFisher" <https://arxiv.org/abs/2004.14340>`_ paper:
+    :math:`-H^{-1} \sum_{q \in P} e_q w_q / [H^{-1}]_{qq}`, then zero on :math:`P`.
 
-    Not the best answer to removing them together; that is :func:`joint_update`.
+    The best update for removing them together is :func:`joint_update`.
     """
     w, stays = fisher._vector(weights), _fitting(keep, fisher)
     force = (w / fisher.inverse_diagonal()).masked_fill(stays, 0.0)
@@ -121,17 +123,17 @@ def summed_update(weights: Tensor, fisher: Fisher, keep: Tensor) -> Tensor:
 
 
 def sequential_obs(weights: Tensor, fisher: Fisher, num_kept: int) -> Tensor:
-    r"""Optimal Brain Surgeon weight by weight: the least salient one goes, all others
-    answer, and again.
+    r"""Remove the least salient weight and update all others, one weight at a time, as
+    Optimal Brain Surgeon does.
 
-    The weights that stay end as :func:`joint_update` would leave them. Each step costs
+    The kept weights end at the values of :func:`joint_update`. Each step costs
     :math:`O(Nn)`, all of them :math:`O(Nn^2)`: seconds for 8,000 weights and 60
     samples, minutes for 23,000 and 140.
 
     Args:
         weights: All weights.
-        fisher: Of those weights.
-        num_kept: How many stay.
+        fisher: Fisher matrix of these weights.
+        num_kept: Number of weights to keep.
 
     Returns:
         True for the weights that stay.
@@ -182,7 +184,7 @@ def _fitting(keep: Tensor, fisher: Fisher) -> Tensor:
 
 
 def _inner_solve(fisher: Fisher, G: Tensor, s: Tensor) -> Tensor:
-    r""":math:`(N \lambda I + G G^\top)^{-1} s`."""
+    r"""Return :math:`(N \lambda I + G G^\top)^{-1} s`."""
     return torch.cholesky_solve(s[:, None], fisher.factor(G))[:, 0]
 
 

@@ -1,4 +1,4 @@
-"""The Combinatorial Brain Surgeon, and its update on masks of other methods."""
+"""The Combinatorial Brain Surgeon, and its update for masks of other methods."""
 
 from collections.abc import Callable, Iterable
 
@@ -20,37 +20,35 @@ from gsparse.prune.targets import Selector
 
 
 def brain_surgeon_update(masks: WeightMasks, fisher: Fisher) -> dict[str, Tensor]:
-    r"""Let the kept weights make up for the removed ones, whatever method chose them:
-    the update of the `"The Combinatorial Brain Surgeon"
-    <https://arxiv.org/abs/2203.04466>`_ paper.
+    r"""Update the kept weights to compensate for the removed ones, by the update of the
+    `"The Combinatorial Brain Surgeon" <https://arxiv.org/abs/2203.04466>`_ paper.
 
-    Changes the parameters behind the masks, where the masks keep them; those it removed
-    hold what they held. Meant for masks set on a trained model, before it is trained
-    on. See :func:`~gsparse.prune.surgeons.brain_surgeon.joint_update` for the
-    mathematics and the cost.
+    Works with the masks of any method. Changes the kept weights; the values behind the
+    masks stay. Meant for a trained model after its masks are set and before it is
+    trained further. :func:`~gsparse.prune.surgeons.brain_surgeon.joint_update` gives
+    the mathematics and the cost.
 
     Args:
-        masks: Of a pruned model, such as ``pruner.masks``.
-        fisher: Of the model before it was pruned: taken earlier, or within
-            :func:`~gsparse.prune.surgeons.take_fisher.full_weights`.
+        masks: Masks of a pruned model, such as ``pruner.masks``.
+        fisher: Fisher matrix of the model before it was pruned: taken earlier, or
+            within :func:`~gsparse.prune.surgeons.take_fisher.full_weights`.
 
     Returns:
-        A copy of the parameters as they were, by name.
+        A copy of the parameters from before the update, by name.
 
     Raises:
-        ValueError: If the Fisher matrix is not of these weights, or knows nothing of
-            those that are gone.
+        ValueError: If the Fisher matrix is not that of these weights, or has only zeros
+            for the removed ones.
 
     Example:
         >>> import torch
-        >>> from gsparse.prune import Magnitude
-        >>> from gsparse.prune import brain_surgeon_update
-        >>> from gsparse.prune import empirical_fisher
+        >>> from gsparse.prune import Magnitude, Pruner
+        >>> from gsparse.prune import brain_surgeon_update, empirical_fisher
         >>> from gsparse.prune.surgeons.take_fisher import full_weights
         >>> model, x = torch.nn.Linear(2, 1, bias=False), torch.ones(1, 2)
         >>> with torch.no_grad():
         ...     _ = model.weight.copy_(torch.tensor([[2.0, 3.0]]))
-        >>> masks = Magnitude(model, sparsity=0.5).masks
+        >>> masks = Pruner(model, Magnitude(), sparsity=0.5).masks
         >>> with full_weights(masks):
         ...     fisher = empirical_fisher(masks, lambda: model(x)[:, 0], damping=1e-6)
         >>> before = brain_surgeon_update(masks, fisher)
@@ -73,47 +71,13 @@ def brain_surgeon_update(masks: WeightMasks, fisher: Fisher) -> dict[str, Tensor
 
 
 class CombinatorialBrainSurgeon(SecondOrder):
-    r"""Chooses the removed weights together and lets the kept ones answer together,
-    from the `"The Combinatorial Brain Surgeon: Pruning Weights That Cancel One Another
-    in Neural Networks" <https://arxiv.org/abs/2203.04466>`_ paper.
-
-    The choice is a local search for a small :math:`w_P^\top H_{PP} w_P`
-    (:func:`~gsparse.prune.surgeons.swap_search.swap_search`), which finds weights whose
-    effects cancel; it starts from magnitude, or the best of a few random partitions by
-    magnitude. The answer is
-    :func:`~gsparse.prune.surgeons.brain_surgeon.joint_update`.
-
-    With one gradient for each labelled node the Fisher matrix has so low a rank that
-    ``damping`` decides; large values approach magnitude. Prefer ``fisher="true"`` when
-    few nodes have labels: on PubMed's 60 it kept more validation accuracy.
-
-    The paper's code returns the pass of lowest training loss, as ``judged=True`` does
-    at one forward pass each. It is off: the loss of a pruned model before it answers
-    says little about the one after, and such searches often ended where they started.
-
-    Prune a trained model: the model of the loss has no gradient.
-
-    Args:
-        model: Any module; changed in place, its parameters stay the same objects.
-        sparsity: Fraction of the targeted weights to remove, in [0, 1).
-        losses: As for :class:`~gsparse.prune.surgeons.second_order.SecondOrder`.
-        num_starts: Starts tried, the first of which is plain magnitude.
-        judged: Whether starts and passes are compared by the losses, which it needs,
-            rather than by the quadratic model.
-        fisher: This and the others as for
-            :class:`~gsparse.prune.surgeons.second_order.SecondOrder`.
-        class_scores: As above.
-        num_drawn: As above.
-        damping: As above.
-        update: As above.
-        schedule: As above.
-        scope: As above; any but ``"global"`` searches each layer by itself.
-        exclude: As above.
-        targets: As above.
-        seed: As above.
+    r"""Chooses the removed weights together and updates the kept ones jointly, from the
+    `"The Combinatorial Brain Surgeon: Pruning Weights That Cancel One Another in Neural
+    Networks" <https://arxiv.org/abs/2203.04466>`_ paper.
 
     Example:
-        The first two weights cancel each other at every sample. Magnitude keeps them.
+        The first two weights cancel each other at every sample, but magnitude would
+        keep them.
 
         >>> import torch
         >>> from gsparse.prune import CombinatorialBrainSurgeon
@@ -121,29 +85,61 @@ class CombinatorialBrainSurgeon(SecondOrder):
         >>> with torch.no_grad():
         ...     _ = model.weight.copy_(torch.tensor([[3.0, -3.0, 1.0]]))
         >>> x = torch.tensor([[1.0, 1.0, 1.0], [2.0, 2.0, 1.0]])
+        >>> def losses():
+        ...     return (model(x)[:, 0] - 2).square()
         >>> pruner = CombinatorialBrainSurgeon(
-        ...     model, 0.66, lambda: (model(x)[:, 0] - 2).square(), damping=1e-3
+        ...     model, sparsity=0.66, losses=losses, damping=1e-3
         ... )
         >>> model.weight != 0
         tensor([[False, False,  True]])
+
+    The choice is a local search for a small :math:`w_P^\top H_{PP} w_P`
+    (:func:`~gsparse.prune.surgeons.swap_search.swap_search`), which finds weights whose
+    effects cancel. It starts from magnitude, or from the best of a few random
+    partitions by magnitude. The update is
+    :func:`~gsparse.prune.surgeons.brain_surgeon.joint_update`.
+
+    With one gradient per labelled node the Fisher matrix has such a low rank that
+    ``damping`` decides; large values approach magnitude. Prefer ``fisher="true"`` when
+    few nodes have labels: with the 60 labels of PubMed it kept more validation
+    accuracy.
+
+    The paper's code returns the pass of lowest training loss, as ``judged=True`` does
+    for one forward pass each. This is off by default: the loss of a pruned model before
+    its update says little about the loss after it, and such searches often ended where
+    they started.
+
+    Use it on a trained model: the quadratic model of the loss has no gradient.
+
+    Args:
+        num_starts: Number of starts; the first one is plain magnitude.
+        judged: Whether starts and passes are compared by ``losses`` instead of by the
+            quadratic model; with ``scope="global"`` only.
+
+    The other arguments are those of
+    :class:`~gsparse.prune.surgeons.second_order.SecondOrder`, without ``structure`` and
+    ``protect``; any ``scope`` but ``"global"`` searches each layer by itself.
     """
+
+    takes_structure = False
 
     def __init__(
         self,
         model: Module,
+        *,
         sparsity: float,
         losses: Callable[[], Tensor] | None = None,
         num_starts: int = 1,
         judged: bool = False,
         fisher: FisherKind | Fisher = "empirical",
-        class_scores: Callable[[], Tensor] | None = None,
+        logits: Callable[[], Tensor] | None = None,
         num_drawn: int = 256,
         damping: float = DAMPING,
         update: bool | None = None,
         schedule: Schedule | None = None,
         scope: Scope = "global",
-        exclude: Iterable[Selector] | Selector = (),
         targets: Iterable[Selector] | Selector | None = None,
+        exclude: Iterable[Selector] | Selector = (),
         seed: int | None = None,
     ) -> None:
         if num_starts < 1:
@@ -156,29 +152,27 @@ class CombinatorialBrainSurgeon(SecondOrder):
         self.num_starts, self.judged = num_starts, judged
         super().__init__(
             model,
-            sparsity,
-            losses,
-            fisher,
-            class_scores,
-            num_drawn,
-            damping,
-            update,
-            schedule,
-            scope,
-            exclude,
-            targets,
-            seed,
+            sparsity=sparsity,
+            losses=losses,
+            fisher=fisher,
+            logits=logits,
+            num_drawn=num_drawn,
+            damping=damping,
+            update=update,
+            schedule=schedule,
+            scope=scope,
+            targets=targets,
+            exclude=exclude,
+            seed=seed,
         )
 
     def saliency(self, weights: Tensor, fisher: Fisher) -> Tensor:
-        """The magnitude, from which the search starts."""
+        """Return the magnitude of every weight, from which the search starts."""
         return weights.abs()
 
     def choose(self, weights: Tensor, fisher: Fisher, num_kept: int) -> Tensor:
-        """Swap from the best start."""
-        judge = None
-        if self.judged:
-            judge = self.training_loss
+        """Return which weights stay, by swaps from the best start."""
+        judge = self.training_loss if self.judged else None
 
         def value(keep: Tensor) -> float:
             return judge(keep) if judge else masked_loss(weights, fisher, keep)

@@ -1,4 +1,4 @@
-"""The Fisher information of a model's weights, held as the gradients of samples."""
+"""Fisher matrix of a model's weights, stored as the gradients of samples."""
 
 from collections.abc import Sequence
 
@@ -13,26 +13,27 @@ class Fisher:
     r"""The damped block Fisher matrix :math:`H = \lambda I + \frac{1}{N} G^\top G` of
     :math:`N` gradients, never formed.
 
-    Blocks :math:`b` (layers) do not see each other: :math:`H` is zero between them.
-    Products cost :math:`O(Nn)`. Solves use Woodbury's identity,
+    :math:`H` is zero between blocks :math:`b` (layers). Products cost
+    :math:`O(Nn)`. Solves use Woodbury's identity,
 
     .. math::
         H^{-1} = \frac{1}{\lambda} \left( I - G^\top (N \lambda I + G G^\top)^{-1} G
         \right),
 
-    with one :math:`N \times N` Cholesky factor a block, so :math:`O(N^2 n)` once. The
-    arithmetic is in float64: with few samples :math:`\lambda` is many orders below the
-    largest eigenvalue. Memory: :math:`8 N n` bytes.
+    with one :math:`N \times N` Cholesky factor per block, so :math:`O(N^2 n)` once.
+    The arithmetic is in float64: with few samples :math:`\lambda` is many orders of
+    magnitude below the largest eigenvalue. Memory: :math:`8 N n` bytes.
 
-    The rank is at most :math:`N` a block: 60 for PubMed's public split, of 8,000
-    weights. Everything else is up to :math:`\lambda`, which is therefore given as a
-    multiple of the mean diagonal of :math:`\frac{1}{N} G^\top G` and matters more
-    than in the papers, whose :math:`N` is near :math:`n`. Of 0.01, 0.1, 1, 3, 10 and
-    100, the values 1 to 10 kept most validation accuracy of GCNs on Cora and PubMed at
-    sparsity 0.95 and 0.98; 0.01 can end below plain masking.
+    The rank of a block is at most :math:`N`: 60 for the public split of PubMed, with
+    8,000 weights. In all other directions :math:`\lambda` decides. It is therefore
+    given as a multiple of the mean diagonal of :math:`\frac{1}{N} G^\top G`, and
+    matters more than in the papers, whose :math:`N` is near :math:`n`. Among 0.01, 0.1,
+    1, 3, 10 and 100, values from 1 to 10 kept most validation accuracy of GCNs on Cora
+    and PubMed at sparsity 0.95 and 0.98; 0.01 can be worse than masks without an
+    update.
 
     Args:
-        gradients: One row a sample, on the weights of all blocks.
+        gradients: One row for each sample, over the weights of all blocks.
         damping: :math:`\lambda` as a multiple of the mean diagonal.
         sizes: Number of weights in each block; ``None`` for one block.
 
@@ -100,22 +101,22 @@ class Fisher:
 
     @property
     def num_samples(self) -> int:
-        """Rows of the gradient matrix."""
+        """Number of rows of the gradient matrix."""
         return self.gradients.size(0)
 
     @property
     def num_weights(self) -> int:
-        """Of all blocks."""
+        """Number of weights in all blocks."""
         return self.gradients.size(1)
 
     @property
     def block_index(self) -> Tensor:
-        """Which block each weight belongs to, ``[n]``."""
+        """The block of each weight, ``[n]``."""
         sizes = torch.tensor([part.stop - part.start for part in self.blocks])
         return torch.arange(len(sizes)).repeat_interleave(sizes).to(self._device)
 
     def matvec(self, v: Tensor) -> Tensor:
-        """:math:`H v`, ``[n]``."""
+        """Return :math:`H v`, ``[n]``."""
         v = self._vector(v)
         out = self.ridge * v
         for part in self.blocks:
@@ -124,24 +125,24 @@ class Fisher:
         return out
 
     def quadratic(self, v: Tensor) -> float:
-        r""":math:`v^\top H v`."""
+        r"""Return :math:`v^\top H v`."""
         v = self._vector(v)
         seen = sum((self.gradients[:, b] @ v[b]).square().sum() for b in self.blocks)
         return float(seen / self.num_samples + self.ridge * v.square().sum())
 
     def diagonal(self) -> Tensor:
-        """:math:`H_{qq}` of every weight, ``[n]``."""
+        """Return :math:`H_{qq}` of every weight, ``[n]``."""
         return self.gradients.square().mean(dim=0) + self.ridge
 
     def block(self, rows: Tensor, cols: Tensor) -> Tensor:
-        """The entries of these rows and columns, for few of them."""
+        """Return the entries of a few rows and columns."""
         G, index = self.gradients, self.block_index
         entries = G[:, rows].T @ G[:, cols] / self.num_samples
         entries = entries * (index[rows][:, None] == index[cols])
         return entries + self.ridge * (rows[:, None] == cols)
 
     def solve(self, v: Tensor) -> Tensor:
-        """:math:`H^{-1} v`, ``[n]``."""
+        """Return :math:`H^{-1} v`, ``[n]``."""
         v, out = self._vector(v), torch.empty_like(self._vector(v))
         for part in self.blocks:
             G = self.gradients[:, part]
@@ -150,7 +151,7 @@ class Fisher:
         return out
 
     def inverse_diagonal(self) -> Tensor:
-        """:math:`[H^{-1}]_{qq}` of every weight, ``[n]``."""
+        """Return :math:`[H^{-1}]_{qq}` of every weight, ``[n]``."""
         out = self.gradients.new_empty(self.num_weights)
         for part in self.blocks:
             G = self.gradients[:, part]
@@ -159,15 +160,15 @@ class Fisher:
         return out
 
     def factor(self, G: Tensor) -> Tensor:
-        r"""Cholesky factor of :math:`N \lambda I + G G^\top`, ``[N, N]``, for some
-        columns of the gradients.
+        r"""Return the Cholesky factor of :math:`N \lambda I + G G^\top`, ``[N, N]``,
+        for some columns of the gradients.
         """
         gram = G @ G.T
         gram.diagonal().add_(self.num_samples * self.ridge)
         return torch.linalg.cholesky(gram)
 
     def part(self, index: int) -> "Fisher":
-        """One block alone, with the same damping."""
+        """Return one block as a matrix with the same damping."""
         out = object.__new__(Fisher)
         out.gradients, out.ridge = self.gradients[:, self.blocks[index]], self.ridge
         out.blocks = [slice(0, out.num_weights)]

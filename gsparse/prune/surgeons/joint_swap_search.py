@@ -1,4 +1,4 @@
-"""Swaps by what is lost after the kept weights have answered."""
+"""Swap search on the loss after the joint update."""
 
 from collections.abc import Callable
 
@@ -18,23 +18,25 @@ def joint_swap_search(
     num_candidates: int = 256,
     max_swaps: int = 1000,
 ) -> Tensor:
-    r"""Swaps while the loss *after* the joint update falls, for small layers.
+    r"""Swap kept and removed weights while the loss *after* the joint update falls.
 
-    The objective :math:`\frac{1}{2} w_P^\top ([H^{-1}]_{PP})^{-1} w_P` is what counts
-    if the kept weights answer; on it :func:`swap_search` is often behind
-    :func:`~gsparse.prune.surgeons.brain_surgeon.sequential_obs`. This search, started
-    there, never ends above it. Not in the paper.
+    The objective :math:`\frac{1}{2} w_P^\top ([H^{-1}]_{PP})^{-1} w_P` is the loss
+    once the kept weights are updated. On it :func:`swap_search` is often worse than
+    :func:`~gsparse.prune.surgeons.brain_surgeon.sequential_obs`; this search, started
+    from the result of that one, is never worse. It is not in the paper, and meant for
+    small layers.
 
-    Each step takes the best of all pairs of the ``num_candidates`` kept and pruned
-    weights that look best alone, by an exact rank-two formula: :math:`O(N^2 n)`.
+    Each step makes the best swap among all pairs of the ``num_candidates`` kept and
+    removed weights that are best alone, by an exact rank-two formula in
+    :math:`O(N^2 n)`.
 
     Args:
         weights: All weights.
-        fisher: Of those weights.
-        keep: Where to start; True stays.
+        fisher: Fisher matrix of these weights.
+        keep: Selection to start from; True for kept weights.
         epsilon: A swap must lower the objective by this fraction of it.
-        num_candidates: Weights looked at on each side.
-        max_swaps: Most swaps.
+        num_candidates: Number of candidates on each side.
+        max_swaps: Maximum number of swaps.
 
     Returns:
         True for the weights that stay.
@@ -43,7 +45,7 @@ def joint_swap_search(
         - **weights**, **keep**, **output:** :math:`(n,)`
 
     Example:
-        The first two weights can stand in for each other, the third is alone.
+        The first two weights can replace each other; nothing replaces the third.
 
         >>> import torch
         >>> from gsparse.prune import Fisher
@@ -77,9 +79,12 @@ def joint_swap_search(
 def _joint_terms(
     w: Tensor, fisher: Fisher, keep: Tensor
 ) -> tuple[float, Tensor, Tensor, Callable[[Tensor, Tensor], Tensor]]:
-    r"""With :math:`K = N \lambda I + G_Q G_Q^\top` and :math:`s = G_P w_P`: the sum
-    :math:`\|w_P\|^2 + s^\top K^{-1} s`, :math:`g_i^\top K^{-1} s`, :math:`g_i^\top
-    K^{-1} g_i`, and :math:`g_i^\top K^{-1} g_j` of chosen pairs.
+    r"""Return the terms of the objective.
+
+    With :math:`K = N \lambda I + G_Q G_Q^\top` and :math:`s = G_P w_P` they are
+    :math:`\|w_P\|^2 + s^\top K^{-1} s`, :math:`g_i^\top K^{-1} s` and :math:`g_i^\top
+    K^{-1} g_i` of every weight, and a function that returns :math:`g_i^\top K^{-1}
+    g_j` of pairs.
     """
     gone = w.masked_fill(keep, 0.0)
     total, pulls, whitened = gone.square().sum(), [], []
@@ -98,7 +103,7 @@ def _joint_terms(
 
 
 def _changes(w: Tensor, pull: Tensor, own: Tensor, sign: int) -> Tensor:
-    """Change of the sum if a pruned weight stays (+1) or a kept one goes (-1)."""
+    """Return the change of the sum if weights are kept (+1) or removed (-1)."""
     c = -sign * w
     moved = pull + own * c
     quadratic = 2 * c * pull + own * c.square()
@@ -108,7 +113,7 @@ def _changes(w: Tensor, pull: Tensor, own: Tensor, sign: int) -> Tensor:
 def _pair_changes(
     w: Tensor, pull: Tensor, own: Tensor, shared: Tensor, i: Tensor, j: Tensor
 ) -> Tensor:
-    """Change of the sum if the pruned ``i`` stays and the kept ``j`` goes."""
+    """Return the change of the sum if the removed ``i`` stays and ``j`` is removed."""
     c_i, c_j = -w[i][:, None], w[j]
     own_i, own_j = own[i][:, None], own[j]
     moved_i = pull[i][:, None] + own_i * c_i + shared * c_j

@@ -1,4 +1,4 @@
-"""What the second-order pruners share: a Fisher matrix, a choice and an answer."""
+"""Base class of the second-order pruners: a Fisher matrix, a choice and an update."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -11,8 +11,8 @@ from torch.nn import Module
 from gsparse.edges import budget, draw_seed, keep_largest
 from gsparse.nn.evaluating import evaluating
 from gsparse.prune.masks import WeightMasks
-from gsparse.prune.pruner import ScoredPruner
 from gsparse.prune.schedule import Schedule
+from gsparse.prune.scheduled_pruner import ScheduledPruner
 from gsparse.prune.select import Scope, layer_budgets
 from gsparse.prune.structured.groups import group_means
 from gsparse.prune.structured.select_groups import Protect
@@ -23,13 +23,13 @@ from gsparse.prune.surgeons.take_fisher import empirical_fisher, true_fisher
 from gsparse.prune.targets import Selector
 
 FisherKind = Literal["empirical", "true"]
-"""Of the training labels; of labels drawn from the model's own predictions."""
+"""Taken with the training labels, or with labels drawn from the model's predictions."""
 
 
 def flat(
     parameters: Mapping[str, Tensor], keep: Mapping[str, Tensor] | None = None
 ) -> Tensor:
-    """All weights in one vector, or those that are kept."""
+    """Return all weights in one vector, or those that are kept."""
     return torch.cat(
         [
             (weight.flatten() if keep is None else weight[keep[name]]).detach()
@@ -41,7 +41,7 @@ def flat(
 def move_kept(
     masks: WeightMasks, keep: Mapping[str, Tensor], delta: Tensor
 ) -> dict[str, Tensor]:
-    """Add to the kept weights, one number each; returns the parameters of before."""
+    """Add a number to every kept weight, and return the parameters from before."""
     if not delta.isfinite().all():
         raise ValueError(
             "the update of the weights must be finite (got "
@@ -56,93 +56,96 @@ def move_kept(
     return before
 
 
-class SecondOrder(ScoredPruner):
-    """What the second-order pruners share: a Fisher matrix, a choice and an answer.
+class SecondOrder(ScheduledPruner):
+    """Base class of the second-order pruners: a Fisher matrix, a choice and an update.
 
-    Every cut takes the Fisher matrix anew, on the weights that are left. Costs a
-    backward pass a sample and :math:`8 N n` bytes while it prunes; with an update a
-    copy of the targeted parameters is kept for :meth:`undo`. With a structure a group
-    counts by its mean saliency: what its weights do to each other is left out.
+    The Fisher matrix is taken again before every cut, for the remaining weights. Costs
+    a backward pass per sample and :math:`8 N n` bytes during a cut; with an update a
+    copy of the targeted parameters is kept for :meth:`undo`. A group is rated by the
+    mean saliency of its weights; interactions between them are ignored.
 
     Args:
-        model: Any module; changed in place, its parameters stay the same objects.
-        sparsity: Fraction of the targeted weights to remove, in [0, 1).
-        losses: Returns one loss a training sample; as for
+        losses: Returns the loss of every training sample, of shape [N]; see
             :func:`~gsparse.prune.empirical_fisher`.
-        fisher: ``"empirical"``, or ``"true"`` with ``class_scores``; or one that was
-            taken before, which several pruners of one model can share, without a
-            schedule.
-        class_scores: As ``scores`` of :func:`~gsparse.prune.true_fisher`.
-        num_drawn: Nodes that the true Fisher matrix draws.
-        damping: As for :class:`~gsparse.prune.Fisher`.
-        update: Whether the kept weights answer; ``None`` for what the method does.
-        schedule: A function of the step; ``None`` prunes at once.
-        scope: ``"global"``, ``"local"`` or ``"erk"``.
-        exclude: As for :func:`~gsparse.prune.find_targets`.
-        targets: As for :func:`~gsparse.prune.find_targets`.
-        seed: Of what is drawn; ``None`` draws one.
-        structure: As for :class:`~gsparse.prune.ScoredPruner`.
-        protect: As for :class:`~gsparse.prune.ScoredPruner`.
+        fisher: ``"empirical"``, or ``"true"`` with ``logits``, or a Fisher matrix taken
+            before, which several pruners of one model can share, without a schedule.
+        logits: Returns the logits of all nodes; see
+            :func:`~gsparse.prune.true_fisher`.
+        num_drawn: Number of nodes drawn for the true Fisher matrix.
+        damping: Damping of the matrix; see :class:`~gsparse.prune.Fisher`.
+        update: Whether the kept weights are updated; ``None`` for the method's default.
+
+    The other arguments are those of :class:`~gsparse.prune.Pruner`.
 
     Raises:
         ValueError: If the sparsity is out of range, nothing is left to prune, or the
             Fisher matrix cannot be taken.
     """
 
-    #: Whether the kept weights answer if nothing is said.
-    answers = True
+    needs = ("losses", "logits", "fisher", "seed")
+
+    updates = True
+    """Whether the kept weights are updated by default."""
 
     def __init__(
         self,
         model: Module,
+        *,
         sparsity: float,
         losses: Callable[[], Tensor] | None = None,
         fisher: FisherKind | Fisher = "empirical",
-        class_scores: Callable[[], Tensor] | None = None,
+        logits: Callable[[], Tensor] | None = None,
         num_drawn: int = 256,
         damping: float = DAMPING,
         update: bool | None = None,
         schedule: Schedule | None = None,
         scope: Scope = "global",
-        exclude: Iterable[Selector] | Selector = (),
-        targets: Iterable[Selector] | Selector | None = None,
-        seed: int | None = None,
         structure: Structure | None = None,
         protect: Protect | None = None,
+        targets: Iterable[Selector] | Selector | None = None,
+        exclude: Iterable[Selector] | Selector = (),
+        seed: int | None = None,
     ) -> None:
-        _check_fisher(fisher, losses, class_scores, schedule)
-        self.losses, self.class_scores, self.fisher = losses, class_scores, fisher
+        _check_fisher(fisher, losses, logits, schedule)
+        self.losses, self.logits, self.fisher = losses, logits, fisher
         self.num_drawn, self.damping = num_drawn, damping
-        self.update = self.answers if update is None else update
+        self.update = self.updates if update is None else update
         self.seed = draw_seed(seed)
         self.before: dict[str, Tensor] = {}
         super().__init__(
-            model, sparsity, schedule, scope, exclude, targets, structure, protect
+            model,
+            sparsity=sparsity,
+            schedule=schedule,
+            scope=scope,
+            structure=structure,
+            protect=protect,
+            targets=targets,
+            exclude=exclude,
         )
 
     @abstractmethod
     def saliency(self, weights: Tensor, fisher: Fisher) -> Tensor:
-        """Importance of every weight; larger is kept."""
+        """Return the importance of every weight, of shape [n]."""
 
     def choose(self, weights: Tensor, fisher: Fisher, num_kept: int) -> Tensor:
-        """Which weights stay; those of highest saliency if not said otherwise."""
+        """Return which weights stay: by default those of largest saliency."""
         return keep_largest(self.saliency(weights, fisher), num_kept)
 
-    def answer(self, weights: Tensor, fisher: Fisher, keep: Tensor) -> Tensor:
-        """How every weight changes when the others go."""
+    def change(self, weights: Tensor, fisher: Fisher, keep: Tensor) -> Tensor:
+        """Return the change of every weight when those not in ``keep`` are removed."""
         return joint_update(weights, fisher, keep)
 
-    def scores(self) -> dict[str, Tensor]:
-        """The saliency of every weight, among those that are left."""
+    def importances(self) -> dict[str, Tensor]:
+        """Return the saliency of every remaining weight, and 0 for the removed ones."""
         weights = flat(self.masks.parameters(), self._present())
         return self._by_name(self.saliency(weights, self._fisher()))
 
     def prune(self, sparsity: float) -> None:
-        """Remove weights until so many are gone; none comes back."""
+        """Remove weights until this fraction is removed, and update the others."""
         present, fisher = self._present(), self._fisher()
         weights = flat(self.masks.parameters(), present)
         keep = self._choose_all(weights, fisher, sparsity)
-        delta = self.answer(weights, fisher, keep) if self.update else None
+        delta = self.change(weights, fisher, keep) if self.update else None
         stays = self._by_name(keep)
         self.masks.set(stays)
         if delta is not None:
@@ -151,7 +154,7 @@ class SecondOrder(ScoredPruner):
         self.reached = sparsity
 
     def training_loss(self, keep: Tensor) -> float:
-        """Mean loss with only these of the weights that are left, in eval mode."""
+        """Return the mean loss in evaluation mode with only these remaining weights."""
         assert self.losses is not None
         present, stays = self._present(), self._by_name(keep)
         self.masks.set(stays)
@@ -162,8 +165,9 @@ class SecondOrder(ScoredPruner):
             self.masks.set(present)
 
     def undo(self) -> None:
-        """Take the masks away; if an update changed the weights, those of before the
-        first cut come back, and later training of them is lost.
+        """Remove the masks, and restore the weights from before the first update.
+
+        Training since that update is lost.
         """
         super().undo()
         parameters = self.masks.parameters()
@@ -173,16 +177,15 @@ class SecondOrder(ScoredPruner):
         self.before = {}
 
     def make_permanent(self) -> None:
-        """Write the zeros into the weights; the layers are plain again."""
+        """Write the zeros into the weights and remove the masks."""
         super().make_permanent()
         self.before = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """As for every pruner, with the weights that :meth:`undo` brings back."""
+        """Return the state of a run, with the weights that :meth:`undo` restores."""
         return super().state_dict() | {"before": self.before, "seed": self.seed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
         super().load_state_dict(state)
         self.before, self.seed = dict(state["before"]), int(state["seed"])
 
@@ -190,7 +193,11 @@ class SecondOrder(ScoredPruner):
         return {name: self.masks[name].clone() for name in self.masks.targets}
 
     def _by_name(self, found: Tensor) -> dict[str, Tensor]:
-        """What stands for the weights that are left, with 0 for the others."""
+        """Return values of the remaining weights by parameter, with 0 for the others.
+
+        Shapes:
+            - **found:** :math:`(n,)`
+        """
         present = self._present()
         parts = found.split([int(there.sum()) for there in present.values()])
         return {
@@ -199,17 +206,17 @@ class SecondOrder(ScoredPruner):
         }
 
     def _fisher(self) -> Fisher:
-        """Of the weights that are left."""
+        """Return the Fisher matrix of the remaining weights."""
         if isinstance(self.fisher, Fisher):
             found = self.fisher
         elif self.fisher == "empirical":
             assert self.losses is not None
             found = empirical_fisher(self.masks, self.losses, self.damping)
         else:
-            assert self.class_scores is not None
+            assert self.logits is not None
             seed = self.seed + self.num_steps
             found = true_fisher(
-                self.masks, self.class_scores, self.num_drawn, self.damping, seed
+                self.masks, self.logits, self.num_drawn, self.damping, seed
             )
         present = self._present()
         if all(keep.all() for keep in present.values()):
@@ -219,7 +226,7 @@ class SecondOrder(ScoredPruner):
         return Fisher(found.gradients[:, there], self.damping, sizes)
 
     def _choose_all(self, weights: Tensor, fisher: Fisher, sparsity: float) -> Tensor:
-        """One choice for all layers, or one for each with its own budget."""
+        """Choose once for all layers, or in each layer with its own budget."""
         if self.groups is not None:
             saliency = self._by_name(self.saliency(weights, fisher))
             means = group_means(saliency, self.groups)
@@ -243,7 +250,7 @@ class SecondOrder(ScoredPruner):
 def _check_fisher(
     fisher: FisherKind | Fisher,
     losses: Callable[[], Tensor] | None,
-    class_scores: Callable[[], Tensor] | None,
+    logits: Callable[[], Tensor] | None,
     schedule: Schedule | None,
 ) -> None:
     if isinstance(fisher, Fisher):
@@ -256,9 +263,9 @@ def _check_fisher(
     if fisher not in get_args(FisherKind):
         known = ", ".join(map(repr, get_args(FisherKind)))
         raise ValueError(f"'fisher' must be one of {known} (got {fisher!r})")
-    needed = "losses" if fisher == "empirical" else "class_scores"
-    if not callable(losses if fisher == "empirical" else class_scores):
+    name, given = ("losses", losses) if fisher == "empirical" else ("logits", logits)
+    if not callable(given):
         raise ValueError(
-            f"{needed!r} must be a function without arguments for "
-            f"fisher={fisher!r} (got {losses if needed == 'losses' else None!r})"
+            f"{name!r} must be a function without arguments for "
+            f"fisher={fisher!r} (got {given!r})"
         )

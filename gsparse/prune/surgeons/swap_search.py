@@ -1,4 +1,4 @@
-"""Which weights go together: local search by swaps (CBS-S)."""
+"""Local search for the weights to remove together (CBS-S)."""
 
 from collections.abc import Callable
 from math import isqrt
@@ -16,8 +16,8 @@ def random_magnitude_partition(
 ) -> Tensor:
     r"""Keep the largest :math:`|w|` of each of :math:`\sqrt{n}` random chunks.
 
-    Starts for a search that differ and are all sensible. Chunks keep the same share of
-    their weights, to the nearest weight.
+    Gives different good starts for a search. Chunks keep the same share of their
+    weights, to the nearest weight.
 
     Returns:
         True for the ``num_kept`` weights that stay.
@@ -44,10 +44,10 @@ def random_magnitude_partition(
 
 
 class _Swaps:
-    r"""Twice the masked loss, :math:`w_P^\top H_{PP} w_P`, and how swaps change it.
+    r"""State of a search: twice the masked loss, :math:`w_P^\top H_{PP} w_P`.
 
     With the columns :math:`x_i = g_i w_i / \sqrt{N}` and their sums :math:`s = \sum_P
-    x_i` a block it is :math:`\|s\|^2 + \lambda \|w_P\|^2`, and
+    x_i` of each block it is :math:`\|s\|^2 + \lambda \|w_P\|^2`, and
 
     .. math::
         \alpha_i &= 2 x_i^\top s - \|x_i\|^2 + \lambda w_i^2 && i \in P\ \text{stays}
@@ -70,28 +70,28 @@ class _Swaps:
         self.sums = torch.stack([gone[b] @ self.X[b] for b in self.blocks])
 
     def value(self) -> float:
-        """The objective, twice the masked loss."""
+        """Return the objective, twice the masked loss."""
         return float(self.sums.square().sum() + self.decay[~self.keep].sum())
 
     def pull(self) -> Tensor:
-        r""":math:`x_i^\top s` of every weight, ``[n]``."""
+        r"""Return :math:`x_i^\top s` of every weight, ``[n]``."""
         pairs = zip(self.blocks, self.sums, strict=True)
         return torch.cat([self.X[part] @ s for part, s in pairs])
 
     def alpha_beta(self) -> tuple[Tensor, Tensor]:
-        """What is won if a pruned weight stays, and lost if a kept one goes: ``[n]``.
+        r"""Return :math:`\alpha` and :math:`\beta` of every weight, ``[n]``.
 
-        Most of a pass is the one product in here.
+        Its one product takes most of the time of a pass.
         """
         pull = 2 * self.pull()
         return pull - self.own + self.decay, pull + self.own + self.decay
 
     def gamma(self, i: int, others: Tensor) -> Tensor:
-        """What two weights share."""
+        r"""Return :math:`\gamma_{ij}` for one weight and others."""
         return 2 * (self.X[others] @ self.X[i]) * (self.index[others] == self.index[i])
 
     def change(self, i: int, others: Tensor) -> Tensor:
-        """Change of the objective by swapping a pruned weight with each of these."""
+        """Return the change of the objective for each swap of a removed weight."""
         index, near = self.index[others], self.X[others]
         s = self.sums[self.index[i]]
         alpha = 2 * (self.X[i] @ s) - self.own[i] + self.decay[i]
@@ -101,7 +101,7 @@ class _Swaps:
         return beta - alpha - gamma
 
     def swap(self, i: int, j: int) -> None:
-        """A pruned weight stays, a kept one goes."""
+        """Keep the removed weight ``i`` and remove the kept weight ``j``."""
         self.sums[self.index[i]] -= self.X[i]
         self.sums[self.index[j]] += self.X[j]
         self.keep[i], self.keep[j] = True, False
@@ -119,34 +119,34 @@ def swap_search(
     judge: Callable[[Tensor], float] | None = None,
     patience: int = 5,
 ) -> Tensor:
-    r"""Swaps kept and pruned weights while :math:`\frac{1}{2} w_P^\top H_{PP} w_P`
+    r"""Swap kept and removed weights while :math:`\frac{1}{2} w_P^\top H_{PP} w_P`
     falls (CBS-S), from the `"The Combinatorial Brain Surgeon"
     <https://arxiv.org/abs/2203.04466>`_ paper.
 
-    A pass sorts the pruned weights by what they would give back, the kept ones by what
-    they would cost, and lets the one of rank :math:`i` swap with one of ranks
-    :math:`i - \rho \dots i + \rho`. It ends when more than :math:`\tau` found no
-    partner. The result is never above the start, and as many weights stay. It is not
-    always better once the kept weights answer (:func:`joint_swap_search` is).
+    A pass sorts the removed weights by the loss they would save and the kept ones by
+    the loss they would cost, and swaps the one of rank :math:`i` with the best of ranks
+    :math:`i - \rho \dots i + \rho`. It ends when more than :math:`\tau` weights have
+    found no partner. The objective never ends above its start, and the number of kept
+    weights does not change. Once the kept weights are updated the result is not always
+    better than the start (that of :func:`joint_swap_search` is).
 
-    A pass costs :math:`O(Nn)` and a short step :math:`O(N \rho)` for each weight it
-    looks at. Unlike the paper's code we take the best partner in the window rather
-    than the first, go on if the first pair of a pass does not improve, use the damped
-    :math:`H`, and measure :math:`\epsilon` against the start.
+    A pass costs :math:`O(Nn)`, and :math:`O(N \rho)` for each weight that it tries.
+    Unlike the paper's code it takes the best partner in the window rather than the
+    first, goes on if the first pair of a pass does not improve, uses the damped
+    :math:`H`, and measures :math:`\epsilon` against the start.
 
     Args:
         weights: All weights.
-        fisher: Of those weights.
-        keep: Where to start; True stays.
-        epsilon: A swap must lower the objective by this fraction of the start's.
+        fisher: Fisher matrix of these weights.
+        keep: Selection to start from; True for kept weights.
+        epsilon: A swap must lower the objective by this fraction of its first value.
         window: :math:`\rho`.
         max_failures: :math:`\tau`.
-        max_passes: Most passes.
-        judge: Called with the selection at the start and after each pass, such as a
-            training loss; the search returns the selection of lowest value, and ends
-            after ``patience`` passes without a new lowest. ``None`` trusts the
-            quadratic model.
-        patience: As above.
+        max_passes: Maximum number of passes.
+        judge: Called with the selection at the start and after each pass, for example
+            the training loss; the selection of lowest value is returned. ``None``
+            relies on the quadratic model.
+        patience: Passes without a lower value of ``judge`` after which the search ends.
 
     Returns:
         True for the weights that stay.
@@ -155,7 +155,7 @@ def swap_search(
         - **weights**, **keep**, **output:** :math:`(n,)`
 
     Example:
-        Two weights cancel each other; magnitude would break the pair.
+        Two weights cancel each other; magnitude would separate them.
 
         >>> import torch
         >>> from gsparse.prune import Fisher
@@ -186,7 +186,7 @@ def swap_search(
 
 
 def _one_pass(state: _Swaps, least: float, window: int, max_failures: int) -> int:
-    """Number of swaps made."""
+    """Make the swaps of one pass and return their number."""
     gone = (~state.keep).nonzero().view(-1)
     stay = state.keep.nonzero().view(-1)
     if not len(gone) or not len(stay):

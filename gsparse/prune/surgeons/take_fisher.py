@@ -1,4 +1,4 @@
-"""The Fisher matrix of a model: of its labels, or of its own predictions."""
+"""Fisher matrix of a model, from given labels or from its own predictions."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,22 +15,22 @@ from gsparse.prune.surgeons.fisher import DAMPING, Fisher
 def empirical_fisher(
     masks: WeightMasks, losses: Callable[[], Tensor], damping: float = DAMPING
 ) -> Fisher:
-    r"""The Fisher matrix of the given labels, from the `"WoodFisher"
-    <https://arxiv.org/abs/2004.14340>`_ paper: one gradient a labelled node.
+    r"""Return the Fisher matrix of given labels, with one gradient per labelled node,
+    from the `"WoodFisher" <https://arxiv.org/abs/2004.14340>`_ paper.
 
-    Costs one backward pass a node. It vanishes with the training loss; prefer
+    Costs one backward pass per node. The matrix vanishes with the training loss; prefer
     :func:`true_fisher` for a model that fits its labels, or has few of them.
 
     Args:
-        masks: Of the weights; read as they are, so that the gradient of a weight that
-            is gone is zero (see :func:`full_weights`).
-        losses: Returns one loss a sample, such as ``lambda: F.cross_entropy(
-            model(x, edge_index)[train], y[train], reduction="none")``. Called once, in
-            eval mode.
-        damping: As for :class:`Fisher`.
+        masks: Masks of the weights. The gradient of a removed weight is zero (see
+            :func:`full_weights`).
+        losses: Returns one loss per sample, of shape [N], such as
+            ``lambda: F.cross_entropy(model(x, edge_index)[train], y[train],
+            reduction="none")``. Called once, in evaluation mode.
+        damping: Damping; see :class:`Fisher`.
 
     Returns:
-        One block a parameter.
+        A matrix with one block per parameter.
 
     Raises:
         ValueError: If the losses are not of shape [N], or have no finite gradients.
@@ -49,30 +49,30 @@ def empirical_fisher(
 
 def true_fisher(
     masks: WeightMasks,
-    scores: Callable[[], Tensor],
+    logits: Callable[[], Tensor],
     num_samples: int = 256,
     damping: float = DAMPING,
     seed: int | None = None,
 ) -> Fisher:
-    r"""The Fisher matrix of the model's own predictions: labels
-    :math:`y \sim p(y \mid v)` are drawn from them at nodes :math:`v` drawn from all.
+    r"""Return the Fisher matrix of the model's own predictions, with labels
+    :math:`y \sim p(y \mid v)` at nodes :math:`v` that are drawn from all nodes.
 
-    It needs no labels, does not vanish when the training loss does, and its rank grows
-    with the number of samples. Costs one backward pass a sample.
+    It needs no labels, does not vanish with the training loss, and its rank grows with
+    the number of samples. Costs one backward pass per sample.
 
     Args:
-        masks: As for :func:`empirical_fisher`.
-        scores: Returns the class scores (logits) of all nodes, such as
-            ``lambda: model(x, edge_index)``. Called once, in eval mode.
-        num_samples: How many nodes; each comes once if there are enough.
-        damping: As for :class:`Fisher`.
-        seed: Of nodes and labels; ``None`` draws one.
+        masks: Masks of the weights; see :func:`empirical_fisher`.
+        logits: Returns the logits of all nodes, of shape [N, C], such as
+            ``lambda: model(x, edge_index)``. Called once, in evaluation mode.
+        num_samples: Number of nodes; none is drawn twice if there are enough.
+        damping: Damping; see :class:`Fisher`.
+        seed: Random seed of nodes and labels; ``None`` draws one.
 
     Returns:
-        One block a parameter.
+        A matrix with one block per parameter.
 
     Raises:
-        ValueError: If the scores are not of shape [N, C], or not finite.
+        ValueError: If the logits are not of shape [N, C], or not finite.
 
     Example:
         >>> import torch
@@ -86,15 +86,15 @@ def true_fisher(
         raise ValueError(f"'num_samples' must be at least 1 (got {num_samples})")
     generator = torch.Generator().manual_seed(draw_seed(seed) % 2**63)
     with evaluating(masks.model), torch.enable_grad():
-        log_p = scores()
+        log_p = logits()
         if log_p.dim() != 2 or log_p.size(0) == 0 or log_p.size(1) < 2:
             raise ValueError(
-                "'scores' must return class scores of shape [N, C], two classes at "
+                "'logits' must return logits of shape [N, C], two classes at "
                 f"least (got {list(log_p.shape)})"
             )
         if not log_p.isfinite().all():
             raise ValueError(
-                "'scores' must return finite scores (got "
+                "'logits' must return finite logits (got "
                 f"{int((~log_p.isfinite()).sum())} that are not)"
             )
         log_p = log_p.log_softmax(dim=1)
@@ -105,12 +105,12 @@ def true_fisher(
         node = node.to(log_p.device)
         p = log_p.detach()[node].exp().cpu()
         label = torch.multinomial(p, 1, generator=generator)[:, 0].to(log_p.device)
-        return _fisher(masks, _checked(-log_p[node, label], "scores"), damping)
+        return _fisher(masks, _checked(-log_p[node, label], "logits"), damping)
 
 
 @contextmanager
 def full_weights(masks: WeightMasks) -> Iterator[None]:
-    """Within, the model computes with its full weights, as if nothing were masked."""
+    """Let the model compute with its full weights within, as if it had no masks."""
     before = {name: masks.module(name).soft for name in masks.targets}
     full = {name: torch.ones_like(w) for name, w in masks.parameters().items()}
     masks.soften(full)
@@ -136,7 +136,7 @@ def _checked(losses: Tensor, name: str) -> Tensor:
 
 
 def _fisher(masks: WeightMasks, losses: Tensor, damping: float) -> Fisher:
-    """One backward pass a loss: custom operators do not pass through ``vmap``."""
+    """Run one backward pass per loss: ``vmap`` does not support custom operators."""
     parameters = masks.parameters()
     for name, weight in parameters.items():
         if not weight.requires_grad:

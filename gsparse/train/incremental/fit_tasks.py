@@ -12,7 +12,7 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from gsparse.nn.calling import call_arguments
-from gsparse.train.fit import class_scores, evaluate, fit, prepare
+from gsparse.train.fit import evaluate, fit, predict_logits, prepare
 from gsparse.train.fit_config import FitConfig
 from gsparse.train.incremental.rank_update import RankUpdate
 from gsparse.train.incremental.task_heads import AllTasks, SeparateModels, TaskHeads
@@ -143,7 +143,7 @@ def fit_tasks(
             learner.add_task(num_classes(task.y))
             epochs.append(fit(learner, task, config=config, seed=seed).best_epoch)
             seconds += perf_counter() - start
-            outputs.append(class_scores(learner, task))
+            outputs.append(predict_logits(learner, task))
             rows.append(_scores(learner, tasks[: number + 1], mask, config.metric))
             if callback is not None:
                 callback(number + 1, learner)
@@ -206,6 +206,6 @@ def _change(
     """
     found = [0.0]
     for number, before in enumerate(outputs):
-        after = class_scores(learner.select(number), tasks[number])
+        after = predict_logits(learner.select(number), tasks[number])
         found.append((after - before).abs().max().item())
     return max(found)

@@ -4,7 +4,7 @@ import pytest
 
 from gsparse.bench import Config, Workspace
 from gsparse.bench.experiment.masks import fit_learned
-from gsparse.bench.experiment.methods import learned_masks
+from gsparse.nn.by_name import learned_masks
 
 
 @pytest.mark.parametrize("teacher", ["edges", "none"])

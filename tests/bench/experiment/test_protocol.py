@@ -71,9 +71,9 @@ def test_shared_scores_give_what_each_transform_gives(workspace, sparsity):
 
 def test_scores_are_computed_once_for_a_curve(monkeypatch):
     calls = []
-    score = EffectiveResistance.score
+    score = EffectiveResistance.importance
     monkeypatch.setattr(
-        EffectiveResistance, "score", lambda *a: (calls.append(1), score(*a))[1]
+        EffectiveResistance, "importance", lambda *a: (calls.append(1), score(*a))[1]
     )
     workspace = Workspace()
     for sparsity in (0.5, 0.7, 0.9):

@@ -10,15 +10,14 @@ from gsparse.bench import Config, Workspace, append_row, run_one
 from gsparse.bench.experiment import pruning
 from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.grid import Task
-from gsparse.bench.experiment.masks import within
-from gsparse.bench.experiment.methods import pruners
 from gsparse.bench.experiment.plan import make_plan
-from gsparse.bench.experiment.pruning import AT_FIRST, MEANWHILE, prune_and_train
+from gsparse.bench.experiment.pruning import run_pruner
 from gsparse.bench.tables.summary import summarise
 from gsparse.bench.tables.table import format_blocks
 from gsparse.edges import budget
-from gsparse.prune import true_fisher
+from gsparse.prune import WoodFisher, true_fisher
 from gsparse.train import fit
+from gsparse.train.make_pruner import make_pruner
 
 DENSE = Config("digits", "random-5-30", "gcn", "Dense", 0.0, epochs=4)
 PRUNED = replace(DENSE, pruner="Magnitude", weight_sparsity_target=0.9)
@@ -59,20 +58,15 @@ def test_the_dense_model_is_pruned_and_not_changed(workspace, monkeypatch):
         started.append(model.layers[0].lin.weight.detach().clone())
         return fit(model, data, **kwargs)
 
-    monkeypatch.setattr(pruning, "fit", watched)
+    monkeypatch.setattr("gsparse.train.pruning.fit", watched)
     data = workspace.graphs(DENSE, 4).fit
-    prune_and_train(PRUNED, 4, data, lambda: dense)
+    run_pruner(PRUNED, 4, data, lambda: dense)
     assert dense.state_dict().keys() == before.keys()
     full = before["layers.0.lin.weight"]
     assert full.equal(dense.layers[0].lin.weight)
     kept = started[0] != 0
     assert started[0][kept].equal(full[kept])
     assert full[kept].abs().min() >= full[~kept].abs().max()
-
-
-def test_every_pruner_is_in_one_family():
-    assert set(AT_FIRST) | set(MEANWHILE) <= set(pruners())
-    assert not set(AT_FIRST) & set(MEANWHILE)
 
 
 def test_grid_of_pruners_and_methods():
@@ -133,7 +127,7 @@ def test_attention_is_fused_again_after_second_derivatives(name, workspace):
     config = replace(PRUNED, model="gat", pruner=name, epochs=2)
     data = workspace.graphs(DENSE, 4).fit
     model = config.recipe().build(data, 4)
-    found = prune_and_train(config, 4, data, lambda: model)
+    found = run_pruner(config, 4, data, lambda: model)
     assert found.facts["weight_sparsity"] == pytest.approx(0.9, abs=0.001)
     assert {layer.attention for layer in found.model.layers} == {"fused"}
 
@@ -152,11 +146,10 @@ def test_one_fisher_matrix_serves_all_pruners_of_a_dense_model(workspace, monkey
     found = {}
     for name in ("WoodFisher", "CombinatorialBrainSurgeon", "Magnitude+U"):
         config = replace(PRUNED, pruner=name)
-        found[name] = prune_and_train(config, 4, data, lambda: dense)
+        found[name] = run_pruner(config, 4, data, lambda: dense)
     assert len(taken) == 1
     model = copy.deepcopy(dense)
-    settings = within(DENSE.recipe().fit, 4)
-    alone = pruning.make_pruner("WoodFisher", model, 0.9, data, settings, 4)
+    alone = make_pruner(WoodFisher, model, data, sparsity=0.9, num_steps=4, seed=4)
     masks = found["WoodFisher"].model.layers[0].lin.weight != 0
     assert masks.equal(model.layers[0].lin.weight != 0)
     assert alone.report().sparsity == found["WoodFisher"].facts["weight_sparsity"]

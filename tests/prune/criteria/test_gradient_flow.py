@@ -8,25 +8,25 @@ from torch_geometric.utils import scatter
 
 from gsparse.data import random_graph
 from gsparse.nn import FastGCNConv, FastSAGEConv, accelerate
-from gsparse.prune import Magnitude, Rounds
+from gsparse.prune import Magnitude, Pruner, RoundsSchedule
 from gsparse.prune.criteria.derivatives import hessian_gradients, loss_gradients
 from gsparse.prune.criteria.gradient_flow import (
     LossPreservation,
     MagnitudeLoss,
-    loss_preservation_scores,
-    magnitude_loss_scores,
+    loss_preservation_importances,
+    magnitude_loss_importances,
 )
 from gsparse.prune.criteria.gradient_norm import (
     GradientNorm,
     GradientPreservation,
-    gradient_norm_scores,
-    gradient_preservation_scores,
+    gradient_norm_importances,
+    gradient_preservation_importances,
 )
 from gsparse.prune.criteria.grasp import GraSP
 from gsparse.prune.criteria.snip import SNIP
 from gsparse.train import sparse_features
 
-PRUNERS = [
+CRITERIA = [
     LossPreservation,
     MagnitudeLoss,
     GradientNorm,
@@ -114,10 +114,10 @@ def test_scores_predict_what_removal_does_for_small_weights(seed):
         removed = small.clone()
         removed[i] = 0
         change = (value(removed) - value(small)).abs()
-        predicted = loss_preservation_scores(parameters, g)["theta"][i]
+        predicted = loss_preservation_importances(parameters, g)["theta"][i]
         assert change.item() == pytest.approx(predicted.item(), rel=1e-2)
         norms = [gradient(value, it).square().sum() for it in (removed, small)]
-        predicted = -2 * gradient_norm_scores(parameters, hg)["theta"][i]
+        predicted = -2 * gradient_norm_importances(parameters, hg)["theta"][i]
         assert (norms[0] - norms[1]).item() == pytest.approx(predicted.item(), rel=1e-2)
 
 
@@ -125,11 +125,13 @@ def test_scores_are_bound_to_each_other_entry_by_entry():
     value, theta = smooth_problem(48817)
     loss, parameters = at(value, theta)
     g, hg = loss_gradients(loss, parameters), hessian_gradients(loss, parameters)
-    plain = loss_preservation_scores(parameters, g)["theta"]
-    biased = magnitude_loss_scores(parameters, g)["theta"]
+    plain = loss_preservation_importances(parameters, g)["theta"]
+    biased = magnitude_loss_importances(parameters, g)["theta"]
     torch.testing.assert_close(biased, theta.abs() * plain)
-    signed = gradient_norm_scores(parameters, hg)["theta"]
-    assert gradient_preservation_scores(parameters, hg)["theta"].equal(signed.abs())
+    signed = gradient_norm_importances(parameters, hg)["theta"]
+    assert gradient_preservation_importances(parameters, hg)["theta"].equal(
+        signed.abs()
+    )
     assert (signed < 0).any()
 
 
@@ -143,7 +145,9 @@ def test_nothing_is_lost_at_a_stationary_point():
 
     assert loss_gradients(loss, parameters)["w"].equal(torch.zeros(3))
     products = hessian_gradients(loss, parameters)
-    assert gradient_preservation_scores(parameters, products)["w"].equal(torch.zeros(3))
+    assert gradient_preservation_importances(parameters, products)["w"].equal(
+        torch.zeros(3)
+    )
 
 
 def test_a_linear_loss_has_no_curvature():
@@ -160,8 +164,8 @@ def gcn(seed=41771, **options):
     return GCN(IN, 12, num_layers=2, out_channels=OUT, dropout=0.5, **options)
 
 
-@pytest.mark.parametrize("pruner", PRUNERS)
-def test_scores_ignore_the_order_of_nodes(pruner):
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_scores_ignore_the_order_of_nodes(criterion):
     model = gcn().double()
     double = DATA.clone()
     double.x = double.x.double()
@@ -171,14 +175,14 @@ def test_scores_ignore_the_order_of_nodes(pruner):
     shuffled.edge_index = order.argsort()[double.edge_index]
     found = []
     for data in (double, shuffled):
-        held = pruner(model, 0.0, loss_of(model, data))
-        found.append(held.scores())
+        held = Pruner(model, criterion(loss_of(model, data)), sparsity=0.0)
+        found.append(held.importances())
         held.undo()
     torch.testing.assert_close(*found, rtol=1e-8, atol=1e-12)
 
 
-@pytest.mark.parametrize("pruner", PRUNERS)
-def test_the_model_is_left_as_it_was(pruner):
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_the_model_is_left_as_it_was(criterion):
     model = gcn()
     model.train()
     model.convs[1].eval()
@@ -193,7 +197,7 @@ def test_the_model_is_left_as_it_was(pruner):
             p.grad = grads[name].clone()
     frozen = {name: p.requires_grad for name, p in model.named_parameters()}
     state = torch.get_rng_state()
-    pruner(model, 0.5, loss_of(model))
+    Pruner(model, criterion(loss_of(model)), sparsity=0.5)
     assert torch.get_rng_state().equal(state)
     assert [module.training for module in layers] == modes
     for name, p in model.named_parameters():
@@ -203,10 +207,12 @@ def test_the_model_is_left_as_it_was(pruner):
     assert not model._forward_hooks
 
 
-@pytest.mark.parametrize("pruner", PRUNERS)
-def test_what_is_gone_stays_gone_along_a_schedule(pruner):
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_what_is_gone_stays_gone_along_a_schedule(criterion):
     model = gcn()
-    held = pruner(model, 0.8, loss_of(model), schedule=Rounds(4))
+    held = Pruner(
+        model, criterion(loss_of(model)), sparsity=0.8, schedule=RoundsSchedule(4)
+    )
     kept = held.masks["convs.0.lin.weight"].clone()
     for _ in range(4):
         held.step()
@@ -219,23 +225,23 @@ def test_what_is_gone_stays_gone_along_a_schedule(pruner):
 
 def test_the_lowest_scores_go():
     model = gcn()
-    held = LossPreservation(model, 0.0, loss_of(model))
-    score = held.scores()["convs.0.lin.weight"]
+    held = Pruner(model, LossPreservation(loss_of(model)), sparsity=0.0)
+    score = held.importances()["convs.0.lin.weight"]
     held.undo()
-    held = LossPreservation(model, 0.6, loss_of(model))
+    held = Pruner(model, LossPreservation(loss_of(model)), sparsity=0.6)
     keep = held.masks["convs.0.lin.weight"]
     assert score[keep].min() >= score[~keep].max()
 
 
 def test_snip_chooses_as_loss_preservation_and_sums_to_one():
     model = gcn()
-    held = SNIP(model, 0.0, loss_of(model), targets="weight")
-    scores = held.scores()
+    held = Pruner(model, SNIP(loss_of(model)), sparsity=0.0, targets="weight")
+    scores = held.importances()
     assert sum(s.sum() for s in scores.values()).item() == pytest.approx(1, abs=1e-5)
     held.undo()
     kept = []
-    for pruner in (SNIP, LossPreservation):
-        held = pruner(model, 0.7, loss_of(model))
+    for criterion in (SNIP, LossPreservation):
+        held = Pruner(model, criterion(loss_of(model)), sparsity=0.7)
         kept.append(held.masks["convs.0.lin.weight"].clone())
         held.undo()
     assert kept[0].equal(kept[1])
@@ -247,12 +253,12 @@ def test_the_temperature_divides_the_logits():
     def tempered():
         return cross_entropy(model(DATA.x, DATA.edge_index) / 200, DATA.y)
 
-    by_hand = GradientNorm(model, 0.0, tempered)
-    expected = by_hand.scores()
+    by_hand = Pruner(model, GradientNorm(tempered), sparsity=0.0)
+    expected = by_hand.importances()
     by_hand.undo()
-    held = GraSP(model, 0.0, loss_of(model))
-    assert held.temperature == 200
-    torch.testing.assert_close(held.scores(), expected)
+    held = Pruner(model, GraSP(loss_of(model)), sparsity=0.0)
+    assert held.criterion.temperature == 200
+    torch.testing.assert_close(held.importances(), expected)
     assert model(DATA.x, DATA.edge_index).abs().max() > 0.01
 
 
@@ -262,8 +268,8 @@ def test_the_gradient_is_that_of_all_parameters():
     data = DATA.clone()
     data.x = data.x.double()
     loss = loss_of(model, data)
-    held = GradientNorm(model, 0.0, loss)
-    score = held.scores()["convs.0.lin.weight"]
+    held = Pruner(model, GradientNorm(loss), sparsity=0.0)
+    score = held.importances()["convs.0.lin.weight"]
     weight = dict(model.named_parameters())["convs.0.lin.weight"]
 
     def norm():
@@ -290,12 +296,12 @@ def test_the_gradient_is_that_of_all_parameters():
     ],
     ids=["GCN", "SAGE", "GIN", "GAT", "FastGAT reference"],
 )
-@pytest.mark.parametrize("pruner", SECOND)
-def test_layers_that_are_differentiable_twice(build, pruner):
+@pytest.mark.parametrize("criterion", SECOND)
+def test_layers_that_are_differentiable_twice(build, criterion):
     torch.manual_seed(29873)
     model = build()
-    held = pruner(model, 0.5, loss_of(model))
-    assert any((score != 0).any() for score in held.scores().values())
+    held = Pruner(model, criterion(loss_of(model)), sparsity=0.5)
+    assert any((score != 0).any() for score in held.importances().values())
 
 
 @pytest.mark.parametrize("fast", [FastGCNConv, FastSAGEConv])
@@ -330,50 +336,56 @@ def test_sparse_features_have_the_products_of_dense_ones():
     torch.testing.assert_close(product_of(sparse_features(x)), product_of(x))
 
 
-@pytest.mark.parametrize("pruner", SECOND)
-def test_fused_attention_is_refused_with_the_way_out(pruner):
+@pytest.mark.parametrize("criterion", SECOND)
+def test_fused_attention_is_refused_with_the_way_out(criterion):
     torch.manual_seed(29873)
     model = accelerate(GAT(IN, 6, num_layers=2, out_channels=OUT, heads=2))
     model.train()
     with pytest.raises(ValueError, match=r"accelerate\(model, attention='reference'\)"):
-        pruner(model, 0.5, loss_of(model))
+        Pruner(model, criterion(loss_of(model)), sparsity=0.5)
     assert type(model.convs[0].lin).__name__ == "Linear"  # without masks again
     assert model.training
     assert not model._forward_hooks
     accelerate(model, attention="reference")
-    assert pruner(model, 0.5, loss_of(model)).report().sparsity == 0.5
+    assert (
+        Pruner(model, criterion(loss_of(model)), sparsity=0.5).report().sparsity == 0.5
+    )
 
 
-@pytest.mark.parametrize("pruner", PRUNERS)
-def test_refusals(pruner):
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_refusals(criterion):
     model = gcn()
     weight = model.convs[0].lin.weight
     with pytest.raises(TypeError, match=r"'loss' must be a function .*got float"):
-        pruner(model, 0.5, 1.5)
+        criterion(1.5)
     with pytest.raises(ValueError, match=r"a finite number \(got nan\)"):
-        pruner(model, 0.5, lambda: loss_of(model)() * torch.nan)
+        Pruner(model, criterion(lambda: loss_of(model)() * torch.nan), sparsity=0.5)
     with pytest.raises(ValueError, match="'loss' must depend on the weights"):
-        pruner(model, 0.5, lambda: torch.tensor(1.0))
+        Pruner(model, criterion(lambda: torch.tensor(1.0)), sparsity=0.5)
     with pytest.raises(ValueError, match=r"one number \(got \[30\]\)"):
-        pruner(model, 0.5, lambda: model(DATA.x, DATA.edge_index).sum(1))
+        Pruner(
+            model,
+            criterion(lambda: model(DATA.x, DATA.edge_index).sum(1)),
+            sparsity=0.5,
+        )
     other = torch.nn.Parameter(torch.ones(2))
     with pytest.raises(ValueError, match="'loss' must depend on the weights"):
-        pruner(model, 0.5, lambda: other.sum())
+        Pruner(model, criterion(lambda: other.sum()), sparsity=0.5)
     assert model.convs[0].lin.weight is weight
-    Magnitude(model, 0.5)  # no mask was left behind
+    Pruner(model, Magnitude(), sparsity=0.5)  # no mask was left behind
 
 
 def test_temperatures_that_cannot_be():
     model = gcn()
     with pytest.raises(ValueError, match=r"'temperature' must be positive \(got 0"):
-        GradientNorm(model, 0.5, loss_of(model), temperature=0.0)
+        Pruner(model, GradientNorm(loss_of(model), temperature=0.0), sparsity=0.5)
 
     def around():
         hidden = model.convs[0](DATA.x, DATA.edge_index)
         return cross_entropy(hidden, DATA.y)
 
     with pytest.raises(ValueError, match="must call the pruned model"):
-        GraSP(model, 0.5, around)
+        Pruner(model, GraSP(around), sparsity=0.5)
 
     class Pair(torch.nn.Module):
         def __init__(self):
@@ -385,7 +397,9 @@ def test_temperatures_that_cannot_be():
 
     pair = Pair()
     with pytest.raises(TypeError, match=r"tensor of logits .*got tuple"):
-        GraSP(pair, 0.5, lambda: pair(torch.ones(1, 2))[0].square().sum())
+        Pruner(
+            pair, GraSP(lambda: pair(torch.ones(1, 2))[0].square().sum()), sparsity=0.5
+        )
 
 
 def test_an_unused_weight_scores_zero():
@@ -395,7 +409,7 @@ def test_an_unused_weight_scores_zero():
     def loss():
         return scatter(first(DATA.x, DATA.edge_index).tanh(), DATA.y).square().sum()
 
-    held = LossPreservation(model, 0.0, loss, targets="lin.weight")
-    scores = held.scores()
+    held = Pruner(model, LossPreservation(loss), sparsity=0.0, targets="lin.weight")
+    scores = held.importances()
     assert scores["convs.0.lin.weight"].any()
     assert not scores["convs.1.lin.weight"].any()

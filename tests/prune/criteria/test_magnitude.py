@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import Linear, Sequential
 
-from gsparse.prune import Columns, Magnitude, RandomWeight, Rows
+from gsparse.prune import Columns, Magnitude, Pruner, RandomWeight, Rows
 
 
 def two_layers(seed=33287):
@@ -44,7 +44,7 @@ def test_the_largest_absolute_values_stay(sparsity):
         for j, value in enumerate(row)
     }
     assert any(value < 0 for rows in weights_of(model).values() for value in rows[0])
-    pruner = Magnitude(model, sparsity, **options)
+    pruner = Pruner(model, Magnitude(), sparsity=sparsity, **options)
     assert kept_by(pruner) == largest(sizes, 54 - round(sparsity * 54))
 
 
@@ -58,7 +58,10 @@ def test_in_each_layer_the_largest_absolute_values_stay():
             for j, value in enumerate(row)
         }
         expected |= largest(sizes, len(sizes) // 2)
-    assert kept_by(Magnitude(model, 0.5, scope="local", **options)) == expected
+    assert (
+        kept_by(Pruner(model, Magnitude(), sparsity=0.5, scope="local", **options))
+        == expected
+    )
 
 
 @pytest.mark.parametrize("structure", [Rows(), Columns()], ids=repr)
@@ -69,7 +72,7 @@ def test_the_groups_of_largest_mean_square_stay(structure):
         lines = rows if structure == Rows() else zip(*rows, strict=True)
         for number, line in enumerate(lines):
             groups[name, number] = sum(value**2 for value in line) / len(line)
-    pruner = Magnitude(model, 0.4, structure=structure, **options)
+    pruner = Pruner(model, Magnitude(), sparsity=0.4, structure=structure, **options)
     axis = 1 if structure == Rows() else 0
     kept = {
         (name, number)
@@ -87,7 +90,9 @@ def test_random_removes_each_as_often_as_any_other(structure, sparsity):
     """Half of 12 weights, or one of 3 rows, to four standard errors."""
     model, often, runs = Linear(4, 3), torch.zeros(3, 4), 300
     for seed in range(runs):
-        pruner = RandomWeight(model, sparsity, seed=seed, structure=structure)
+        pruner = Pruner(
+            model, RandomWeight(), sparsity=sparsity, seed=seed, structure=structure
+        )
         often += ~pruner.masks["weight"]
         pruner.undo()
     spread = (sparsity * (1 - sparsity) / runs) ** 0.5
@@ -96,12 +101,16 @@ def test_random_removes_each_as_often_as_any_other(structure, sparsity):
 
 def test_random_ignores_the_values_and_follows_its_seed():
     model = Linear(4, 3)
-    first = RandomWeight(model, 0.5, seed=5120)
+    first = Pruner(model, RandomWeight(), sparsity=0.5, seed=5120)
     mask = first.masks["weight"].clone()
     first.undo()
     with torch.no_grad():
         model.weight.mul_(-7.0)
-    again = RandomWeight(model, 0.5, seed=5120)
+    again = Pruner(model, RandomWeight(), sparsity=0.5, seed=5120)
     assert again.masks["weight"].equal(mask)
     again.undo()
-    assert not RandomWeight(model, 0.5, seed=5121).masks["weight"].equal(mask)
+    assert (
+        not Pruner(model, RandomWeight(), sparsity=0.5, seed=5121)
+        .masks["weight"]
+        .equal(mask)
+    )

@@ -7,9 +7,9 @@ from torch_geometric.nn import GAT, GCN, GCNConv, HeteroLinear
 
 from gsparse.data import random_graph
 from gsparse.nn import FastGCNConv
-from gsparse.prune import Magnitude, Rounds
+from gsparse.prune import Magnitude, Pruner, RoundsSchedule, layer_budgets
 from gsparse.prune.criteria.propagated import propagated_norms
-from gsparse.prune.criteria.wanda import Wanda, keep_by_row, wanda_scores
+from gsparse.prune.criteria.wanda import Wanda, keep_by_row, wanda_importances
 from gsparse.train import sparse_features
 
 DATA = random_graph(num_nodes=30, p=0.2, seed=60317)
@@ -29,9 +29,9 @@ def model():
 def test_scores_are_weights_times_norms(model):
     norms = propagated_norms(model, EXAMPLE)
     weight = model.convs[0].lin.weight.detach()
-    pruner = Wanda(model, 0.0, EXAMPLE)
+    pruner = Pruner(model, Wanda(EXAMPLE), sparsity=0.0)
     expected = {"convs.0.lin.weight": weight.abs() * norms["convs.0.lin.weight"]}
-    torch.testing.assert_close(pruner.scores(), expected)
+    torch.testing.assert_close(pruner.importances(), expected)
 
 
 def test_a_score_is_the_change_of_the_layers_output():
@@ -39,7 +39,9 @@ def test_a_score_is_the_change_of_the_layers_output():
     torch.manual_seed(29873)
     conv = FastGCNConv(40, 5).double()
     x = X.double()
-    score = Wanda(conv, 0.0, (x, DATA.edge_index)).scores()["lin.weight"]
+    score = Pruner(conv, Wanda((x, DATA.edge_index)), sparsity=0.0).importances()[
+        "lin.weight"
+    ]
     out = conv(x, DATA.edge_index)
     for i, j in ((0, 3), (4, 39), (2, 17)):
         weight = conv.lin._parameters["weight"]
@@ -57,7 +59,9 @@ def test_a_feature_that_is_never_there_goes_first(scope, model):
     x[:, 7] = 0
     with torch.no_grad():
         model.convs[0].lin.weight[:, 7] = 100.0
-    pruner = Wanda(model, 1 / 40, (x, DATA.edge_index), scope=scope)
+    by_row, scope = scope == "row", "global" if scope == "row" else scope
+    criterion = Wanda((x, DATA.edge_index), by_row=by_row)
+    pruner = Pruner(model, criterion, sparsity=1 / 40, scope=scope)
     keep = pruner.masks["convs.0.lin.weight"]
     assert not keep[:, 7].any()
     assert keep.sum() == 12 * 39
@@ -69,10 +73,11 @@ def test_what_neighbours_mix_away_counts_less():
     conv = GCNConv(3, 1)
     with torch.no_grad():
         conv.lin.weight.copy_(torch.tensor([[1.0, 1.2, 0.9]]))
-    pruner = Wanda(conv, 0.3, (x, edge_index))  # by X alone the last would go
+    # By X alone the last would go.
+    pruner = Pruner(conv, Wanda((x, edge_index)), sparsity=0.3)
     assert pruner.masks["lin.weight"].tolist() == [[False, True, True]]
     expected = torch.tensor([[0.5**0.5, 1.2 * 0.5**0.5, 0.9]])
-    torch.testing.assert_close(pruner.scores()["lin.weight"], expected)
+    torch.testing.assert_close(pruner.importances()["lin.weight"], expected)
 
 
 @pytest.mark.parametrize("seed", [20117, 60443])
@@ -89,14 +94,25 @@ def test_rows_keep_their_best(seed, k):
 
 
 def test_every_row_of_every_layer_has_the_same_budget(model):
-    report = Wanda(model, 0.7, EXAMPLE, targets="lin.weight").report()
+    report = Pruner(model, Wanda(EXAMPLE), sparsity=0.7, targets="lin.weight").report()
     assert [layer.num_kept for layer in report.layers] == [144, 14]
     keep = model.convs[0].lin.weight != 0
     assert (keep.sum(1) == 12).all()
 
 
+def test_rows_are_equal_within_layers_of_erdos_renyi_rates(model):
+    shapes = {"a": torch.Size([12, 40]), "b": torch.Size([4, 12])}
+    wanted = list(layer_budgets(shapes, 0.7, "erk").values())
+    options = {"sparsity": 0.7, "scope": "erk", "targets": "lin.weight"}
+    pruner = Pruner(model, Wanda(EXAMPLE), **options)
+    assert [layer.num_kept for layer in pruner.report().layers] == wanted
+    for name in pruner.masks.targets:
+        count = pruner.masks[name].sum(1)
+        assert count.max() - count.min() <= 1
+
+
 def test_what_is_gone_stays_gone(model):
-    pruner = Wanda(model, 0.93, EXAMPLE, schedule=Rounds(5))
+    pruner = Pruner(model, Wanda(EXAMPLE), sparsity=0.93, schedule=RoundsSchedule(5))
     kept = pruner.masks["convs.0.lin.weight"].clone()
     for _ in range(5):
         pruner.step()
@@ -108,35 +124,35 @@ def test_what_is_gone_stays_gone(model):
 
 
 def test_sparse_features_choose_the_same(model):
-    pruner = Wanda(model, 0.6, EXAMPLE)
+    pruner = Pruner(model, Wanda(EXAMPLE), sparsity=0.6)
     keep = pruner.masks["convs.0.lin.weight"].clone()
     pruner.undo()
-    pruner = Wanda(model, 0.6, (sparse_features(X), DATA.edge_index))
+    pruner = Pruner(model, Wanda((sparse_features(X), DATA.edge_index)), sparsity=0.6)
     assert pruner.masks["convs.0.lin.weight"].equal(keep)
 
 
 def test_attention_layers():
     torch.manual_seed(29873)
     model = GAT(40, 8, num_layers=2, out_channels=4, heads=2)
-    assert Wanda(model, 0.9, EXAMPLE).report().num_kept == 32
+    assert Pruner(model, Wanda(EXAMPLE), sparsity=0.9).report().num_kept == 32
 
 
 def test_refusals(model):
     with pytest.raises(TypeError, match=r"'example' must be the tuple .*got Tensor"):
-        Wanda(model, 0.5, X)
+        Pruner(model, Wanda(X), sparsity=0.5)
     with pytest.raises(ValueError, match="'scope' must be one of"):
-        Wanda(model, 0.5, EXAMPLE, scope="column")
-    with pytest.raises(ValueError, match=r"'score' must not be NaN \(got 1\)"):
+        Pruner(model, Wanda(EXAMPLE), sparsity=0.5, scope="column")
+    with pytest.raises(ValueError, match=r"'importance' must not be NaN \(got 1\)"):
         keep_by_row(torch.tensor([[1.0, torch.nan]]), 1)
     bad = X.clone()
     bad[0, 0] = torch.nan
     with pytest.raises(ValueError, match="must be finite"):
-        Wanda(model, 0.5, (bad, DATA.edge_index))
+        Pruner(model, Wanda((bad, DATA.edge_index)), sparsity=0.5)
     hetero = nn.Sequential(HeteroLinear(4, 3, num_types=2))
     hetero.forward = lambda x: hetero[0](x, torch.zeros(len(x), dtype=torch.long))
     with pytest.raises(ValueError, match=r"'0.weight' must be the weight of a Linear"):
-        Wanda(hetero, 0.5, (torch.ones(2, 4),))
-    Magnitude(model, 0.5)  # no mask was left behind
+        Pruner(hetero, Wanda((torch.ones(2, 4),)), sparsity=0.5)
+    Pruner(model, Magnitude(), sparsity=0.5)  # no mask was left behind
 
 
 def test_the_row_with_the_better_next_weight_keeps_one_more():
@@ -148,5 +164,5 @@ def test_the_row_with_the_better_next_weight_keeps_one_more():
 
 def test_the_function_by_hand():
     weight = torch.tensor([[1.0, -2.0], [3.0, 0.0]])
-    found = wanda_scores({"w": weight}, {"w": torch.tensor([[2.0, 5.0]])})
+    found = wanda_importances({"w": weight}, {"w": torch.tensor([[2.0, 5.0]])})
     assert found["w"].tolist() == [[2.0, 10.0], [6.0, 0.0]]

@@ -118,7 +118,7 @@ def layer_of(weight):
 
 def test_the_penalty_is_half_rho_times_the_square_and_its_gradient():
     layer = layer_of(draw(3, 5, seed=20939))
-    pruner = ADMM(layer, 0.4, every=1, num_updates=6, rho=(0.5, 5.0))
+    pruner = ADMM(layer, sparsity=0.4, every=1, num_updates=6, rho=(0.5, 5.0))
     assert pruner.penalty() == 0
     pruner.step()
     pruner.step()
@@ -135,7 +135,7 @@ def test_the_penalty_is_half_rho_times_the_square_and_its_gradient():
 
 def test_updates_by_definition():
     layer = layer_of(torch.tensor([[3.0, 1.0, -2.0, 0.5]]))
-    pruner = ADMM(layer, 0.5, every=2, num_updates=3, rho=(1.0, 4.0))
+    pruner = ADMM(layer, sparsity=0.5, every=2, num_updates=3, rho=(1.0, 4.0))
     pruner.step()
     assert pruner.z["weight"].tolist() == [[3.0, 1.0, -2.0, 0.5]]
     pruner.step()
@@ -181,7 +181,7 @@ def drive(loss, pruner, optimizer):
 def test_the_residual_vanishes_on_a_regression(bits):
     x, target, solution = regression(10531)
     layer = layer_of(solution)
-    pruner = ADMM(layer, 0.5, bits=bits, every=30, num_updates=12)
+    pruner = ADMM(layer, sparsity=0.5, bits=bits, every=30, num_updates=12)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.05)
     drive(lambda: (layer(x) - target).square().mean(), pruner, optimizer)
     assert pruner.residuals[0] > 0.1
@@ -194,7 +194,7 @@ def ratio_of_losses(seed):
     """With the mask of ADMM, by that with the mask of magnitude."""
     x, target, solution = regression(seed)
     layer = layer_of(solution)
-    pruner = ADMM(layer, 0.5)
+    pruner = ADMM(layer, sparsity=0.5)
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.01)
     drive(lambda: (layer(x) - target).square().mean(), pruner, optimizer)
     by_size = support({"w": solution}, 0.5)["w"]
@@ -228,7 +228,7 @@ def trained(seed=29443):
 
 def test_the_residual_vanishes_on_a_gcn():
     model = trained()
-    pruner = ADMM(model, 0.5, structure=Rows(), every=30, num_updates=12)
+    pruner = ADMM(model, sparsity=0.5, structure=Rows(), every=30, num_updates=12)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     drive(loss_of(model), pruner, optimizer)
     assert pruner.residual() < 1e-3
@@ -402,8 +402,8 @@ def test_groups_are_whole_whatever_the_structure():
 
 
 def test_repr():
-    assert repr(ADMM(gcn(), 0.5)) == "ADMM(sparsity=0.5)"
-    pruner = ADMM(gcn(), 0.5, [Rows(), Columns()], bits=8)
+    assert repr(ADMM(gcn(), sparsity=0.5)) == "ADMM(sparsity=0.5)"
+    pruner = ADMM(gcn(), sparsity=0.5, structure=[Rows(), Columns()], bits=8)
     assert repr(pruner) == "ADMM(sparsity=0.5, structure=Rows(), Columns(), bits=8)"
 
 
@@ -438,7 +438,7 @@ def test_refusals_leave_nothing_behind(options, error, message):
     model = gcn()
     with pytest.raises(error, match=message):
         ADMM(model, **({"sparsity": 0.5} | options))
-    assert ADMM(model, 0.5).report().num_weights
+    assert ADMM(model, sparsity=0.5).report().num_weights
 
 
 def test_weights_that_are_not_finite_are_refused():

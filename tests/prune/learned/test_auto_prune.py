@@ -146,7 +146,7 @@ def test_scale_of_the_loss_does_not_matter():
     found = []
     for factor in (1.0, 1e4):
         model = small()
-        pruner = AutoPrune(model, 0.8, end=100)
+        pruner = AutoPrune(model, sparsity=0.8, end=100)
         for _ in range(15):
             (factor * (model(X, EDGES) - TARGET).square().mean()).backward()
             pruner.step()
@@ -247,7 +247,7 @@ def test_wrong_sign_comes_back_only_straight_through(regrow):
 
 def test_pruned_weight_keeps_its_value():
     model = small()
-    pruner = AutoPrune(model, 0.9, end=1000)
+    pruner = AutoPrune(model, sparsity=0.9, end=1000)
     weights = pruner.masks.parameters()
     for m in pruner.m.values():
         m.fill_(-1.0)
@@ -267,7 +267,7 @@ def test_steering_nears_the_sparsity(sparsity):
     y = x @ truth.T + draw(600, 1, seed=81162)
     with torch.no_grad():
         layer.weight.copy_(torch.linalg.lstsq(x, y).solution.T)
-    pruner, active = AutoPrune(layer, sparsity, num_steps=400), []
+    pruner, active = AutoPrune(layer, sparsity=sparsity, num_steps=400), []
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.02)
     for _ in range(199):
         optimizer.zero_grad()
@@ -282,7 +282,7 @@ def test_steering_nears_the_sparsity(sparsity):
 @pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.9, 0.98])
 def test_the_end_meets_the_sparsity(sparsity):
     model = small()
-    pruner = AutoPrune(model, sparsity, num_steps=80)
+    pruner = AutoPrune(model, sparsity=sparsity, num_steps=80)
     train(model, pruner, 39)
     assert not pruner.done
     assert pruner.report().sparsity == pytest.approx(1 - pruner.active)
@@ -318,7 +318,7 @@ def test_the_wanted_share_falls_geometrically_in_the_first_half(monkeypatch):
 
     monkeypatch.setattr("gsparse.prune.learned.auto_prune.steered", watched)
     model = small()
-    train(model, AutoPrune(model, 0.9, end=20), 19)
+    train(model, AutoPrune(model, sparsity=0.9, end=20), 19)
     assert asked == pytest.approx([0.1 ** min(k / 10, 1) for k in range(1, 20)])
 
 
@@ -333,7 +333,7 @@ def test_with_a_penalty_what_is_active_more_than_half_of_the_time_stays():
 def test_among_rows_of_equal_occupancy_those_of_largest_mean_size_stay():
     """Rows of 20 and of 12 weights: sums would prefer the longer ones."""
     model = small()
-    pruner = AutoPrune(model, 0.5, end=50, unit="row")
+    pruner = AutoPrune(model, sparsity=0.5, end=50, unit="row")
     pruner.finalize()
     size = [w.abs().mean(1) for w in pruner.masks.parameters().values()]
     size, keep = torch.cat(size), torch.cat([m.any(1) for m in masks(pruner).values()])
@@ -342,7 +342,7 @@ def test_among_rows_of_equal_occupancy_those_of_largest_mean_size_stay():
 
 def test_without_a_step_it_is_magnitude():
     model = small()
-    pruner = AutoPrune(model, 0.7, end=50)
+    pruner = AutoPrune(model, sparsity=0.7, end=50)
     pruner.finalize()
     weights = pruner.masks.parameters()
     size = torch.cat([w.abs().flatten() for w in weights.values()])
@@ -352,7 +352,7 @@ def test_without_a_step_it_is_magnitude():
 
 def test_occupancy_goes_before_magnitude():
     model = small()
-    pruner = AutoPrune(model, 0.7, end=50)
+    pruner = AutoPrune(model, sparsity=0.7, end=50)
     for name, often in pruner.occupancy.items():
         often.copy_(draw(*often.shape, seed=len(name)).abs())
     pruner.finalize()
@@ -364,7 +364,7 @@ def test_occupancy_goes_before_magnitude():
 @pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.75])
 def test_rows_are_whole_and_the_budget_is_met_to_a_row(sparsity):
     model = small()
-    pruner = AutoPrune(model, sparsity, end=40, unit="row")
+    pruner = AutoPrune(model, sparsity=sparsity, end=40, unit="row")
     train(model, pruner, 40)
     for mask in masks(pruner).values():
         assert torch.equal(mask.any(1), mask.all(1))
@@ -377,7 +377,7 @@ def test_rows_are_whole_and_the_budget_is_met_to_a_row(sparsity):
 
 def test_copy_in_the_middle_reads_the_masks_of_then():
     model = small()
-    pruner = AutoPrune(model, 0.9, end=60)
+    pruner = AutoPrune(model, sparsity=0.9, end=60)
     train(model, pruner, 30)
     twin = copy.deepcopy(model)
     assert 0 < pruner.report().sparsity < 1
@@ -394,14 +394,14 @@ def test_a_killed_run_goes_on(stop):
         return torch.optim.Adam(model.parameters(), lr=0.01)
 
     model = small()
-    pruner, optimizer = AutoPrune(model, 0.9, end=45), adam(model)
+    pruner, optimizer = AutoPrune(model, sparsity=0.9, end=45), adam(model)
     train(model, pruner, stop, optimizer)
     file = io.BytesIO()
     torch.save([it.state_dict() for it in (model, optimizer, pruner)], file)
     train(model, pruner, 10, optimizer)
 
     other = small(99102)
-    again, second = AutoPrune(other, 0.9, end=45), adam(other)
+    again, second = AutoPrune(other, sparsity=0.9, end=45), adam(other)
     file.seek(0)
     states = torch.load(file, weights_only=True)
     for it, state in zip((other, second, again), states, strict=True):
@@ -415,7 +415,7 @@ def test_a_killed_run_goes_on(stop):
 
 def test_state_is_a_copy():
     model = small()
-    pruner = AutoPrune(model, 0.9, end=45)
+    pruner = AutoPrune(model, sparsity=0.9, end=45)
     state = pruner.state_dict()
     before = copy.deepcopy(state["m"])
     train(model, pruner, 5)
@@ -424,7 +424,7 @@ def test_state_is_a_copy():
 
 def test_frozen_weights_are_chosen_too():
     model = small().requires_grad_(False)
-    pruner = AutoPrune(model, 0.5, end=30)
+    pruner = AutoPrune(model, sparsity=0.5, end=30)
     before = copy.deepcopy(pruner.m)
     (model(X, EDGES) - TARGET).square().mean().backward()
     pruner.step()
@@ -434,9 +434,9 @@ def test_frozen_weights_are_chosen_too():
 def test_undo_and_permanent_leave_plain_layers():
     model = small()
     out = model(X, EDGES)
-    AutoPrune(model, 0.9, end=45).undo()
+    AutoPrune(model, sparsity=0.9, end=45).undo()
     assert torch.equal(model(X, EDGES), out)
-    pruner = AutoPrune(model, 0.9, end=20)
+    pruner = AutoPrune(model, sparsity=0.9, end=20)
     train(model, pruner, 20)
     out = model(X, EDGES)
     pruner.make_permanent()
@@ -468,19 +468,19 @@ def test_refusals_leave_the_model_as_it_was(wrong, message):
     model = small()
     with pytest.raises(ValueError, match=message):
         AutoPrune(model, **({"end": 9} | wrong))
-    AutoPrune(model, 0.5, end=9)  # no mask is left behind
+    AutoPrune(model, sparsity=0.5, end=9)  # no mask is left behind
 
 
 def test_rows_of_vectors_are_refused():
     model = GAT(20, 4, num_layers=2, out_channels=3)
     with pytest.raises(ValueError, match="'unit' may be 'row' for matrices only"):
-        AutoPrune(model, 0.5, end=9, unit="row", targets=r"\.att_")
-    AutoPrune(model, 0.5, end=9, targets=r"\.att_")
+        AutoPrune(model, sparsity=0.5, end=9, unit="row", targets=r"\.att_")
+    AutoPrune(model, sparsity=0.5, end=9, targets=r"\.att_")
 
 
 def test_infinite_gradients_are_refused():
     model = small()
-    pruner = AutoPrune(model, 0.5, end=9)
+    pruner = AutoPrune(model, sparsity=0.5, end=9)
     (model(X, EDGES).sum() * float("inf")).backward()
     with pytest.raises(ValueError, match="the gradients must be finite"):
         pruner.step()

@@ -94,7 +94,7 @@ def test_fractions_become_steps():
 
 def test_masks_change_only_on_time_and_only_lose_weights():
     model = small()
-    pruner = GradualThreshold(model, 0.8, every=6, **STEPS)
+    pruner = GradualThreshold(model, sparsity=0.8, every=6, **STEPS)
     before = masks(pruner)
     assert pruner.report().sparsity == 0
     for i in range(1, 60):
@@ -152,7 +152,7 @@ def test_reference_gives_q():
 def test_budget_is_exact_whatever_the_weights_become(sparsity):
     for factor in (0.01, 1.0, 50.0):
         model = small()
-        pruner = GradualThreshold(model, sparsity, **STEPS)
+        pruner = GradualThreshold(model, sparsity=sparsity, **STEPS)
         total = pruner.report().num_weights
         pruner.thresholds()
         for _ in range(50):
@@ -168,7 +168,7 @@ def test_budget_is_exact_whatever_the_weights_become(sparsity):
 
 
 def test_finalize_makes_the_last_cut_once():
-    pruner = GradualThreshold(small(), 0.9, num_steps=400)
+    pruner = GradualThreshold(small(), sparsity=0.9, num_steps=400)
     pruner.finalize()
     found = masks(pruner)
     total = pruner.report().num_weights
@@ -205,7 +205,7 @@ def test_groups_share_a_threshold():
 
 def test_gone_weights_read_zero_under_momentum():
     model = small()
-    pruner = GradualThreshold(model, 0.8, **STEPS)
+    pruner = GradualThreshold(model, sparsity=0.8, **STEPS)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     edge_index = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
     x = torch.randn(4, 30, generator=torch.Generator().manual_seed(61507))
@@ -226,12 +226,12 @@ def test_resumes_where_it_stopped():
                     weight.mul_(1 + 0.1 * torch.sin(torch.arange(12.0)[:, None] + i))
             pruner.step()
 
-    whole = GradualThreshold(small(), 0.9, **STEPS)
+    whole = GradualThreshold(small(), sparsity=0.9, **STEPS)
     train(whole, 20)
     part_model, state = copy.deepcopy(whole.model), whole.state_dict()
     train(whole, 25)
 
-    again = GradualThreshold(small(99102), 0.9, **STEPS)
+    again = GradualThreshold(small(99102), sparsity=0.9, **STEPS)
     again.model.load_state_dict(part_model.state_dict())
     again.load_state_dict(state)
     train(again, 25)
@@ -250,7 +250,7 @@ def test_percentile_out_of_range_is_refused(percentile):
 
 def test_both_or_none_of_the_two_knobs_are_refused():
     with pytest.raises(ValueError, match="exactly one of 'sparsity' and 'percentile'"):
-        GradualThreshold(small(), 0.5, 90, **STEPS)
+        GradualThreshold(small(), sparsity=0.5, percentile=90, **STEPS)
     with pytest.raises(ValueError, match="exactly one of 'sparsity' and 'percentile'"):
         GradualThreshold(small(), **STEPS)
 
@@ -274,5 +274,5 @@ def test_both_or_none_of_the_two_knobs_are_refused():
 def test_refusals_leave_the_model_as_it_was(wrong, message):
     model = small()
     with pytest.raises(ValueError, match=message):
-        GradualThreshold(model, 0.5, **(STEPS | wrong))
-    GradualThreshold(model, 0.5, **STEPS)  # no mask is left behind
+        GradualThreshold(model, sparsity=0.5, **STEPS | wrong)
+    GradualThreshold(model, sparsity=0.5, **STEPS)  # no mask is left behind

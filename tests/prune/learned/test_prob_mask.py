@@ -17,7 +17,7 @@ from gsparse.prune.learned.relaxed_bernoulli import (
     RelaxedBernoulli,
     log_odds_of,
 )
-from gsparse.prune.schedule import Linear as LinearSchedule
+from gsparse.prune.schedule import LinearSchedule
 
 
 def drawn(s, tau, seed):
@@ -177,7 +177,9 @@ def test_finds_the_informative_inputs(seed, supermask):
     x, y = regression(seed)
     model = nn.Linear(20, 1, bias=False)
     nn.init.constant_(model.weight, 0.5)
-    pruner = ProbMask(model, 0.75, num_steps=300, supermask=supermask, seed=seed + 1)
+    pruner = ProbMask(
+        model, sparsity=0.75, num_steps=300, supermask=supermask, seed=seed + 1
+    )
     train(model, pruner, x, y, num_steps=300)
     largest = pruner.probabilities()["weight"][0].topk(5).indices
     assert sorted(largest.tolist()) == [1, 4, 9, 12, 17]
@@ -199,7 +201,7 @@ def test_layers_keep_what_they_need():
 
     x, y = regression(30911, 20, informative=(*range(9), 15))
     model = Sum()
-    pruner = ProbMask(model, 0.5, num_steps=300, seed=47701, targets=nn.Linear)
+    pruner = ProbMask(model, sparsity=0.5, num_steps=300, seed=47701, targets=nn.Linear)
     train(model, pruner, x, y, num_steps=300)
     kept = {layer.name: layer.num_kept for layer in pruner.report().layers}
     assert kept == {"needed.weight": 9, "spare.weight": 1}
@@ -208,7 +210,7 @@ def test_layers_keep_what_they_need():
 def test_supermask_leaves_weights_as_they_are():
     model = network(seed=20173)
     model[0].weight.requires_grad_(False)
-    pruner = ProbMask(model, 0.5, num_steps=20, supermask=True, seed=61121)
+    pruner = ProbMask(model, sparsity=0.5, num_steps=20, supermask=True, seed=61121)
     before = {n: w.clone() for n, w in pruner.masks.parameters().items()}
     x, y = regression(seed=55001, num_inputs=8, informative=(0, 3))
     train(model, pruner, x, y, num_steps=20)
@@ -226,7 +228,7 @@ def test_supermask_leaves_weights_as_they_are():
 
 def test_evaluation_reads_the_hard_masks():
     model, x = network(seed=20173), torch.ones(3, 8)
-    pruner = ProbMask(model, 0.5, num_steps=10, seed=10711)
+    pruner = ProbMask(model, sparsity=0.5, num_steps=10, seed=10711)
     for _ in range(8):
         model(x).sum().backward()
         pruner.step()
@@ -268,7 +270,7 @@ def test_weights_that_nothing_is_known_of_go_by_size():
 
 def test_masks_of_the_best_epoch_stay():
     model = network(seed=20173)
-    pruner = ProbMask(model, 0.5, num_steps=20, seed=33107)
+    pruner = ProbMask(model, sparsity=0.5, num_steps=20, seed=33107)
     x, y = regression(seed=55001, num_inputs=8, informative=(0, 3))
     train(model, pruner, x, y, num_steps=20)
     best = copy.deepcopy(model.state_dict())
@@ -291,7 +293,15 @@ def test_sample_ends_with_the_draw_of_lowest_loss():
         seen.append((float(found), keep))
         return found
 
-    pruner = ProbMask(model, 0.5, 12, loss, finalize="sample", num_draws=7, seed=12917)
+    pruner = ProbMask(
+        model,
+        sparsity=0.5,
+        num_steps=12,
+        loss=loss,
+        finalize="sample",
+        num_draws=7,
+        seed=12917,
+    )
     train(model, pruner, x, y, num_steps=12)
     pruner.finalize()
     assert model.training
@@ -304,7 +314,13 @@ def test_sample_ends_with_the_draw_of_lowest_loss():
 def test_mean_size_of_a_sample_is_the_sum():
     model = nn.Linear(50_000, 1, bias=False)
     pruner = ProbMask(
-        model, 0.9, 10, lambda: torch.zeros(()), finalize="sample", num_draws=1, seed=81
+        model,
+        sparsity=0.9,
+        num_steps=10,
+        loss=lambda: torch.zeros(()),
+        finalize="sample",
+        num_draws=1,
+        seed=81,
     )
     with torch.no_grad():
         pruner.s.copy_(torch.linspace(0, 0.2, 50_000))
@@ -318,7 +334,7 @@ def test_mean_size_of_a_sample_is_the_sum():
 def test_undo_gives_the_dense_model_back():
     model, x = network(seed=20173), torch.ones(3, 8)
     before = model.eval()(x)
-    pruner = ProbMask(model, 0.8, num_steps=10, supermask=True)
+    pruner = ProbMask(model, sparsity=0.8, num_steps=10, supermask=True)
     assert not any(p.requires_grad for p in pruner.masks.parameters().values())
     pruner.step()
     pruner.undo()
@@ -336,7 +352,7 @@ def test_a_killed_run_goes_on_exactly():
 
     def start():
         model = network(seed=77813)
-        pruner = ProbMask(model, 0.6, num_steps=30, seed=90107)
+        pruner = ProbMask(model, sparsity=0.6, num_steps=30, seed=90107)
         return model, pruner, torch.optim.Adam(model.parameters(), lr=0.05)
 
     def go(model, pruner, optimizer, num_steps):
@@ -365,8 +381,8 @@ def test_a_killed_run_goes_on_exactly():
 
 def test_state_after_the_end():
     one, other = network(seed=77813), network(seed=77813)
-    ended = ProbMask(one, 0.6, num_steps=30)
-    going = ProbMask(other, 0.6, num_steps=30)
+    ended = ProbMask(one, sparsity=0.6, num_steps=30)
+    going = ProbMask(other, sparsity=0.6, num_steps=30)
     before = going.state_dict()
     ended.finalize()
     other.load_state_dict(one.state_dict())
@@ -381,7 +397,7 @@ def test_state_after_the_end():
 
 def test_a_copy_of_the_model_leaves_the_pruner_alone():
     model, x = network(seed=20173), torch.ones(3, 8)
-    pruner = ProbMask(model, 0.5, num_steps=10, seed=43117)
+    pruner = ProbMask(model, sparsity=0.5, num_steps=10, seed=43117)
     for _ in range(6):
         model(x).sum().backward()
         pruner.step()
@@ -404,7 +420,7 @@ def test_a_copy_of_the_model_leaves_the_pruner_alone():
 
 def test_a_copy_of_the_pruner_has_a_model_of_its_own():
     model, x = network(seed=20173), torch.ones(3, 8)
-    pruner = ProbMask(model, 0.5, num_steps=10, seed=43117)
+    pruner = ProbMask(model, sparsity=0.5, num_steps=10, seed=43117)
     model(x).sum().backward()
     pruner.step()
     other = copy.deepcopy(pruner)
@@ -425,7 +441,7 @@ def test_the_same_seed_draws_the_same_and_torch_is_left_alone():
     state = torch.get_rng_state()
     for seed in (51007, 51007, 51008):
         model = network(seed=20173)
-        ProbMask(model, 0.5, num_steps=10, seed=seed)
+        ProbMask(model, sparsity=0.5, num_steps=10, seed=seed)
         found.append(model(x))
     assert found[0].equal(found[1])
     assert not found[0].equal(found[2])
@@ -435,7 +451,7 @@ def test_the_same_seed_draws_the_same_and_torch_is_left_alone():
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_other_dtypes(dtype):
     model, x = network(seed=20173).to(dtype), torch.ones(3, 8, dtype=dtype)
-    pruner = ProbMask(model, 0.5, num_steps=10)
+    pruner = ProbMask(model, sparsity=0.5, num_steps=10)
     out = model(x)
     assert out.dtype == dtype
     out.sum().backward()
@@ -447,7 +463,7 @@ def test_layers_of_a_gnn():
     data = random_graph(num_nodes=30, p=0.2, seed=60317)
     data.x = torch.randn(30, 8, generator=torch.Generator().manual_seed(20717))
     model = GCN(8, 16, num_layers=3, out_channels=3)
-    pruner = ProbMask(model, 0.9, num_steps=20)
+    pruner = ProbMask(model, sparsity=0.9, num_steps=20)
     for _ in range(20):
         model(data.x, data.edge_index).square().mean().backward()
         pruner.step()
@@ -490,22 +506,22 @@ def test_refuses(options, error, match):
 
 def test_refuses_a_gradient_that_is_not_finite():
     model = network(seed=20173)
-    pruner = ProbMask(model, 0.5, num_steps=10)
+    pruner = ProbMask(model, sparsity=0.5, num_steps=10)
     (model(torch.ones(3, 8)).sum() * math.inf).backward()
     with pytest.raises(ValueError, match=r"must be finite \(got \d+ in '0.weight', "):
         pruner.step()
 
 
 def test_refuses_the_state_of_another_model():
-    pruner = ProbMask(network(seed=20173), 0.5, num_steps=10)
-    other = ProbMask(network(seed=20173, wide=9), 0.5, num_steps=10)
+    pruner = ProbMask(network(seed=20173), sparsity=0.5, num_steps=10)
+    other = ProbMask(network(seed=20173, wide=9), sparsity=0.5, num_steps=10)
     with pytest.raises(ValueError, match=r"with 84 targeted weights \(got 90\)"):
         pruner.load_state_dict(other.state_dict())
 
 
 def test_refuses_a_model_that_was_moved():
     model = network(seed=20173)
-    ProbMask(model, 0.5, num_steps=10)
+    ProbMask(model, sparsity=0.5, num_steps=10)
     model.to("meta")
     with pytest.raises(ValueError, match=r"'0.weight' must be on the device of its"):
         model(torch.ones(3, 8, device="meta"))
@@ -517,7 +533,7 @@ def test_three_steps_by_hand():
     The budget has not begun to fall, and no probability comes near 0.
     """
     gradients = [[0.3, 0.1, 1.0, 2.0], [0.2, 0.5, 0.1, 1.0], [0.7, 0.2, 0.4, 0.3]]
-    pruner = ProbMask(nn.Linear(4, 1, bias=False), 0.5, num_steps=100, lr=0.01)
+    pruner = ProbMask(nn.Linear(4, 1, bias=False), sparsity=0.5, num_steps=100, lr=0.01)
     s, mean, square = [1.0] * 4, [0.0] * 4, 0.0
     for t, gradient in enumerate(gradients, 1):
         pruner.s.grad = pruner.s.new_tensor(gradient)

@@ -5,16 +5,10 @@ import torch
 from torch_geometric.nn.models import GCN
 
 from gsparse.edges import budget
-from gsparse.prune import Magnitude, layer_budgets
+from gsparse.prune import Magnitude, Pruner, layer_budgets
+from gsparse.prune.structured.groups import expand, group_sizes, num_groups
 from gsparse.prune.structured.select_groups import keep_best_groups, protected_groups
-from gsparse.prune.structured.structures import (
-    Blocks,
-    Columns,
-    Rows,
-    expand,
-    group_sizes,
-    num_groups,
-)
+from gsparse.prune.structured.structures import Blocks, Columns, Rows
 
 SHAPES = {"a": (20, 7), "b": (9, 20), "c": (5, 4)}
 WEIGHTS = {name: torch.zeros(shape) for name, shape in SHAPES.items()}
@@ -180,8 +174,16 @@ class TestRefusals:
     def test_before_anything_is_trained(self):
         model = GCN(8, 10, 3, out_channels=3)
         with pytest.raises(ValueError, match=r"at most 0\.9 of its weights, not 0.96"):
-            Magnitude(model, 0.96, lambda step, end: 0.0, structure=Rows())
-        assert Magnitude(model, 0.5).report().sparsity == 0.5  # nothing was left behind
+            Pruner(
+                model,
+                Magnitude(),
+                sparsity=0.96,
+                schedule=lambda step, end: 0.0,
+                structure=Rows(),
+            )
+        assert (
+            Pruner(model, Magnitude(), sparsity=0.5).report().sparsity == 0.5
+        )  # nothing was left behind
 
     def test_protection_that_does_not_fit(self):
         groups = Rows().groups(WEIGHTS)
@@ -194,7 +196,12 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"\['a', 'b', 'c'\] \(got 'head'\)"):
             protected_groups({"head": torch.ones(2, dtype=torch.bool)}, groups)
         with pytest.raises(ValueError, match="'protect' must come with 'structure'"):
-            Magnitude(GCN(5, 4, 2, 2), 0.5, protect=torch.ones(4, dtype=torch.bool))
+            Pruner(
+                GCN(5, 4, 2, 2),
+                Magnitude(),
+                sparsity=0.5,
+                protect=torch.ones(4, dtype=torch.bool),
+            )
 
     def test_scores_that_are_none(self):
         groups = Rows().groups(WEIGHTS)
@@ -202,7 +209,7 @@ class TestRefusals:
         scores[5] = torch.nan
         with pytest.raises(ValueError, match=r"not be NaN \(got 1 of 34 groups\)"):
             keep_best_groups(scores, groups, 0.5)
-        with pytest.raises(ValueError, match=r"'scores' must have shape \[34\]"):
+        with pytest.raises(ValueError, match=r"'importances' must have shape \[34\]"):
             keep_best_groups(scores[:3], groups, 0.5)
         with pytest.raises(ValueError, match="'scope' must be one of"):
             keep_best_groups(scores_of(groups), groups, 0.5, "layer")

@@ -9,7 +9,15 @@ from torch_geometric.nn.models import GAT, GCN, GIN, GraphSAGE
 
 from gsparse.compaction import channel_groups, compact
 from gsparse.data import random_graph
-from gsparse.prune import Magnitude, WeightMasks
+from gsparse.prune import Magnitude, Pruner, WeightMasks
+from gsparse.prune.structured.groups import (
+    expand,
+    group_means,
+    group_norms,
+    group_sizes,
+    group_sums,
+    num_groups,
+)
 from gsparse.prune.structured.structures import (
     Blocks,
     Columns,
@@ -18,12 +26,6 @@ from gsparse.prune.structured.structures import (
     Heads,
     Rows,
     Units,
-    expand,
-    group_means,
-    group_norms,
-    group_sizes,
-    group_sums,
-    num_groups,
 )
 
 DATA = random_graph(num_nodes=25, p=0.2, seed=41893)
@@ -112,7 +114,7 @@ def test_a_unit_goes_from_all_its_producers():
     torch.manual_seed(30211)
     conv = SAGEConv(8, 6, bias=False)
     made = channel_group(6, ("lin_l.weight", 0, 0), ("lin_r.weight", 0, 0))
-    pruner = Magnitude(conv, 0.5, structure=Units([made]))
+    pruner = Pruner(conv, Magnitude(), sparsity=0.5, structure=Units([made]))
     out = conv(DATA.x, DATA.edge_index)
     assert int((~out.any(dim=0)).sum()) == 3
     assert pruner.masks["lin_l.weight"].equal(pruner.masks["lin_r.weight"])
@@ -155,8 +157,12 @@ def test_units_of_a_traced_model_are_gone_after_compaction(kind):
     made = channel_groups(model, example)
     names = {it.parameter for group in made[1:-1] for it in group.producers}
     units = Units(made)
-    pruner = Magnitude(
-        model, 0.5, targets=lambda name, p: name in names, structure=units
+    pruner = Pruner(
+        model,
+        Magnitude(),
+        sparsity=0.5,
+        targets=lambda name, p: name in names,
+        structure=units,
     )
     groups = units.groups(pruner.masks.parameters())
     kept = group_sums({n: pruner.masks[n] for n in groups}, groups) > 0

@@ -9,7 +9,7 @@ from torch_geometric.nn import GCN
 
 from gsparse.data import random_graph
 from gsparse.edges import budget
-from gsparse.prune import Magnitude, Rounds, WeightMasks
+from gsparse.prune import Magnitude, Pruner, RoundsSchedule, WeightMasks
 from gsparse.prune.surgeons.brain_surgeon import joint_update, masked_loss, updated_loss
 from gsparse.prune.surgeons.combinatorial import (
     CombinatorialBrainSurgeon,
@@ -43,7 +43,9 @@ def test_the_search_starts_from_the_largest_magnitudes(monkeypatch):
     torch.manual_seed(39158)
     layer, x = torch.nn.Linear(10, 1, bias=False), torch.randn(6, 10)
     size = layer.weight.detach().abs()[0]
-    pruner = CombinatorialBrainSurgeon(layer, 0.6, lambda: layer(x)[:, 0])
+    pruner = CombinatorialBrainSurgeon(
+        layer, sparsity=0.6, losses=lambda: layer(x)[:, 0]
+    )
     kept = pruner.masks["weight"][0].nonzero().view(-1).tolist()
     assert kept == sorted(size.topk(4).indices.tolist())
 
@@ -66,7 +68,7 @@ def test_of_several_starts_the_one_of_least_loss_is_taken(monkeypatch):
         f"{module}.swap_search", lambda weights, fisher, start, *, judge: start
     )
     pruner = CombinatorialBrainSurgeon(
-        layer, 0.625, lambda: layer(x)[:, 0], num_starts=5, seed=617
+        layer, sparsity=0.625, losses=lambda: layer(x)[:, 0], num_starts=5, seed=617
     )
     losses = [masked_loss(weights, fisher, start) for start in starts]
     assert len(set(losses)) == 5
@@ -85,11 +87,11 @@ class Setting:
         self.data, self.y = data, torch.arange(20) % 3
         self.before = copy.deepcopy(self.model.state_dict())
 
-    def class_scores(self):
+    def logits(self):
         return self.model(self.data.x, self.data.edge_index)
 
     def losses(self):
-        return cross_entropy(self.class_scores()[:9], self.y[:9], reduction="none")
+        return cross_entropy(self.logits()[:9], self.y[:9], reduction="none")
 
 
 @pytest.fixture
@@ -109,29 +111,37 @@ def same(state, other):
 class TestAll:
     @pytest.mark.parametrize("sparsity", [0.0, 0.37, 0.9])
     def test_budget(self, setting, pruner, sparsity):
-        report = pruner(setting.model, sparsity, setting.losses).report()
+        report = pruner(
+            setting.model, sparsity=sparsity, losses=setting.losses
+        ).report()
         assert report.num_kept == budget(report.num_weights, sparsity)
 
     def test_a_matrix_taken_before_is_as_good(self, setting, pruner):
         """Masks and weights are those of a pruner that takes the same one itself."""
         other, third = Setting(), Setting()
         fisher = empirical_fisher(WeightMasks(third.model), third.losses)
-        one = pruner(setting.model, 0.8, setting.losses, fisher=fisher)
-        two = pruner(other.model, 0.8, other.losses)
+        one = pruner(setting.model, sparsity=0.8, losses=setting.losses, fisher=fisher)
+        two = pruner(other.model, sparsity=0.8, losses=other.losses)
         assert same(setting.model.state_dict(), other.model.state_dict())
         assert one.report() == two.report()
 
     @pytest.mark.parametrize("scope", ["local", "erk"])
     def test_scopes(self, setting, pruner, scope):
-        found = pruner(setting.model, 0.75, setting.losses, scope=scope).report()
-        expected = Magnitude(Setting().model, 0.75, scope=scope).report()
+        found = pruner(
+            setting.model, sparsity=0.75, losses=setting.losses, scope=scope
+        ).report()
+        expected = Pruner(
+            Setting().model, Magnitude(), sparsity=0.75, scope=scope
+        ).report()
         assert found == expected
 
     def test_true_fisher(self, setting, pruner):
         def prune(seed):
             other = Setting()
-            options = {"fisher": "true", "class_scores": other.class_scores}
-            masks = pruner(other.model, 0.7, num_drawn=30, seed=seed, **options).masks
+            options = {"fisher": "true", "logits": other.logits}
+            masks = pruner(
+                other.model, sparsity=0.7, num_drawn=30, seed=seed, **options
+            ).masks
             return flat(masks[name] for name in masks.targets), other.model.state_dict()
 
         assert same(prune(66301)[1], prune(66301)[1])
@@ -139,19 +149,27 @@ class TestAll:
 
     @pytest.mark.parametrize("update", [False, True])
     def test_undo_brings_the_weights_back(self, setting, pruner, update):
-        pruned = pruner(setting.model, 0.8, setting.losses, update=update)
+        pruned = pruner(
+            setting.model, sparsity=0.8, losses=setting.losses, update=update
+        )
         pruned.undo()
         assert same(setting.model.state_dict(), setting.before)
 
     def test_failure_leaves_the_model(self, setting, pruner):
         with pytest.raises(ValueError, match="is the loss finite"):
-            pruner(setting.model, 0.5, lambda: setting.losses() * float("nan"))
+            pruner(
+                setting.model,
+                sparsity=0.5,
+                losses=lambda: setting.losses() * float("nan"),
+            )
         assert same(setting.model.state_dict(), setting.before)
-        Magnitude(setting.model, 0.5)
+        Pruner(setting.model, Magnitude(), sparsity=0.5)
 
     def test_rounds_never_bring_a_weight_back(self, setting, pruner):
-        schedule = Rounds(num_rounds=3)
-        pruned = pruner(setting.model, 0.8, setting.losses, schedule=schedule)
+        schedule = RoundsSchedule(num_rounds=3)
+        pruned = pruner(
+            setting.model, sparsity=0.8, losses=setting.losses, schedule=schedule
+        )
         keep = flat(pruned.masks[name] for name in pruned.masks.targets)
         for _ in range(3):
             pruned.step()
@@ -165,9 +183,9 @@ class TestAll:
         assert same(setting.model.state_dict(), setting.before)
 
     def test_scores_have_the_shapes(self, setting, pruner):
-        pruned = pruner(setting.model, 0.5, setting.losses)
+        pruned = pruner(setting.model, sparsity=0.5, losses=setting.losses)
         parameters = pruned.masks.parameters()
-        scores = pruned.scores()
+        scores = pruned.importances()
         assert {k: v.shape for k, v in scores.items()} == {
             k: v.shape for k, v in parameters.items()
         }
@@ -176,7 +194,7 @@ class TestAll:
 @pytest.mark.parametrize("pruner", ANSWERING)
 def test_update_only_moves_kept_weights(setting, pruner):
     before = flat(WeightMasks(copy.deepcopy(setting.model)).parameters().values())
-    masks = pruner(setting.model, 0.8, setting.losses).masks
+    masks = pruner(setting.model, sparsity=0.8, losses=setting.losses).masks
     keep = flat(masks[name] for name in masks.targets)
     after = flat(masks.parameters().values())
     assert after[~keep].equal(before[~keep])
@@ -184,10 +202,12 @@ def test_update_only_moves_kept_weights(setting, pruner):
 
 
 def test_checkpoint_knows_the_way_back(setting):
-    pruned = CombinatorialBrainSurgeon(setting.model, 0.8, setting.losses)
+    pruned = CombinatorialBrainSurgeon(
+        setting.model, sparsity=0.8, losses=setting.losses
+    )
     state, weights = pruned.state_dict(), copy.deepcopy(setting.model.state_dict())
     other = Setting(seed=85303)
-    again = CombinatorialBrainSurgeon(other.model, 0.8, other.losses)
+    again = CombinatorialBrainSurgeon(other.model, sparsity=0.8, losses=other.losses)
     other.model.load_state_dict(weights)
     again.load_state_dict(state)
     again.undo()
@@ -203,9 +223,9 @@ def test_search_is_not_above_magnitude():
         w = flat(masks.parameters().values())
         masks.undo()
         found = CombinatorialBrainSurgeon(
-            first.model, 0.8, first.losses, damping=0.1, update=False
+            first.model, sparsity=0.8, losses=first.losses, damping=0.1, update=False
         ).masks
-        magnitude = Magnitude(second.model, 0.8).masks
+        magnitude = Pruner(second.model, Magnitude(), sparsity=0.8).masks
         keeps = [flat(m[name] for name in m.targets) for m in (found, magnitude)]
         ours, theirs = (masked_loss(w, fisher, keep) for keep in keeps)
         assert ours <= theirs * (1 + 1e-9)
@@ -215,10 +235,10 @@ def test_starts_are_compared_by_the_training_loss(setting):
     """More starts never end with a higher loss than the best start."""
     options = {"update": False, "judged": True, "seed": 47963}
     CombinatorialBrainSurgeon(
-        setting.model, 0.8, setting.losses, num_starts=15, **options
+        setting.model, sparsity=0.8, losses=setting.losses, num_starts=15, **options
     )
     other = Setting()
-    Magnitude(other.model, 0.8)
+    Pruner(other.model, Magnitude(), sparsity=0.8)
     setting.model.eval()
     assert setting.losses().mean() <= other.losses().mean() + 1e-6
 
@@ -229,7 +249,7 @@ class TestUpdateOfOtherMasks:
         fisher = empirical_fisher(masks, setting.losses)
         w = flat(masks.parameters().values())
         masks.undo()
-        masks = Magnitude(setting.model, 0.8).masks
+        masks = Pruner(setting.model, Magnitude(), sparsity=0.8).masks
         keep = flat(masks[name] for name in masks.targets)
         before = brain_surgeon_update(masks, fisher)
         after = flat(masks.parameters().values())
@@ -240,7 +260,7 @@ class TestUpdateOfOtherMasks:
         assert updated_loss(w, fisher, keep) <= masked_loss(w, fisher, keep)
 
     def test_fisher_of_the_pruned_model_is_refused(self, setting):
-        masks = Magnitude(setting.model, 0.8).masks
+        masks = Pruner(setting.model, Magnitude(), sparsity=0.8).masks
         fisher = empirical_fisher(masks, setting.losses)
         with pytest.raises(ValueError, match=r"gradients of 0 .*full_weights"):
             brain_surgeon_update(masks, fisher)
@@ -259,26 +279,38 @@ class TestUpdateOfOtherMasks:
 class TestRefusals:
     def test_fisher(self, setting):
         with pytest.raises(ValueError, match=r"'fisher' must be one of .*got 'exact'"):
-            OptimalBrainSurgeon(setting.model, 0.5, setting.losses, fisher="exact")
+            OptimalBrainSurgeon(
+                setting.model, sparsity=0.5, losses=setting.losses, fisher="exact"
+            )
 
     def test_losses(self, setting):
         with pytest.raises(ValueError, match=r"'losses' must be a function .*got None"):
-            OptimalBrainSurgeon(setting.model, 0.5)
-        with pytest.raises(ValueError, match=r"'class_scores' must be a function"):
-            WoodFisher(setting.model, 0.5, setting.losses, fisher="true")
+            OptimalBrainSurgeon(setting.model, sparsity=0.5)
+        with pytest.raises(ValueError, match=r"'logits' must be a function"):
+            WoodFisher(
+                setting.model, sparsity=0.5, losses=setting.losses, fisher="true"
+            )
 
     def test_judged(self, setting):
-        options = {"fisher": "true", "class_scores": setting.class_scores}
+        options = {"fisher": "true", "logits": setting.logits}
         with pytest.raises(ValueError, match=r"'judged' must come with .*losses=None"):
-            CombinatorialBrainSurgeon(setting.model, 0.5, judged=True, **options)
+            CombinatorialBrainSurgeon(
+                setting.model, sparsity=0.5, judged=True, **options
+            )
         with pytest.raises(ValueError, match=r"'judged' .*scope='local'"):
             CombinatorialBrainSurgeon(
-                setting.model, 0.5, setting.losses, judged=True, scope="local"
+                setting.model,
+                sparsity=0.5,
+                losses=setting.losses,
+                judged=True,
+                scope="local",
             )
 
     def test_starts(self, setting):
         with pytest.raises(ValueError, match=r"'num_starts' .*got 0"):
-            CombinatorialBrainSurgeon(setting.model, 0.5, setting.losses, num_starts=0)
+            CombinatorialBrainSurgeon(
+                setting.model, sparsity=0.5, losses=setting.losses, num_starts=0
+            )
 
 
 def test_a_matrix_taken_before_serves_one_cut(setting):
@@ -286,7 +318,9 @@ def test_a_matrix_taken_before_serves_one_cut(setting):
     with pytest.raises(
         ValueError, match=r"with a schedule.* takes it anew \(got one of"
     ):
-        WoodFisher(setting.model, 0.8, fisher=fisher, schedule=Rounds(2))
+        WoodFisher(
+            setting.model, sparsity=0.8, fisher=fisher, schedule=RoundsSchedule(2)
+        )
     small = GCN(setting.data.x.size(1), 4, num_layers=2, out_channels=3)
     with pytest.raises(ValueError, match=r"weights must be of shape \[\d+\] \(got"):
-        WoodFisher(small, 0.8, fisher=fisher)
+        WoodFisher(small, sparsity=0.8, fisher=fisher)

@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 from torch_geometric.nn import GCN
 
 from gsparse.data import random_graph
-from gsparse.prune import Magnitude, WeightMasks
+from gsparse.prune import Magnitude, Pruner, WeightMasks
 from gsparse.prune.surgeons.fisher import Fisher
 from gsparse.prune.surgeons.take_fisher import (
     empirical_fisher,
@@ -181,7 +181,7 @@ def test_full_weights_lifts_the_masks_for_a_while():
     masks = WeightMasks(model)
     whole = empirical_fisher(masks, losses)
     masks.undo()
-    masks = Magnitude(model, sparsity=0.8).masks
+    masks = Pruner(model, Magnitude(), sparsity=0.8).masks
     keep = torch.cat([masks[name].flatten() for name in masks.targets])
     with full_weights(masks):
         lifted = empirical_fisher(masks, losses)
@@ -235,12 +235,12 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"is the loss finite"):
             empirical_fisher(masks, lambda: model(x * float("nan"))[:, 0])
 
-    def test_scores(self):
+    def test_logits(self):
         model, x = Linear(3, 2), torch.ones(4, 3)
         masks = WeightMasks(model)
-        with pytest.raises(ValueError, match=r"'scores'.*\[N, C\].*got \[4\]"):
+        with pytest.raises(ValueError, match=r"'logits'.*\[N, C\].*got \[4\]"):
             true_fisher(masks, lambda: model(x)[:, 0])
-        with pytest.raises(ValueError, match=r"'scores'.*finite.*got 8"):
+        with pytest.raises(ValueError, match=r"'logits'.*finite.*got 8"):
             true_fisher(masks, lambda: model(x * float("nan")))
         with pytest.raises(ValueError, match=r"'num_samples'.*got 0"):
             true_fisher(masks, lambda: model(x), num_samples=0)

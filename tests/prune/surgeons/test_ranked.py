@@ -32,7 +32,12 @@ def pruned(kind, sparsity=0.5, **options):
     layer, x = problem()
     before = layer.weight.detach()[0].clone()
     pruner = kind(
-        layer, sparsity, lambda: layer(x)[:, 0], damping=DAMPING, targets="", **options
+        layer,
+        sparsity=sparsity,
+        losses=lambda: layer(x)[:, 0],
+        damping=DAMPING,
+        targets="",
+        **options,
     )
     return pruner, before, hessian(x)
 
@@ -65,7 +70,7 @@ def test_the_three_choices_differ_from_each_other_and_from_magnitude():
 def test_scores_are_the_saliencies(kind):
     pruner, w, H = pruned(kind, 0.0)
     expected = saliencies(w, H)[kind]
-    torch.testing.assert_close(pruner.scores()["weight"][0], expected)
+    torch.testing.assert_close(pruner.importances()["weight"][0], expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,9 +116,10 @@ def test_a_row_counts_by_its_mean_saliency(kind):
     def losses():
         return layer(x).square().sum(1)
 
-    pruner = kind(layer, 0.0, losses, targets="")
-    expected = pruner.scores()["weight"].mean(1)
+    pruner = kind(layer, sparsity=0.0, losses=losses, targets="")
+    expected = pruner.importances()["weight"].mean(1)
     pruner.undo()
-    kept = kind(layer, 0.4, losses, targets="", structure=Rows()).masks["weight"].any(1)
+    options = {"losses": losses, "targets": "", "structure": Rows()}
+    kept = kind(layer, sparsity=0.4, **options).masks["weight"].any(1)
     assert int(kept.sum()) == 3
     assert expected[kept].min() > expected[~kept].max()

@@ -9,7 +9,7 @@ from torch_geometric.nn import GCNConv
 
 from gsparse.data import planted_partition, split
 from gsparse.nn.calling import Arguments
-from gsparse.train import GCN, FitConfig, class_scores
+from gsparse.train import GCN, FitConfig, predict_logits
 from gsparse.train.incremental.fit_tasks import METHODS, TaskScores, fit_tasks
 from gsparse.train.incremental.rank_update import RankUpdate
 from gsparse.train.incremental.task_heads import AllTasks, SeparateModels, TaskHeads
@@ -123,10 +123,10 @@ class TestTaskHeads:
     def test_selecting_brings_the_output_layer_back(self):
         model = TaskHeads(make()).eval()
         model.add_task(2)
-        before = class_scores(model, DATA)
+        before = predict_logits(model, DATA)
         model.add_task(4)
-        assert class_scores(model, DATA).shape == (360, 4)
-        assert class_scores(model.select(0), DATA).equal(before)
+        assert predict_logits(model, DATA).shape == (360, 4)
+        assert predict_logits(model.select(0), DATA).equal(before)
 
     def test_refuses_a_task_that_is_not_there(self):
         with pytest.raises(ValueError, match=r"one of the 0 tasks .*\(got 0\)"):

@@ -9,7 +9,7 @@ from torch_geometric import nn as pyg
 from torch_geometric.nn import GCNConv
 
 from gsparse.data import planted_partition, split
-from gsparse.prune import Magnitude
+from gsparse.prune import Magnitude, Pruner
 from gsparse.train import GAT, GCN, SAGE, FitConfig, evaluate, fit, sparse_features
 from gsparse.train.incremental.rank_update import RankUpdate
 
@@ -396,7 +396,7 @@ def test_refused_models():
     with pytest.raises(ValueError, match=r"'convs.0.lin.weight' must have a shape"):
         RankUpdate(lazy, 4)
     pruned = MODELS["gcn"]()
-    Magnitude(pruned, 0.5)
+    Pruner(pruned, Magnitude(), sparsity=0.5)
     with pytest.raises(ValueError, match=r"'layers.0.lin.weight' must have no mask"):
         RankUpdate(pruned, 4)
     tied = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2))

@@ -3,7 +3,6 @@
 from functools import partial
 from itertools import product
 
-from gsparse.bench.experiment.methods import ANSWERED, SUPERMASK
 from gsparse.bench.papers.prune_citation import GRAPHS, MODELS, NAMED, SPARSITIES
 from gsparse.bench.tables.documents import Blocks, Results
 from gsparse.bench.tables.grid_table import Column, GridTable, Line, percent, points
@@ -11,7 +10,7 @@ from gsparse.bench.tables.rows import Filter, select
 
 WHEN = {
     "after": (
-        *("Magnitude", ANSWERED, "MagnitudeLoss", "LossPreservation"),
+        *("Magnitude", "Magnitude+U", "MagnitudeLoss", "LossPreservation"),
         *("GradientPreservation", "GradientNorm", "Wanda", "OptimalBrainDamage"),
         *("OptimalBrainSurgeon", "WoodFisher", "CombinatorialBrainSurgeon"),
     ),
@@ -48,7 +47,7 @@ def _at_once(model: str) -> GridTable:
         for graph in GRAPHS
         for sparsity in (0.95, 0.98)
     ]
-    order = ("Magnitude", ANSWERED, "CombinatorialBrainSurgeon", "ProbMask")
+    order = ("Magnitude", "Magnitude+U", "CombinatorialBrainSurgeon", "ProbMask")
     columns = [Column(it, {"pruner": it}) for it in (*order, "RandomWeight")]
     assert {*order, "RandomWeight"} == set(NAMED)
     where = {**NARROW, "model": model}
@@ -90,7 +89,7 @@ def _supermasks() -> GridTable:
     ):
         cell = partial(points, seeds=3, key=key)
         columns.append(Column(title, _target(0.5), cell))
-    where = {**NARROW, "pruner": SUPERMASK}
+    where = {**NARROW, "pruner": "Supermask"}
     cell = partial(points, seeds=3)
     return GridTable("prune", ("graph", "model"), lines, columns, where, cell)
 

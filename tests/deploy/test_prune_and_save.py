@@ -1,4 +1,4 @@
-"""The prune command: from a data set to a file and back to the same model."""
+"""From a data set to a file, and back to the same model."""
 
 import json
 import os
@@ -6,14 +6,13 @@ import os
 import pytest
 import torch
 
-from gsparse.bench import prune_command
-from gsparse.bench.experiment.cells import configs
-from gsparse.bench.experiment.workspace import Workspace
-from gsparse.bench.prune_command import format_record, prune_model
+from gsparse.cli.pruned_record import format_record
+from gsparse.deploy import load_pruned, prune_and_save, prune_model
 from gsparse.deploy.model_file import save_model
-from gsparse.deploy.pruned_models import load_pruned, specify
-from gsparse.train import evaluate
+from gsparse.deploy.pruned_models import specify
+from gsparse.train import evaluate, recipe
 from gsparse.train.models import GCN
+from gsparse.train.split_graphs import load_split_graphs, resolve_split
 
 EPOCHS = 2
 
@@ -26,8 +25,7 @@ def pruned(tmp_path=None, model="gcn", **options):
 
 @pytest.fixture(scope="module")
 def digits():
-    config = configs(["digits"], ["gcn"], [], [])[0]
-    return Workspace().graphs(config, 0).test
+    return load_split_graphs("digits", resolve_split("digits", None), 0).test
 
 
 @pytest.mark.parametrize(
@@ -69,7 +67,7 @@ def test_card_and_report_tell_the_same_and_so_does_the_same_seed(tmp_path):
         "# GCN on digits, pruned",
         "- Pruned by: Magnitude, sparsity 0.75, rows",
         f"| Test accuracy, pruned | {record['test_score_after']:.4g} |",
-        "load_pruned",
+        "from gsparse.deploy import load_pruned",
     ):
         assert piece in page
 
@@ -84,10 +82,10 @@ def test_sizes_of_no_standard_model_are_refused():
 def test_what_compaction_makes_no_standard_model_stays_whole(monkeypatch):
     odd = GCN(6, 4, 3)
     odd.layers[0].bias, odd.kept_features = None, torch.arange(6)
-    monkeypatch.setattr(prune_command, "compact", lambda *_, **__: odd)
-    config = configs(["digits"], ["gcn"], [], [])[0]
+    monkeypatch.setattr(prune_and_save, "compact", lambda *_, **__: odd)
+    chosen = recipe("digits", "gcn")
     example = (torch.ones(2, 6), torch.tensor([[0, 1], [1, 0]]))
-    assert prune_command._compacted(odd, config, example) is None
+    assert prune_and_save._compacted(odd, chosen, example) is None
 
 
 def test_files_of_others_are_refused(tmp_path):
@@ -100,7 +98,7 @@ def test_files_of_others_are_refused(tmp_path):
 
 def test_a_page_of_others_stops_it_before_anything_is_trained(tmp_path, monkeypatch):
     (tmp_path / "README.md").write_text("mine")
-    monkeypatch.setattr(Workspace, "dense", None)
+    monkeypatch.setattr(prune_and_save, "fit", None)
     with pytest.raises(ValueError, match=r"must be a model card of gsparse"):
         pruned(tmp_path)
     assert os.listdir(tmp_path) == ["README.md"]
