@@ -5,6 +5,7 @@ from gsparse.prune.criteria.criterion import Criterion
 from gsparse.prune.criteria.gradient_flow import LossPreservation, MagnitudeLoss
 from gsparse.prune.criteria.gradient_norm import GradientNorm, GradientPreservation
 from gsparse.prune.criteria.grasp import GraSP
+from gsparse.prune.criteria.lamp import LAMP
 from gsparse.prune.criteria.magnitude import Magnitude, RandomWeight
 from gsparse.prune.criteria.snip import SNIP
 from gsparse.prune.criteria.syn_flow import SynFlow
@@ -54,6 +55,7 @@ from gsparse.prune.weight_pruner import WeightPruner
 
 __all__ = [
     "ADMM",
+    "LAMP",
     "SNIP",
     "AutoPrune",
     "Blocks",

@@ -7,6 +7,7 @@ from gsparse.transforms.effective_resistance import (
 )
 from gsparse.transforms.feature_cosine import FeatureCosine, feature_cosine
 from gsparse.transforms.feature_select import FeatureSelect, feature_select
+from gsparse.transforms.local_degree import LocalDegree, local_degree
 from gsparse.transforms.prediction_agreement import (
     PredictionAgreement,
     prediction_agreement,
@@ -19,12 +20,14 @@ __all__ = [
     "EffectiveResistance",
     "FeatureCosine",
     "FeatureSelect",
+    "LocalDegree",
     "PredictionAgreement",
     "RandomEdge",
     "Teddy",
     "d_spar",
     "feature_cosine",
     "feature_select",
+    "local_degree",
     "prediction_agreement",
     "random_edge",
     "spectral_sparsify",

@@ -23,6 +23,7 @@ INSTANCES = [
     transforms.FeatureCosine(sparsity=0.4),
     transforms.PredictionAgreement(sparsity=0.4),
     transforms.Teddy(sparsity=0.4),
+    transforms.LocalDegree(sparsity=0.4),
     transforms.DSpar(sparsity=0.4, seed=30011),
     transforms.DSpar(epsilon=0.9, seed=30011),
     transforms.EffectiveResistance(sparsity=0.4, seed=30011),
