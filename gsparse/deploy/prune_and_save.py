@@ -1,7 +1,6 @@
 """Train a standard model of a data set, prune it, and save it with a model card."""
 
 import copy
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -18,9 +17,9 @@ from gsparse.compaction import (
     multiply_adds,
 )
 from gsparse.data import card
-from gsparse.deploy.model_card import ModelCard
 from gsparse.deploy.model_file import check_target, permanent_state, save_model
-from gsparse.deploy.pruned_models import FILE, SPECIFICATION, specify, stored, whole
+from gsparse.deploy.pruned_card import pruned_card
+from gsparse.deploy.pruned_models import FILE, specify, stored, whole
 from gsparse.edges import check_sparsity
 from gsparse.nn.calling import model_arguments
 from gsparse.nn.masked_parameters import mask_names
@@ -49,13 +48,6 @@ from gsparse.train.recipes import GRAPH_MODELS
 from gsparse.train.split_graphs import load_split_graphs, resolve_split
 
 Shape = Literal["rows", "columns", "heads", "units"]
-
-_LOAD = """```python
-from gsparse.deploy import load_pruned
-
-model, header = load_pruned("...")  # the folder of $file
-logits = model(data.x, data.edge_index)
-```"""
 
 
 class _Small(NamedTuple):
@@ -168,7 +160,7 @@ def prune_model(
         "output": None,
     }
     if out is not None:
-        page = _card(record, specification)
+        page = pruned_card(record, specification)
         record["num_bytes_after"] = save_model(final, out / FILE, page)
         record["output"] = str(out / FILE)
     return record
@@ -278,33 +270,3 @@ def _sparsity(pruned: Module) -> float:
 
 def _num_bytes(model: Module) -> int:
     return sum(it.numel() * it.element_size() for it in model.state_dict().values())
-
-
-def _card(record: Mapping[str, Any], specification: Mapping[str, Any]) -> ModelCard:
-    how = f"{record['pruner']}, sparsity {record['sparsity']}"
-    how += f", {record['structure']}" if record["structure"] else ""
-    how += f", {record['bits']} bits" if record["bits"] else ""
-    metric = record["metric"]
-    return ModelCard(
-        title=f"{record['model'].upper()} on {record['dataset']}, pruned",
-        description=(
-            f"A {record['model'].upper()} node classifier of {record['dataset']} with "
-            f"{record['weight_sparsity']:.1%} of the weights of its hidden layers "
-            "removed."
-        ),
-        dataset=record["dataset"],
-        split=f"{record['split']}, seed {record['seed']}",
-        method=how,
-        scores={
-            f"{part} {metric}, {when}": record[f"{key}_score_{place}"]
-            for part, key in (("Validation", "val"), ("Test", "test"))
-            for when, place in (("dense", "before"), ("pruned", "after"))
-        },
-        settings={SPECIFICATION: dict(specification)},
-        load=_LOAD,
-        limitations=(
-            "One training with one seed; scores of other seeds differ.",
-            "It classifies nodes of graphs with the same features and classes.",
-            "Zeros of single weights make the file smaller, not the model faster.",
-        ),
-    )

@@ -117,7 +117,6 @@ def fit(
         data = _field(model, data, "train_mask", config.hops)
     train = data.train_mask.nonzero().view(-1)
     target = data.y[train]
-    # A pruner may learn masks of weights that are frozen.
     optimizer = make_optimizer(model, config, allow_frozen=pruner is not None)
     given, eval_given = call_arguments(model, data), call_arguments(model, eval_data)
     another_graph = not given.same_tensors(eval_given)

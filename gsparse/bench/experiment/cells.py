@@ -1,4 +1,4 @@
-"""The cells of a grid of experiments: names and numbers, each with all others."""
+"""Build the grid of experiments from names and numbers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -41,9 +41,9 @@ def configs(
     hidden_channels: int | None = None,
     local: bool = False,
 ) -> list[Config]:
-    """The grid of configurations, with the Dense and MLP rows always in it.
+    """Return the grid of experiments, which always includes Dense and MLP.
 
-    Sparsity 0 is the Dense row whatever the method, so it appears once.
+    Sparsity 0 is the Dense experiment for every method, so it appears once.
 
     Args:
         datasets: Names of data sets.
@@ -54,12 +54,12 @@ def configs(
         split: Kind of split; None for the default of each card.
         reweight: Whether models get new edge weights; None for the default of
             :func:`default_reweight`.
-        epochs: As in :class:`Config`; so are the rest.
+        epochs: Maximum number of epochs; None for the recipe's own.
         final: Whether test scores are taken.
         device: Where models are trained.
         table: Name of the table.
-        teacher: What the dense model is used for; None for as little as each method
-            needs. ``"none"`` learns masks end to end from the labels alone.
+        teacher: Use of the dense model; None for as little as each method needs.
+            ``"none"`` learns masks end to end from the labels alone.
         trainings: Where the weights come from.
         pruners: Names of pruners. Each prunes the dense model, and the model of every
             method trained from scratch.
@@ -68,8 +68,8 @@ def configs(
         local: Train on the receptive fields of the labelled nodes, see :data:`REACH`.
 
     Raises:
-        ValueError: An unknown name, a sparsity outside [0, 1), or a way of training
-            that a method does not have; says which.
+        ValueError: If a name is unknown, a sparsity is outside [0, 1), or a method
+            cannot be trained in a given way.
     """
     for model in models:
         if model not in GRAPH_MODELS:

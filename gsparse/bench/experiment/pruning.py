@@ -28,7 +28,7 @@ class PrunedRun(NamedTuple):
 
     model: Module
     history: History
-    """Of the training after the weights were removed."""
+    """History of the training after the weights were removed."""
     facts: Row
 
 
@@ -40,10 +40,10 @@ def run_pruner(
     Methods that need trained weights get those of the dense model.
 
     Args:
-        config: With a pruner and a weight sparsity.
-        seed: Of the first weights, and of what the pruner draws.
+        config: Settings with a pruner and a weight sparsity.
+        seed: Random seed of the first weights and of the pruner.
         data: The graph to fit on.
-        dense: Gives the model trained with all weights and edges; not changed.
+        dense: Returns the model trained with all weights and edges; not changed.
     """
     assert config.pruner is not None
     assert config.weight_sparsity_target is not None

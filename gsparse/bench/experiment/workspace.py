@@ -1,4 +1,4 @@
-"""Data sets and scores of a process, kept so that neighbours in a grid share them."""
+"""Data and results that experiments of one process share."""
 
 import copy
 from dataclasses import replace
@@ -39,13 +39,14 @@ class Graphs(NamedTuple):
     """Edges of a spanning forest of the test graph: nodes minus components."""
 
 
-class Scored(NamedTuple):
-    """Scores of the fit and the test graph, what they cost, and how they were found."""
+class Rated(NamedTuple):
+    """Importances of the edges of the fit and the test graph, and their cost."""
 
     fit: Tensor
     test: Tensor
     seconds: float
     method: str | None
+    """Method that the transform chose, if it has a choice."""
 
 
 class Sparsified(NamedTuple):
@@ -54,29 +55,29 @@ class Sparsified(NamedTuple):
     fit: Data
     test: Data
     seconds: float
-    """Of scoring and cutting together."""
-    score_method: str | None = None
-    """What the scoring chose, where it had a choice and said so in its log."""
+    """Time to rate and to cut the edges."""
+    rating_method: str | None = None
+    """Method that the transform chose to rate the edges, if it has a choice."""
     mask: FittedMask | None = None
 
 
 class Workspace:
-    """Loads graphs and scores their edges, and remembers the last of each.
+    """Loads graphs and rates their edges, and keeps the last result of each.
 
     Args:
-        root: Folder of the data sets; None for the usual places.
+        root: Folder of the data sets; ``None`` for the default folders.
     """
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = root
         self._graphs: tuple[tuple, Graphs] | None = None
-        self._scored: tuple[tuple, Scored] | None = None
+        self._rated: tuple[tuple, Rated] | None = None
         self._warm: set[tuple[str, str]] = set()
         self._dense: dict[tuple, Module] = {}
         self._masks: dict[tuple, FittedMask] = {}
 
     def dense(self, config: Config, seed: int) -> Module:
-        """The model that was trained with all edges; not to be changed."""
+        """Return the model trained with all edges, which must not be changed."""
         kind = config.teacher_model or config.model
         width = config.hidden_channels
         place = (
@@ -100,7 +101,7 @@ class Workspace:
         return self._dense[key]
 
     def graphs(self, config: Config, seed: int) -> Graphs:
-        """The data of a run with its split."""
+        """Return the data of a run with its split."""
         key = (config.dataset, config.split, config.device, seed)
         if self._graphs is None or self._graphs[0] != key:
             self._graphs = None  # frees the old one before the new one is loaded
@@ -108,7 +109,7 @@ class Workspace:
         return self._graphs[1]
 
     def sparsify(self, config: Config, seed: int) -> Sparsified:
-        """Score, unless it was done for another sparsity, and cut."""
+        """Rate the edges, unless it was done for another sparsity, and cut."""
         graphs = self.graphs(config, seed)
         if not cuts(config.method):
             return Sparsified(graphs.fit, graphs.test, 0.0)
@@ -129,27 +130,27 @@ class Workspace:
             reweight=config.reweight,
             seed=seed,
         )
-        scored = self._scores(config, seed, transform, graphs)
+        rated = self._importances(config, seed, transform, graphs)
         start = perf_counter()
-        test = transform.cut(graphs.test, scored.test)
+        test = transform.cut(graphs.test, rated.test)
         fit = test
         if graphs.fit is not graphs.test:
-            fit = transform.cut(graphs.fit, scored.fit)
-        seconds = scored.seconds + perf_counter() - start
-        return Sparsified(fit, test, seconds, scored.method)
+            fit = transform.cut(graphs.fit, rated.fit)
+        seconds = rated.seconds + perf_counter() - start
+        return Sparsified(fit, test, seconds, rated.method)
 
-    def _scores(
+    def _importances(
         self,
         config: Config,
         seed: int,
         transform: EdgeSparsifier,
         graphs: Graphs,
-    ) -> Scored:
-        """Scores, the same for every sparsity and with or without new weights."""
+    ) -> Rated:
+        """Return importances, the same for all sparsities and reweightings."""
         key: tuple = (config.dataset, config.split, config.device, seed, config.method)
         if config.teacher != "none":
             key += (config.model, config.epochs)
-        if self._scored is None or self._scored[0] != key:
+        if self._rated is None or self._rated[0] != key:
             first = (config.dataset, config.method)
             if first not in self._warm:  # compilation is not the method's cost
                 self._warm.add(first)
@@ -160,11 +161,11 @@ class Workspace:
             fit = test if same else transform.importance(graphs.fit)
             seconds = perf_counter() - start
             chosen = transform.method_used
-            self._scored = key, Scored(fit, test, seconds, chosen)
-        return self._scored[1]
+            self._rated = key, Rated(fit, test, seconds, chosen)
+        return self._rated[1]
 
     def _with_predictions(self, config: Config, seed: int, graphs: Graphs) -> Graphs:
-        """The graphs with what the dense model predicts on each."""
+        """Return the graphs with the predictions of the dense model on each."""
         model, found = self.dense(config, seed), {}
         for data in (graphs.fit, graphs.test):
             if id(data) not in found:
@@ -180,7 +181,7 @@ class Workspace:
             )
 
     def _mask(self, config: Config, seed: int, graphs: Graphs) -> FittedMask:
-        """A mask fitted to the graph; the same for all weights that it serves."""
+        """Return a mask fitted to the graph; one for all trainings of the weights."""
         self._refuse_two_graphs(config, graphs)
         place = (config.dataset, config.split, config.device, seed, config.method)
         alone = config.teacher == "none"

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
+from gsparse.prune.learned.auto_prune_checks import check_choice, check_settings
 from gsparse.prune.learned.switches import Estimator, steered, switch_gradient
 from gsparse.prune.schedule import to_steps
 from gsparse.prune.targets import Selector
@@ -110,13 +111,13 @@ class AutoPrune(WeightPruner):
         targets: Iterable[Selector] | Selector | None = None,
         exclude: Iterable[Selector] | Selector = (),
     ) -> None:
-        _check(sparsity, penalty, lr, average)
+        check_settings(sparsity, penalty, lr, average)
         for name, value, known in [
             ("estimator", estimator, Estimator),
             ("unit", unit, Unit),
             ("regrow", regrow, Regrow),
         ]:
-            _check_choice(name, value, get_args(known))
+            check_choice(name, value, get_args(known))
         self.end = to_steps("end", end, num_steps)
         if self.end < 1:
             raise ValueError(f"'end' must be at least step 1 (got {self.end})")
@@ -290,26 +291,3 @@ class AutoPrune(WeightPruner):
         if self.fixed_mu is None:
             return super().__repr__()
         return f"{type(self).__name__}(penalty={self.fixed_mu})"
-
-
-def _check(
-    sparsity: float | None, penalty: float | None, lr: float, average: int
-) -> None:
-    if (sparsity is None) == (penalty is None):
-        raise ValueError(
-            f"exactly one of 'sparsity' and 'penalty' must be given "
-            f"(got {sparsity} and {penalty})"
-        )
-    if penalty is not None and not 0 <= penalty < float("inf"):
-        raise ValueError(f"'penalty' must be finite and at least 0 (got {penalty})")
-    if not 0 < lr < float("inf"):
-        raise ValueError(f"'lr' must be finite and positive (got {lr})")
-    if average < 1:
-        raise ValueError(f"'average' must be at least 1 step (got {average})")
-
-
-def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(
-            f"{name!r} must be one of {', '.join(map(repr, known))} (got {value!r})"
-        )

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,29 +10,21 @@ from torch.nn import Module
 from torch.utils.hooks import RemovableHandle
 
 from gsparse.edges import budget, draw_seed, keep_largest
+from gsparse.prune.learned.prob_mask_settings import (
+    Ending,
+    check_settings,
+    learning_rate,
+    temperature,
+)
 from gsparse.prune.learned.projection import project_to_budget
 from gsparse.prune.learned.relaxed_bernoulli import RelaxedBernoulli, log_odds_of
 from gsparse.prune.schedule import CubicSchedule, Schedule
 from gsparse.prune.targets import Selector
 from gsparse.prune.weight_pruner import WeightPruner
 
-Ending = Literal["topk", "sample"]
-"""The most probable weights, exactly at the budget, or the best of several draws."""
-
 #: Fractions of the training at which the budget starts and ends to fall.
 FIRST, LAST = 0.16, 0.6
-COLDEST = 0.03  # the last temperature
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # of Adam, but with one second moment for all
-
-
-def temperature(step: int, num_steps: int) -> float:
-    """Return a temperature that falls linearly from 1 to 0.03."""
-    return COLDEST + (1 - COLDEST) * (1 - min(step / num_steps, 1))
-
-
-def learning_rate(step: int, num_steps: int, lr: float) -> float:
-    """Return a learning rate that falls from ``lr`` to 0 like a cosine."""
-    return lr / 2 * (1 + math.cos(math.pi * min(step / num_steps, 1)))
 
 
 class _Draw:
@@ -152,7 +144,7 @@ class ProbMask(WeightPruner):
         exclude: Iterable[Selector] | Selector = (),
         seed: int | None = None,
     ) -> None:
-        _check(num_steps, loss, lr, finalize, num_draws, schedule)
+        check_settings(num_steps, loss, lr, finalize, num_draws, schedule)
         super().__init__(model, sparsity=sparsity, targets=targets, exclude=exclude)
         self.total_steps, self.loss, self.lr = num_steps, loss, lr
         self.ending, self.num_draws = finalize, num_draws
@@ -382,38 +374,3 @@ class ProbMask(WeightPruner):
         for name, wanted in self.frozen.items():
             self.masks.parameters()[name].requires_grad_(wanted)
         self.frozen = {}
-
-
-def _check(
-    num_steps: int,
-    loss: Callable[[], Tensor] | None,
-    lr: float,
-    finalize: str,
-    num_draws: int,
-    schedule: Schedule | None,
-) -> None:
-    counts = {"num_steps": (num_steps, 2), "num_draws": (num_draws, 1)}
-    for name, (value, least) in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name!r} must be an int (got {value!r})")
-        if value < least:
-            raise ValueError(f"{name!r} must be at least {least} (got {value})")
-    if not 0 < lr < math.inf:
-        raise ValueError(f"'lr' must be positive and finite (got {lr})")
-    if finalize not in get_args(Ending):
-        known = ", ".join(map(repr, get_args(Ending)))
-        raise ValueError(f"'finalize' must be one of {known} (got {finalize!r})")
-    if loss is not None and not callable(loss):
-        raise TypeError(
-            f"'loss' must be a function without arguments (got {type(loss).__name__}); "
-            "write lambda: ..."
-        )
-    if finalize == "sample" and loss is None:
-        raise ValueError(
-            "'loss' must be given for finalize='sample', to tell which draw is best "
-            "(got None)"
-        )
-    if schedule is not None and schedule.end > num_steps:
-        raise ValueError(
-            f"'schedule' must end within num_steps={num_steps} (got end {schedule.end})"
-        )

@@ -11,7 +11,8 @@ from torch_geometric.nn.models import GCN
 
 from gsparse.data import random_graph
 from gsparse.edges import budget
-from gsparse.prune.learned.admm import ADMM, penalty_at, updated_dual
+from gsparse.prune.learned.admm import ADMM
+from gsparse.prune.learned.admm_steps import penalty_at, updated_dual
 from gsparse.prune.quantise import nearest_codes
 from gsparse.prune.quantise_weights import quantise_weights
 from gsparse.prune.structured.groups import group_sums

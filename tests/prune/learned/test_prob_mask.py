@@ -11,7 +11,8 @@ from torch_geometric.nn import GCN, Linear
 
 from gsparse.data import random_graph
 from gsparse.edges import budget
-from gsparse.prune.learned.prob_mask import ProbMask, learning_rate, temperature
+from gsparse.prune.learned.prob_mask import ProbMask
+from gsparse.prune.learned.prob_mask_settings import learning_rate, temperature
 from gsparse.prune.learned.relaxed_bernoulli import (
     CLOSEST,
     RelaxedBernoulli,
