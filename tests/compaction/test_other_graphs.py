@@ -280,7 +280,7 @@ class TestPruners:
         )
         for _ in range(3):
             pruner.step()
-        match = r"'convs\.0\.lin\.weight' must be final \(got one that Magnitude"
+        match = r"'convs\.0\.lin\.weight' must be final \(got one that Pruner"
         with pytest.raises(ValueError, match=match):
             compact(model, graph(40277))
         pruner.finalize()

@@ -1,6 +1,7 @@
 """Levels without a zero, and the search for their step."""
 
 import itertools
+import sys
 
 import pytest
 import torch
@@ -116,7 +117,8 @@ def test_the_best_of_all_by_brute_force(bits):
 def test_a_search_among_some_ranks_ends_near_the_best(per, monkeypatch):
     weight = draw(3, 400, seed=65123)
     best = distance(weight, quantise(weight, 4, per))
-    monkeypatch.setattr("gsparse.prune.quantise.MOST_TURNS", 600)
+    module = sys.modules[nearest_codes.__module__]
+    monkeypatch.setattr(module, "MOST_TURNS", 600)
     found = quantise(weight, 4, per)
     assert best <= distance(weight, found) <= 1.05 * best
     assert found.codes.equal(nearest_codes(weight, found.scale, 4))

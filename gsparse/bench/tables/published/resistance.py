@@ -114,27 +114,53 @@ def _models() -> GridTable:
 
 
 def _families(results: Results) -> str:
-    """Return reported and true errors on graphs with bottlenecks."""
+    """Return reported and true errors of ``jl`` on graphs with bottlenecks."""
+
+    def share(value: float | None, digits: int = 2) -> str:
+        return "" if value is None else f"{100 * value:.{digits}f} %"
+
     lines = []
     for row in select(results("resistance_families"), {"method": "jl"}):
-        errors = ("reported_error", "rms_relative_error")
-        covered = (row["covered"], row["critical_covered"])
+        covered = [share(row.get(f"{it}covered"), 1) for it in ("", "critical_")]
         cut = (
             f"{row['cut_mean']:.3f} ± {row['cut_std']:.3f}" if "cut_mean" in row else ""
         )
         lines.append(
             [
                 row["dataset"],
-                *(f"{100 * row[key]:.2f} %" for key in errors),
-                f"{100 * row['max_relative_error']:.1f} %",
-                f"{100 * row['critical_rms_error']:.2f} %",
-                " / ".join(f"{100 * it:.1f} %" for it in covered),
+                share(row["reported_error"]),
+                share(row.get("rms_relative_error")),
+                share(row.get("max_relative_error"), 1),
+                share(row.get("critical_rms_error")),
+                " / ".join(covered) if all(covered) else "",
                 cut,
             ]
         )
     titles = ["graph", "reported", "true rms", "largest", "critical 100"]
     more = ["covered, all / critical", "leverage of the cut"]
     return markdown(titles + more, lines)
+
+
+def _methods(results: Results) -> str:
+    """Return the worst of every method over the graphs with bottlenecks."""
+    lines = []
+    for method in ("jl", "tree", "exact", "auto"):
+        rows = select(results("resistance_families"), {"method": method})
+        known = [row for row in rows if row.get("rms_relative_error") is not None]
+        lines.append(
+            [
+                method,
+                f"{len(known)}",
+                f"{max(row['true_over_reported'] for row in known):.2f}",
+                *(
+                    f"{100 * min(row[key] for row in known):.1f} %"
+                    for key in ("covered", "critical_covered")
+                ),
+                f"{100 * max(row['max_relative_error'] for row in known):.1f} %",
+            ]
+        )
+    titles = ["method", "graphs", "true over reported", "least covered"]
+    return markdown([*titles, "of the critical 100", "largest error"], lines)
 
 
 def _solvers(results: Results) -> str:
@@ -160,5 +186,6 @@ BLOCKS: Blocks = {
     "bottleneck-cuts": _cuts,
     "bottleneck-models": _models(),
     "resistance-families": _families,
+    "resistance-methods": _methods,
     "laplacian-solvers": _solvers,
 }
