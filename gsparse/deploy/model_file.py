@@ -109,7 +109,8 @@ def load_weights(path: str | Path, into: Module) -> dict[str, Any]:
     Args:
         path: The file.
         into: A model with the layers and sizes of the saved one, without masks; it is
-            not changed on an error.
+            not changed on an error. Build a compacted model with its smaller sizes, and
+            repeat ``quantise_weights`` with the same ``bits``.
 
     Returns:
         The header of the file.
@@ -141,7 +142,8 @@ def load_weights(path: str | Path, into: Module) -> dict[str, Any]:
         into.load_state_dict(before, strict=False)
         text = " ".join(str(error).split())[:300]
         raise ValueError(
-            f"'into' must have the layers and sizes of the saved model (got: {text})"
+            "'into' must have the layers and sizes of the saved model, after the same "
+            f"compact(), to_sparse() or quantise_weights() (got: {text})"
         ) from None
     return header
 

@@ -108,3 +108,22 @@ __all__ = [
     "quantise_weights",
     "true_fisher",
 ]
+
+_MOVED = {
+    "gsparse.compaction": "ChannelGroup CompactionReport channel_groups compact "
+    "compaction_report crossbar_count multiply_adds purify reconstruct Reconstruction "
+    "remove_dead_units remove_unused_paths RemovedUnits",
+    "gsparse.deploy": "ModelCard export_program export_weights keep_n_of_m "
+    "load_weights prune_n_of_m save_model to_semi_structured",
+    "gsparse.nn": "QuantisedLinear SparseLinear to_sparse",
+    "gsparse.prune, with the suffix Schedule": "Cubic Exponential Linear Rounds",
+    "gsparse.prune, as Pruner(model, criterion, sparsity=...)": "ScoredPruner",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Say where a public name of version 0.1 is now."""
+    for place, names in _MOVED.items():
+        if name in names.split():
+            raise ImportError(f"gsparse.prune.{name} is now in {place}")
+    raise AttributeError(f"module 'gsparse.prune' has no attribute {name!r}")

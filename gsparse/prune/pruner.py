@@ -94,7 +94,11 @@ class Pruner(ScheduledPruner):
         return self.criterion.importances(self.masks)
 
     def group_importances(self) -> Tensor:
-        assert self.groups is not None
+        if self.groups is None:
+            raise ValueError(
+                "'structure' must be given for importances of groups (got None); use "
+                "importances(), or a pruner with a structure such as Rows()"
+            )
         return self.criterion.group_importances(self.masks, self.groups)
 
     def prune(self, sparsity: float) -> None:

@@ -44,6 +44,11 @@ class ScheduledPruner(WeightPruner):
                 "'protect' must come with 'structure' (got structure=None); give "
                 "structure=Rows() to prune whole units"
             )
+        if structure is not None and not isinstance(structure, Structure):
+            raise TypeError(
+                "'structure' must be a structure such as Rows() or None "
+                f"(got {structure!r})"
+            )
         super().__init__(model, sparsity=sparsity, targets=targets, exclude=exclude)
         self.schedule, self.scope, self.reached = schedule, scope, 0.0
         self.structure, self.protect = structure, protect

@@ -27,19 +27,19 @@ class Distillation:
     with a distilled MLP and a distilled :class:`~gsparse.transforms.RandomEdge`.
 
     Args:
-        scores: The teacher's logits.
+        logits: The teacher's logits.
         weight: Factor of the term.
         temperature: :math:`T`.
         hard: Whether to learn only the teacher's class, not its probabilities.
 
     Shapes:
-        - **scores:** :math:`(N, C)`
+        - **logits:** :math:`(N, C)`
 
     Raises:
         ValueError: If the weight is negative or the temperature not positive.
     """
 
-    scores: Tensor
+    logits: Tensor
     weight: float = 1.0
     temperature: float = 1.0
     hard: bool = False
@@ -56,10 +56,10 @@ class Distillation:
         Shapes:
             - **out:** :math:`(N, C)`
         """
-        if out.shape != self.scores.shape:
+        if out.shape != self.logits.shape:
             raise ValueError(
-                f"'scores' must have the shape of the model's output "
-                f"(got {list(self.scores.shape)}, expected {list(out.shape)})"
+                f"'logits' must have the shape of the model's output "
+                f"(got {list(self.logits.shape)}, expected {list(out.shape)})"
             )
         if self.hard:
             return self.weight * mean_cross_entropy(out, self._target)
@@ -73,5 +73,5 @@ class Distillation:
         """
         with torch.no_grad():
             if self.hard:
-                return self.scores.argmax(1)
-            return log_probabilities(self.scores / self.temperature)
+                return self.logits.argmax(1)
+            return log_probabilities(self.logits / self.temperature)

@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 
 from gsparse.edges import check_sparsity
 from gsparse.prune import (
+    Criterion,
     ExponentialSchedule,
     Magnitude,
     Pruner,
@@ -86,6 +87,12 @@ class WeightLottery(Declared):
         check_sparsity(self.sparsity)
         if self.num_rounds < 1:
             raise ValueError(f"'num_rounds' must be at least 1 (got {self.num_rounds})")
+        if isinstance(self.prune, type) and issubclass(self.prune, Criterion):
+            raise TypeError(
+                "'prune' must build a pruner of a model (got a criterion, "
+                f"{self.prune.__name__}); use partial(Pruner, "
+                f"criterion={self.prune.__name__}())"
+            )
         if self.rewind is not None and not 0 <= self.rewind < self.config.epochs:
             raise ValueError(
                 f"'rewind' must be below the epochs of a round, {self.config.epochs} "

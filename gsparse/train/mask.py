@@ -22,7 +22,7 @@ def fit_mask(
     mask: LearnedMask,
     data: Data,
     *,
-    scores: Tensor | None = None,
+    logits: Tensor | None = None,
     hard: bool = True,
     config: FitConfig = MASK_FIT,
     seed: int = 0,
@@ -45,7 +45,7 @@ def fit_mask(
     Args:
         mask: A learned mask that wraps a trained model.
         data: The graph with ``x``, ``y`` and ``train_mask``.
-        scores: Logits to keep; ``None`` uses those of ``mask.model``.
+        logits: Logits to keep; ``None`` uses those of ``mask.model``.
         hard: Whether to keep the most likely class. ``False`` keeps the probabilities,
             for ranking metrics such as ROC-AUC.
         config: Settings of the fit; its metric chooses the epoch.
@@ -56,7 +56,7 @@ def fit_mask(
         The history; ``val_score`` is the fraction of all nodes that keep their class.
 
     Shapes:
-        - **scores:** :math:`(N, C)`
+        - **logits:** :math:`(N, C)`
 
     Example:
         >>> from gsparse.data import planted_partition, split
@@ -72,10 +72,10 @@ def fit_mask(
         >>> _ = fit_mask(mask, data, config=FitConfig(lr=0.05, epochs=20))
         >>> sparse = mask.sparsify(data)
     """
-    if scores is None:
-        scores = predict_logits(mask.model, data)
+    if logits is None:
+        logits = predict_logits(mask.model, data)
     wanted = copy.copy(data)
-    wanted.y = scores.argmax(1)
+    wanted.y = logits.argmax(1)
     wanted.val_mask = torch.ones_like(wanted.y, dtype=torch.bool)
     with _resting(mask.model):
         return fit(
@@ -85,7 +85,7 @@ def fit_mask(
             seed=seed,
             eval_data=wanted,
             callback=callback,
-            distill=Distillation(scores, hard=hard),
+            distill=Distillation(logits, hard=hard),
         )
 
 

@@ -634,3 +634,23 @@ def test_a_pruner_that_prunes_at_once_is_finished(model):
     pruner = prune.Pruner(model, prune.Magnitude(), sparsity=SPARSITY)
     assert not model.convs[0].lin.weight_masks["weight"].unfinished
     pruner.make_permanent()
+
+
+def test_errors_on_old_names_say_where_they_are():
+    with pytest.raises(ImportError, match=r"compact is now in gsparse\.compaction"):
+        prune.compact  # noqa: B018
+    with pytest.raises(ImportError, match=r"Cubic is now in .* suffix Schedule"):
+        from gsparse.prune import Cubic  # noqa: F401
+    with pytest.raises(AttributeError, match="no attribute 'unheard_of'"):
+        prune.unheard_of  # noqa: B018
+
+
+def test_structures_and_losses_of_the_wrong_kind_are_refused():
+    model = GCN(DATA.num_features, 8, 2, 3)
+    with pytest.raises(TypeError, match=r"such as Rows\(\) or None \(got <class"):
+        prune.Pruner(model, prune.Magnitude(), sparsity=0.5, structure=Rows)
+    with pytest.raises(TypeError, match=r"function without arguments .*got GCN"):
+        prune.SNIP(model)
+    pruner = prune.Pruner(model, prune.Magnitude(), sparsity=0.5)
+    with pytest.raises(ValueError, match=r"'structure' must be given .*got None"):
+        pruner.group_importances()

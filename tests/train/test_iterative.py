@@ -147,3 +147,8 @@ class TestFitWithAPruner:
         fit(model, DATA, config=config, callback=record)
         assert len(drawn) == 2
         assert losses[0] == pytest.approx(losses[1] + 1)
+
+
+def test_a_criterion_alone_is_no_way_to_prune():
+    with pytest.raises(TypeError, match=r"criterion, Magnitude\); use partial\(Pruner"):
+        WeightLottery(0.9, prune=Magnitude)

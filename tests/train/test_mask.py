@@ -47,7 +47,7 @@ def test_scores_of_another_model_can_be_kept():
     found = []
     for wanted in (None, own, own.flip(1)):
         mask = KEdge(model, data.num_features, 0.5, seed=3, edge_index=data.edge_index)
-        fit_mask(mask, data, scores=wanted, config=FitConfig(0.05, 0.0, epochs=5))
+        fit_mask(mask, data, logits=wanted, config=FitConfig(0.05, 0.0, epochs=5))
         found.append(mask.edge_probability(data))
     assert torch.equal(found[0], found[1])  # None is the model's own
     assert not torch.equal(found[1], found[2])

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 
 Loss = Callable[[], Tensor]
 """Returns the training loss of the model in its current state."""
@@ -12,7 +13,7 @@ Loss = Callable[[], Tensor]
 
 def check_loss(loss: Loss) -> None:
     """Refuse a loss that is not a function, such as one that is already computed."""
-    if not callable(loss):
+    if not callable(loss) or isinstance(loss, Module):
         raise TypeError(
             "'loss' must be a function without arguments that returns the loss "
             f"(got {type(loss).__name__}); write loss=lambda: ..."
