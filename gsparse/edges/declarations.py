@@ -1,6 +1,6 @@
 """Attributes by which an edge method says what it has to be given."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 EdgeWhen = Literal["fresh", "training", "trained"]
 """Weights that a method needs of a model: none or fresh ones, ones that it is learned
@@ -11,8 +11,26 @@ EdgeNeed = Literal["logits", "edge_index", "seed"]
 graph that a mask is learned for, or a random seed."""
 
 
+def check_declaration(
+    method: type, when: tuple[str, ...], needs: tuple[str, ...]
+) -> None:
+    """Refuse a class whose ``when`` or ``needs`` is not among the known words."""
+    declared = {"when": ([method.when], when), "needs": (method.needs, needs)}  # type: ignore[attr-defined]
+    for name, (values, known) in declared.items():
+        for value in values:
+            if value not in known:
+                raise TypeError(
+                    f"{name!r} of {method.__name__} must be of "
+                    f"{', '.join(map(repr, known))} (got {value!r})"
+                )
+
+
 class EdgeMethod:
     """Base of sparsifiers, learned masks and others: what a benchmark must know."""
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        check_declaration(cls, get_args(EdgeWhen), get_args(EdgeNeed))
 
     revision: ClassVar[int] = 1
     """Raised when a change alters results, so that old rows show as stale."""

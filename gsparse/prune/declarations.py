@@ -1,6 +1,8 @@
 """Attributes by which a pruning method says what it has to be given."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
+
+from gsparse.edges.declarations import check_declaration
 
 When = Literal["fresh", "training", "trained"]
 """Weights that a method starts from: fresh ones that are trained afterwards, fresh ones
@@ -14,6 +16,10 @@ the arguments of the model, the number of training steps, a Fisher matrix, or a 
 
 class Declared:
     """Base of criteria and pruners: what a benchmark must know to run one."""
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        check_declaration(cls, get_args(When), get_args(Need))
 
     revision: ClassVar[int] = 1
     """Raised when a change alters results, so that old rows show as stale."""

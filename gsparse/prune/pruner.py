@@ -1,7 +1,8 @@
 """The pruner that removes the weights of lowest importance by any criterion."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+import torch
 from torch import Tensor, inf
 from torch.nn import Module
 
@@ -102,7 +103,17 @@ class Pruner(ScheduledPruner):
         return self.criterion.group_importances(self.masks, self.groups)
 
     def prune(self, sparsity: float) -> None:
-        """Remove weights until this fraction is removed, in the criterion's rounds."""
+        """Remove weights until this fraction is removed, in the criterion's rounds.
+
+        Raises:
+            ValueError: If more is removed already, or the criterion returns importances
+                that do not fit the weights.
+        """
+        if sparsity < self.reached:
+            raise ValueError(
+                f"'sparsity' must be at least {self.reached:g}, which is reached: "
+                f"removed weights never come back (got {sparsity}); use undo()"
+            )
         for target in self.criterion.rounds(self.reached, sparsity):
             self._cut(target)
             self.reached = target
@@ -111,11 +122,30 @@ class Pruner(ScheduledPruner):
         if self.groups is not None:
             self.masks.set(self.select_groups(self.group_importances(), sparsity))
             return
+        importances = self.importances()
+        self._check(importances)
         ranked = {
             name: importance.detach().masked_fill(~self.masks[name], -inf)
-            for name, importance in self.importances().items()
+            for name, importance in importances.items()
         }
         self.masks.set(self.criterion.select(ranked, sparsity, self.scope))
 
+    def _check(self, importances: Mapping[str, Tensor]) -> None:
+        """Refuse importances of other parameters or shapes."""
+        weights = self.masks.weights()
+        for name in weights.keys() | importances.keys():
+            found = getattr(importances.get(name), "shape", None)
+            wanted = weights[name].shape if name in weights else None
+            if found != wanted:
+                raise ValueError(
+                    f"{self.criterion!r} must return an importance for every weight of "
+                    f"the targets: for {name!r} shape {_listed(wanted)} "
+                    f"(got {_listed(found)})"
+                )
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.criterion!r}, sparsity={self.sparsity})"
+
+
+def _listed(shape: torch.Size | None) -> list[int] | None:
+    return None if shape is None else list(shape)

@@ -654,3 +654,38 @@ def test_structures_and_losses_of_the_wrong_kind_are_refused():
     pruner = prune.Pruner(model, prune.Magnitude(), sparsity=0.5)
     with pytest.raises(ValueError, match=r"'structure' must be given .*got None"):
         pruner.group_importances()
+
+
+def importances_of(weights, how):
+    if how == "shape":
+        return {name: weight[0] for name, weight in weights.items()}
+    if how == "missing":
+        return {}
+    return dict(weights) | {"other": DATA.x}
+
+
+@pytest.mark.parametrize("how", ["shape", "missing", "unknown"])
+def test_importances_that_do_not_fit_are_refused(how):
+    class Odd(prune.Criterion):
+        def importances(self, masks):
+            return importances_of(masks.weights(), how)
+
+    model = GCN(DATA.num_features, 8, 2, 3)
+    with pytest.raises(ValueError, match="must return an importance for every weight"):
+        prune.Pruner(model, Odd(), sparsity=0.5)
+    assert "weight_masks" not in str(model.state_dict().keys())
+
+
+def test_removed_weights_do_not_come_back():
+    model = GCN(DATA.num_features, 8, 2, 3)
+    pruner = prune.Pruner(model, prune.Magnitude(), sparsity=0.6)
+    with pytest.raises(ValueError, match=r"at least 0.6, which is reached"):
+        pruner.prune(0.3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("when", "train"), ("needs", ("loss", "lable"))]
+)
+def test_misspelt_declarations_are_refused(name, value):
+    with pytest.raises(TypeError, match=rf"'{name}' of Odd must be of '"):
+        type("Odd", (prune.Criterion,), {name: value})

@@ -311,3 +311,9 @@ def test_random_edge_takes_directed_graphs():
     assert all(
         (pairs.pair == p).sum() == (pairs.pair[out.e_id] == p).sum() for p in kept
     )
+
+
+@pytest.mark.parametrize(("name", "value"), [("when", "train"), ("needs", ("pred",))])
+def test_misspelt_declarations_are_refused(name, value):
+    with pytest.raises(TypeError, match=rf"'{name}' of Odd must be of '"):
+        type("Odd", (transforms.RandomEdge,), {name: value})

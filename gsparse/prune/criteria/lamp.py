@@ -22,11 +22,15 @@ def lamp_importances(weight: Tensor) -> Tensor:
         >>> lamp_importances(torch.tensor([1.0, -2.0, 2.0, 0.0]))
         tensor([0.1111, 0.5000, 0.5000, 0.0000], dtype=torch.float64)
     """
-    squares = weight.double().square().flatten()
+    size = weight.double().abs().flatten()
+    largest = size.max() if size.numel() else size.new_ones(())
+    if not largest.isfinite():  # as in Magnitude, NaN is refused and infinity stays
+        return size.view(weight.shape)
+    squares = (size / largest.clamp(min=torch.finfo(size.dtype).tiny)).square()
     ordered = squares.sort().values
     total = ordered.flip(0).cumsum(0).flip(0)  # of this square and all behind it
     above = total[torch.searchsorted(ordered, squares)]
-    return (squares / above).nan_to_num(0.0).view(weight.shape)
+    return torch.where(squares > 0, squares / above, 0.0).view(weight.shape)
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ class LAMP(Criterion):
         \frac{w_i^2}{\sum_{j: |w_j| \geq |w_i|} w_j^2}
 
     Within a layer this keeps the weights of largest magnitude. Between layers it gives
-    each its own sparsity without a setting; the largest weight of every layer has
-    importance 1 and is removed last. With ``scope="local"`` it equals
+    each its own sparsity without a setting; a weight that is larger than all others of
+    its layer has importance 1 and is removed last. With ``scope="local"`` it equals
     :class:`~gsparse.prune.Magnitude`, which costs less, and with a single layer as
     well. Costs a sort of each layer per cut.
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
+from gsparse.edges import check_sparsity
 from gsparse.prune.learned.admm_checks import as_structures, check_settings
 from gsparse.prune.learned.admm_steps import (
     fitting_updates,
@@ -121,6 +122,9 @@ class ADMM(WeightPruner):
         targets: Iterable[Selector] | Selector | None = None,
         exclude: Iterable[Selector] | Selector = (),
     ) -> None:
+        check_sparsity(sparsity)
+        if num_steps is not None and (not isinstance(num_steps, int) or num_steps < 1):
+            raise ValueError(f"'num_steps' must be a positive int (got {num_steps!r})")
         self.phases = ["prune"] if sparsity > 0 or bits is None else []
         self.phases += [] if bits is None else ["quantise"]
         if num_steps is not None:

@@ -83,3 +83,20 @@ def test_removed_weights_are_left_out_of_the_sums():
     found = LAMP().importances(pruner.masks)[name]
     assert found[pruner.masks[name]].max() == 1
     assert found[~pruner.masks[name]].eq(0).all()
+
+
+def test_nan_is_refused_and_infinity_stays():
+    layer = Linear(4, 2, bias=False)
+    layer.weight.data = torch.tensor([[1.0, 2, 3, torch.inf], [5, 6, 7, 8]])
+    pruner = Pruner(layer, LAMP(), sparsity=0.5)
+    expected = [[False, False, False, True], [False, True, True, True]]
+    assert pruner.masks["weight"].tolist() == expected
+    pruner.undo()
+    layer.weight.data[0, 0] = torch.nan
+    with pytest.raises(ValueError, match=r"must not be NaN \(got 1 in 'weight'\)"):
+        Pruner(layer, LAMP(), sparsity=0.5)
+
+
+def test_tiny_weights_do_not_vanish():
+    found = lamp_importances(torch.tensor([1e-200, 2e-200], dtype=torch.float64))
+    torch.testing.assert_close(found, torch.tensor([0.2, 1.0], dtype=torch.float64))
