@@ -74,7 +74,7 @@ def sparsify(
 def prune(
     dataset: Annotated[str, typer.Option(help="Data set.")] = "digits",
     model: Annotated[str, typer.Option(help="gat, gcn or sage.")] = "gat",
-    pruner: Annotated[str, typer.Option(help="See docs/prune.md.")] = "Magnitude",
+    pruner: Annotated[str, typer.Option(help="See `gsparse methods`.")] = "Magnitude",
     sparsity: Annotated[
         float, typer.Option(help="Fraction of weights to remove, in [0, 1).")
     ] = 0.75,

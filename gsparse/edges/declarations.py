@@ -1,10 +1,10 @@
-"""Attributes by which an edge method says what it has to be given."""
+"""Attributes that declare what an edge method needs."""
 
 from typing import ClassVar, Literal, get_args
 
 EdgeWhen = Literal["fresh", "training", "trained"]
-"""Weights that a method needs of a model: none or fresh ones, ones that it is learned
-with, or trained ones whose predictions it reads."""
+"""State of the model that a method needs: untrained (or no model), trained together
+with the method, or already trained, so that its predictions can be read."""
 
 EdgeNeed = Literal["logits", "edge_index", "seed"]
 """Predictions of a trained model as ``data.pred``; or a keyword of the constructor: the

@@ -78,8 +78,8 @@ class FeatureMask(BudgetedMask):
     :func:`gsparse.train.fit` adds it to the loss. In evaluation the features with the
     largest :math:`P(z \ne 0)` are kept, at the exact budget, whether the mask is
     trained or not. With ``penalty=`` the loss has a fixed factor times that mean
-    instead, as in the paper, and evaluation removes the features for which 0 is more
-    likely than 1 and than any value in between.
+    instead, as in the paper, and evaluation removes the features for which 0 is the
+    most likely of three cases: 0, 1, and anything in between.
 
     Afterwards train a fresh model on ``sparsify(data)``, or copy the columns
     ``kept_features`` of the first layer's weights. A checkpoint of the plain model

@@ -33,7 +33,8 @@ class KEdge(LearnedMask):
     to the loss. In evaluation the pairs with the largest :math:`P(z \ne 0)` are kept,
     at the exact budget, whether the mask is trained or not. With ``penalty=`` the loss
     has a fixed factor times that mean instead, as in the paper, and evaluation removes
-    the pairs for which 0 is more likely than 1 and than any value in between.
+    the pairs for which 0 is the most likely of three cases: 0, 1, and anything in
+    between.
 
     **How to train it.** A few labels carry no information about edges far from them:
     fitted to PubMed's 60 labels alone, the mask was no better than random edges.

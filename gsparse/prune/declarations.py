@@ -1,4 +1,4 @@
-"""Attributes by which a pruning method says what it has to be given."""
+"""Attributes that declare what a pruning method needs."""
 
 from typing import ClassVar, Literal, get_args
 

@@ -77,7 +77,7 @@ class WeightMasks:
     """Masks on parameters of a model, by parameter name.
 
     A layer reads zeros where the mask of a parameter is false, and the gradient is zero
-    there. The parameter keeps its name, its place in the optimizer and its full values.
+    there. The parameter keeps its name, its place in the optimiser and its full values.
     The masks are buffers of the model and follow it through ``state_dict``,
     ``deepcopy``, ``.to()``, pickles and ``DistributedDataParallel``.
 
@@ -155,7 +155,7 @@ class WeightMasks:
         )
 
     def parameters(self) -> dict[str, Tensor]:
-        """Return the parameters with their full values: the optimizer's leaves."""
+        """Return the parameters with their full values: the optimiser's leaves."""
         return {name: target.parameter for name, target in self.targets.items()}
 
     def weights(self) -> dict[str, Tensor]:

@@ -34,7 +34,8 @@ class Pruner(ScheduledPruner):
         schedule: Sparsity of every step, such as
             :class:`~gsparse.prune.CubicSchedule`; ``None`` prunes at once.
         scope: ``"global"`` ranks all weights together, ``"local"`` gives each layer the
-            same sparsity, ``"erk"`` gives layers rates by their shapes.
+            same sparsity, ``"erk"`` gives each layer a sparsity that depends on its
+            shape: layers with more inputs and outputs lose a larger share.
         structure: Groups of weights that are removed together, such as
             :class:`~gsparse.prune.Rows`; ``None`` for single weights.
         protect: Groups that stay: one bool for each group, or bools of the rows of

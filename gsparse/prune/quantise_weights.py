@@ -32,23 +32,23 @@ def quantise_weights(
     levels.
 
     The ``state_dict`` of the copy holds one byte for every weight whose row and column
-    are not all zero, for any number of bits, and one byte for every row and column. 8
-    bits after three of four rows, columns or units are removed make the weights 16
-    times smaller. Unstructured zeros take a byte each; use
-    :func:`~gsparse.nn.to_sparse` for these.
+    are not all zero, for any number of bits, and one byte for every row and column.
+    With 8 bits and three quarters of the rows removed, the weights take a sixteenth of
+    the space. Unstructured zeros take a byte each; use :func:`~gsparse.nn.to_sparse`
+    for these.
 
     Args:
         model: Any module, with or without masks; not changed.
         bits: Bits of a code, from 2 to 8, including its sign.
         per: ``"layer"`` for one scale, ``"row"`` for one in each row.
-        targets: Weights to quantize; see :func:`~gsparse.prune.find_targets`, but
+        targets: Weights to quantise; see :func:`~gsparse.prune.find_targets`, but
             ``None`` takes the weights of all these layers, including the last one.
         exclude: Weights to leave out of ``targets``.
         scales: Scales of some weights by name, such as ``pruner.scales`` of weights
             that are at their levels already; the others are searched for.
 
     Raises:
-        ValueError: If nothing is left to quantize, a target is not the weight of such a
+        ValueError: If nothing is left to quantise, a target is not the weight of such a
             layer, ``scales`` has the name of another parameter, or a pruner is still
             training the model.
 
@@ -86,9 +86,9 @@ def quantise_weights(
 
 
 def dequantise(model: Module) -> Module:
-    """Return a copy of a quantized model with plain layers, which can be trained.
+    """Return a copy of a quantised model with plain layers, which can be trained.
 
-    Its ``state_dict`` loads into a model that was never quantized.
+    Its ``state_dict`` loads into a model that was never quantised.
 
     Example:
         >>> from torch_geometric.nn import GCN

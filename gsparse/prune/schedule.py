@@ -101,9 +101,9 @@ class ExponentialSchedule(_Ramp):
 
 @dataclass(frozen=True)
 class RoundsSchedule:
-    r"""A few cuts, of which the k-th leaves :math:`n(1-p) / (n(1-p) + kp)` of the
-    weights, from the `"A Gradient Flow Framework For Analyzing Network Pruning"
-    <https://arxiv.org/abs/2009.11839>`_ paper.
+    r"""Cuts ``num_rounds`` times. After the k-th cut :math:`n(1-p) / (n(1-p) + kp)` of
+    the weights remain, as in the `"A Gradient Flow Framework For Analyzing Network
+    Pruning" <https://arxiv.org/abs/2009.11839>`_ paper.
 
     Args:
         num_rounds: Number of cuts :math:`n`.

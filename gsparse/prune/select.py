@@ -23,7 +23,9 @@ def check_scope(scope: str) -> None:
 def keep_best(
     importances: Mapping[str, Tensor], sparsity: float, scope: Scope = "global"
 ) -> dict[str, Tensor]:
-    """Keep the weights of highest importance; among equals the first.
+    """Keep the weights of highest importance.
+
+    If importances are equal, the weight that comes first is kept.
 
     Args:
         importances: Importance of every weight by parameter name; ``-inf`` for one that

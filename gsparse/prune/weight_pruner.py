@@ -91,7 +91,7 @@ class WeightPruner(Declared, ABC):
 
     @abstractmethod
     def step(self) -> None:
-        """Update the masks; called after each step of the optimizer."""
+        """Update the masks; called after each step of the optimiser."""
 
     @abstractmethod
     def finalize(self) -> None:

@@ -34,8 +34,8 @@ class FitConfig:
         hops: Number of hops of the :func:`~gsparse.train.receptive_field` of the
             training and of the validation nodes to which the graph is restricted. With
             few labels this is less work and gives the same result, except that dropout
-            samples other numbers. Recorded times are those of the parts. ``None`` uses
-            the whole graph.
+            samples other numbers. Recorded times are for the restricted graphs.
+            ``None`` uses the whole graph.
         validate_every: Number of epochs between validations; the last epoch is always
             validated. Values above 1 save time.
 

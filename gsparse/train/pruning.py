@@ -39,7 +39,8 @@ def prune_and_train(
 
     A pruner that removes weights during training gets a whole training of its own, and
     the model is trained again afterwards, so that every method has had a training with
-    its final masks; :attr:`~gsparse.prune.WeightPruner.trains_after` can forgo that.
+    its final masks; a pruner whose :attr:`~gsparse.prune.WeightPruner.trains_after` is
+    false skips the second training.
 
     Args:
         model: A trained or fresh model; changed in place.

@@ -35,7 +35,7 @@ class FeatureCosine(EdgeSparsifier):
     and 0 if a node has no features. Use it if neighbours with similar features have the
     same class. Features alone may then be sufficient, so compare with an MLP. Works on
     directed graphs, in which an edge and its reverse are kept or removed together.
-    Costs one inner product per pair, of the stored values only if ``x`` is sparse.
+    It costs one inner product per pair, of the stored values only if ``x`` is sparse.
 
     Args:
         sparsity: Fraction of the undirected edges to remove, in [0, 1).

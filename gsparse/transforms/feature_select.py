@@ -135,7 +135,7 @@ class FeatureSelect(BaseTransform):
     be combined with any edge sparsifier (with ``"propagated"``, their order matters).
     Works on directed graphs. Of equally important features, the first ones are kept.
 
-    Costs one pass over the stored values, or, for ``"propagated"``, one product with
+    It costs one pass over the stored values, or, for ``"propagated"``, one product with
     the adjacency matrix.
 
     Do not use it if frequent features carry no information, for example constants,

@@ -34,12 +34,12 @@ class LocalDegree(EdgeSparsifier):
     neighbour of highest degree, so that no node is isolated while all of these are
     kept.
 
-    Keeps hubs and short paths, and removes edges between nodes of low degree; where
-    these carry the labels use another method. Edge weights are not used. Costs a sort
-    of the edges.
+    It keeps hubs and short paths, and removes edges between nodes of low degree. If
+    such edges matter for the labels, use another method. Edge weights are not used. It
+    costs a sort of the edges.
 
     In contrast to the paper, neighbours of equal degree share a rank. Which of them are
-    kept is decided by the budget, with a hash of the pair between equal importances.
+    kept is decided by the budget, and ties are broken by a hash of the pair.
 
     Args:
         sparsity: Fraction of the undirected edges to remove, in [0, 1).

@@ -30,8 +30,8 @@ class PredictionAgreement(EdgeSparsifier):
 
     with the predicted probabilities :math:`p` of any model. The degrees distribute the
     budget over the nodes; with the agreement alone, most nodes would lose all edges.
-    This is a baseline for learned masks and not from a paper. Costs one pass over the
-    edges, in addition to the training of the model.
+    This is a baseline for learned masks and not from a paper. It costs one pass over
+    the edges, in addition to the training of the model.
 
     Args:
         sparsity: Fraction of the undirected edges to remove, in [0, 1).

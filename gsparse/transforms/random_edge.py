@@ -21,7 +21,7 @@ class RandomEdge(EdgeSparsifier):
     Edge weights are unchanged. The importance of an edge is a random number that
     depends on the seed and its end points, so samples are nested in the sparsity and
     independent of the order of the edges. Works on directed graphs, in which an edge
-    and its reverse are kept or removed together. Costs one pass over the edges.
+    and its reverse are kept or removed together. It costs one pass over the edges.
 
     Args:
         sparsity: Fraction of the undirected edges to remove, in [0, 1).

@@ -27,7 +27,7 @@ class Teddy(EdgeSparsifier):
         s_{uv} = s_u s_v, \qquad
         s_u = d_u^{-2} \sum_{w \in N(u)} d_w^{-1/2}.
 
-    Hubs lose their edges first. Edge weights are not used. Costs two passes over the
+    Hubs lose their edges first. Edge weights are not used. It costs two passes over the
     edges.
 
     Only the importance is taken from the paper. Its distillation is available as

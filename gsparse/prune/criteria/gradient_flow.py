@@ -57,7 +57,7 @@ class LossPreservation(Criterion):
     model :math:`g \approx 0`, and the first order says little: prune earlier, or use
     :class:`~gsparse.prune.Magnitude`.
 
-    Costs one forward and backward pass per cut, in evaluation mode and on the whole
+    It costs one forward and backward pass per cut, in evaluation mode and on the whole
     graph, so without sampling noise. The paper rates filters, with gradients averaged
     over batches; here every weight has an importance of its own unless a structure is
     given. A group is rated by :math:`|\sum_i \theta_i g_i|`, the change of the loss
@@ -68,8 +68,8 @@ class LossPreservation(Criterion):
 
     Raises:
         TypeError: If ``loss`` is not a function.
-        ValueError: In a cut, if the loss is not one finite number that depends on the
-            weights.
+        ValueError: When weights are rated, if the loss is not one finite number that
+            depends on the weights.
 
     Example:
         Before training; to prune later, train before the last line.

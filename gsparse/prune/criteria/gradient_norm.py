@@ -62,8 +62,8 @@ class GradientNorm(Criterion):
     weights.
 
     The paper finds that a rising norm can hurt, and proposes
-    :class:`GradientPreservation`. Costs one Hessian-gradient product per cut. GCN, SAGE
-    and GIN layers, those of PyG and the fast ones, can be differentiated twice;
+    :class:`GradientPreservation`. It costs one Hessian-gradient product per cut. GCN,
+    SAGE and GIN layers, those of PyG and the fast ones, can be differentiated twice;
     attention layers can after ``gsparse.nn.accelerate(model, attention="reference")``.
 
     Args:
@@ -74,8 +74,9 @@ class GradientNorm(Criterion):
 
     Raises:
         TypeError: If ``loss`` is not a function.
-        ValueError: If the temperature is not positive. In a cut, if the loss is not one
-            finite number that depends on the weights and is differentiable twice.
+        ValueError: If the temperature is not positive. When weights are rated, if the
+            loss is not one finite number that depends on the weights and is
+            differentiable twice.
 
     Example:
         >>> import torch

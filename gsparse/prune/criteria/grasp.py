@@ -11,11 +11,11 @@ class GraSP(GradientNorm):
     Winning Tickets Before Training by Preserving Gradient Flow"
     <https://arxiv.org/abs/2002.07376>`_ paper.
 
-    It is :class:`~gsparse.prune.GradientNorm`, which gives the mathematics and the
-    arguments, with logits divided by 200 and used once, on the untrained model. Classes
+    GraSP is :class:`~gsparse.prune.GradientNorm` with the logits divided by 200,
+    applied once, before training. See there for the formula and the arguments. Classes
     should weigh the same in the loss: ``cross_entropy(..., weight=1 / counts)`` where
-    labels are unbalanced; the paper draws a balanced sample. One cut can empty a layer
-    at high sparsity; see :class:`~gsparse.prune.SynFlow`.
+    labels are unbalanced; the paper draws a balanced sample. At high sparsity one cut
+    can remove all weights of a layer; :class:`~gsparse.prune.SynFlow` avoids this.
 
     Example:
         >>> import torch

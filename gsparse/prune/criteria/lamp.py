@@ -44,9 +44,10 @@ class LAMP(Criterion):
 
     Within a layer this keeps the weights of largest magnitude. Between layers it gives
     each its own sparsity without a setting; a weight that is larger than all others of
-    its layer has importance 1 and is removed last. With ``scope="local"`` it equals
-    :class:`~gsparse.prune.Magnitude`, which costs less, and with a single layer as
-    well. Costs a sort of each layer per cut.
+    its layer has importance 1 and is removed last. For single weights, with
+    ``scope="local"`` or with a single layer, it equals
+    :class:`~gsparse.prune.Magnitude`, which is cheaper. It costs a sort of each layer
+    per cut.
 
     In contrast to the paper, equal magnitudes have equal importances. A group is rated
     by the mean over its weights.

@@ -18,9 +18,9 @@ class Magnitude(Criterion):
     the gradual pruning of the `"To prune, or not to prune"
     <https://arxiv.org/abs/1710.01878>`_ paper.
 
-    Costs one sort of the weights per cut. A baseline that is hard to beat: prune a
-    trained model, then train it further. A group is rated by the mean of :math:`w^2`,
-    which ranks the groups of one layer by their L2 norm.
+    It costs one sort of the weights per cut. It is a baseline that is hard to beat:
+    prune a trained model, then train it further. A group is rated by the mean of
+    :math:`w^2`, which ranks the groups of one layer by their L2 norm.
 
     Example:
         >>> from torch_geometric.nn import GCN
@@ -44,8 +44,8 @@ class Magnitude(Criterion):
 class RandomWeight(Criterion):
     """Rates weights at random; the baseline that shows what a criterion is worth.
 
-    The same seed and shapes give the same numbers on every device. A group has one
-    number, whatever its size.
+    The same seed and shapes give the same numbers on every device. Each group gets one
+    random number, whatever its size.
 
     Args:
         seed: Random seed; ``None`` takes that of the pruner.

@@ -19,10 +19,11 @@ class SNIP(LossPreservation):
         \qquad \frac{\partial L}{\partial c_i} = \theta_i g_i,
 
     so the choice is that of :class:`~gsparse.prune.LossPreservation`, which has the
-    same argument; only the importances are scaled. SNIP differs by the moment: it is
-    used once, on the untrained model. The paper draws one batch; here the loss is that
-    of all training nodes. One cut can empty a layer at high sparsity; see
-    :class:`~gsparse.prune.SynFlow`. A group has one gate.
+    same argument; only the importances are scaled. Unlike
+    :class:`~gsparse.prune.LossPreservation`, SNIP is applied once, before training. The
+    paper draws one batch; here the loss is that of all training nodes. At high sparsity
+    one cut can remove all weights of a layer; :class:`~gsparse.prune.SynFlow` avoids
+    this. A group of weights is rated through one shared gate.
 
     Example:
         >>> import torch

@@ -123,11 +123,11 @@ class SynFlow(Criterion):
     no layer is emptied while another one has weights to give, which happens with
     one-shot importances at high sparsity.
 
-    Meant for untrained models. The graph enters through the other arguments of
+    It is meant for untrained models. The graph enters through the other arguments of
     ``example``; features and labels do not: the weight of a feature that no node has is
     rated like any other. In a GAT layer equal features give uniform attention, so its
     attention vectors have flow 0. Biases and the means of batch normalization are taken
-    as 0, as in the paper's formula. Costs one forward and backward pass per round. A
+    as 0, as in the paper's formula. It costs one forward and backward pass per round. A
     group is rated by its mean flow per weight.
 
     Args:
@@ -136,8 +136,8 @@ class SynFlow(Criterion):
 
     Raises:
         TypeError: If ``example`` is not a tuple.
-        ValueError: If there is no round. In a cut, if the flow is not finite or falls
-            where a weight grows.
+        ValueError: If there is no round. When weights are rated, if the flow is not
+            finite or falls where a weight grows.
 
     Example:
         >>> import torch

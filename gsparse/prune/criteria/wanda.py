@@ -79,11 +79,12 @@ class Wanda(Criterion):
     :func:`~gsparse.prune.criteria.propagated.propagated_norms`. The weights of a
     feature that is 0 at every node are removed first.
 
-    Needs no labels and no gradient: one forward pass per cut. The paper removes the
-    same share of every row, compares weights within the row, and updates none; so does
-    this class (rows differ by at most one weight). Meant for trained models. Equal rows
-    cannot drop a useless unit: at very high sparsity try ``by_row=False`` as well. A
-    group is rated by the mean over its weights.
+    It needs no labels and no gradient, only one forward pass per cut. The paper removes
+    the same share of every row, compares weights within the row, and updates none; so
+    does this class (rows differ by at most one weight). It is meant for trained models.
+    If all rows lose the same share, no unit can be removed entirely: at very high
+    sparsity try ``by_row=False`` as well. A group is rated by the mean over its
+    weights.
 
     Args:
         example: Arguments of the model.
@@ -93,8 +94,8 @@ class Wanda(Criterion):
 
     Raises:
         TypeError: If ``example`` is not a tuple.
-        ValueError: In a cut, if a target is not the weight of a ``Linear`` that the
-            model calls, or an input is not finite.
+        ValueError: When weights are rated, if a target is not the weight of a
+            ``Linear`` that the model calls, or an input is not finite.
 
     Example:
         The first feature is 0 at every node, so its two weights are removed.

@@ -1,4 +1,4 @@
-"""ADMM: weights are pulled towards pruned, then towards quantized ones."""
+"""ADMM: weights are pulled towards pruned, then towards quantised ones."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -24,7 +24,7 @@ from gsparse.prune.weight_pruner import WeightPruner
 
 
 class ADMM(WeightPruner):
-    r"""Pulls weights towards pruned and quantized ones while they are trained, from the
+    r"""Pulls weights towards pruned and quantised ones while they are trained, from the
     `"Tiny but Accurate: A Pruned, Quantized and Optimized Memristor Crossbar Framework
     for Ultra Efficient DNN Implementation" <https://arxiv.org/abs/1908.10017>`_ paper.
 
@@ -63,30 +63,30 @@ class ADMM(WeightPruner):
     the cut is a jump, and more steps or a larger last ``rho`` help.
 
     With a fixed small :math:`\rho` the residual does not vanish, as :math:`S` is not
-    convex. Costs two tensors of the size of the weights, a pass over them in each step,
-    and the projection in each update. Use it for structured pruning of a trained model
-    and for few bits; at high unstructured sparsities gradual magnitude pruning is
+    convex. It costs two tensors of the size of the weights, a pass over them in each
+    step, and the projection in each update. Use it for structured pruning of a trained
+    model and for few bits; at high unstructured sparsities gradual magnitude pruning is
     simpler and costs nothing between its cuts.
 
-    Differs from the paper: the ramp of :math:`\rho` and the levels are our own, and the
-    device is not modelled. Rows and columns together have no closed projection and are
-    projected one after the other
+    It differs from the paper: the ramp of :math:`\rho` and the levels are our own, and
+    the device is not modelled. There is no closed-form projection onto rows and columns
+    together, so they are projected one after the other
     (:func:`~gsparse.prune.structured.support.support`).
 
     Args:
         sparsity: Fraction of the targeted weights to remove, in [0, 1), to the nearest
-            group. With 0 and ``bits`` weights are quantized only.
-        bits: Bits of a quantized weight, from 2 to 8, including its sign; ``None`` does
-            not quantize.
-        every: Steps between two updates, 20 by default: enough for the optimizer to
-            come near the projection, or the dual adds up differences that are still
-            closing. On a small GCN with Adam, 200 steps in 10 updates ended at a
-            residual of 0.002, in 20 updates at 0.1.
-        num_updates: Updates for pruning, and again for quantization; 10 by default.
+            group. With 0 and ``bits`` weights are quantised only.
+        bits: Bits of a quantised weight, from 2 to 8, including its sign; ``None`` does
+            not quantise.
+        every: Steps between two updates, 20 by default: enough for the optimiser to
+            come near the projection; otherwise the dual accumulates differences that
+            would have vanished. On a small GCN with Adam, 200 steps in 10 updates ended
+            at a residual of 0.002, in 20 updates at 0.1.
+        num_updates: Updates for pruning, and again for quantisation; 10 by default.
         num_steps: Steps of the whole training; if given, the defaults of ``every`` and
             ``num_updates`` are lowered so that the updates end within two thirds.
         rho: The first and the last :math:`\rho` of each phase.
-        per: ``"layer"`` for one quantization step, ``"row"`` for one in each row.
+        per: ``"layer"`` for one quantisation step, ``"row"`` for one in each row.
         scope: How the budget is spread over the layers; ``"local"`` by default.
         structure: One structure, or several that are projected one after the other;
             ``None`` for single weights.
@@ -200,7 +200,7 @@ class ADMM(WeightPruner):
 
     @torch.no_grad()
     def finalize(self) -> None:
-        """Prune and quantize at once what has not been."""
+        """Prune and quantise at once what has not been."""
         while not self.done:
             self.z = self._project(self.masks.parameters())
             self.residuals.append(self.residual())
@@ -258,7 +258,7 @@ class ADMM(WeightPruner):
         )
 
     def _hold(self) -> None:
-        """Restore the levels after a step of the optimizer."""
+        """Restore the levels after a step of the optimiser."""
         for name, weight in self.masks.parameters().items():
             if name in self.z:
                 level = self.z[name].to(weight)

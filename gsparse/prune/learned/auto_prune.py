@@ -45,24 +45,25 @@ class AutoPrune(WeightPruner):
     :math:`m \leftarrow m - \eta (\partial L/\partial t \, \mathrm{sgn}(w) + \mu) h'(m)`
     with a straight-through :math:`h'`. Where the gradient of :math:`w` is balanced by a
     weight decay :math:`\lambda`, the benefit of being active is :math:`\lambda |w|`:
-    the switches then rank weights by magnitude, and only noise and movement tell more.
+    the switches then rank weights by magnitude, and only noise and the movement of the
+    weights add information.
 
-    An active weight that is fitted has no gradient, so :math:`\mu` switches it off;
-    then it has a gradient, which switches it on. The final mask is therefore taken from
-    the average of :math:`h(m)` over the last steps, with the larger :math:`|w|` first
-    among equals.
+    The gradient :math:`\partial L/\partial t` of a fitted active weight is zero, so
+    :math:`\mu` switches it off. Its gradient is then non-zero and switches it on again.
+    The final mask is therefore taken from the average of :math:`h(m)` over the last
+    steps, with the larger :math:`|w|` first if averages are equal.
 
-    Costs a gradient, a switch and an average for every weight, and a few operations on
-    them in each step. Use it to train and prune in one run, or with ``unit="row"`` for
-    layers that shrink. Start from a trained model: in a fresh one, a weight with the
-    wrong sign is switched off and never comes back, unless
+    It costs a gradient, a switch and an average for every weight, and a few operations
+    on them in each step. Use it to train and prune in one run, or with ``unit="row"``
+    for layers that shrink. Start from a trained model: in a fresh one, a weight with
+    the wrong sign is switched off and never comes back, unless
     ``regrow="straight-through"``.
 
-    Differs from the paper: its equations may differ, because the rule here is derived
-    from the abstract and from what others report of it. :math:`m` starts at 1 and stays
-    in [-1, 1], so that no switch is ever far from its threshold, and :math:`\eta` is
-    divided by the root mean square of all gradients so far, so that it does not depend
-    on the scale of the loss. With ``sparsity``, :math:`\mu` is steered
+    It differs from the paper: its equations may differ, because the rule here is
+    derived from the abstract and from what others report of it. :math:`m` starts at 1
+    and stays in [-1, 1], so that no switch is ever far from its threshold, and
+    :math:`\eta` is divided by the root mean square of all gradients so far, so that it
+    does not depend on the scale of the loss. With ``sparsity``, :math:`\mu` is steered
     (:func:`~gsparse.prune.learned.switches.steered`) towards the active fraction
     :math:`(1 - s)^{\min(2k / e, 1)}` after :math:`k` of :math:`e` = ``end`` steps, and
     the final mask meets it exactly. Weights and switches are trained with the same

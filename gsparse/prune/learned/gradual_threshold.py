@@ -28,7 +28,7 @@ def threshold(
     up to ``end``, and is constant elsewhere and between two multiples of ``every``.
 
     Args:
-        step: Number of optimizer steps so far.
+        step: Number of optimiser steps so far.
         q: Final threshold, up to the rise of one step.
         start: The last step without a threshold.
         ramp: The first step of the steeper slope.
@@ -76,7 +76,7 @@ class GradualThreshold(WeightPruner):
     existing dense model. A weight that training does not need is removed early, when
     the threshold passes it.
 
-    Costs one comparison per weight and cut, and one selection when a group meets its
+    It costs one comparison per weight and cut, and one selection when a group meets its
     budget. Use it when layers of different kinds want thresholds of their own and the
     training is long. In a short training, or for one ranking over all layers,
     :class:`~gsparse.prune.Magnitude` with :class:`~gsparse.prune.CubicSchedule` reaches
@@ -84,7 +84,7 @@ class GradualThreshold(WeightPruner):
     threshold rises (strong weight decay, or a fresh model with large initial weights):
     with ``percentile`` a whole group can then be removed.
 
-    Differs from the paper: with ``sparsity``, :math:`q_g` is the quantile of that
+    It differs from the paper: with ``sparsity``, :math:`q_g` is the quantile of that
     level, no group falls below its share, and the last cut meets it exactly whatever
     the weights have become; ``percentile`` is the paper's parameter, whose sparsity
     depends on the weights. The start, ramp and end are fractions of the steps, because

@@ -22,7 +22,9 @@ def keep_best_groups(
     protect: Protect | None = None,
     allow_empty: bool = False,
 ) -> Tensor:
-    r"""Keep the groups of highest importance; among equals the first.
+    r"""Keep the groups of highest importance.
+
+    If importances are equal, the group that comes first is kept.
 
     Groups are removed in ascending order of importance until one more would move the
     number of removed weights further from the target. With groups of one size the
@@ -30,8 +32,9 @@ def keep_best_groups(
     half the size of the next group. The target is a fraction of all entries of
     ``groups``, including those of no group.
 
-    The best group of a parameter stays if no other group of it has to, because a layer
-    without units passes nothing on.
+    Every parameter keeps at least its best group, or another one that is protected,
+    because a layer without units passes nothing on. A parameter can lose all its groups
+    only with ``allow_empty``, or if some of its entries are in no group.
 
     Args:
         importances: Importance of every group; ``-inf`` for a group that is removed

@@ -222,8 +222,9 @@ class Units(Structure):
     Args:
         channels: Groups of channels of a traced model, the result of
             ``gsparse.compaction.channel_groups(model, example)``. Each has ``kind``,
-            ``size`` and ``producers``: triples of a parameter name, a dimension (which
-            is flattened to the end in an attention vector) and the first unit.
+            ``size`` and ``producers``: triples of a parameter name, a dimension (into
+            which all later dimensions of an attention vector are flattened) and the
+            index of the first unit.
 
     Raises:
         ValueError: If a group does not fit its parameter, or two overlap in one.
