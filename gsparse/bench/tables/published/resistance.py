@@ -13,9 +13,17 @@ from gsparse.bench.tables.grid_table import (
     percent,
     points,
 )
+from gsparse.bench.tables.published.speed import duration
 from gsparse.bench.tables.rows import Filter, Row, select
 
 CUT = ("clique_ring", "joined_random_graphs", "two_communities")
+TARGETS = (0.16, 0.06, 0.03, 0.01, 0.003)
+OWNERS = {
+    "ours": ("tree", "jl", "exact"),
+    "approximate inverse": ("approximate inverse",),
+    "networkit": ("ApproxSpanningEdge", "SpanningEdgeCentrality"),
+    "pyamg": ("pyamg JL",),
+}
 SOLVERS = {
     "diagonal": "Jacobi",
     "approximate Cholesky": "approximate Cholesky",
@@ -163,6 +171,59 @@ def _methods(results: Results) -> str:
     return markdown([*titles, "of the critical 100", "largest error"], lines)
 
 
+def _contest(results: Results) -> str:
+    """Return the fastest setting of everybody that meets an rms error."""
+
+    def fastest(rows: list[Row], methods: tuple[str, ...], target: float) -> str:
+        found = [
+            row
+            for row in rows
+            if row["method"].startswith(methods)
+            and row.get("seconds")
+            and row["rms_relative_error"] <= target
+        ]
+        if not found:
+            return ""
+        best = min(found, key=lambda row: row["seconds"])
+        error = f"{100 * best['rms_relative_error']:.2g} %"
+        largest = f"{100 * best['max_relative_error']:,.1f} %"
+        name = "exact" if best["method"] == "exact" else ""
+        name = name or f"{best['method']} {best['setting']:g}"
+        name = name.removeprefix("approximate inverse ").removeprefix("pyamg JL ")
+        return f"{name}: {best['seconds']:.2g} s, {error} / {largest}"
+
+    lines = []
+    for graph in ("PubMed", "tolokers", "Physics", "chung_lu"):
+        rows = select(results("resistance"), {"dataset": graph})
+        for target in TARGETS:
+            cells = [fastest(rows, methods, target) for methods in OWNERS.values()]
+            if any(cells):
+                size = rows[0]["num_pairs"]
+                title = f"{graph} ({size:,})" if target == TARGETS[0] else ""
+                lines.append([title, f"{100 * target:g} %", *cells])
+    return markdown(["graph (edges)", "rms at most", *OWNERS], lines)
+
+
+def _scaling(results: Results) -> str:
+    """Return the time of an epoch and of sparsifying by the number of nodes."""
+    lines = []
+    for full in select(results("scaling"), {"method": "Dense"}):
+        nodes = {"num_nodes": full["num_nodes"], "method": "EffectiveResistance"}
+        (sparse,) = select(results("scaling"), nodes)
+        lines.append(
+            [
+                f"{full['num_nodes']:,}",
+                f"{full['num_edges'] / 1e6:.1f} M",
+                duration(full["train_epoch_seconds"]),
+                f"{sparse['num_edges'] / 1e6:.2f} M",
+                duration(sparse["train_epoch_seconds"]),
+                f"{sparse['preprocess_seconds']:.1f} s",
+            ]
+        )
+    titles = ["nodes", "edges", "full", "edges kept", "sparsified", "once, to sparsify"]
+    return markdown(titles, lines)
+
+
 def _solvers(results: Results) -> str:
     """Return the seconds and iterations of the solvers of Laplacian systems."""
 
@@ -188,4 +249,6 @@ BLOCKS: Blocks = {
     "resistance-families": _families,
     "resistance-methods": _methods,
     "laplacian-solvers": _solvers,
+    "resistance-contest": _contest,
+    "scaling": _scaling,
 }
