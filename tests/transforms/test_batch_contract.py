@@ -12,9 +12,10 @@ from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.transforms import AddSelfLoops, ToUndirected
 
 from gsparse import transforms
+from gsparse.transforms.by_name import make_sparsifier, sparsifiers
 
 ROUNDS, HETERO_ROUNDS = 40, 10  # times ten instances: 500 random batches
-INSTANCES = [
+LISTED = [
     transforms.RandomEdge(sparsity=0.4, seed=30011),
     transforms.FeatureCosine(sparsity=0.35),
     transforms.PredictionAgreement(sparsity=0.5),
@@ -24,9 +25,14 @@ INSTANCES = [
     transforms.EffectiveResistance(sparsity=0.6, seed=30011),
     transforms.EffectiveResistance(sparsity=0.0, reweight=False, seed=30011),
     transforms.EffectiveResistance(epsilon=0.8, connected=True, seed=30011),
-    transforms.FeatureSelect(sparsity=0.5),
 ]
-EDGE_CUTS = INSTANCES[:-1]
+OTHERS = [
+    make_sparsifier(name, sparsity=0.4, seed=30011)
+    for name, kind in sparsifiers().items()
+    if kind not in map(type, LISTED)
+]
+EDGE_CUTS = [*LISTED, *OTHERS]
+INSTANCES = [*EDGE_CUTS, transforms.FeatureSelect(sparsity=0.5)]
 NODE_LEVEL = ("x", "pred", "h", "y")
 
 
