@@ -275,7 +275,9 @@ def test_steering_nears_the_sparsity(sparsity):
         optimizer.step()
         pruner.step()
         active.append(pruner.active)
-    assert active[20] == 1.0  # the ramp has hardly begun
+    # The ramp has hardly begun. Gradients at the optimum are rounding errors, which
+    # differ between threads and may switch a single weight of the 200 off for a step.
+    assert active[20] >= 0.99
     assert sum(active[-80:]) / 80 == pytest.approx(1 - sparsity, rel=0.6, abs=0.05)
 
 
