@@ -21,11 +21,13 @@ demo: $(BIN)/.installed
 	  --method EffectiveResistance --method DSpar --method RandomEdge \
 	  --sparsity 0.5,0.8 --seeds 3 --threads 1 --out runs/demo
 
+# Two processes of one thread each: more threads than cores spin against each other.
+# Tests of threads set their number themselves.
 test: $(BIN)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile
 
 # torch-scatter ships as source only; it is built against the installed torch.
 test-scatter: $(BIN)/.installed
