@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.special import gammaincc, gammaincinv
 from torch import Tensor
 
 from gsparse.kernels.resistance.laplacian import WIDTH
@@ -21,6 +20,7 @@ from gsparse.kernels.threads import run_blocks
 from gsparse.linalg.laplacian import Laplacian
 from gsparse.linalg.pcg import PCG, jacobi
 from gsparse.linalg.slow_directions import DAMPED, SlowDirections, probe, refine
+from gsparse.linalg.uncertainty import uncertainty
 
 #: A pair is solved by itself if the standard error of its leverage w R exceeds this
 #: fraction of the tolerance.
@@ -40,8 +40,6 @@ DIRECTIONS, NUMBERS = 256, 2**26
 CAREFUL = 800
 #: Smaller Ritz values cannot be computed in float64.
 RESOLVED = 1e-11
-#: Probability that a normal variable is off by more than two standard deviations.
-MISSED = 0.0455
 
 _NOTHING = torch.empty(0, dtype=torch.float64)
 _NO_MATRIX = torch.empty(0, 0, dtype=torch.float64)
@@ -52,7 +50,7 @@ class Sampled(NamedTuple):
 
     Attributes:
         resistance: One value per pair ``[M]``.
-        std: Standard deviation of each value ``[M]``, see :func:`uncertainty`.
+        std: Standard deviation of each value ``[M]``, see ``uncertainty``.
         foster: Sum of w R before clipping, divided by its true value.
         clipped: Fraction of the pairs whose estimate exceeded 1 / w.
     """
@@ -159,10 +157,8 @@ class FlowSampler:
         """Draw, solve and add columns up to a total of ``num_columns``."""
         while self.num_columns < num_columns:
             blocks = -(-min(num_columns - self.num_columns, DRAWN) // WIDTH)
-            X, LX = self._solve(
-                torch.cat([self._draw(b) for b in range(blocks)], dim=1)
-            )
-            self._add(X, LX, self.total)
+            drawn = torch.cat([self._draw(b) for b in range(blocks)], dim=1)
+            self._add(*self._solve(drawn), self.total)
             self.num_columns += blocks * WIDTH
             self.total[self.solved] = 0.0
 
@@ -208,10 +204,8 @@ class FlowSampler:
             run_blocks(add_squares, len(total) * WIDTH, *arrays)
 
     def _summary(self, out: Tensor, total: Tensor, count: int) -> np.ndarray:
-        """Write R to ``out`` and return the statistics.
-
-        These are the sum of w R, the number of clipped pairs, and the sums of the
-        squared relative errors.
+        """Write R to ``out``; return the sum of w R, the number of clipped pairs, and
+        the sums of the squared relative errors.
         """
         sums = np.zeros((-(-total.size(0) // PAIRS), 4))
         graph = (*self.pairs, self.L.diagonal.numpy(), self.bridge.numpy())
@@ -297,21 +291,6 @@ class FlowSampler:
             out = torch.empty_like(nothing)
             self._summary(out, total, self.num_columns // WIDTH)
             yield out[:, 0]
-
-
-def uncertainty(num_columns: int) -> float:
-    r"""Return the uncertainty of a mean of squares, relative to the mean.
-
-    The mean of k squares of normal variables is the true value times
-    :math:`\chi^2_k / k`, a skewed distribution: for 16 columns, two standard deviations
-    cover only 88 % of the true values. Twice the returned value covers 95.4 %, as two
-    standard deviations of a normal variable do.
-    """
-    half, upper, width = num_columns / 2, 0.0, 0.0
-    for _ in range(30):  # fixed point: both tails together have probability MISSED
-        width = (half / gammaincinv(half, MISSED - upper) - 1) / 2
-        upper = gammaincc(half, half / (1 - 2 * width)) if width < 0.5 else 0.0
-    return float(width)
 
 
 def _stream(seed: int, block: int) -> int:

@@ -16,9 +16,10 @@ from gsparse.linalg.certificates import (
     to_leverage,
 )
 from gsparse.linalg.elimination import Elimination, SparseCore, peel
-from gsparse.linalg.flow_sampler import FlowSampler, Sampled, uncertainty
+from gsparse.linalg.flow_sampler import FlowSampler, Sampled
 from gsparse.linalg.laplacian import check_pairs
 from gsparse.linalg.pcg import PCG
+from gsparse.linalg.uncertainty import uncertainty
 
 #: Nodes up to this degree are eliminated first,
 MAX_DEGREE = 16

@@ -5,13 +5,13 @@ import math
 from typing import Literal, NamedTuple, get_args
 
 import torch
-from scipy.special import stdtrit
 from torch import Tensor
 
 from gsparse.edges import draw_seed, pair_weight, spread, undirected_pairs
 from gsparse.linalg.exact import MAX_CORE, exact_resistance, predict_exact
 from gsparse.linalg.jl import FIRST, jl_resistance
 from gsparse.linalg.trees import BATCHES, WIDE, tree_resistance, weight_spread
+from gsparse.linalg.uncertainty import student
 
 Method = Literal["auto", "exact", "tree", "jl"]
 
@@ -20,8 +20,6 @@ Method = Literal["auto", "exact", "tree", "jl"]
 FLOPS, GATHERS, STEPS = 2e10, 3e8, 2e7
 #: Seconds per entry to factorise.
 SETUP = 5e-7
-#: Probability of a normal variable below two standard deviations.
-TWO_STD = 0.97725
 #: Exact results are preferred up to this many predicted seconds.
 PATIENCE = 10.0
 #: Large graphs with a larger mean degree are not considered for exact elimination.
@@ -210,8 +208,7 @@ def _run(method: str, pairs: _Pairs, tolerance: float, seed: int) -> ResistanceR
     joined = torch.isfinite(drawn.resistance)
     share = drawn.variance[joined] / drawn.resistance[joined] ** 2
     error = math.sqrt(share.mean()) if share.numel() else 0.0
-    freedom = min(drawn.num_trees, BATCHES) - 1
-    std = drawn.variance.sqrt() * (stdtrit(freedom, TWO_STD) / 2)
+    std = drawn.variance.sqrt() * student(min(drawn.num_trees, BATCHES))
     return ResistanceResult(drawn.resistance, "tree", error, std=std)
 
 

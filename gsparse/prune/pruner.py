@@ -96,25 +96,9 @@ class Pruner(ScheduledPruner):
         return self.criterion.importances(self.masks)
 
     def group_importances(self) -> Tensor:
-        if self.groups is None:
-            raise ValueError(
-                "'structure' must be given for importances of groups (got None); use "
-                "importances(), or a pruner with a structure such as Rows()"
-            )
-        return self.criterion.group_importances(self.masks, self.groups)
+        return self.criterion.group_importances(self.masks, self._groups())
 
-    def prune(self, sparsity: float) -> None:
-        """Remove weights until this fraction is removed, in the criterion's rounds.
-
-        Raises:
-            ValueError: If more is removed already, or the criterion returns importances
-                that do not fit the weights.
-        """
-        if sparsity < self.reached:
-            raise ValueError(
-                f"'sparsity' must be at least {self.reached:g}, which is reached: "
-                f"removed weights never come back (got {sparsity}); use undo()"
-            )
+    def _prune(self, sparsity: float) -> None:
         for target in self.criterion.rounds(self.reached, sparsity):
             self._cut(target)
             self.reached = target
@@ -134,7 +118,7 @@ class Pruner(ScheduledPruner):
     def _check(self, importances: Mapping[str, Tensor]) -> None:
         """Refuse importances of other parameters or shapes."""
         weights = self.masks.weights()
-        for name in weights.keys() | importances.keys():
+        for name in weights | dict(importances):
             found = getattr(importances.get(name), "shape", None)
             wanted = weights[name].shape if name in weights else None
             if found != wanted:

@@ -88,23 +88,48 @@ class ScheduledPruner(WeightPruner):
         Shapes:
             - **output:** :math:`(G,)`
         """
-        assert self.groups is not None
-        return group_means(self.importances(), self.groups)
+        return group_means(self.importances(), self._groups())
+
+    def _groups(self) -> dict[str, Tensor]:
+        if self.groups is None:
+            raise ValueError(
+                "'structure' must be given for importances of groups (got None); use "
+                "importances(), or a pruner with a structure such as Rows()"
+            )
+        return self.groups
+
+    def prune(self, sparsity: float) -> None:
+        """Remove weights until this fraction is removed.
+
+        Raises:
+            ValueError: If more is removed already.
+        """
+        if sparsity < self.reached:
+            raise ValueError(
+                f"'sparsity' must be at least {self.reached:g}, which is reached: "
+                f"removed weights never come back (got {sparsity}); use undo()"
+            )
+        self._prune(sparsity)
 
     @abstractmethod
-    def prune(self, sparsity: float) -> None:
+    def _prune(self, sparsity: float) -> None:
         """Remove weights until this fraction is removed, and set ``reached`` to it."""
 
     def select_groups(self, importances: Tensor, sparsity: float) -> dict[str, Tensor]:
         """Return which weights stay by the importances of their groups."""
-        assert self.groups is not None
-        present = {name: self.masks[name] for name in self.groups}
-        left = group_sums(present, self.groups).to(importances.device)
+        groups = self._groups()
+        present = {name: self.masks[name] for name in groups}
+        left = group_sums(present, groups).to(importances.device)
+        if importances.shape != left.shape:
+            raise ValueError(
+                f"the importances of the groups must have shape {list(left.shape)} "
+                f"(got {list(importances.shape)})"
+            )
         ranked = importances.masked_fill(left == 0, -inf)
-        kept = keep_best_groups(ranked, self.groups, sparsity, self.scope, self.protect)
+        kept = keep_best_groups(ranked, groups, sparsity, self.scope, self.protect)
         return {
             name: keep.to(present[name].device) & present[name]
-            for name, keep in expand(kept, self.groups).items()
+            for name, keep in expand(kept, groups).items()
         }
 
     def finalize(self) -> None:

@@ -1,9 +1,9 @@
 """Lotteries and all ways to prune weights, by the names of their classes or rows."""
 
-import inspect
 from typing import Any, Literal
 
 from gsparse import train
+from gsparse.edges.by_name import find_by_name, public_classes
 from gsparse.prune import by_name as prune_by_name
 from gsparse.train.pruning_variants import VARIANTS
 
@@ -13,12 +13,8 @@ def lotteries(removes: Literal["edges", "weights"]) -> dict[str, Any]:
 
     They are called with a fresh model, a graph and a seed.
     """
-    public = {name: getattr(train, name) for name in train.__all__}
-    return {
-        name: thing
-        for name, thing in public.items()
-        if inspect.isclass(thing) and getattr(thing, "removes", None) == removes
-    }
+    found = public_classes(train, object)
+    return {k: v for k, v in found.items() if getattr(v, "removes", None) == removes}
 
 
 def public_weight_methods() -> dict[str, Any]:
@@ -37,8 +33,4 @@ def weight_method(name: str) -> Any:  # noqa: ANN401 (a criterion, pruner or lot
     Raises:
         ValueError: If there is no such method; lists the names there are.
     """
-    found = weight_methods()
-    if name not in found:
-        known = ", ".join(found)
-        raise ValueError(f"'pruner' must be one of {known} (got {name})")
-    return found[name]
+    return find_by_name(weight_methods(), name, "pruner")

@@ -4,6 +4,7 @@ import inspect
 from typing import Any
 
 from gsparse import transforms
+from gsparse.edges.by_name import find_by_name, public_classes
 from gsparse.transforms.base import EdgeSparsifier
 
 
@@ -13,11 +14,7 @@ def sparsifier_class(method: str) -> type[EdgeSparsifier]:
     Raises:
         ValueError: If there is no public sparsifier with this name.
     """
-    found = sparsifiers()
-    if method not in found:
-        known = ", ".join(found)
-        raise ValueError(f"'method' must be one of {known} (got {method})")
-    return found[method]
+    return find_by_name(sparsifiers(), method, "method")
 
 
 def make_sparsifier(method: str, **settings: Any) -> EdgeSparsifier:  # noqa: ANN401
@@ -39,10 +36,4 @@ def make_sparsifier(method: str, **settings: Any) -> EdgeSparsifier:  # noqa: AN
 
 def sparsifiers() -> dict[str, type[EdgeSparsifier]]:
     """Return all public edge sparsifiers by name."""
-    return {
-        name: thing
-        for name in transforms.__all__
-        if inspect.isclass(thing := getattr(transforms, name))
-        and issubclass(thing, EdgeSparsifier)
-        and not inspect.isabstract(thing)
-    }
+    return public_classes(transforms, EdgeSparsifier)

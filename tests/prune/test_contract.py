@@ -676,11 +676,26 @@ def test_importances_that_do_not_fit_are_refused(how):
     assert "weight_masks" not in str(model.state_dict().keys())
 
 
-def test_removed_weights_do_not_come_back():
-    model = GCN(DATA.num_features, 8, 2, 3)
-    pruner = prune.Pruner(model, prune.Magnitude(), sparsity=0.6)
-    with pytest.raises(ValueError, match=r"at least 0.6, which is reached"):
+@pytest.mark.parametrize("name", ["Magnitude", "SynFlow", "OptimalBrainDamage"])
+def test_removed_weights_do_not_come_back(name):
+    pruner = make_pruner(name, GCN(DATA.num_features, 8, 2, 3))
+    before = pruner.report()
+    with pytest.raises(ValueError, match=r"at least 0\.7, which is reached"):
         pruner.prune(0.3)
+    assert pruner.report() == before
+
+
+def test_importances_of_groups_that_do_not_fit_are_refused():
+    class Odd(prune.Criterion):
+        def importances(self, masks):
+            return masks.weights()
+
+        def group_importances(self, masks, groups):
+            return torch.ones(3)
+
+    model = GCN(DATA.num_features, 8, 2, 3)
+    with pytest.raises(ValueError, match=r"groups must have shape \[8\] \(got \[3\]\)"):
+        prune.Pruner(model, Odd(), sparsity=0.5, structure=Rows())
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gsparse.edges.by_name import find_by_name
 from gsparse.nn.by_name import edge_wrappers
 from gsparse.nn.learned_mask import LearnedMask
 from gsparse.train.by_name import lotteries
@@ -24,11 +25,7 @@ def method_class(method: str) -> Any:  # noqa: ANN401 (a class of any family)
     """
     if method in BASELINES:
         return None
-    found = methods()
-    if method not in found:
-        known = ", ".join(found)
-        raise ValueError(f"'method' must be one of {known} (got {method})")
-    return found[method]
+    return find_by_name(methods(), method, "method")
 
 
 def cuts(method: str) -> bool:

@@ -140,8 +140,7 @@ class SecondOrder(ScheduledPruner):
         weights = flat(self.masks.parameters(), self._present())
         return self._by_name(self.saliency(weights, self._fisher()))
 
-    def prune(self, sparsity: float) -> None:
-        """Remove weights until this fraction is removed, and update the others."""
+    def _prune(self, sparsity: float) -> None:
         present, fisher = self._present(), self._fisher()
         weights = flat(self.masks.parameters(), present)
         keep = self._choose_all(weights, fisher, sparsity)
