@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch_geometric.nn import GAT, GCN, SAGEConv
 
+from gsparse.compaction import compact
 from gsparse.deploy import model_file
 from gsparse.deploy.model_card import ModelCard
 from gsparse.deploy.model_file import load_weights, read_model_file, save_model
@@ -332,3 +333,27 @@ def test_without_the_extra_it_is_named(path, monkeypatch):
         with pytest.raises(ImportError, match=r"pip install 'gsparse-gnn\[export\]'"):
             call()
     assert os.listdir(path.parent) == []
+
+
+def test_a_compacted_and_quantised_model_comes_back(tmp_path):
+    """The steps of docs/structured.md, with features that no layer reads."""
+    torch.manual_seed(70879)
+    x, edges = torch.randn(30, 9), torch.randint(0, 30, (2, 90))
+    model = GCN(9, 8, num_layers=2, out_channels=3)
+    with torch.no_grad():
+        model.convs[0].lin.weight[:, [2, 5]] = 0.0  # features
+        model.convs[0].lin.weight[[1, 4, 7]] = 0.0  # units
+        model.convs[0].bias.zero_()
+    small = compact(model, (x, edges), inputs="sliced")
+    kept = small.kept_features
+    assert kept.tolist() == [0, 1, 3, 4, 6, 7, 8]
+    small = quantise_weights(small, bits=8)
+    save_model(small, tmp_path / "small.safetensors")
+    fresh = quantise_weights(GCN(7, 5, num_layers=2, out_channels=3), bits=8)
+    load_weights(tmp_path / "small.safetensors", into=fresh)
+    torch.testing.assert_close(fresh(x[:, kept], edges), small(x[:, kept], edges))
+    torch.testing.assert_close(
+        fresh(x[:, kept], edges), model(x, edges), rtol=0.1, atol=0.1
+    )
+    with pytest.raises(ValueError, match=r"after the same compact\(\), to_sparse\(\)"):
+        load_weights(tmp_path / "small.safetensors", into=GCN(7, 5, 2, 3))

@@ -204,6 +204,18 @@ def _contest(results: Results) -> str:
     return markdown(["graph (edges)", "rms at most", *OWNERS], lines)
 
 
+def _headline(results: Results) -> str:
+    """Return the time of exact resistances and of those of the largest graph."""
+    rows = results("resistance")
+    (exact,) = select(rows, {"dataset": "PubMed", "method": "exact"})
+    (large,) = select(rows, {"dataset": "chung_lu", "method": "auto"})
+    return (
+        f"PubMed exactly in {exact['seconds']:.2f} s, {large['num_pairs'] / 1e6:.1f} "
+        f"million edges in {large['seconds']:.1f} s with an error of "
+        f"{100 * large['rms_relative_error']:.1f} %"
+    )
+
+
 def _scaling(results: Results) -> str:
     """Return the time of an epoch and of sparsifying by the number of nodes."""
     lines = []
@@ -250,5 +262,6 @@ BLOCKS: Blocks = {
     "resistance-methods": _methods,
     "laplacian-solvers": _solvers,
     "resistance-contest": _contest,
+    "resistance-headline": _headline,
     "scaling": _scaling,
 }
