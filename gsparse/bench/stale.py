@@ -43,6 +43,6 @@ def is_stale(row: Row) -> bool:
         return False
     found = experiment_of(row)
     try:
-        return found is None or found.hash != row["config_hash"]
+        return found is None or row["config_hash"] not in found.hashes
     except ValueError:  # the method no longer exists
         return True

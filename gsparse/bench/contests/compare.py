@@ -6,7 +6,6 @@ from time import perf_counter, process_time
 import torch
 
 from gsparse.bench.contests.contest import Contender, Contest, Problem
-from gsparse.bench.contests.machine import allocator, cpu
 from gsparse.bench.contests.peak_memory import peak_row
 from gsparse.bench.tables.measurement import measurement
 from gsparse.bench.tables.rows import Row
@@ -40,7 +39,7 @@ def compare(contest: Contest, problem: Problem) -> list[Row]:
     rows = []
     for i, (entrant, found) in enumerate(zip(entrants, results, strict=True)):
         more = {"outcome": entrant.outcome, "is_peer": entrant.contender.is_peer}
-        more |= {"repeats": len(entrant.turns), "allocator": allocator(), "cpu": cpu()}
+        more |= {"repeats": len(entrant.turns)}
         if problem.memory and (not contest.probed or entrant.method in contest.probed):
             more |= peak_row(contest.name, problem, i, entrant.contender.runs)
         for seed, values in enumerate(found or [unknown]):

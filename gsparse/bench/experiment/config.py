@@ -69,8 +69,7 @@ class Config(Experiment):
         num_layers: Layers of the deep GCN; None without a backbone.
         drop_edge: Fraction of the edges left that DropEdge leaves out of every
             training step, so that it can be had on top of another method.
-        hops: As in :class:`~gsparse.train.FitConfig`. Not in the hash, as the number of
-            threads is not: what is computed is the same.
+        hops: As in :class:`~gsparse.train.FitConfig`.
     """
 
     dataset: str
@@ -165,16 +164,27 @@ class Config(Experiment):
         It covers the recipe and the integer ``revision`` of the method, so that a
         changed recipe or a fixed bug asks for new runs, but not the name of the table.
         """
-        content = asdict(replace(self, hops=None))
+        content = asdict(self)
         del content["table"]
         for key, usual in LATER.items():
             if content[key] == usual:
                 del content[key]
         content["revision"] = getattr(method_class(self.method), "revision", 1)
-        content["recipe"] = repr(replace(self, hops=None).recipe())
+        content["recipe"] = repr(self.recipe())
         if self.pruner is not None:
             content["pruner_revision"] = weight_method(self.pruner).revision
         return content_hash(content)
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """The hash, and for receptive fields also that of a run on the whole graph.
+
+        Earlier rows of receptive fields have the latter. What is computed is the same
+        but for the numbers that dropout draws.
+        """
+        if self.hops is None:
+            return (self.hash,)
+        return self.hash, replace(self, hops=None).hash
 
     def estimate(self, workspace: "Workspace") -> float:
         """Return an upper bound on the seconds of a run, from a few training epochs."""

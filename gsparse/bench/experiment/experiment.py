@@ -45,6 +45,11 @@ class Experiment(ABC):
     def hash(self) -> str:
         """Hash of everything that may change the outcome; equal hashes need one run."""
 
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """All hashes under which rows of this experiment are accepted."""
+        return (self.hash,)
+
     @abstractmethod
     def estimate(self, workspace: "Workspace") -> float:
         """Return an upper bound on the seconds of a run, from a few training epochs."""

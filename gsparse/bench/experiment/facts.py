@@ -12,7 +12,21 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gsparse.bench.experiment.machine import allocator, cpu
+from gsparse.bench.tables.rows import Row
+
 PACKAGES = ("gsparse-gnn", "torch", "torch-geometric", "numpy", "scipy", "numba")
+
+
+def run_facts() -> Row:
+    """Return what a row says of the program and the machine that made it."""
+    return {
+        "versions": versions(),
+        "command": command_line(),
+        "commit": commit(),
+        "allocator": allocator(),
+        "cpu": cpu(),
+    }
 
 
 def versions() -> str:

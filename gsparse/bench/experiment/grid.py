@@ -48,12 +48,16 @@ def pending(tasks: Iterable[Task], path: Path) -> list[Task]:
     """Return the tasks without a row in the file ``path``, each once, in order."""
     done = finished(read_rows(path)) if path.exists() else set()
     todo = {(task.config.hash, task.seed): task for task in tasks}
-    return [task for key, task in todo.items() if key not in done]
+    return [
+        task
+        for task in todo.values()
+        if not any((known, task.seed) in done for known in task.config.hashes)
+    ]
 
 
 def grid_rows(tasks: Iterable[Task], path: Path) -> list[Row]:
     """Return the rows of a file that belong to these tasks."""
-    wanted = {(task.config.hash, task.seed) for task in tasks}
+    wanted = {(known, task.seed) for task in tasks for known in task.config.hashes}
     rows = latest(read_rows(path)) if path.exists() else []
     return [row for row in rows if (row["config_hash"], row["seed"]) in wanted]
 
@@ -129,11 +133,11 @@ def add_memory(
     rows = {(row["config_hash"], row["seed"]): row for row in grid_rows(tasks, path)}
     seen = set()
     for task in sorted(tasks, key=lambda task: task.seed):
-        key = task.config.hash
-        row = rows.get((key, task.seed))
-        if key in seen or row is None:
+        known = (rows.get((key, task.seed)) for key in task.config.hashes)
+        row = next((row for row in known if row is not None), None)
+        if task.config.hash in seen or row is None:
             continue
-        seen.add(key)
+        seen.add(task.config.hash)
         if "train_peak_bytes" not in row:
             yield task.config
             append_row(path, row | measure(task.config, task.seed, root))

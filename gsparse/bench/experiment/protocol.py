@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from gsparse.bench.experiment.config import LATER, Config
-from gsparse.bench.experiment.facts import command_line, versions
+from gsparse.bench.experiment.facts import run_facts
 from gsparse.bench.experiment.masks import within
 from gsparse.bench.experiment.methods import cuts, method_class
 from gsparse.bench.experiment.pruning import run_pruner
@@ -159,8 +159,9 @@ def run_one(config: Config, seed: int, workspace: Workspace | None = None) -> Ro
         "best_epoch": history.best_epoch,
         "device": config.device,
         "threads": torch.get_num_threads(),
-        "versions": versions(),
-        "command": command_line(),
+        "training": config.training,
+        "hops": trial.fit_config.hops,
+        **run_facts(),
         "num_epochs": history.num_epochs,
         "max_epochs": config.epochs,
         **_seconds(history, trial.fit_config),

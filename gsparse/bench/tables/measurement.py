@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from gsparse.bench.experiment.facts import command_line, commit, versions
+from gsparse.bench.experiment.facts import run_facts
 from gsparse.bench.tables.rows import KEYS, Row, append_row, content_hash
 
 
@@ -34,7 +34,7 @@ def measurement(
     shared = {"table": table, "dataset": dataset, "method": method, "device": device}
     what = {**shared, **settings, "threads": torch.get_num_threads()}
     facts: Row = {"config_hash": content_hash(what), "teacher": "none"}
-    facts |= {"versions": versions(), "command": command_line(), "commit": commit()}
+    facts |= run_facts()
     return dict.fromkeys(KEYS) | {"seed": 0} | what | found | facts
 
 

@@ -137,6 +137,8 @@ def _decode(line: bytes, path: Path, number: int) -> Row:
         raise ValueError(f"{path}, line {number}: not a JSON row") from None
     if not isinstance(row, dict) or not row.keys() >= set(KEYS):
         raise ValueError(f"{path}, line {number}: not a row with all keys of KEYS")
+    if row["val_score"] is not None:
+        row.setdefault("training", "scratch")  # rows did not always say so
     return row
 
 

@@ -26,8 +26,8 @@ SPARSITIES = {
     "Cora": (0.5, 0.8),
     "CiteSeer": (0.5, 0.8),
 }
-DENSE: Filter = {"method": "Dense", "sparsity": 0.0, "training": None}
-MLP: Filter = {"method": "MLP", "sparsity": 1.0, "model": "mlp", "training": None}
+DENSE: Filter = {"method": "Dense", "sparsity": 0.0, "training": "scratch"}
+MLP: Filter = {"method": "MLP", "sparsity": 1.0, "model": "mlp", "training": "scratch"}
 ALONE: Filter = {"teacher": "none"}
 
 
@@ -47,7 +47,7 @@ def _by_training(graph: str, model: str) -> GridTable:
     lines.append(Line((percent(1), "MLP"), {**MLP, **ALONE}, (1,)))
     columns = (
         Column("dense weights, fine-tuned", {"model": model, "training": "finetune"}),
-        Column("weights from scratch", {"model": model, "training": None}),
+        Column("weights from scratch", {"model": model, "training": "scratch"}),
     )
     return GridTable("kedge", ("removed", "method"), lines, columns, {"dataset": graph})
 
@@ -108,8 +108,8 @@ def _dense_graphs() -> GridTable:
 def _labels_only(model: str) -> GridTable:
     learned = ("KEdge", "SparseGAT", "PTDNet", "NeuralSparse")
     lines = [Line((name,), {"method": name, "training": "joint"}) for name in learned]
-    lines.append(Line(("EdgeLottery",), {"method": "EdgeLottery", "training": None}))
-    wanted = {"method": "RandomEdge", "training": None}
+    lines.append(Line(("EdgeLottery",), {"method": "EdgeLottery", "training": "scratch"}))
+    wanted = {"method": "RandomEdge", "training": "scratch"}
     lines.append(Line(("RandomEdge, from scratch",), wanted))
     where = {"dataset": "PubMed", "model": model, "sparsity": 0.8, "teacher": "none"}
     return GridTable("kedge", ("method",), lines, [Column("test")], where)

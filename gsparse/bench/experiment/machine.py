@@ -1,4 +1,4 @@
-"""Facts about the machine that decide how long a contender takes."""
+"""Facts about the machine that decide how long a run takes."""
 
 import os
 import platform
