@@ -65,6 +65,9 @@ def bench(
     local: Annotated[
         bool, typer.Option("--local", help="Train on the receptive fields of labels.")
     ] = False,
+    edge_terms: Annotated[
+        str, typer.Option(help="Terms of single edges in learned masks: with, without.")
+    ] = "auto",
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Maximum number of epochs (the recipe's)")
     ] = None,
@@ -99,6 +102,7 @@ def bench(
     from gsparse.bench.experiment.cells import configs
     from gsparse.bench.experiment.grid import grid_rows, tasks
     from gsparse.bench.experiment.parse import (
+        EDGE_TERMS,
         TEACHERS,
         WEIGHTS,
         parse_choice,
@@ -124,6 +128,7 @@ def bench(
         weight_sparsities=parse_numbers("weight_sparsity", weight_sparsity),
         hidden_channels=hidden,
         local=local,
+        edge_terms=parse_choice("edge_terms", edge_terms, EDGE_TERMS),
     )
     grid, path = tasks(cells, parse_seeds(seeds)), out / f"{table}.jsonl"
     set_threads(threads)
