@@ -10,6 +10,7 @@ __all__ = [
     "bottleneck_models",
     "bottleneck_scores",
     "compact_models",
+    "epoch",
     "feature_error",
     "laplacian_solvers",
     "resistance",

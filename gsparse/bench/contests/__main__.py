@@ -10,6 +10,7 @@ from typing import NoReturn
 import torch
 
 from gsparse.bench.contests import __all__ as names
+from gsparse.bench.contests.allocators import run_with_each
 from gsparse.bench.contests.compare import compare
 from gsparse.bench.contests.contest import Contest, Problem, find_contest
 from gsparse.bench.contests.table import format_rows
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; wrong arguments end the process with one line and exit code 2.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.list:
@@ -29,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     threads = torch.get_num_threads()
     try:
+        if options.allocators:
+            return run_with_each(options.allocators, _without_allocators(arguments))
         contest = find_contest(options.contest or "")
         for number in options.threads or [threads]:
             torch.set_num_threads(number)
@@ -70,7 +74,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser("python -m gsparse.bench.contests", description=__doc__)
+    parser = _Parser(
+        "python -m gsparse.bench.contests", description=__doc__, allow_abbrev=False
+    )
     add = parser.add_argument
     add("contest", nargs="?", help="name of the contest")
     add("--list", action="store_true", help="list the contests and exit")
@@ -80,12 +86,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--repeats", type=int, help="timed turns of each contender")
     add("--limit", type=float, help="seconds after which a contender has no more turns")
     add("--threads", type=_numbers, help="numbers of threads, separated by commas")
+    add("--allocators", type=_names, help="of default, kept and jemalloc, with commas")
     add("--device", default="cpu", help="device of the tensors")
     add("--quick", action="store_true", help="small graph, one turn, coarse settings")
     add("--memory", action="store_true", help="measure peaks in fresh processes")
     add("--root", help="folder of the data sets")
     add("--out", type=Path, help="file to append one JSON line a row to")
     return parser
+
+
+def _without_allocators(arguments: Sequence[str]) -> list[str]:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--allocators")
+    return parser.parse_known_args(arguments)[1]
 
 
 def _names(text: str) -> tuple[str, ...]:

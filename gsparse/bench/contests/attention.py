@@ -1,4 +1,4 @@
-"""GAT layers: PyG's, plain torch, and ours.
+"""GAT layers: PyG's, eager and compiled, plain torch, and ours.
 
 Ours is also shown against a plain copy: the bytes that a training step must at least
 gather, per second.
@@ -28,16 +28,23 @@ SYNTHETIC = {
 }
 """Nodes and directed edges of the synthetic graphs."""
 
+COMPILED = "pyg compiled"
 TOO_MANY = 1_000_000_000
-"""Values in an ``[E, H, C]`` tensor above which PyG and plain torch are left out."""
+"""Values in an ``[E, H, C]`` tensor above which only ours runs."""
 
 
 def contenders(problem: Problem) -> list[Contender]:
-    """Return a forward pass and a training step of each layer."""
+    """Return a forward pass and a training step of each layer.
+
+    ``quick`` leaves out the compiled one.
+    """
     device = torch.device(problem.device)
     x, edge_index = make_input(problem.graph, problem.root, device)
     heads, channels = _shape(problem.size)
     layers = make_layers(problem.size, x.size(1), edge_index, device)
+    if not problem.quick:
+        torch.compiler.reset()  # torch keeps a limited number of versions of a function
+        layers |= {COMPILED: torch.compile(layers["pyg"])}
     if edge_index.size(1) * heads * channels > TOO_MANY:
         layers = {"ours": layers["ours"]}
     grad = torch.ones(x.size(0), heads * channels, device=device)
@@ -61,8 +68,9 @@ def contenders(problem: Problem) -> list[Contender]:
                 "infer_seconds": partial(infer, layer),
             },
             settings,
-            is_peer=method == "pyg",
+            is_peer=method in ("pyg", COMPILED),
             facts=facts,
+            compiles=method == COMPILED,
         )
         for method, layer in layers.items()
     ]
@@ -166,7 +174,7 @@ def summary(rows: list[Row]) -> str:
 
 CONTEST = Contest(
     name="attention",
-    about="GAT layers: PyG's, plain torch, and ours",
+    about="GAT layers: PyG's, eager and compiled, plain torch, and ours",
     contenders=contenders,
     graphs=("PubMed", "tolokers", "cornell5", "chung_lu_2m"),
     sizes=("8x8", "4x64"),

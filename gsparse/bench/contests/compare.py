@@ -27,7 +27,8 @@ def compare(contest: Contest, problem: Problem) -> list[Row]:
     """
     entrants = [_Entrant(c, problem) for c in contest.entries(problem)]
     for contender in contest.on_toy(problem):
-        _Entrant(contender, problem).take_turn(0)
+        if not contender.compiles:
+            _Entrant(contender, problem).take_turn(0)
     for turn in range(-contest.warm_up, problem.repeats):
         for entrant in entrants[:: -1 if turn % 2 else 1]:
             entrant.take_turn(turn)

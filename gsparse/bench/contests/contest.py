@@ -60,6 +60,8 @@ class Contender:
         check: Fields of the row computed, outside of the time, from the output of the
             last call, such as its error against a reference.
         max_turns: Maximum number of turns; None for those of the problem.
+        compiles: Whether the first calls compile for the graph of the problem, so that
+            a toy graph is no preparation.
     """
 
     method: str
@@ -69,6 +71,7 @@ class Contender:
     facts: Row = field(default_factory=dict)
     check: Callable[[Any], Row] | None = None
     max_turns: int | None = None
+    compiles: bool = False
 
 
 @dataclass(frozen=True)

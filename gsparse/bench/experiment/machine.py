@@ -5,6 +5,8 @@ import platform
 from functools import cache
 from pathlib import Path
 
+_SYSTEM = platform.libc_ver()[0] or "system"
+
 
 @cache
 def cpu() -> str:
@@ -23,4 +25,9 @@ def allocator() -> str:
     loaded = path.read_text() if path.exists() else ""
     others = [n for n in ("jemalloc", "tcmalloc", "mimalloc") if f"lib{n}" in loaded]
     settings = [f"{k}={v}" for k, v in sorted(os.environ.items()) if "MALLOC_" in k]
-    return " ".join([*others, *settings] or [platform.libc_ver()[0] or "system"])
+    return " ".join([*others, *settings] or [_SYSTEM])
+
+
+def has_own_allocator() -> bool:
+    """Whether memory is allocated otherwise than the system does by default."""
+    return allocator() != _SYSTEM

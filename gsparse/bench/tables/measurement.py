@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from gsparse.bench.experiment.facts import run_facts
+from gsparse.bench.experiment.machine import allocator, has_own_allocator
 from gsparse.bench.tables.rows import KEYS, Row, append_row, content_hash
 
 
@@ -21,7 +22,8 @@ def measurement(
 ) -> Row:
     """Return a row with all keys of an experiment's; those that do not apply are null.
 
-    A row without a validation score is a measurement.
+    A row without a validation score is a measurement. Rows of different settings,
+    threads or allocators have different hashes.
 
     Args:
         table: Name of the table.
@@ -33,8 +35,9 @@ def measurement(
     """
     shared = {"table": table, "dataset": dataset, "method": method, "device": device}
     what = {**shared, **settings, "threads": torch.get_num_threads()}
-    facts: Row = {"config_hash": content_hash(what), "teacher": "none"}
-    facts |= run_facts()
+    facts: Row = {"teacher": "none"} | run_facts()
+    hashed = what | ({"allocator": allocator()} if has_own_allocator() else {})
+    facts["config_hash"] = content_hash(hashed)
     return dict.fromkeys(KEYS) | {"seed": 0} | what | found | facts
 
 

@@ -29,7 +29,11 @@ def test_bytes_of_a_step_by_hand():
 def test_large_graphs_are_ours_alone(monkeypatch):
     problem = Problem("tiny", "2x3")
     found = attention.contenders(problem)
-    assert [c.method for c in found] == ["pyg", "reference", "ours"]
+    names = ["pyg", "reference", "ours", "pyg compiled"]
+    assert [c.method for c in found] == names
+    assert [c.compiles for c in found] == [False, False, False, True]
+    quick = attention.contenders(Problem("tiny", "2x3", quick=True))
+    assert [c.method for c in quick] == names[:3]
     assert found[0].facts["num_edges"] == 4000
     monkeypatch.setattr(attention, "TOO_MANY", 10)
     assert [c.method for c in attention.contenders(problem)] == ["ours"]

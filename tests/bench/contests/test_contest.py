@@ -127,6 +127,18 @@ def test_the_toy_runs_first():
     assert seen == ["small", "large", "large"]
 
 
+def test_what_compiles_for_its_graph_skips_the_toy():
+    seen = []
+
+    def contenders(problem):
+        run = {"seconds": lambda _: seen.append(problem.graph)}
+        return [Contender("a", run, compiles=True)]
+
+    contest = replace(make_contest(), contenders=contenders, toy="small")
+    compare(contest, Problem("large", repeats=1))
+    assert seen == ["large"]
+
+
 def test_turns_are_medians_or_rows():
     run = Contender("a", {"seconds": int}, {"k": 1}, check=lambda s: {"error": 2.0**s})
     (row,) = compare(make_contest(run), Problem("graph", repeats=3))
@@ -171,7 +183,7 @@ def test_peaks_are_named_like_the_seconds(monkeypatch):
         return answer
 
     monkeypatch.setattr(peak_memory, "ask", ask)
-    fields = ["train_step_seconds", "infer_seconds"]
+    fields = ["train_epoch_seconds", "infer_seconds"]
     assert peak_memory.peak_row("toy", Problem("graph"), 0, fields) == {
         "train_peak_bytes": 7,
         "infer_peak_bytes": None,
@@ -190,6 +202,7 @@ def test_peaks_are_named_like_the_seconds(monkeypatch):
         (["sparse_weights", "--quick", "--contenders", "a,b"], r"be of dense, .*a, b"),
         (["compact_models", "--graphs", "Cora"], r"must be of PubMed, Physics, corn"),
         (["bottleneck_cuts", "--graphs", "Cora"], r"must be of clique_ring, .*Cora"),
+        (["epoch", "--allocators", "tcm"], r"of default, kept, jemalloc \(got tcm\)"),
         (["scaling", "--threads", "many"], r"argument --threads: invalid"),
     ],
 )

@@ -3,6 +3,7 @@
 from gsparse.bench.tables.documents import Blocks
 from gsparse.bench.tables.published import (
     depth,
+    epoch,
     fastgat,
     kedge,
     prune,
@@ -12,5 +13,15 @@ from gsparse.bench.tables.published import (
     tasks,
 )
 
-MODULES = (kedge, depth, fastgat, prune, structured, tasks, speed, resistance)
+MODULES = (
+    kedge,
+    depth,
+    epoch,
+    fastgat,
+    prune,
+    structured,
+    tasks,
+    speed,
+    resistance,
+)
 BLOCKS: Blocks = {name: it for module in MODULES for name, it in module.BLOCKS.items()}

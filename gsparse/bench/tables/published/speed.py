@@ -1,10 +1,5 @@
 """Tables of seconds and bytes, from measurements."""
 
-from statistics import fmean, stdev
-
-from gsparse.bench.ladder import BESIDE, RUNGS
-from gsparse.bench.paired import scores
-from gsparse.bench.papers.fastgat import SPARSITY
 from gsparse.bench.tables.documents import Blocks, Results
 from gsparse.bench.tables.grid_table import markdown, percent
 from gsparse.bench.tables.rows import Row, select
@@ -71,79 +66,6 @@ def _layers(results: Results) -> str:
     return markdown(titles, lines)
 
 
-def _rungs(results: Results, graph: str) -> dict[str, Row]:
-    rows = select(results("ladder"), {"dataset": graph})
-    return _by([row for row in rows if row["sparsity"] in (0.0, SPARSITY[graph])])
-
-
-def _changes(results: Results, graph: str) -> list[float]:
-    """Return the points won by the sparse graph, seed by seed."""
-    rows = select(
-        results("fastgat"), {"dataset": graph, "model": "gat", "split": "60-20-20"}
-    )
-    dense = scores(rows, method="Dense")
-    cut = scores(
-        rows, method="EffectiveResistance", sparsity=SPARSITY[graph], reweight=False
-    )
-    return [cut[seed] - dense[seed] for seed in sorted(dense.keys() & cut)]
-
-
-def _ladder(results: Results) -> str:
-    """Return an epoch of a GAT from PyG's to ours, step by step."""
-    lines = []
-    for graph, sparsity in SPARSITY.items():
-        rows = _rungs(results, graph)
-        first, last, beside = rows[RUNGS[0]], rows[RUNGS[-1]], rows[BESIDE]
-        time, size = "train_epoch_seconds", "train_peak_bytes"
-        before, after = first[size], last[size]
-        memory = f"{before / 1e6:.0f} to {after / 1e6:.0f} MB, {before / after:.0f}x"
-        gains = (
-            f"{first[time] / beside[time]:.1f}x, memory {before / beside[size]:.1f}x"
-        )
-        change = _changes(results, graph)
-        lines.append(
-            [
-                f"{graph} (-{percent(sparsity)})",
-                *(duration(rows[rung][time]) for rung in RUNGS),
-                f"**{first[time] / last[time]:.0f}x**",
-                memory,
-                gains,
-                f"{fmean(change):+.1f} ± {stdev(change):.1f}",
-            ]
-        )
-    titles = ["graph", "PyG, full", *(f"+ {rung}" for rung in RUNGS[1:]), "in all"]
-    return markdown([*titles, "peak memory", "PyG, fewer edges", "score"], lines)
-
-
-def _epochs(results: Results) -> str:
-    """Return the table of the README: PyG on all edges against ours on fewer."""
-    lines = []
-    for graph, sparsity in SPARSITY.items():
-        if graph == "cornell5":  # loses more than half a point
-            continue
-        rows = _rungs(results, graph)
-        first, last = rows[RUNGS[0]], rows[RUNGS[-1]]
-        times = [row["train_epoch_seconds"] for row in (first, last)]
-        size = first["train_peak_bytes"] / last["train_peak_bytes"]
-        where = {"dataset": graph, "model": "gat", "split": "60-20-20"}
-        found = select(results("fastgat"), where)
-        cut = {"method": "EffectiveResistance", "sparsity": sparsity, "reweight": False}
-        means = [
-            fmean(scores(found, **it).values()) for it in ({"method": "Dense"}, cut)
-        ]
-        lines.append(
-            [
-                f"{graph}, {percent(sparsity)}",
-                *map(duration, times),
-                f"{times[0] / times[1]:.0f}x",
-                f"{size:.0f}x less",
-                f"{means[0]:.1f} to {means[1]:.1f}",
-            ]
-        )
-    titles = ["graph, edges removed", "PyG, full graph", "gsparse, sparse graph"]
-    return markdown([*titles, "ratio", "memory", "test score"], lines)
-
-
 def _steps(results: Results, graph: str, model: str) -> dict[str, Row]:
     where = {"dataset": graph, "model": model}
     return _by(select(results("training_steps"), where))
@@ -205,8 +127,6 @@ def _sparse_weights(results: Results) -> str:
 
 BLOCKS: Blocks = {
     "attention-layers": _layers,
-    "epoch-headline": _epochs,
-    "epoch-ladder": _ladder,
     "receptive-fields": _parts,
     "kedge-costs": _mask_costs,
     "sparse-weights": _sparse_weights,
