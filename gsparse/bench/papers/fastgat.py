@@ -8,7 +8,6 @@ Accuracies are those of our layers, which compute the same.
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, stdev
 
 from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
@@ -17,6 +16,7 @@ from gsparse.bench.ladder import BESIDE, GRAPHS, RUNGS, climb
 from gsparse.bench.paired import scores
 from gsparse.bench.tables.measurement import append_rows
 from gsparse.bench.tables.rows import Row, read_rows
+from gsparse.bench.verdicts import exact, gap
 
 CLAIM = "up to 10x less time and memory, accuracy kept"
 TABLE, SPLIT = "fastgat", "60-20-20"
@@ -73,13 +73,12 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
             full, ours = steps["PyG"][key], max(steps[RUNGS[-1]][key], 1e-9)
             best[what] = max(best[what], full / max(steps[BESIDE][key], 1e-9))
             ratio, least = full / ours, wanted[what]
-            claim, holds = f"{what}, PyG full / ours", ratio >= least
-            found.append(target(name, claim, least, ratio, holds, unit="x"))
+            claim, verdict = f"{what}, PyG full / ours", exact(ratio >= least)
+            found.append(target(name, claim, least, ratio, verdict, unit="x"))
     for what, ratio in best.items():
-        claim, holds = f"{what}, PyG full / sparse", ratio >= PUBLISHED_RATIO
-        found.append(
-            Finding("best of all", claim, PUBLISHED_RATIO, ratio, holds, unit="x")
-        )
+        claim, least = f"{what}, PyG full / sparse", PUBLISHED_RATIO
+        verdict = exact(ratio >= least)
+        found.append(Finding("best of all", claim, least, ratio, verdict, unit="x"))
     return found
 
 
@@ -87,11 +86,9 @@ def _accuracy(name: str, rows: Sequence[Row]) -> Finding:
     """Compare the points that the sparse graph loses, seed by seed, with the target."""
     here = [row for row in rows if row["dataset"] == name]
     dense, sparse = (scores(here, method=it) for it in ("Dense", "EffectiveResistance"))
-    lost = [dense[seed] - sparse[seed] for seed in dense]
-    mean, spread = fmean(lost), stdev(lost) if len(lost) > 1 else None
-    return target(
-        name, "points of score lost", MOST_LOST, mean, mean <= MOST_LOST, spread
-    )
+    lost, claim = gap(dense, sparse), "points of score lost"
+    verdict = lost.at_most(MOST_LOST)
+    return target(name, claim, MOST_LOST, lost.mean, verdict, lost.half)
 
 
 def _ladder(name: str, out: Path, root: Path | None) -> list[Row]:

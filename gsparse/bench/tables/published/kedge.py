@@ -108,7 +108,9 @@ def _dense_graphs() -> GridTable:
 def _labels_only(model: str) -> GridTable:
     learned = ("KEdge", "SparseGAT", "PTDNet", "NeuralSparse")
     lines = [Line((name,), {"method": name, "training": "joint"}) for name in learned]
-    lines.append(Line(("EdgeLottery",), {"method": "EdgeLottery", "training": "scratch"}))
+    lines.append(
+        Line(("EdgeLottery",), {"method": "EdgeLottery", "training": "scratch"})
+    )
     wanted = {"method": "RandomEdge", "training": "scratch"}
     lines.append(Line(("RandomEdge, from scratch",), wanted))
     where = {"dataset": "PubMed", "model": model, "sparsity": 0.8, "teacher": "none"}
