@@ -41,6 +41,9 @@ NAMED = (
 
 MOST_LOST = {0.95: 0.5, 0.98: 1.5}
 LEAST_SUPERMASK = 20.0  # points of validation score
+LEFT_OUT = ("ADMM", "LAMP")
+"""ADMM prunes structures; LAMP equals Magnitude if one layer is pruned, as here."""
+
 WIDE, NARROW, EQUAL = 64, 4, 0.9375
 """A wide network with so many of its weights gone is as large as the narrow one."""
 
@@ -62,9 +65,9 @@ def runs(quick: bool) -> list[Task]:
         )
         return tasks(cells, range(QUICK_SEEDS))
     named = _cells(NAMED, list(MOST_LOST))
-    # ADMM prunes structures.
-    all_names = [name for name in weight_methods() if name != "ADMM"]
-    grid = _cells(all_names, SPARSITIES)
+    grid = _cells(
+        [name for name in weight_methods() if name not in LEFT_OUT], SPARSITIES
+    )
     sizes = configs(
         GRAPHS,
         ["gcn"],

@@ -2,6 +2,7 @@
 
 from gsparse.bench.tables.documents import Blocks
 from gsparse.bench.tables.published import (
+    commands,
     depth,
     fastgat,
     kedge,
@@ -12,5 +13,5 @@ from gsparse.bench.tables.published import (
     tasks,
 )
 
-MODULES = (kedge, depth, fastgat, prune, structured, tasks, speed, resistance)
+MODULES = (kedge, depth, fastgat, prune, structured, tasks, speed, resistance, commands)
 BLOCKS: Blocks = {name: it for module in MODULES for name, it in module.BLOCKS.items()}

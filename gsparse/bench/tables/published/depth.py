@@ -14,7 +14,6 @@ COLUMNS: dict[str, Filter] = {
     "DropEdge": {"method": "DropEdge"},
     "KEdge 50 % + DropEdge": {"method": "KEdge", "sparsity": 0.5},
     "RandomEdge 50 % + DropEdge": {"method": "RandomEdge", "sparsity": 0.5},
-    "KEdge 90 % alone": {"method": "KEdge", "sparsity": 0.9, "drop_edge": None},
 }
 
 
