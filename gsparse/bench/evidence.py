@@ -50,7 +50,7 @@ def audit(folder: Path, blocks: Blocks, commands: Sequence[Command]) -> Audit:
     results = Results(folder)
     texts = {_name(path, folder): path.read_text() for path in documents(folder)}
     statements, others = read_stated(folder / STATED)
-    pending = others.get("pending", [])
+    pending = set(others.get("pending", []))
     retraining = [tuple(it) for it in others.get("retraining", [])]
 
     differ = update(folder, blocks, write=False)
@@ -62,10 +62,10 @@ def audit(folder: Path, blocks: Blocks, commands: Sequence[Command]) -> Audit:
     tables = sorted(path.stem for path in folder.glob("*.jsonl"))
     found = [coverage(it, commands, results, retraining) for it in tables]
     faults += [fault for it in found for fault in _faults(it)]
-    for name, text in texts.items():
+    for name in sorted(texts.keys() - pending):
         faults += [
             f"{name}: no listed command: {it}"
-            for it in unknown_commands(text, commands)
+            for it in unknown_commands(texts[name], commands)
         ]
     bare = [
         it for name, text in texts.items() for it in unstated(name, text, statements)
@@ -92,7 +92,7 @@ def audit(folder: Path, blocks: Blocks, commands: Sequence[Command]) -> Audit:
     notes = [f"being retrained: {' '.join(it)}" for it in retraining]
     notes += [
         f"{name}: {count} numbers are not audited yet"
-        for name in pending
+        for name in sorted(pending)
         if (count := sum(it.document == name for it in bare))
     ]
     return Audit(counts, faults, notes)

@@ -29,8 +29,9 @@ else:
 _NUMBER = r"\d[\d,]*(?:\.\d+)?"
 _LIST = rf"{_NUMBER}(?:(?:,| to| and| or|,? ±)\s+{_NUMBER})*"
 RESULT = re.compile(
-    rf"(?<![\w.]){_LIST}\s?(?:%|x\b(?! \d)|points?\b|ms\b|s\b|minutes?\b|hours?\b"
-    rf"|[kMG]B\b)|(?<![\w.]){_NUMBER}\s±\s{_NUMBER}|(?<![\w.])[2-9]\d\.\d(?![\d.])"
+    rf"(?<![\w.]){_LIST}\s?"
+    r"(?:%|x\b(?! \d)|points?\b|times\b|ms\b|s\b|minutes?\b|hours?\b|[kMG]B\b)"
+    rf"|(?<![\w.]){_NUMBER}\s±\s{_NUMBER}|(?<![\w.])[2-9]\d\.\d(?![\d.])"
 )
 BUDGETS = {"10", "20", "30", "50", "80", "90", "95", "98", "99"}
 """Percentages of edges and weights that are removed, and of intervals."""

@@ -2,6 +2,7 @@
 
 from gsparse.bench.tables.documents import Blocks
 from gsparse.bench.tables.published import (
+    claims,
     commands,
     depth,
     fastgat,
@@ -11,7 +12,11 @@ from gsparse.bench.tables.published import (
     speed,
     structured,
     tasks,
+    training,
 )
 
-MODULES = (kedge, depth, fastgat, prune, structured, tasks, speed, resistance, commands)
+MODULES = (
+    *(kedge, depth, fastgat, prune, structured, tasks, speed, resistance),
+    *(training, claims, commands),
+)
 BLOCKS: Blocks = {name: it for module in MODULES for name, it in module.BLOCKS.items()}
