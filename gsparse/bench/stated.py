@@ -3,7 +3,7 @@
 ``docs/results/stated.toml`` lists every sentence, or part of one, with a number that
 looks like a result and stands outside of the generated blocks:
 
-- ``document`` and ``text``: where it is, and its words.
+- ``document`` and ``texts``: where they are, and their words.
 - ``source``: ``block NAME`` (or several names with commas), whose text must have the
   number; ``test PATH::NAME``; ``paper LINK``; ``target``, a number that we set
   ourselves; ``arithmetic``, which follows from sizes; or ``trial``, a measurement
@@ -26,12 +26,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_NUMBER = r"\d[\d,]*(?:\.\d+)?"
+_NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
 _LIST = rf"{_NUMBER}(?:(?:,| to| and| or|,? ±)\s+{_NUMBER})*"
 RESULT = re.compile(
     rf"(?<![\w.]){_LIST}\s?"
     r"(?:%|x\b(?! \d)|points?\b|times\b|ms\b|s\b|minutes?\b|hours?\b|[kMG]B\b)"
-    rf"|(?<![\w.]){_NUMBER}\s±\s{_NUMBER}|(?<![\w.])[2-9]\d\.\d(?![\d.])"
+    rf"|(?<![\w.]){_NUMBER}\s±\s{_NUMBER}|(?<![\w.])[2-9]\d\.\d(?!\.?\d)"
 )
 BUDGETS = {"10", "20", "30", "50", "80", "90", "95", "98", "99"}
 """Percentages of edges and weights that are removed, and of intervals."""
@@ -74,7 +74,11 @@ def read_stated(path: Path) -> tuple[list[Statement], dict[str, list]]:
         ValueError: If a source is of no known kind.
     """
     content = tomllib.loads(path.read_text())
-    statements = [Statement(**entry) for entry in content.pop("statement", [])]
+    statements = [
+        Statement(entry["document"], text, entry["source"])
+        for entry in content.pop("statement", [])
+        for text in entry["texts"]
+    ]
     for it in statements:
         if it.kind not in SOURCES:
             known = ", ".join(SOURCES)

@@ -8,10 +8,9 @@ from gsparse.bench.tables.rows import select
 
 def _gcn(results: Results) -> str:
     """Return the seconds of 200 epochs with PyG and with ours, and their ratio."""
+    rows = results("sparse_features")
     slow, fast = (
-        median(
-            row["seconds"] for row in select(results("sparse_features"), {"method": it})
-        )
+        median(row["seconds"] for row in select(rows, {"method": it}))
         for it in ("PyG", "gsparse")
     )
     return f"{slow:.0f} s and {fast:.1f} s, {slow / fast:.1f}x"
