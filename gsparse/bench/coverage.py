@@ -18,8 +18,8 @@ CODE = re.compile(
 NOT_ROWS = {"--plan", "--quick", "--tune", "--list"}
 """Options of commands that make no published row."""
 
-Cell = tuple[str, str, str]
-"""A table, a graph and a model."""
+Cell = tuple[str, ...]
+"""A table, a graph and a model, and a method unless all are meant."""
 
 
 class Coverage(NamedTuple):
@@ -56,7 +56,7 @@ def coverage(
     rows = [
         row
         for row in results(table)
-        if (table, row["dataset"], row["model"]) not in retraining
+        if not _is_in((table, row["dataset"], row["model"], row["method"]), retraining)
     ]
     made = {(row["config_hash"], row["seed"]) for row in rows}
     wanted = {(known, task.seed) for task in tasks for known in task.config.hashes}
@@ -71,15 +71,20 @@ def coverage(
     missing = [
         f"{task.config.key.dataset} {task.config.key.name}, seed {task.seed}"
         for task in dict.fromkeys(tasks)
-        if (table, task.config.key.dataset, _model(task)) not in retraining
+        if not _is_in(_cell(table, task), retraining)
         and not any((known, task.seed) in made for known in task.config.hashes)
     ]
     missing += sorted(graphs - {row["dataset"] for row in rows})
     return Coverage(table, len(rows), orphans, missing)
 
 
-def _model(task: Task) -> str:
-    return task.config.key.model.partition(",")[0]
+def _cell(table: str, task: Task) -> Cell:
+    key = task.config.key
+    return table, key.dataset, key.model.partition(",")[0], key.method
+
+
+def _is_in(cell: Cell, retraining: Collection[Cell]) -> bool:
+    return cell in retraining or cell[:3] in retraining
 
 
 def unknown_commands(text: str, commands: Sequence[Command]) -> list[str]:

@@ -66,6 +66,9 @@ def bench(
     local: Annotated[
         bool, typer.Option("--local", help="Train on the receptive fields of labels.")
     ] = False,
+    edge_terms: Annotated[
+        str, typer.Option(help="Terms of single edges in learned masks: with, without.")
+    ] = "auto",
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Maximum number of epochs (the recipe's)")
     ] = None,
@@ -115,6 +118,7 @@ def bench(
         weight_sparsity=weight_sparsity,
         hidden=hidden,
         local=local,
+        edge_terms=edge_terms,
         epochs=epochs,
         table=table,
         device=device,

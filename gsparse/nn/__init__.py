@@ -1,6 +1,7 @@
 """Learned masks on edges and features; fast, sparse and quantised layers."""
 
 from gsparse.nn.drop_edge import DropEdge
+from gsparse.nn.edge_gates import EdgeGates
 from gsparse.nn.fast_gat import FastGAT
 from gsparse.nn.fast_gat_conv import FastGATConv, FastGATv2Conv
 from gsparse.nn.fast_gcn_conv import FastGCNConv, FastSAGEConv
@@ -18,6 +19,7 @@ from gsparse.nn.sparse_linear import SparseLinear, to_sparse
 
 __all__ = [
     "DropEdge",
+    "EdgeGates",
     "FastGAT",
     "FastGATConv",
     "FastGATv2Conv",

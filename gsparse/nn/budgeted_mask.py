@@ -76,6 +76,11 @@ class BudgetedMask(Wrapper):
             density, self.sparsity, self.multiplier, self.num_steps, self.ramp
         )
 
+    @property
+    def settled(self) -> bool:
+        """Whether the density target has reached ``1 - sparsity``."""
+        return self.sparsity is None or int(self.num_steps) >= self.ramp
+
     def train(self: T, mode: bool = True) -> T:
         """Set the training mode; a frozen model stays in evaluation mode."""
         super().train(mode)

@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor
-from torch.nn import Module, Parameter
+from torch.nn import Module
 
-from gsparse.edges import draw_seed, undirected_pairs
+from gsparse.edges import draw_seed
 from gsparse.nn.attention_base import Attention
 from gsparse.nn.budgeted_mask import OPEN
 from gsparse.nn.density import RAMP
@@ -89,8 +89,9 @@ class KEdge(LearnedMask):
         (18, 90)
     """
 
-    needs = ("edge_index", "seed")
     takes_scope = True
+    terms_per_mask = 2
+    edge_terms = "with a teacher"
 
     def __init__(
         self,
@@ -106,7 +107,9 @@ class KEdge(LearnedMask):
         edge_index: Tensor | None = None,
         ramp: int = RAMP,
     ) -> None:
-        super().__init__(model, sparsity, penalty, scope, symmetric, attention, ramp)
+        super().__init__(
+            model, sparsity, penalty, scope, symmetric, attention, ramp, edge_index
+        )
         self.in_channels = in_channels
         num_scores = 2 * len(self.names)
         with seeded(draw_seed(seed) % 2**63):
@@ -119,42 +122,11 @@ class KEdge(LearnedMask):
             )
         with torch.no_grad():
             self.scorer.bias[::2] = OPEN
-        self.register_parameter("own", None)
-        if edge_index is not None:
-            if not symmetric:
-                raise ValueError(
-                    "'edge_index' adds a term per undirected edge and needs "
-                    "symmetric=True (got symmetric=False)"
-                )
-            pairs = undirected_pairs(edge_index, int(edge_index.max()) + 1)
-            self.own = Parameter(torch.zeros(pairs.row.numel(), num_scores))
-            self.register_buffer("own_graph", _mark(pairs.row, pairs.col))
 
     def gates(self, x: Tensor, groups: EdgeGroups) -> list[SteeredGate]:
         """Return the gates of each mask, from features and, if any, the terms
         per edge.
         """
-        scores = self.scorer(x, groups)
-        if self.own is not None:
-            scores = scores + self.own
+        scores = self._with_edge_terms(self.scorer(x, groups))
         fused = self.attention == "fused"
         return [SteeredGate(two, fused) for two in scores.split(2, dim=1)]
-
-    def _checked(self, groups: EdgeGroups) -> EdgeGroups:
-        if self.own is not None and (
-            self.own.size(0) != groups.num_groups
-            or _mark(groups.row, groups.col) != self.own_graph
-        ):
-            raise ValueError(
-                f"KEdge was made for the graph of its 'edge_index', with "
-                f"{self.own.size(0)} undirected edges (got another one, with "
-                f"{groups.num_groups}); omit 'edge_index' for a mask that is computed "
-                "from features only"
-            )
-        return groups
-
-
-def _mark(row: Tensor, col: Tensor) -> Tensor:
-    """Return a hash of the edges."""
-    place = torch.arange(1, row.numel() + 1, device=row.device)
-    return ((row * 1_000_003 + col) * (2 * place + 1)).sum()  # modulo 2**64

@@ -6,10 +6,16 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, get_args
 
 import torch
 from torch import Tensor
-from torch.nn import Module
+from torch.nn import Module, Parameter
 from torch_geometric.data import Data
 
-from gsparse.edges import EdgeMethod, EdgeNeed, apply_edge_mask, require_edge_index
+from gsparse.edges import (
+    EdgeMethod,
+    EdgeNeed,
+    apply_edge_mask,
+    require_edge_index,
+    undirected_pairs,
+)
 from gsparse.kernels.tensor_cache import TensorCache
 from gsparse.nn.attention_base import Attention, check_attention
 from gsparse.nn.budgeted_mask import BudgetedMask
@@ -96,6 +102,9 @@ class LearnedMask(EdgeMethod, BudgetedMask):
         attention: ``"fused"``, or ``"reference"`` if second derivatives are needed.
         ramp: Number of training steps in which the density target falls to
             ``1 - sparsity``. A mask that is evaluated earlier warns once.
+        edge_index: Graph whose edges get learned terms of their own, in addition to
+            what is computed from features; the mask then works on this graph only.
+            With ``None`` it works on any graph.
 
     Raises:
         ValueError: Unless exactly one of ``sparsity`` and ``penalty`` is given.
@@ -103,7 +112,15 @@ class LearnedMask(EdgeMethod, BudgetedMask):
     """
 
     when = "training"
-    needs: ClassVar[tuple[EdgeNeed, ...]] = ("seed",)
+    needs: ClassVar[tuple[EdgeNeed, ...]] = ("edge_index", "seed")
+
+    terms_per_mask: ClassVar[int] = 1
+    """Learned terms that each mask has for an edge of ``edge_index``."""
+
+    edge_terms: ClassVar[Literal["never", "with a teacher", "always"]] = "never"
+    """When experiments pass ``edge_index``, unless they are told whether to."""
+
+    _otherwise = "omit 'edge_index' for a mask that is computed from features only"
 
     in_channels: int | None = None
     """Number of features, if the gates are computed from features."""
@@ -117,6 +134,7 @@ class LearnedMask(EdgeMethod, BudgetedMask):
         symmetric: bool = True,
         attention: Attention = "fused",
         ramp: int = RAMP,
+        edge_index: Tensor | None = None,
     ) -> None:
         super().__init__(model, sparsity, penalty, ramp)
         check_attention(attention)
@@ -129,6 +147,29 @@ class LearnedMask(EdgeMethod, BudgetedMask):
         self.scope, self.symmetric, self.attention = scope, symmetric, attention
         self.names = list(layers) if scope == "layer" else [""]
         self._groups: TensorCache[EdgeGroups] = TensorCache(max_entries=8)
+        self.register_parameter("own", None)
+        if edge_index is not None:
+            self._learn_edge_terms(edge_index)
+
+    def _learn_edge_terms(self, edge_index: Tensor) -> None:
+        """Add a parameter for each undirected edge, initially 0."""
+        if not self.symmetric:
+            raise ValueError(
+                "'edge_index' adds a term per undirected edge and needs "
+                "symmetric=True (got symmetric=False)"
+            )
+        pairs = undirected_pairs(edge_index, int(edge_index.max()) + 1)
+        width = self.terms_per_mask * len(self.names)
+        self.own = Parameter(torch.zeros(pairs.row.numel(), width))
+        self.register_buffer("own_graph", _mark(pairs.row, pairs.col))
+
+    def _with_edge_terms(self, scores: Tensor) -> Tensor:
+        """Add the learned terms of the edges, if there are any.
+
+        Shapes:
+            - **scores:** :math:`(M, K)`
+        """
+        return scores if self.own is None else scores + self.own
 
     @abstractmethod
     def gates(self, x: Tensor, groups: EdgeGroups) -> Sequence[Gate]:
@@ -233,10 +274,25 @@ class LearnedMask(EdgeMethod, BudgetedMask):
         self._check_features(data.x)
 
     def _checked(self, groups: EdgeGroups) -> EdgeGroups:
-        """Return the groups; subclasses refuse graphs that the gates are not for."""
+        """Return the groups; refuse a graph without the edges of ``edge_index``."""
+        if self.own is not None and (
+            self.own.size(0) != groups.num_groups
+            or _mark(groups.row, groups.col) != self.own_graph
+        ):
+            raise ValueError(
+                f"{type(self).__name__} was made for the graph of its 'edge_index', "
+                f"with {self.own.size(0)} undirected edges (got another one, with "
+                f"{groups.num_groups}); {self._otherwise}"
+            )
         return groups
 
     def extra_repr(self) -> str:
         return (
             f"{super().extra_repr()}, scope={self.scope!r}, symmetric={self.symmetric}"
         )
+
+
+def _mark(row: Tensor, col: Tensor) -> Tensor:
+    """Return a hash of the edges."""
+    place = torch.arange(1, row.numel() + 1, device=row.device)
+    return ((row * 1_000_003 + col) * (2 * place + 1)).sum()  # modulo 2**64

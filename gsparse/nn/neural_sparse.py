@@ -97,6 +97,8 @@ class NeuralSparse(LearnedMask):
         hidden_channels: Width of the projection that scores are computed from.
         seed: Random seed of the mask's initial weights; ``None`` draws one.
         attention: ``"fused"``, or ``"reference"`` if second derivatives are needed.
+        edge_index: Graph whose edges get a learned term for each direction, as in
+            :class:`~gsparse.nn.KEdge`; ours, not in the paper.
 
     Shapes:
         - **x:** :math:`(N, F)`
@@ -118,6 +120,8 @@ class NeuralSparse(LearnedMask):
         18
     """
 
+    terms_per_mask = 2
+
     def __init__(
         self,
         model: Module,
@@ -127,8 +131,9 @@ class NeuralSparse(LearnedMask):
         hidden_channels: int = 8,
         seed: int | None = None,
         attention: Attention = "fused",
+        edge_index: Tensor | None = None,
     ) -> None:
-        super().__init__(model, sparsity, attention=attention)
+        super().__init__(model, sparsity, attention=attention, edge_index=edge_index)
         self.in_channels, self.ramp = in_channels, 0  # there is no density target
         if k < 1:
             raise ValueError(f"'k' must be at least 1 (got {k})")
@@ -145,7 +150,7 @@ class NeuralSparse(LearnedMask):
     def gates(self, x: Tensor, groups: EdgeGroups) -> list[PlainGate]:
         """Return the relaxed choice, ranked by the probability of each edge."""
         both = [self.scorer(x, groups, flip) for flip in (False, True)]
-        score = torch.stack(both).squeeze(2)
+        score = self._with_edge_terms(torch.cat(both, dim=1)).t()
         temperature = max(LAST, FIRST * DECAY ** float(self.num_steps))
         choice = Choice(score, groups, self.k, temperature)
         return [PlainGate(choice.share.logit(eps=1e-7), choice)]

@@ -129,6 +129,8 @@ class PTDNet(LearnedMask):
         k: Number of singular values in the low-rank term.
         ramp: Number of training steps in which the density target falls to
             ``1 - sparsity``.
+        edge_index: Graph whose edges get one learned term for each mask, as in
+            :class:`~gsparse.nn.KEdge`; ours, not in the paper.
 
     Shapes:
         - **x:** :math:`(N, F)`
@@ -168,9 +170,16 @@ class PTDNet(LearnedMask):
         low_rank: float = 0.01,
         k: int = 1,
         ramp: int = RAMP,
+        edge_index: Tensor | None = None,
     ) -> None:
         super().__init__(
-            model, sparsity, penalty, scope, attention=attention, ramp=ramp
+            model,
+            sparsity,
+            penalty,
+            scope,
+            attention=attention,
+            ramp=ramp,
+            edge_index=edge_index,
         )
         if scope == "shared":
             self.in_channels = in_channels
@@ -197,7 +206,12 @@ class PTDNet(LearnedMask):
         """Return the gates that depend on the features only: all gates of ``"shared"``,
         and those of the first layer of ``"layer"``.
         """
-        return [gate(self.scorers[0](x, groups).squeeze(1))]
+        return [self._gate(0, x, groups)]
+
+    def _gate(self, layer: int, x: Tensor, groups: EdgeGroups) -> PlainGate:
+        """Return the gates of one mask from the features that its layer reads."""
+        scores = self.scorers[layer](x, groups).squeeze(1)
+        return gate(scores if self.own is None else scores + self.own[:, layer])
 
     def penalty(self) -> Tensor:
         """Return the term to add to the loss of the last training step; 0 if there was
@@ -225,7 +239,7 @@ class PTDNet(LearnedMask):
         its gates.
         """
 
-        def weigher(name: str, scorer: Module) -> EdgeWeigher:
+        def weigher(name: str, layer: int) -> EdgeWeigher:
             def weigh(x: Tensor) -> Tensor:
                 if name in found:
                     raise ValueError(
@@ -233,13 +247,12 @@ class PTDNet(LearnedMask):
                         "or again by torch.utils.checkpoint; use scope='shared'"
                     )
                 with full_precision(x) as x:
-                    found[name] = gate(scorer(x, groups).squeeze(1))
+                    found[name] = self._gate(layer, x, groups)
                     return groups.spread(self._value(found[name], groups))
 
             return weigh
 
-        pairs = zip(self.names, self.scorers, strict=True)
-        return {name: weigher(name, scorer) for name, scorer in pairs}
+        return {name: weigher(name, i) for i, name in enumerate(self.names)}
 
     def _value(self, gate: Gate, groups: EdgeGroups) -> Tensor:
         value = super()._value(gate, groups)

@@ -61,6 +61,8 @@ class SparseGAT(LearnedMask):
         attention: ``"fused"``, or ``"reference"`` if second derivatives are needed.
         ramp: Number of training steps in which the density target falls to
             ``1 - sparsity``.
+        edge_index: Graph whose edges get one learned term each, as in
+            :class:`~gsparse.nn.KEdge`; ours, not in the paper.
 
     Shapes:
         - **x:** :math:`(N, F)`
@@ -92,8 +94,16 @@ class SparseGAT(LearnedMask):
         seed: int | None = None,
         attention: Attention = "fused",
         ramp: int = RAMP,
+        edge_index: Tensor | None = None,
     ) -> None:
-        super().__init__(model, sparsity, penalty, attention=attention, ramp=ramp)
+        super().__init__(
+            model,
+            sparsity,
+            penalty,
+            attention=attention,
+            ramp=ramp,
+            edge_index=edge_index,
+        )
         self.in_channels = in_channels
         with seeded(draw_seed(seed) % 2**63):
             self.lin = Linear(in_channels, hidden_channels, bias=False)
@@ -105,4 +115,5 @@ class SparseGAT(LearnedMask):
         """Return one gate per edge, from the features of its end points."""
         own = self.lin(x) @ self.ends
         ends = own.index_select(0, groups.row) + own.index_select(0, groups.col)
-        return [gate(ends + self.bias)]
+        scores = self._with_edge_terms((ends + self.bias).unsqueeze(1))
+        return [gate(scores.squeeze(1))]

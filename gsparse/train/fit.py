@@ -3,8 +3,6 @@
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from statistics import median
 
 import torch
 from torch import Tensor
@@ -12,6 +10,7 @@ from torch.nn import Module
 from torch_geometric.data import Data, HeteroData
 
 from gsparse.kernels.tensor_cache import TensorCache
+from gsparse.nn.budgeted_mask import BudgetedMask
 from gsparse.nn.calling import Arguments, call_arguments
 from gsparse.nn.density import while_fitting
 from gsparse.nn.evaluating import evaluating
@@ -21,35 +20,12 @@ from gsparse.prune import WeightPruner
 from gsparse.train.distill import Distillation
 from gsparse.train.features import sparse_features
 from gsparse.train.fit_config import FitConfig, make_optimizer
+from gsparse.train.history import History
 from gsparse.train.losses import mean_cross_entropy
 from gsparse.train.receptive_field import check_field, receptive_field
 from gsparse.train.scores import check_class_numbers, check_metric, score
 
 _FEATURES: TensorCache[Tensor | None] = TensorCache(max_entries=4)
-
-WARM_UP = 3  # epochs excluded from timings, since first calls compile and fill caches
-
-
-@dataclass
-class History:
-    """Record of a fit. Scores are fractions, times are in seconds."""
-
-    best_epoch: int = 0
-    val_score: float = float("-inf")
-    val_loss: float = float("inf")
-    num_epochs: int = 0
-    train_seconds: list[float] = field(default_factory=list)
-    eval_seconds: list[float] = field(default_factory=list)
-
-    @property
-    def epoch_seconds(self) -> float:
-        """Median time of a training epoch, without the warm-up."""
-        return median(self.train_seconds[WARM_UP:] or self.train_seconds)
-
-    @property
-    def infer_seconds(self) -> float:
-        """Median time of a forward pass without gradients, without the warm-up."""
-        return median(self.eval_seconds[WARM_UP:] or self.eval_seconds)
 
 
 def fit(
@@ -67,7 +43,9 @@ def fit(
 
     Features of which fewer than 25 % are non-zero are converted once to
     :class:`~gsparse.train.SparseFeatures`. The model ends with the weights of the epoch
-    with the best validation score; ties are broken by the lower loss.
+    with the best validation score; ties are broken by the lower loss. With a learned
+    mask an epoch can be chosen, and patience starts to count, only after the ramp of
+    its density; if the fit ends before, the model keeps its last weights.
 
     Layers with ``cached=True`` cache the normalised graph during the fit. Their caches
     are cleared before and afterwards, so that they are never used for another graph.
@@ -120,6 +98,7 @@ def fit(
     optimizer = make_optimizer(model, config, allow_frozen=pruner is not None)
     given, eval_given = call_arguments(model, data), call_arguments(model, eval_data)
     another_graph = not given.same_tensors(eval_given)
+    masks = _masks(model)
     history, best, held, since = History(), {}, {}, 0
     with seeded(seed), while_fitting(), fresh_caches(model):
         for epoch in range(1, config.epochs + 1):
@@ -139,6 +118,8 @@ def fit(
                 callback(epoch, loss, val_score)
             if pruner is not None and not pruner.done:
                 continue
+            if not all(mask.settled for mask in masks):
+                continue
             since += 1
             # NaN is never better.
             if (val_score, -val_loss) > (history.val_score, -history.val_loss):
@@ -157,6 +138,10 @@ def fit(
                 "give it fewer steps, or fit for more epochs"
             )
         pruner.load_state_dict(held)
+    if masks and not best:  # the ramp has not ended
+        history.best_epoch = history.num_epochs
+        history.val_score, history.val_loss = val_score, val_loss
+        return history
     model.load_state_dict(best)
     return history
 
@@ -211,6 +196,15 @@ def prepare(data: Data, mask: str | None = None) -> Data:
         data = copy.copy(data)
         data.x = x
     return data
+
+
+def _masks(model: Module) -> list[BudgetedMask]:
+    """Return the masks around a model, from the outermost one."""
+    found = []
+    while isinstance(model, BudgetedMask):
+        found.append(model)
+        model = model.model
+    return found
 
 
 def _field(model: Module, data: Data, mask: str, hops: int) -> Data:

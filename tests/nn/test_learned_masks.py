@@ -19,15 +19,24 @@ from gsparse.nn.density import hold_density
 from gsparse.nn.learned_mask import LearnedMask, PlainGate
 
 DATA = random_graph(num_nodes=40, p=0.3, seed=88211)
+
+
+def free_gates(model):
+    """Return a mask whose gates are as if they had been trained."""
+    mask = nn.EdgeGates(model, sparsity=0.7, edge_index=DATA.edge_index)
+    with torch.no_grad():
+        mask.own.normal_(generator=torch.Generator().manual_seed(5))
+    return mask
+
+
 INSTANCES = {
     "KEdge": lambda model, **o: nn.KEdge(model, 8, 0.7, seed=2, **o),
-    "KEdge, own terms": lambda model: nn.KEdge(
-        model, 8, 0.7, seed=2, edge_index=DATA.edge_index
-    ),
-    "SparseGAT": lambda model: nn.SparseGAT(model, 8, 0.7, seed=2),
-    "NeuralSparse": lambda model: nn.NeuralSparse(model, 8, 0.7, k=2, seed=2),
-    "PTDNet": lambda model: nn.PTDNet(model, 8, 0.7, scope="shared", seed=2),
+    "SparseGAT": lambda model, **o: nn.SparseGAT(model, 8, 0.7, seed=2, **o),
+    "NeuralSparse": lambda model, **o: nn.NeuralSparse(model, 8, 0.7, k=2, seed=2, **o),
+    "PTDNet": lambda model, **o: nn.PTDNet(model, 8, 0.7, scope="shared", seed=2, **o),
+    "EdgeGates": lambda model, **o: free_gates(model),
 }
+WITH_TERMS = ("KEdge", "SparseGAT", "NeuralSparse", "PTDNet", "EdgeGates")
 
 
 def test_every_learned_mask_is_listed():
@@ -116,7 +125,9 @@ class TestContract:
         twin = copy.deepcopy(mask)
         with torch.no_grad():
             for parameter in twin.parameters():
-                parameter.add_(0.3)
+                parameter.add_(
+                    torch.linspace(0, 1, parameter.numel()).view_as(parameter)
+                )
         assert edge_set(twin.sparsify(DATA)) != edge_set(mask.sparsify(DATA))
         twin.load_state_dict(mask.state_dict())
         assert edge_set(twin.sparsify(DATA)) == edge_set(mask.sparsify(DATA))
@@ -217,3 +228,55 @@ def test_the_density_is_held_by_an_augmented_lagrangian():
         multiplier += 0.02 * gap
         assert held.item() == pytest.approx(multiplier, abs=1e-7)
         assert steps.item() == step + 1
+
+
+@pytest.mark.parametrize("name", WITH_TERMS)
+class TestEdgeTerms:
+    def make(self, name):
+        torch.manual_seed(3)
+        return INSTANCES[name](GCN(8, 8, 2, out_channels=3), edge_index=DATA.edge_index)
+
+    def test_a_term_keeps_its_edge_and_no_other(self, name):
+        """Terms of 50 for the budget's number of edges decide which ones are kept."""
+        mask = self.make(name)
+        pairs = undirected_pairs(DATA.edge_index, DATA.num_nodes)
+        left = budget(pairs.row.numel(), 0.7)
+        chosen = torch.randperm(pairs.row.numel())[:left]
+        with torch.no_grad():
+            mask.own.zero_()
+            mask.own[chosen] = 50.0
+        kept = edge_set(mask.eval().sparsify(DATA))
+        ends = torch.stack([pairs.row, pairs.col])[:, chosen]
+        wanted = set(map(tuple, ends.t().tolist()))
+        assert {pair for pair in kept if pair[0] < pair[1]} == wanted
+
+    def test_terms_are_trained(self, name):
+        mask = self.make(name).train()
+        mask(DATA.x, DATA.edge_index).square().sum().backward()
+        assert mask.own.grad.abs().sum() > 0
+
+    def test_another_graph_is_refused(self, name):
+        other = random_graph(num_nodes=40, p=0.3, seed=4)
+        with pytest.raises(ValueError, match=rf"{name} was made for the graph of its"):
+            self.make(name)(other.x, other.edge_index)
+
+
+def test_gates_of_edges_need_the_graph():
+    with pytest.raises(
+        ValueError, match=r"'edge_index' must be the graph .* use KEdge"
+    ):
+        nn.EdgeGates(GCN(8, 8, 2), sparsity=0.7)
+
+
+def test_each_layer_has_terms_of_its_own():
+    net = GCN(8, 8, 2, out_channels=3)
+    mask = nn.PTDNet(net, 8, 0.7, seed=2, edge_index=DATA.edge_index)
+    assert mask.own.shape[1] == 2
+    with torch.no_grad():
+        mask.own[:, 1] = torch.linspace(-50, 50, mask.own.size(0))
+    first, second = (edge_set(cut) for cut in mask.eval().sparsify(DATA))
+    pairs = undirected_pairs(DATA.edge_index, DATA.num_nodes)
+    ends = torch.stack([pairs.row, pairs.col])[:, -9:]
+    last = set(map(tuple, ends.t().tolist()))
+    assert last <= second
+    assert not last <= first

@@ -7,8 +7,9 @@ import torch
 from torch_geometric.nn import GCNConv
 
 from gsparse.data import planted_partition, split
-from gsparse.nn import KEdge
-from gsparse.train import GCN, FitConfig, fit, fit_mask, predict_logits
+from gsparse.nn import FeatureMask, KEdge
+from gsparse.nn.seeded import seeded
+from gsparse.train import GCN, FitConfig, evaluate, fit, fit_mask, predict_logits
 from gsparse.transforms import RandomEdge
 
 
@@ -84,3 +85,30 @@ def test_the_model_is_one_as_people_write_them():
     cut, of_mask = mask.sparsify(data), predict_logits(mask, data)
     torch.testing.assert_close(predict_logits(net, cut), of_mask)
     assert not torch.allclose(predict_logits(net, data), of_mask, atol=1e-2)
+
+
+def wrapped(data, ramp, outer=False):
+    with seeded(7):
+        mask = KEdge(GCN(data.num_features, 8, 3), data.num_features, 0.8, ramp=ramp)
+        return FeatureMask(mask, data.num_features, 0.5, ramp=5) if outer else mask
+
+
+@pytest.mark.parametrize("outer", [False, True])
+def test_no_epoch_is_chosen_before_the_ramp_has_ended(outer):
+    """Patience, too, counts from there: 25 epochs of a ramp, then at least 3."""
+    data, _ = trained()
+    config = FitConfig(lr=1e-12, epochs=60, patience=3)  # nothing improves
+    history = fit(wrapped(data, 25, outer), data, config=config)
+    assert history.best_epoch >= 25
+    assert history.num_epochs >= 28
+    plain = fit(GCN(data.num_features, 8, 3), data, config=config)
+    assert plain.num_epochs < 25
+
+
+def test_a_ramp_that_does_not_end_leaves_the_last_weights():
+    data, _ = trained()
+    mask = wrapped(data, 100)
+    history = fit(mask, data, config=FitConfig(epochs=9))
+    assert history.best_epoch == history.num_epochs == 9
+    assert history.val_score == evaluate(mask, data, "val_mask")
+    assert not mask.settled

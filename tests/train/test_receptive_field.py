@@ -109,6 +109,17 @@ def test_too_few_hops_are_refused(data):
         fit(build(GCN, data), data, config=replace(SHORT, hops=2))
 
 
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
+@pytest.mark.parametrize("kind", [GAT, GCN, SAGE])
+def test_one_hop_too_few_is_refused_whatever_the_scale(kind, scale, data):
+    """Outputs of features that sum to 1 are far below 1, and so is their error."""
+    data, hops = data.clone(), 3 if kind is GCN else 2
+    data.x = data.x * scale
+    fit(build(kind, data), data, config=replace(SHORT, hops=hops, epochs=1))
+    with pytest.raises(ValueError, match=rf"got {hops - 1}, and outputs .* vary by"):
+        fit(build(kind, data), data, config=replace(SHORT, hops=hops - 1, epochs=1))
+
+
 def test_models_that_read_all_nodes_are_refused(data):
     net = GCN(data.num_features, 8, 2, batch_norm=True)
     with pytest.raises(ValueError, match=r"reads all nodes .* \(got 3 with BatchNorm"):

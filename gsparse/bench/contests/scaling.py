@@ -15,8 +15,9 @@ from torch_geometric.data import Data
 from gsparse.bench.contests.contest import Contender, Contest, Problem
 from gsparse.bench.tables.rows import Row
 from gsparse.data import chung_lu
+from gsparse.nn.seeded import seeded
 from gsparse.train import GAT, FitConfig, fit
-from gsparse.train.fit import WARM_UP, seeded
+from gsparse.train.history import WARM_UP
 from gsparse.transforms import EffectiveResistance
 
 CLASSES, FEATURES, SEED, EPSILON, EPOCHS = 8, 64, 73009, 0.5, 5

@@ -18,7 +18,8 @@ from gsparse.data import load
 from gsparse.nn import KEdge
 from gsparse.prune import ProbMask
 from gsparse.train import History, Recipe, fit, fit_mask, recipe
-from gsparse.train.fit import WARM_UP, prepare
+from gsparse.train.fit import prepare
+from gsparse.train.history import WARM_UP
 from gsparse.train.mask import MASK_FIT
 
 METHODS = ("whole", "part", "ProbMask", "KEdge")

@@ -13,6 +13,7 @@ from gsparse.bench.experiment.config import (
 )
 from gsparse.bench.experiment.methods import (
     default_reweight,
+    has_edge_terms,
     is_learned,
     method_class,
 )
@@ -40,6 +41,7 @@ def configs(
     weight_sparsities: Sequence[float] = (),
     hidden_channels: int | None = None,
     local: bool = False,
+    edge_terms: bool | None = None,
 ) -> list[Config]:
     """Return the grid of experiments, which always includes Dense and MLP.
 
@@ -66,6 +68,8 @@ def configs(
         weight_sparsities: Fractions of the weights that they remove, each in [0, 1).
         hidden_channels: Width of the hidden layers; None for the recipes' own.
         local: Train on the receptive fields of the labelled nodes, see :data:`REACH`.
+        edge_terms: Whether learned masks have terms of single edges; None for the usual
+            of each.
 
     Raises:
         ValueError: If a name is unknown, a sparsity is outside [0, 1), or a method
@@ -107,6 +111,7 @@ def configs(
                     teacher=_teacher(method, teacher),
                     training=training,
                 )
+                base = replace(base, edge_terms=_edge_terms(base, edge_terms))
                 _check_training(base)
                 found += [replace(base, sparsity=s) for s in cut]
         for base in [it for it in found if it.dataset == name and it.pruner is None]:
@@ -136,6 +141,14 @@ def _teacher(method: str, wanted: Teacher | None) -> Teacher:
         raise ValueError(f"{method} needs a trained model: teacher edges or weights")
     learned = is_learned(method) and wanted != "none"
     return "edges" if needs or learned else "none"
+
+
+def _edge_terms(config: Config, wanted: bool | None) -> bool | None:
+    """Return None where a mask has what is usual for it, so that hashes agree."""
+    if wanted is None or not is_learned(config.method):
+        return None
+    given = has_edge_terms(config.method, config.teacher, wanted)
+    return None if given == has_edge_terms(config.method, config.teacher) else given
 
 
 def _check_training(config: Config) -> None:

@@ -19,6 +19,9 @@ Training = Literal["scratch", "finetune", "joint"]
 """The weights on the sparse graph: fresh ones, those of the dense model fine-tuned, or
 those learned together with the mask."""
 
+JOINT_REVISION = 2
+"""Of masks learned with fresh weights: no epoch is chosen before their ramp ends."""
+
 LATER: dict[str, str | float | None] = {
     "teacher": "none",
     "training": "scratch",
@@ -30,6 +33,7 @@ LATER: dict[str, str | float | None] = {
     "num_layers": None,
     "drop_edge": None,
     "hops": None,
+    "edge_terms": None,
 }
 """Keys that the first rows did not have, and their usual values. Hashes leave them out
 where they have these values."""
@@ -70,6 +74,8 @@ class Config(Experiment):
         drop_edge: Fraction of the edges left that DropEdge leaves out of every
             training step, so that it can be had on top of another method.
         hops: As in :class:`~gsparse.train.FitConfig`.
+        edge_terms: Whether a learned mask has terms of single edges; None for the
+            usual of its class, :attr:`LearnedMask.edge_terms`.
     """
 
     dataset: str
@@ -92,6 +98,7 @@ class Config(Experiment):
     num_layers: int | None = None
     drop_edge: float | None = None
     hops: int | None = None
+    edge_terms: bool | None = None
 
     @property
     def architecture(self) -> str:
@@ -155,6 +162,7 @@ class Config(Experiment):
             pruner=None,
             weight_sparsity_target=None,
             drop_edge=None,
+            edge_terms=None,
         )
 
     @property
@@ -171,6 +179,8 @@ class Config(Experiment):
                 del content[key]
         content["revision"] = getattr(method_class(self.method), "revision", 1)
         content["recipe"] = repr(self.recipe())
+        if self.training == "joint":
+            content["joint_revision"] = JOINT_REVISION
         if self.pruner is not None:
             content["pruner_revision"] = weight_method(self.pruner).revision
         return content_hash(content)

@@ -9,7 +9,7 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from gsparse.bench.experiment.config import Config
-from gsparse.bench.experiment.methods import method_class
+from gsparse.bench.experiment.methods import has_edge_terms, method_class
 from gsparse.nn.learned_mask import LearnedMask
 from gsparse.train import FitConfig, History, fit, fit_mask
 from gsparse.train.mask import MASK_FIT
@@ -32,12 +32,14 @@ def fit_learned(
     """Learn a mask with which a teacher keeps its predictions.
 
     Without a teacher the mask is learned end to end with fresh weights, from the
-    labels; terms of single edges are left out then.
+    labels. Terms of single edges are added if the experiment says so, or else as the
+    class of the mask says.
     """
     chosen, method = config.recipe(), method_class(config.method)
     model = chosen.build(data, seed) if teacher is None else copy.deepcopy(teacher)
     offered: dict[str, Any] = {"seed": seed}
-    if teacher is not None:
+    used = "none" if teacher is None else "edges"
+    if has_edge_terms(config.method, used, config.edge_terms):
         offered["edge_index"] = data.edge_index
     options = {name: offered[name] for name in method.needs if name in offered}
     if method.takes_scope:

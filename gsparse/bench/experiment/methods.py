@@ -48,3 +48,25 @@ def default_reweight(method: str, model: str) -> bool | None:
     """
     found = method_class(method)
     return None if found is None or not found.reweights else model[:3] != "gat"
+
+
+def has_edge_terms(method: str, teacher: str, wanted: bool | None = None) -> bool:
+    """Return whether a learned mask has terms of single edges in an experiment.
+
+    Args:
+        method: Name of a learned mask.
+        teacher: What a trained model is used for; ``"none"`` for labels alone.
+        wanted: What the experiment says; None for the usual of the class.
+
+    Raises:
+        ValueError: If a mask without features is to have no terms.
+    """
+    usual = method_class(method).edge_terms
+    if wanted is False and usual == "always":
+        raise ValueError(
+            f"'edge_terms' must be with or auto for {method}, which has nothing else "
+            "(got without)"
+        )
+    if wanted is not None:
+        return wanted
+    return usual == "always" or (usual == "with a teacher" and teacher != "none")

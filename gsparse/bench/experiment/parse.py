@@ -5,6 +5,7 @@ from typing import TypeVar
 from gsparse.bench.experiment.config import Teacher
 
 WEIGHTS = {"auto": None, "use": True, "ignore": False}
+EDGE_TERMS = {"auto": None, "with": True, "without": False}
 TEACHERS: dict[str, Teacher | None] = {
     "auto": None,
     "none": "none",

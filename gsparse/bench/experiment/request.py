@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.grid import Task, tasks
 from gsparse.bench.experiment.parse import (
+    EDGE_TERMS,
     TEACHERS,
     WEIGHTS,
     parse_choice,
@@ -28,6 +29,7 @@ def requested_tasks(
     weight_sparsity: str = "0.9",
     hidden: int | None = None,
     local: bool = False,
+    edge_terms: str = "auto",
     epochs: int | None = None,
     table: str = "bench",
     device: str = "cpu",
@@ -55,5 +57,6 @@ def requested_tasks(
         weight_sparsities=parse_numbers("weight_sparsity", weight_sparsity),
         hidden_channels=hidden,
         local=local,
+        edge_terms=parse_choice("edge_terms", edge_terms, EDGE_TERMS),
     )
     return tasks(cells, parse_seeds(seeds))

@@ -184,8 +184,8 @@ class Workspace:
         """Return a mask fitted to the graph; one for all trainings of the weights."""
         self._refuse_two_graphs(config, graphs)
         place = (config.dataset, config.split, config.device, seed, config.method)
-        alone = config.teacher == "none"
-        key = (*place, config.model, config.sparsity, config.epochs, alone)
+        alone, terms = config.teacher == "none", config.edge_terms
+        key = (*place, config.model, config.sparsity, config.epochs, alone, terms)
         if key not in self._masks:
             kept = {k: v for k, v in self._masks.items() if k[:5] == place}
             teacher = None if alone else self.dense(config, seed)

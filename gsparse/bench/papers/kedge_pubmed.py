@@ -27,6 +27,9 @@ OTHERS = (
     "SparseGAT",
     "PTDNet",
 )
+WITH_TERMS = ("EdgeGates", "SparseGAT", "PTDNet", "NeuralSparse")
+"""Rivals that get terms of single edges too, which only KEdge has of itself."""
+
 FROM_LABELS = ("KEdge", "SparseGAT", "NeuralSparse", "PTDNet")
 SPARSITIES = (0.5, 0.8, 0.9, 0.95)
 BOTH: tuple[Training, ...] = ("finetune", "scratch")
@@ -45,47 +48,17 @@ def runs(quick: bool) -> list[Task]:
         return tasks(cells, range(QUICK_SEEDS))
     found = []
     for model in ("gcn", "gat"):
-        named = configs(
-            [DATASET],
-            [model],
-            ["KEdge", *CONTROLS],
-            SPARSITIES,
-            table=TABLE,
-            trainings=BOTH,
-            local=True,
-        )
-        beside = configs(
-            [DATASET],
-            [model],
-            OTHERS,
-            SPARSITIES,
-            table=TABLE,
-            trainings=BOTH,
-            local=True,
-        )
-        alone = configs(
-            [DATASET],
-            [model],
-            FROM_LABELS,
-            [0.8],
-            table=TABLE,
-            teacher="none",
-            trainings=["joint"],
-            local=True,
-        )
-        alone += configs(
-            [DATASET], [model], ["EdgeLottery"], [0.8], table=TABLE, local=True
-        )
-        distilled = configs(
-            [DATASET],
-            [model],
-            ["KEdge", "RandomEdge"],
-            [0.8, 0.95],
-            table=TABLE,
-            teacher="weights",
-            trainings=["finetune"],
-            local=True,
-        )
+        place, own = ([DATASET], [model]), {"table": TABLE, "local": model == "gat"}
+        both = {**own, "trainings": BOTH}
+        named = configs(*place, ["KEdge", *CONTROLS], SPARSITIES, **both)
+        beside = configs(*place, OTHERS, SPARSITIES, **both)
+        beside += configs(*place, WITH_TERMS, SPARSITIES, edge_terms=True, **both)
+        beside += configs(*place, ["KEdge"], SPARSITIES, edge_terms=False, **both)
+        joint = {**own, "trainings": ["joint"], "teacher": "none"}
+        alone = configs(*place, FROM_LABELS, [0.8], **joint)
+        alone += configs(*place, ["EdgeLottery"], [0.8], **own)
+        taught = {**own, "trainings": ["finetune"], "teacher": "weights"}
+        distilled = configs(*place, ["KEdge", "RandomEdge"], [0.8, 0.95], **taught)
         found += tasks(named, range(FULL_SEEDS))
         found += tasks([*beside, *alone, *distilled], range(QUICK_SEEDS))
     return list(dict.fromkeys(found))

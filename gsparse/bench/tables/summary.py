@@ -24,6 +24,8 @@ LETTERS = {
     "j": "weights learned together with the mask",
     "f": "weights of the dense model, trained on with the edges left",
     "d": "distilled from the dense model",
+    "e": "mask with terms of single edges beside its features",
+    "n": "mask without terms of single edges",
 }
 
 
@@ -53,6 +55,7 @@ class Line:
     pruner: str | None = None
     weight_sparsity: float | None = None
     drop_edge: float | None = None
+    edge_terms: bool | None = None
 
     @property
     def is_dense(self) -> bool:
@@ -68,6 +71,8 @@ class Line:
             "j": self.training == "joint",
             "f": self.training == "finetune",
             "d": self.teacher == "weights",
+            "e": self.edge_terms is True,
+            "n": self.edge_terms is False,
         }
         letters = "".join(letter for letter, holds in marks.items() if holds)
         parts = [self.method if self.method != "Dense" or not self.pruner else ""]
@@ -204,6 +209,7 @@ def _line(rows: list[Row], dense_epoch: float | None) -> Line:
         pruner=first.get("pruner"),
         weight_sparsity=_mean(rows, "weight_sparsity"),
         drop_edge=first.get("drop_edge"),
+        edge_terms=first.get("edge_terms"),
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 
 import pytest
 
+from gsparse.bench.experiment import config as config_module
 from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.methods import (
@@ -35,6 +36,8 @@ OTHER = {
     "weight_sparsity_target": 0.9,
     "hidden_channels": 8,
     "drop_edge": 0.4,
+    "edge_terms": True,
+    "hops": 2,
 }
 
 DEEP = Config(
@@ -67,6 +70,7 @@ def row_of(config):
         "num_layers": config.num_layers,
         "drop_edge": config.drop_edge,
         "hops": config.hops,
+        "edge_terms": config.edge_terms,
     }
 
 
@@ -75,14 +79,25 @@ def test_every_field_but_the_table_enters_the_hash(field):
     changed = replace(BASE, **{field: OTHER[field]})
     assert changed.hash != BASE.hash
     assert replace(BASE, table="other").hash == BASE.hash
-    assert {f.name for f in fields(Config)} == {*OTHER, *DEEPER, "table", "hops"}
+    assert {f.name for f in fields(Config)} == {*OTHER, *DEEPER, "table"}
 
 
-def test_what_training_sees_of_the_graph_is_no_other_outcome():
+def test_rows_of_receptive_fields_from_before_are_accepted():
     local = replace(BASE, hops=2)
     assert local.recipe().fit.hops == 2
-    assert local.hash == BASE.hash
-    assert Config.from_row(row_of(local)) == local
+    assert local.hashes == (local.hash, BASE.hash)
+    assert BASE.hashes == (BASE.hash,)  # a new row of a field is none of a whole graph
+    earlier = row_of(local) | {"config_hash": BASE.hash}
+    assert not is_stale(row_of(local))
+    assert not is_stale(earlier)
+
+
+def test_masks_learned_with_fresh_weights_have_a_revision_of_their_own(monkeypatch):
+    joint = replace(BASE, method="KEdge", reweight=None, training="joint")
+    before = joint.hash, BASE.hash
+    monkeypatch.setattr(config_module, "JOINT_REVISION", 3)
+    assert joint.hash != before[0]
+    assert BASE.hash == before[1]
 
 
 @pytest.mark.parametrize("field", DEEPER)

@@ -26,7 +26,7 @@ class Fake(Config):
 
     def run(self, workspace, seed):
         given = {"config_hash": self.hash, "seed": seed, "pid": os.getpid()}
-        return dict.fromkeys(KEYS, "x") | given
+        return dict.fromkeys((*KEYS, "training"), "x") | given
 
 
 class Failing(Fake):

@@ -8,6 +8,7 @@ from torch_geometric.utils import is_undirected
 
 from gsparse.bench import KEYS, Config, Workspace, append_row, run_one
 from gsparse.bench.experiment.cells import configs
+from gsparse.bench.experiment.config import REACH
 from gsparse.bench.experiment.masks import fit_learned
 from gsparse.bench.experiment.protocol import prepare
 from gsparse.bench.tables.summary import summarise
@@ -260,8 +261,17 @@ def test_parts_of_a_graph_tell_no_seconds_of_the_whole():
     """The same score, and seconds under another name."""
     whole = replace(DENSE, model="gat")
     rows = [run_one(it, 3) for it in (whole, replace(whole, hops=2))]
-    assert rows[0]["config_hash"] == rows[1]["config_hash"]
+    assert rows[0]["config_hash"] != rows[1]["config_hash"]
     assert rows[1]["hops"] == 2
     assert rows[1]["train_epoch_seconds"] is rows[1]["infer_seconds"] is None
     assert rows[1]["field_epoch_seconds"] > 0
     assert abs(rows[0]["val_score"] - rows[1]["val_score"]) < 0.2
+
+
+@pytest.mark.parametrize("model", REACH)
+def test_reach_is_what_the_models_read_and_no_more(model):
+    """One hop less changes the outputs of a fresh model, so that no fit accepts it."""
+    config = replace(DENSE, model=model, method="Dense", epochs=1, hops=REACH[model])
+    assert run_one(config, 3)["hops"] == REACH[model]
+    with pytest.raises(ValueError, match=r"'hops' must reach all that the model reads"):
+        run_one(replace(config, hops=REACH[model] - 1), 3)

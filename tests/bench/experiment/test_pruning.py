@@ -49,6 +49,12 @@ def test_a_row_says_what_was_pruned(name, workspace, tmp_path):
     assert 0 < row["test_score"] <= 1
 
 
+@pytest.mark.parametrize("name", ["Magnitude", "GradualThreshold", "SNIP"])
+def test_the_weights_left_have_a_training_of_the_whole_length(name, workspace):
+    row = run_one(replace(PRUNED, pruner=name), 4, workspace)
+    assert row["num_epochs"] == PRUNED.epochs < PRUNED.recipe().fit.patience
+
+
 def test_the_dense_model_is_pruned_and_not_changed(workspace, monkeypatch):
     dense = workspace.dense(DENSE, 4)
     before = copy.deepcopy(dense.state_dict())

@@ -17,7 +17,11 @@ from gsparse.bench.tables.rows import (
 
 
 def make_row(**changes):
-    return dict.fromkeys(KEYS, "x") | {"seed": 0, "config_hash": "c0"} | changes
+    return (
+        dict.fromkeys((*KEYS, "training"), "x")
+        | {"seed": 0, "config_hash": "c0"}
+        | changes
+    )
 
 
 def append_many(path, writer):
@@ -111,3 +115,11 @@ def test_hash_depends_on_content_alone():
     assert content_hash(base) == content_hash(dict(reversed(base.items())))
     others = [base | {"a": 2}, base | {"c": False}, {"a": 1, "b": 0.5}]
     assert len({content_hash(other) for other in [base, *others]}) == 4
+
+
+def test_rows_from_before_say_how_their_weights_were_trained(tmp_path):
+    path, row = tmp_path / "a.jsonl", make_row(val_score=0.5)
+    del row["training"]
+    append_row(path, row)
+    append_row(path, row | {"val_score": None, "seed": 1})  # a measurement
+    assert [found.get("training") for found in read_rows(path)] == ["scratch", None]

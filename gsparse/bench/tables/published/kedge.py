@@ -13,14 +13,17 @@ from gsparse.bench.tables.grid_table import (
     percent,
     points,
 )
-from gsparse.bench.tables.rows import Filter, select
+from gsparse.bench.tables.rows import Filter, Row, select
 
 CONTROLS = ("KEdge", "PredictionAgreement", "RandomEdge")
 OTHERS = (
     *("DSpar", "EffectiveResistance", "Teddy", "FeatureCosine"),
     *("SparseGAT", "PTDNet", "EdgeLottery"),
 )
-WITH_TEACHER = ("KEdge", "PredictionAgreement", "SparseGAT", "PTDNet")
+WITH_TEACHER = (
+    *("KEdge", "PredictionAgreement", "EdgeGates"),
+    *("SparseGAT", "PTDNet", "NeuralSparse"),
+)
 SPARSITIES = {
     "PubMed": (0.5, 0.8, 0.9, 0.95),
     "Cora": (0.5, 0.8),
@@ -31,9 +34,10 @@ MLP: Filter = {"method": "MLP", "sparsity": 1.0, "model": "mlp", "training": "sc
 ALONE: Filter = {"teacher": "none"}
 
 
-def method(name: str) -> Filter:
+def method(name: str, edge_terms: bool | None = None) -> Filter:
     """Return the values of a method's rows, with as much of a teacher as it needs."""
-    return {"method": name, "teacher": "edges" if name in WITH_TEACHER else "none"}
+    teacher = "edges" if name in WITH_TEACHER else "none"
+    return {"method": name, "teacher": teacher, "edge_terms": edge_terms}
 
 
 def _by_training(graph: str, model: str) -> GridTable:
@@ -67,6 +71,37 @@ def _headline() -> GridTable:
     lines.append(Line(("Dense (0 %)",), {**DENSE, **ALONE}, tuple(first)))
     lines.append(Line(("MLP (100 %)",), {**MLP, **ALONE}, tuple(first)))
     return GridTable("kedge", ("method",), lines, columns)
+
+
+def _edge_terms(model: str) -> GridTable:
+    """Return the table of learned masks with and without terms of single edges."""
+    named = (
+        ("KEdge", "features and edge terms", None),
+        ("KEdge", "features", False),
+        ("EdgeGates", "edge terms", None),
+        ("SparseGAT", "features and edge terms", True),
+        ("SparseGAT", "features", None),
+        ("PTDNet", "features and edge terms", True),
+        ("PTDNet", "features", None),
+        ("NeuralSparse", "features and edge terms", True),
+    )
+    lines = [Line((name, what), method(name, has)) for name, what, has in named]
+    lines.append(Line(("RandomEdge", ""), method("RandomEdge")))
+    where = {"dataset": "PubMed", "model": model, "training": "finetune"}
+    columns = [
+        Column(percent(sparsity), {"sparsity": sparsity}, _first_three)
+        for sparsity in SPARSITIES["PubMed"]
+    ]
+    columns.append(Column("classes kept, 80 %", {"sparsity": 0.8}, _kept))
+    return GridTable("kedge", ("method", "gates from"), lines, columns, where)
+
+
+def _first_three(rows: list[Row], key: str = "test_score") -> str:
+    """Return the score of the seeds that all of these methods have."""
+    return points([row for row in rows if row["seed"] < 3], 3, key)
+
+
+_kept = partial(_first_three, key="predictions_kept")
 
 
 def _differences(results: Results) -> str:
@@ -144,6 +179,8 @@ BLOCKS: Blocks = {
         for graph in SPARSITIES
         for model in ("gcn", "gat")
     },
+    "kedge-edge-terms": _edge_terms("gcn"),
+    "kedge-edge-terms-gat": _edge_terms("gat"),
     "kedge-differences": _differences,
     "kedge-dense-graphs": _dense_graphs(),
     "kedge-labels-only": _labels_only("gcn"),
