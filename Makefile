@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 GSPARSE_DATA ?= $(wildcard ../shared/datasets)
 export GSPARSE_DATA
 
-.PHONY: demo test test-scatter lint clean
+.PHONY: demo test test-scatter evidence lint clean
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -34,6 +34,10 @@ test-scatter: $(BIN)/.installed
 	$(BIN)/pip install -q setuptools wheel
 	$(BIN)/pip install --no-build-isolation -c constraints.txt torch-scatter
 	$(BIN)/pytest -q -n 2 --dist loadfile
+
+# Every published number has rows or a source, and every row a command.
+evidence: $(BIN)/.installed
+	$(BIN)/gsparse report docs/results --audit
 
 lint: $(BIN)/.installed
 	$(BIN)/ruff format .

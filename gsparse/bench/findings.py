@@ -1,14 +1,14 @@
 """Claims of papers and our targets, compared with measurements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, NamedTuple
+from typing import Any
 
 from gsparse.bench import papers
-from gsparse.bench.paired import paired_difference, standard_error
+from gsparse.bench.verdicts import FEWEST, Verdict
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Finding:
         claim: The claim.
         wanted: The number of the paper, or our target.
         ours: The measured number.
-        spread: The number after ±: the standard deviation over seeds, or half of a
-            95 % interval if the claim says so.
-        holds: Whether the measured number is good enough.
+        verdict: See :mod:`gsparse.bench.verdicts`.
+        half: Half of the 95 % interval of the mean difference, written after ±; None
+            for exact numbers.
         source: ``"paper"``, or ``"target"`` if the paper claims no such number.
         unit: Written after the numbers.
     """
@@ -31,10 +31,15 @@ class Finding:
     claim: str
     wanted: float
     ours: float
-    holds: bool
-    spread: float | None = None
+    verdict: Verdict
+    half: float | None = None
     source: str = "paper"
     unit: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the claim holds."""
+        return self.verdict == "holds"
 
     @property
     def difference(self) -> float:
@@ -42,53 +47,61 @@ class Finding:
         return self.ours - self.wanted
 
     def as_record(self) -> dict[str, Any]:
-        """Return a flat mapping, for ``--json``."""
-        return asdict(self) | {"difference": self.difference}
+        """Return a flat mapping, for ``--json``; an infinite interval is None."""
+        half = None if self.half == float("inf") else self.half
+        return asdict(self) | {"half": half, "difference": self.difference}
 
 
 target = partial(Finding, source="target")
 """A finding that is compared with one of our own targets."""
 
 
-class Gap(NamedTuple):
-    """A difference of scores in points, seed by seed."""
+def exit_code(findings: Sequence[Finding], quick: bool) -> int:
+    """Return 0 if all claims hold, and 1 otherwise.
 
-    mean: float
-    half: float | None
-    """Half of the 95 % interval; None for one seed."""
-    error: float
-    """Standard error of the mean; infinite for one seed."""
-
-
-def gap(first: Mapping[int, float], second: Mapping[int, float]) -> Gap:
-    """Return ``first - second`` over the seeds that both have."""
-    mean, half = paired_difference(dict(first), dict(second))
-    gaps = {seed: first[seed] - second[seed] for seed in first.keys() & second.keys()}
-    return Gap(mean, None if half == float("inf") else half, standard_error(gaps))
+    A quick run has few seeds on purpose; what it cannot decide is not counted.
+    """
+    accepted = ("holds", "too few seeds") if quick else ("holds",)
+    return 0 if all(it.verdict in accepted for it in findings) else 1
 
 
 def format_findings(findings: Sequence[Finding]) -> str:
-    """Format one line per claim: wanted, measured, difference, verdict."""
-    titles = ("graph", "claim", "wanted", "ours", "diff", "verdict")
+    """Format one line per claim: wanted, measured, verdict."""
+    titles = ("graph", "claim", "wanted", "ours", "verdict")
     wide = max([12, *(1 + len(it.dataset) for it in findings)])
-    row = f"{{:{wide}}}{{:{42 - wide}}}{{:>7}}{{:>13}}{{:>8}}  {{}}"
+    row = f"{{:{wide}}}{{:{43 - wide}}}{{:>7}}{{:>13}}  {{}}"
     lines = [row.format(*titles)]
     for it in findings:
-        spread = "" if it.spread is None else f" ± {it.spread:.1f}"
+        has_interval = it.half is not None and it.half != float("inf")
+        spread = f" ± {it.half:.1f}" if has_interval else ""
         mark = "" if it.source == "paper" else "*"
+        digits = ".3g" if it.unit == "x" else ".1f"
         lines.append(
             row.format(
                 it.dataset,
                 it.claim,
                 f"{it.wanted:.4g}{it.unit}{mark}",
-                f"{it.ours:.1f}{it.unit}{spread}",
-                f"{it.difference:+.1f}",
-                "holds" if it.holds else "FAILS",
+                f"{it.ours:{digits}}{it.unit}{spread}",
+                "FAILS" if it.verdict == "fails" else it.verdict,
             )
         )
+    return "\n".join([*lines, *_notes(findings)])
+
+
+def _notes(findings: Sequence[Finding]) -> list[str]:
+    """Return the lines below the table."""
+    notes = []
+    if any(it.half is not None for it in findings):
+        notes.append("±: half of the 95 % interval of the mean difference, by seed")
     if any(it.source != "paper" for it in findings):
-        lines.append("* a target of ours; the paper's own number is not known")
-    return "\n".join(lines)
+        notes.append("* a target of ours; the paper's own number is not known")
+    few = sum(it.verdict == "too few seeds" for it in findings)
+    if few:
+        notes.append(
+            f"{few} of {len(findings)} claims undecided: fewer than {FEWEST} seeds, or "
+            "an interval too wide"
+        )
+    return notes
 
 
 def reproducible() -> list[str]:

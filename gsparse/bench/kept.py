@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from gsparse.bench.findings import Finding, gap, target
+from gsparse.bench.findings import Finding, target
 from gsparse.bench.paired import scores
 from gsparse.bench.tables.rows import Row
+from gsparse.bench.verdicts import gap
 
 METHOD = "KEdge"
 SHORT = {"RandomEdge": "random", "PredictionAgreement": "agreement"}
@@ -23,21 +24,20 @@ def lost(
     dense = scores(rows, dataset=dataset, model=model, method="Dense", teacher="none")
     found = gap(dense, _finetuned(rows, dataset, model, sparsity, METHOD))
     claim = f"{model}, {sparsity:.0%} cut: points lost"
-    holds = found.mean <= most
-    return Finding(dataset, claim, most, found.mean, holds, found.half, source)
+    verdict = found.at_most(most)
+    return Finding(dataset, claim, most, found.mean, verdict, found.half, source)
 
 
 def above(
     rows: Sequence[Row], dataset: str, model: str, sparsity: float, other: str
 ) -> Finding:
-    """Check that the mask is above another method by more than a standard error."""
+    """Check that the mask is above another method in the mean."""
     ours, theirs = (
         _finetuned(rows, dataset, model, sparsity, it) for it in (METHOD, other)
     )
     found = gap(ours, theirs)
     claim = f"{model}, {sparsity:.0%} cut: above {SHORT.get(other, other)}"
-    holds, wanted = found.mean > found.error, round(found.error, 2)
-    return target(dataset, claim, wanted, found.mean, holds, found.half)
+    return target(dataset, claim, 0.0, found.mean, found.above(), found.half)
 
 
 def _finetuned(

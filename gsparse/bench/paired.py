@@ -1,6 +1,6 @@
 """Scores compared seed by seed: the same split, the same first weights."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from statistics import fmean, stdev
 from typing import Any
 
@@ -29,7 +29,7 @@ def scores(rows: Iterable[Row], **wanted: Any) -> dict[int, float]:  # noqa: ANN
 
 
 def paired_difference(
-    first: dict[int, float], second: dict[int, float], level: float = 0.95
+    first: Mapping[int, float], second: Mapping[int, float], level: float = 0.95
 ) -> tuple[float, float]:
     """Mean of ``first - second`` over the seeds that both have, and half of its
     confidence interval; the half is infinite where there is one seed.
@@ -46,10 +46,3 @@ def paired_difference(
         return gaps[0], float("inf")
     quantile = float(t.ppf((1 + level) / 2, len(gaps) - 1))
     return fmean(gaps), quantile * stdev(gaps) / len(gaps) ** 0.5
-
-
-def standard_error(values: dict[int, float]) -> float:
-    """Of the mean over seeds; infinite where there is one."""
-    if len(values) < 2:
-        return float("inf")
-    return stdev(values.values()) / len(values) ** 0.5

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gsparse.cli.output import (
+    print_audit,
     print_documents,
     print_plan,
     print_rows,
@@ -99,38 +100,31 @@ def bench(
     The table always includes plain training (Dense) and a model without edges (MLP).
     Runs already recorded in OUT/TABLE.jsonl are skipped.
     """
-    from gsparse.bench.experiment.cells import configs
-    from gsparse.bench.experiment.grid import grid_rows, tasks
-    from gsparse.bench.experiment.parse import (
-        EDGE_TERMS,
-        TEACHERS,
-        WEIGHTS,
-        parse_choice,
-        parse_numbers,
-        parse_seeds,
-    )
+    from gsparse.bench.experiment.grid import grid_rows
     from gsparse.bench.experiment.progress import run_with_progress
+    from gsparse.bench.experiment.request import requested_tasks
 
-    cells = configs(
-        dataset or ["digits"],
-        model or ["gat"],
-        method or ([] if prune else ["EffectiveResistance", "RandomEdge"]),
-        parse_numbers("sparsity", sparsity),
+    grid = requested_tasks(
+        dataset=dataset or [],
+        model=model or [],
+        method=method or [],
+        sparsity=sparsity,
+        seeds=seeds,
         split=split,
-        reweight=parse_choice("weights", weights, WEIGHTS),
-        epochs=epochs,
-        final=not tune,
-        device=device,
-        table=table,
-        teacher=parse_choice("teacher", teacher, TEACHERS),
-        trainings=training.split(","),  # type: ignore[arg-type]  # checked there
-        pruners=prune or [],
-        weight_sparsities=parse_numbers("weight_sparsity", weight_sparsity),
-        hidden_channels=hidden,
+        weights=weights,
+        training=training,
+        teacher=teacher,
+        prune=prune or [],
+        weight_sparsity=weight_sparsity,
+        hidden=hidden,
         local=local,
-        edge_terms=parse_choice("edge_terms", edge_terms, EDGE_TERMS),
+        edge_terms=edge_terms,
+        epochs=epochs,
+        table=table,
+        device=device,
+        tune=tune,
     )
-    grid, path = tasks(cells, parse_seeds(seeds)), out / f"{table}.jsonl"
+    path = out / f"{table}.jsonl"
     set_threads(threads)
     if plan:
         return print_plan(grid, path, data_root, as_json)
@@ -165,10 +159,11 @@ def reproduce(
 ) -> int:
     """Reproduce a paper's claims. Exits with 0 if all hold and 1 otherwise.
 
-    Runs already recorded in OUT are skipped.
+    Verdicts are by 95 % intervals. Claims that a quick run cannot decide, for too few
+    seeds, do not count. Runs already recorded in OUT are skipped.
     """
     from gsparse.bench.experiment.progress import run_with_progress
-    from gsparse.bench.findings import format_findings, paper
+    from gsparse.bench.findings import exit_code, format_findings, paper
 
     module = paper(name)
     grid, path = module.runs(not full), out / f"{module.TABLE}.jsonl"
@@ -179,7 +174,7 @@ def reproduce(
     found = module.findings(out, not full, data_root)
     text = f"{name}: {module.CLAIM}\n\n{format_findings(found)}"
     print_value([finding.as_record() for finding in found], text, as_json)
-    return 0 if all(finding.holds for finding in found) else 1
+    return exit_code(found, quick=not full)
 
 
 def report(
@@ -197,12 +192,17 @@ def report(
     write: Annotated[
         bool, typer.Option("--write", help="Write numbers of rows to the documents.")
     ] = False,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Find numbers without rows or commands.")
+    ] = False,
 ) -> int:
     """Print the tables of recorded rows, or update the documents beside them.
 
-    Documents are RUNS/../*.md and RUNS/../../README.md. Exits with 1 if --check finds
-    numbers that differ from the rows.
+    Documents are RUNS/../*.md, RUNS/README.md and RUNS/../../README.md. Exits with 1 if
+    --check finds numbers that differ from the rows, or --audit any fault.
     """
+    if audit:
+        return print_audit(runs, as_json)
     if check or write:
         return print_documents(runs, write, as_json)
     from gsparse.bench.stale import is_stale

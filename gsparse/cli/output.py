@@ -59,6 +59,19 @@ def print_documents(runs: Path, write: bool, as_json: bool) -> int:
     return 1 if differ and not write else 0
 
 
+def print_audit(runs: Path, as_json: bool) -> int:
+    """Print the audit of the documents beside the rows."""
+    from dataclasses import asdict
+
+    from gsparse.bench.evidence import audit, format_audit
+    from gsparse.bench.tables.published import BLOCKS
+    from gsparse.bench.tables.published.commands import published_commands
+
+    found = audit(runs, BLOCKS, published_commands())
+    print_value(asdict(found), format_audit(found), as_json)
+    return 1 if found.faults else 0
+
+
 def print_value(value: object, text: str, as_json: bool) -> None:
     """Print the text, or the value as JSON."""
     print(json.dumps(value, indent=2) if as_json else text)

@@ -2,7 +2,13 @@
 
 import pytest
 
-from gsparse.bench.findings import Finding, format_findings, paper, reproducible
+from gsparse.bench.findings import (
+    Finding,
+    exit_code,
+    format_findings,
+    paper,
+    reproducible,
+)
 from gsparse.bench.papers import fastgat
 from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import KEYS, append_row
@@ -45,7 +51,7 @@ def test_every_claim_is_held_against_its_own_rows(tmp_path):
     write_rows(tmp_path)
     found = {it.claim: it for it in fastgat.findings(tmp_path, quick=True)}
     assert found["points of score lost"].ours == pytest.approx(0.3)
-    assert found["points of score lost"].spread == pytest.approx(0, abs=1e-9)
+    assert found["points of score lost"].half == pytest.approx(0, abs=1e-9)
     assert found["epoch, eager PyG / ours"].ours == pytest.approx(8)
     assert found["epoch, compiled / ours"].ours == pytest.approx(6)
     assert found["epoch, PyG full / ours"].ours == pytest.approx(30)
@@ -69,24 +75,49 @@ def test_the_full_run_has_all_graphs_and_ten_seeds():
     assert {task.seed for task in full} == set(range(10))
 
 
+LONG = "peak bytes, PyG full / sparse"
+FEW = Finding("GitHub", "points lost", 0.5, 0.7, "too few seeds", 0.2, "target")
+FINDINGS = [
+    FEW,
+    Finding("best of all", "epoch, PyG full / sparse", 2.5, 2.47, "fails", unit="x"),
+    Finding("best of all", LONG, 10, 54, "holds", unit="x"),
+    Finding("PubMed", "first - second", 0, 0.1, "level", 0.4),
+]
+
+
 def test_table_fits_the_screen_and_marks_targets():
-    lines = format_findings(
-        [
-            Finding("tolokers", "points of score lost", 0.5, 0.7, False, 0.2, "target"),
-            Finding("best of all", "epoch, PyG full / sparse", 10, 8, False, unit="x"),
-            Finding(
-                "best of all", "peak bytes, PyG full / sparse", 10, 54, True, unit="x"
-            ),
-        ]
-    ).splitlines()
+    lines = format_findings(FINDINGS).splitlines()
     assert all(len(line) <= 80 for line in lines)
+    assert lines[1].endswith(" 0.5*    0.7 ± 0.2  too few seeds")
     assert "best of all peak bytes, PyG full / sparse " in lines[3]
-    assert "0.5*" in lines[1]
-    assert "+0.2" in lines[1]
-    assert "10x " in lines[2]
-    assert lines[2].endswith("FAILS")
+    assert lines[2].endswith(" 2.5x        2.47x  FAILS")
     assert lines[3].endswith("holds")
-    assert lines[4].startswith("* a target of ours")
+    assert lines[4].endswith("level")
+    assert lines[5].startswith("±: half of the 95 % interval of the mean difference")
+    assert lines[6].startswith("* a target of ours")
+    assert lines[7].startswith("1 of 4 claims undecided: fewer than 3 seeds")
+
+
+def test_notes_are_only_printed_where_they_apply():
+    assert len(format_findings(FINDINGS[1:3]).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("verdict", "quick", "full"),
+    [("holds", 0, 0), ("too few seeds", 0, 1), ("level", 1, 1), ("fails", 1, 1)],
+)
+def test_exit_codes(verdict, quick, full):
+    found = [FINDINGS[2], Finding("a", "b", 0, 0, verdict)]
+    assert (exit_code(found, quick=True), exit_code(found, quick=False)) == (
+        quick,
+        full,
+    )
+
+
+def test_one_seed_has_no_interval():
+    one = Finding("a", "b", 0, 1, "too few seeds", float("inf"))
+    assert "±" not in format_findings([one]).splitlines()[1]
+    assert one.as_record()["half"] is None
 
 
 def test_an_unknown_paper_is_refused():

@@ -88,9 +88,10 @@ def test_differences_by_hand(tmp_path):
     ],
 )
 def test_claims_that_fail(tmp_path, change, claim):
-    write_rows(tmp_path, quick=True, **change)
-    failed = [it.claim for it in claims(tmp_path, quick=True).values() if not it.holds]
+    write_rows(tmp_path, **change)
+    failed = {it.claim for it in claims(tmp_path).values() if not it.holds}
     assert any(it.startswith(claim) for it in failed)
+    assert len(failed) < 6
 
 
 def test_one_run_of_each_on_toy_data(tmp_path):

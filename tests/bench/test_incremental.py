@@ -149,8 +149,8 @@ def claims(out, quick=True):
 
 class TestFindings:
     def test_all_claims(self, tmp_path):
-        write_rows(tmp_path)
-        found = claims(tmp_path)
+        write_rows(tmp_path, quick=False)
+        found = claims(tmp_path, quick=False)
         assert all(it.holds for it in found.values())
         assert found["Cora", "lost to separate models"].ours == pytest.approx(0.5)
         assert found["Cora", "storage of separate models"].ours == pytest.approx(35)
@@ -169,9 +169,16 @@ class TestFindings:
         ],
     )
     def test_each_can_fail(self, tmp_path, change, claim):
-        write_rows(tmp_path, **change)
-        failed = [name for (_, name), it in claims(tmp_path).items() if not it.holds]
-        assert failed == [claim]
+        write_rows(tmp_path, quick=False, **change)
+        found = claims(tmp_path, quick=False)
+        assert {name for (_, name), it in found.items() if not it.holds} == {claim}
+
+    def test_two_seeds_decide_exact_claims_only(self, tmp_path):
+        write_rows(tmp_path)
+        verdicts = {claim: it.verdict for (_, claim), it in claims(tmp_path).items()}
+        exact = {"forgotten", "storage of separate models"}
+        assert {claim for claim, it in verdicts.items() if it == "holds"} == exact
+        assert set(verdicts.values()) == {"holds", "too few seeds"}
 
     def test_the_full_run(self, tmp_path):
         full = paper.runs(quick=False)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gsparse.bench.paired import paired_difference, scores, standard_error
+from gsparse.bench.paired import paired_difference, scores
 from gsparse.bench.papers import kedge_citation, kedge_pubmed
 from gsparse.bench.tables.rows import KEYS, append_row
 
@@ -84,7 +84,6 @@ def test_differences_are_taken_seed_by_seed():
     assert mean == pytest.approx(2.5)
     assert half == pytest.approx(12.706 * 0.5, rel=1e-3)  # t with one degree of freedom
     assert paired_difference({0: 2.0}, {0: 1.0}) == (1.0, float("inf"))
-    assert standard_error({0: 1.0, 1: 3.0}) == pytest.approx(1.0)
     with pytest.raises(ValueError, match="no seed in common"):
         paired_difference({0: 1.0}, {1: 1.0})
 

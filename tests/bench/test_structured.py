@@ -452,16 +452,17 @@ def test_differences_by_hand(tmp_path):
         ({"lost": LOST | {"Structured": 0.0048}}, "lost, 8 bit"),
         ({"lost": LOST | {"Small": 0.0}}, "Structured - Small"),
         ({"lost": LOST | {"RandomWeight": 0.0}}, "Structured - RandomWeight"),
-        ({"speed": 1.0}, "speed, ours / dense"),
-        ({"speed": 0.1}, "speed; wanted: unstructured"),
+        ({"speed": -3.0}, "speed, ours / dense"),
+        ({"speed": -4.0}, "speed; wanted: unstructured"),
         ({"fewer": 3.9}, "multiply adds, dense / ours"),
         ({"smaller": 11.9}, "file bytes, dense / ours"),
     ],
 )
 def test_claims_that_fail(tmp_path, change, claim):
-    write_rows(tmp_path, quick=True, **change)
-    failed = {it.claim for it in claims(tmp_path, quick=True).values() if not it.holds}
+    write_rows(tmp_path, **change)
+    failed = {it.claim for it in claims(tmp_path).values() if it.verdict != "holds"}
     assert claim in failed
+    assert len(failed) < 8
 
 
 def test_validation_chooses_the_method(tmp_path):

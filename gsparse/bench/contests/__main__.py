@@ -44,6 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the arguments of the command."""
+    return _parser().parse_args(arguments)
+
+
 def _run(contest: Contest, options: argparse.Namespace) -> None:
     quick = options.quick
     graphs = options.graphs or (contest.quick_graphs if quick else contest.graphs)

@@ -10,12 +10,12 @@ units are then removed. Units are counted by activation after the last epoch;
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import fmean
 
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
-from gsparse.bench.findings import Finding, gap, target
+from gsparse.bench.findings import Finding, target
 from gsparse.bench.implicit import METHODS, DecayConfig
 from gsparse.bench.tables.rows import Row
+from gsparse.bench.verdicts import exact, gap
 
 TABLE = DecayConfig.table
 CLAIM = "Adam with L2 switches units off; SGD and AdamW fewer; removal costs nothing"
@@ -87,18 +87,18 @@ def _more(
 ) -> Finding:
     """Check that the first has more dead units, in percent of all units."""
     found = gap(first, second)
-    holds = found.mean > 0
-    return Finding(graph, claim, 0.0, found.mean, holds, found.half, unit="%")
+    verdict = found.above()
+    return Finding(graph, claim, 0.0, found.mean, verdict, found.half, unit="%")
 
 
 def _none_without(rows: Sequence[Row], graph: str) -> Finding:
     """Check that Adam switches no units off without a penalty."""
-    mean = fmean(_share(rows, "Adam", 0.0).values())
-    holds = mean <= MOST_WITHOUT
-    return Finding(graph, "Adam without a penalty", MOST_WITHOUT, mean, holds, unit="%")
+    found, claim = gap(_share(rows, "Adam", 0.0), 0.0), "Adam without a penalty"
+    verdict, most = found.at_most(MOST_WITHOUT), MOST_WITHOUT
+    return Finding(graph, claim, most, found.mean, verdict, found.half, unit="%")
 
 
 def _free(rows: Sequence[Row], graph: str) -> Finding:
     """Check that removing all dead units costs no points anywhere."""
     cost = max(100 * abs(r["test_score"] - r["test_removed_activation"]) for r in rows)
-    return target(graph, "most that removal changes", 0.0, cost, cost == 0)
+    return target(graph, "most that removal changes", 0.0, cost, exact(cost == 0))

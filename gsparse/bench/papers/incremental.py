@@ -12,10 +12,11 @@ from pathlib import Path
 from statistics import fmean
 
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
-from gsparse.bench.findings import Finding, gap, target
+from gsparse.bench.findings import Finding, target
 from gsparse.bench.incremental import SEQUENCES, TaskConfig
 from gsparse.bench.paired import scores
 from gsparse.bench.tables.rows import Row
+from gsparse.bench.verdicts import exact, gap
 from gsparse.train.incremental.fit_tasks import METHODS
 
 TABLE = TaskConfig.table
@@ -58,14 +59,14 @@ def _forgotten(rows: Sequence[Row], name: str) -> Finding:
     ours = _of(rows, OURS)
     mean = fmean(100 * row["forgetting"] for row in ours)
     unchanged = all(row["forgetting"] == row["output_change"] == 0 for row in ours)
-    return target(name, "forgotten", 0.0, mean, unchanged)
+    return target(name, "forgotten", 0.0, mean, exact(unchanged))
 
 
 def _lost(rows: Sequence[Row], name: str) -> Finding:
     """Compare with separate models, in points."""
     found = gap(scores(rows, method="Separate"), scores(rows, method=OURS))
-    claim, holds = "lost to separate models", found.mean <= MOST_LOST
-    return target(name, claim, MOST_LOST, found.mean, holds, found.half)
+    claim, verdict = "lost to separate models", found.at_most(MOST_LOST)
+    return target(name, claim, MOST_LOST, found.mean, verdict, found.half)
 
 
 def _storage(rows: Sequence[Row], name: str) -> Finding:
@@ -73,12 +74,12 @@ def _storage(rows: Sequence[Row], name: str) -> Finding:
         fmean(row["storage"] for row in _of(rows, it)) for it in (OURS, "Separate")
     )
     share = 100 * ours / separate
-    claim, holds = "storage of separate models", share <= MOST_STORAGE
-    return target(name, claim, MOST_STORAGE, share, holds, unit="%")
+    claim, verdict = "storage of separate models", exact(share <= MOST_STORAGE)
+    return target(name, claim, MOST_STORAGE, share, verdict, unit="%")
 
 
 def _above(rows: Sequence[Row], name: str, method: str) -> Finding:
-    """Check that ours is above another method by more than a standard error."""
+    """Check that ours is above another method in the mean."""
     found = gap(scores(rows, method=OURS), scores(rows, method=method))
-    claim, holds = f"{OURS} - {method}", found.mean > found.error
-    return target(name, claim, 0.0, found.mean, holds, found.half)
+    claim, verdict = f"{OURS} - {method}", found.above()
+    return target(name, claim, 0.0, found.mean, verdict, found.half)

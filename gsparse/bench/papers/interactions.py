@@ -11,7 +11,6 @@ product of both. Test nodes are not used.
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
-from statistics import fmean
 from time import perf_counter
 from typing import Any
 
@@ -23,6 +22,7 @@ from gsparse.bench.experiment.grid import Task
 from gsparse.bench.findings import Finding, target
 from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row, read_rows, select
+from gsparse.bench.verdicts import exact, gap
 from gsparse.data import load, planted_partition, split
 from gsparse.explain import BayesianGCN, BayesianMLP, interactions, saliency
 from gsparse.explain.groups import Groups
@@ -172,11 +172,11 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
     if not quick:
         rows = _measured(path, "PubMed", [0], lambda seed: measure_pubmed(seed, root))
         minutes = rows[0]["seconds"] / 60
-        claim, held = (
+        claim, verdict = (
             f"minutes, {rows[0]['num_pairs']:,} pairs",
-            minutes <= MOST_MINUTES,
+            exact(minutes <= MOST_MINUTES),
         )
-        found.append(target("PubMed", claim, MOST_MINUTES, minutes, held))
+        found.append(target("PubMed", claim, MOST_MINUTES, minutes, verdict))
     return found
 
 
@@ -196,22 +196,24 @@ def _measured(
 
 
 def _planted(rows: Sequence[Row]) -> Finding:
-    mean = fmean(row["found"] for row in select(rows, {"method": "GEH"}))
-    claim, held = "of 3 pairs in the top 3", mean >= LEAST_FOUND
-    return target("rows", claim, LEAST_FOUND, mean, held)
+    found = gap(_by_seed(rows, "GEH", "found"), 0.0)
+    claim, verdict = "of 3 pairs in the top 3", found.at_least(LEAST_FOUND)
+    return target("rows", claim, LEAST_FOUND, found.mean, verdict, found.half)
 
 
 def _graph(rows: Sequence[Row]) -> list[Finding]:
-    ours, theirs = (
-        [row["rank"] for row in select(rows, {"method": it})]
-        for it in ("GEH", "Saliency")
-    )
-    wanted, first = LEAST_FIRST * len(ours), sum(rank == 1 for rank in ours)
-    claim, ahead = f"first, in {len(ours)} seeds", fmean(theirs) - fmean(ours)
+    ours, theirs = (_by_seed(rows, it, "rank") for it in ("GEH", "Saliency"))
+    wanted, first = LEAST_FIRST * len(ours), sum(it == 1 for it in ours.values())
+    claim, ahead = f"first, in {len(ours)} seeds", gap(theirs, ours)
+    above, mean = "ranks ahead of saliency", ahead.mean
     return [
-        target("graph", claim, wanted, first, first >= wanted),
-        target("graph", "ranks ahead of saliency", 0.0, ahead, ahead > 0),
+        target("graph", claim, wanted, first, exact(first >= wanted)),
+        target("graph", above, 0.0, mean, ahead.above(), ahead.half),
     ]
+
+
+def _by_seed(rows: Sequence[Row], method: str, key: str) -> dict[int, float]:
+    return {row["seed"]: row[key] for row in select(rows, {"method": method})}
 
 
 def _row(dataset: str, method: str, seed: int, **found: Any) -> Row:  # noqa: ANN401

@@ -16,9 +16,10 @@ from statistics import fmean
 
 from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
-from gsparse.bench.findings import Finding, gap, target
+from gsparse.bench.findings import Finding, target
 from gsparse.bench.paired import scores
 from gsparse.bench.tables.rows import Row
+from gsparse.bench.verdicts import MARGIN, gap
 from gsparse.train.recipes import BACKBONES
 
 CLAIM = "deep GCNs no worse than with DropEdge, far above those on all edges"
@@ -81,27 +82,26 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
 
 
 def _not_below_drop_edge(rows: list[Row], depth: int, backbone: str) -> Finding:
-    """Check that KEdge is not below DropEdge by more than a standard error."""
+    """Check that KEdge is not below DropEdge by a point."""
     found = gap(*(_scores(rows, depth, backbone, it) for it in ("KEdge", "DropEdge")))
-    wanted = 0.0 if found.half is None else -found.error
-    claim, holds = f"{depth}, {backbone}: less DropEdge", found.mean >= wanted
-    return target(DATASET, claim, round(wanted, 2), found.mean, holds, found.half)
+    claim, verdict = f"{depth}, {backbone}: less DropEdge", found.at_least(-MARGIN)
+    return target(DATASET, claim, -MARGIN, found.mean, verdict, found.half)
 
 
 def _above_dense(rows: list[Row], depth: int, backbone: str) -> Finding:
     """Compare with the same GCN trained on all edges."""
     found = gap(*(_scores(rows, depth, backbone, it) for it in ("KEdge", "Dense")))
-    claim, holds = f"{depth}, {backbone}: above Dense", found.mean >= WANTED_ABOVE
-    return target(DATASET, claim, WANTED_ABOVE, found.mean, holds, found.half)
+    claim, verdict = f"{depth}, {backbone}: above Dense", found.at_least(WANTED_ABOVE)
+    return target(DATASET, claim, WANTED_ABOVE, found.mean, verdict, found.half)
 
 
 def _published(rows: list[Row], depth: int) -> Finding:
     """Compare KEdge on the backbone of the best validation score with DropEdge."""
     cells = [[r for r in rows if _is(r, depth, name, "KEdge")] for name in BACKBONES]
     best = max(cells, key=lambda cell: fmean(r["val_score"] for r in cell))
-    ours = fmean(100 * r["test_score"] for r in best)
+    ours = gap(scores(best), 0.0)
     wanted, claim = PUBLISHED[depth], f"{depth}: beside DropEdge's paper"
-    return Finding(DATASET, claim, wanted, ours, ours >= wanted)
+    return Finding(DATASET, claim, wanted, ours.mean, ours.at_least(wanted), ours.half)
 
 
 def _is(row: Row, depth: int, backbone: str, method: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean, median
 
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
-from gsparse.bench.findings import Finding, gap, target
+from gsparse.bench.findings import Finding, target
 from gsparse.bench.structured import FEWER, StructuredConfig
 from gsparse.bench.structured_models import (
     DENSE,
@@ -24,6 +24,7 @@ from gsparse.bench.structured_models import (
     UNSTRUCTURED,
 )
 from gsparse.bench.tables.rows import Row
+from gsparse.bench.verdicts import exact, gap
 
 TABLE = StructuredConfig.table
 CLAIM = "4x fewer multiply-adds: 0.5 points, 2.5x the speed; with 8 bits 1/12 of a file"
@@ -99,15 +100,15 @@ def _points(rows: Sequence[Row], method: str) -> dict[int, float]:
 def _lost(rows: Sequence[Row], graph: str, method: str, claim: str) -> Finding:
     """Compare the points lost to the dense model with the most that may be lost."""
     found = gap(_points(rows, DENSE), _points(rows, method))
-    holds = found.mean <= MOST_LOST
-    return target(graph, claim, MOST_LOST, found.mean, holds, found.half)
+    verdict = found.at_most(MOST_LOST)
+    return target(graph, claim, MOST_LOST, found.mean, verdict, found.half)
 
 
 def _above(rows: Sequence[Row], graph: str, method: str, other: str) -> Finding:
     """Compare with another method that has the same shape, in points."""
     found = gap(_points(rows, method), _points(rows, other))
     claim = f"{method[:16]} - {other}"
-    return target(graph, claim, 0.0, found.mean, found.mean > 0, found.half)
+    return target(graph, claim, 0.0, found.mean, found.above(), found.half)
 
 
 def _ratio(
@@ -118,7 +119,7 @@ def _ratio(
     after = _by_seed(rows, method, key)
     ours = min(before[seed] / after[seed] for seed in after)
     claim = f"{key.replace('_', ' ')}, dense / ours"
-    return target(graph, claim, least, ours, ours >= least, unit="x")
+    return target(graph, claim, least, ours, exact(ours >= least), unit="x")
 
 
 def _speed(rows: Sequence[Row], method: str) -> float:
@@ -128,11 +129,13 @@ def _speed(rows: Sequence[Row], method: str) -> float:
 
 def _fast(rows: Sequence[Row], graph: str, method: str, least: float) -> Finding:
     ours = _speed(rows, method)
-    return target(graph, "speed, ours / dense", least, ours, ours >= least, unit="x")
+    return target(
+        graph, "speed, ours / dense", least, ours, exact(ours >= least), unit="x"
+    )
 
 
 def _faster(rows: Sequence[Row], graph: str, method: str) -> Finding:
     """Compare with the speed of as many parameters left as single weights."""
     theirs, ours = _speed(rows, UNSTRUCTURED), _speed(rows, method)
     claim, wanted = "speed; wanted: unstructured", round(theirs, 1)
-    return target(graph, claim, wanted, ours, ours > theirs, unit="x")
+    return target(graph, claim, wanted, ours, exact(ours > theirs), unit="x")

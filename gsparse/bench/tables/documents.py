@@ -76,11 +76,10 @@ def fill(text: str, blocks: Blocks, results: Results) -> tuple[str, list[str]]:
 
 
 def documents(results: Path) -> list[Path]:
-    """Return the documents beside a folder of results, and the README above them."""
+    """Return the documents beside a folder of results, and the READMEs."""
     docs = results.resolve().parent
-    return [path for path in (docs.parent / "README.md",) if path.exists()] + sorted(
-        docs.glob("*.md")
-    )
+    readmes = (docs.parent / "README.md", results.resolve() / "README.md")
+    return [path for path in readmes if path.exists()] + sorted(docs.glob("*.md"))
 
 
 def update(folder: Path, blocks: Blocks, *, write: bool) -> dict[Path, list[str]]:

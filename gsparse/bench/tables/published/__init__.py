@@ -2,6 +2,8 @@
 
 from gsparse.bench.tables.documents import Blocks
 from gsparse.bench.tables.published import (
+    claims,
+    commands,
     depth,
     epoch,
     fastgat,
@@ -11,17 +13,11 @@ from gsparse.bench.tables.published import (
     speed,
     structured,
     tasks,
+    training,
 )
 
 MODULES = (
-    kedge,
-    depth,
-    epoch,
-    fastgat,
-    prune,
-    structured,
-    tasks,
-    speed,
-    resistance,
+    *(kedge, depth, epoch, fastgat, prune, structured, tasks, speed, resistance),
+    *(training, claims, commands),
 )
 BLOCKS: Blocks = {name: it for module in MODULES for name, it in module.BLOCKS.items()}

@@ -2,10 +2,11 @@
 
 from functools import partial
 
-from gsparse.bench.paired import paired_difference, scores, standard_error
+from gsparse.bench.paired import scores
 from gsparse.bench.tables.documents import Blocks, Results
 from gsparse.bench.tables.grid_table import Column, GridTable, Line, markdown, points
 from gsparse.bench.tables.rows import Filter, select
+from gsparse.bench.verdicts import gap
 from gsparse.train.recipes import BACKBONES
 
 COLUMNS: dict[str, Filter] = {
@@ -13,7 +14,6 @@ COLUMNS: dict[str, Filter] = {
     "DropEdge": {"method": "DropEdge"},
     "KEdge 50 % + DropEdge": {"method": "KEdge", "sparsity": 0.5},
     "RandomEdge 50 % + DropEdge": {"method": "RandomEdge", "sparsity": 0.5},
-    "KEdge 90 % alone": {"method": "KEdge", "sparsity": 0.9, "drop_edge": None},
 }
 
 
@@ -29,7 +29,7 @@ def _scores() -> GridTable:
 
 
 def _differences(results: Results) -> str:
-    """Return what KEdge is above the others, with a standard error and seeds."""
+    """Return what KEdge is above the others, with 95 % intervals and seeds."""
     lines = []
     for depth in (16, 32):
         for name in BACKBONES:
@@ -37,13 +37,9 @@ def _differences(results: Results) -> str:
             ours = scores(rows, method="KEdge", sparsity=0.5)
             cells = []
             for method in ("DropEdge", "Dense", "RandomEdge"):
-                theirs = scores(rows, method=method)
-                mean, _ = paired_difference(ours, theirs)
-                gaps = {
-                    seed: ours[seed] - theirs[seed] for seed in ours.keys() & theirs
-                }
-                error = standard_error(gaps)
-                cells.append(f"{_short(mean, '+')} ± {_short(error)} ({len(gaps)})")
+                found = gap(ours, scores(rows, method=method))
+                mean, half = _short(found.mean, "+"), _short(found.half)
+                cells.append(f"{mean} ± {half} ({found.pairs})")
             lines.append([name, str(depth), *cells])
     titles = ("less DropEdge", "less all edges", "less random edges")
     return markdown(["backbone", "layers", *titles], lines)

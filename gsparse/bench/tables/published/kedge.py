@@ -185,4 +185,5 @@ BLOCKS: Blocks = {
     "kedge-dense-graphs": _dense_graphs(),
     "kedge-labels-only": _labels_only("gcn"),
     "kedge-distilled": _distilled("gcn"),
+    "kedge-distilled-gat": _distilled("gat"),
 }

@@ -2,10 +2,19 @@
 
 from functools import partial
 from itertools import product
+from statistics import fmean
 
+from gsparse.bench.paired import paired_difference
 from gsparse.bench.papers.prune_citation import GRAPHS, MODELS, NAMED, SPARSITIES
 from gsparse.bench.tables.documents import Blocks, Results
-from gsparse.bench.tables.grid_table import Column, GridTable, Line, percent, points
+from gsparse.bench.tables.grid_table import (
+    Column,
+    GridTable,
+    Line,
+    markdown,
+    percent,
+    points,
+)
 from gsparse.bench.tables.rows import Filter, select
 
 WHEN = {
@@ -101,24 +110,61 @@ def _mlps(results: Results) -> str:
     return f"{', '.join(front)} and {last}"
 
 
-def _kept(results: Results, model: str, pruner: str, sparsity: float) -> str:
-    """Return what a pruner keeps of the dense scores on the three graphs."""
+def _kept(results: Results, model: str, sparsity: float) -> str:
+    """Return what the best pruner by validation keeps of the dense scores.
+
+    It is chosen for each graph, among the methods with ten seeds.
+    """
     rows = select(results("prune"), {**NARROW, "model": model})
     texts = []
     for graph in GRAPHS:
         here = select(rows, {"dataset": graph})
-        pruned = select(here, {"pruner": pruner, **_target(sparsity)})
-        means = (points(it, None) for it in (pruned, select(here, {"pruner": None})))
+        cut = {it: select(here, {"pruner": it, **_target(sparsity)}) for it in NAMED}
+        best = max(NAMED, key=lambda it: fmean(row["val_score"] for row in cut[it]))
+        means = (points(it, None) for it in (cut[best], select(here, {"pruner": None})))
         ours, dense = (text.partition(" ")[0] for text in means)
-        texts.append(f"{ours} of {dense}")
+        texts.append(f"{ours} of {dense} ({SHORT.get(best, best)})")
     return ", ".join(texts)
 
 
+def _above_magnitude(results: Results) -> str:
+    """Return differences from magnitude, seed by seed, with 95 % intervals."""
+    rows, lines = select(results("prune"), NARROW), []
+    for name in ("CombinatorialBrainSurgeon", "ProbMask", "Magnitude+U"):
+        for when, key in (("before", "test_score_pruned"), ("after", "test_score")):
+            for sparsity in (0.95, 0.98):
+                cells = []
+                for model, graph in product(MODELS, GRAPHS):
+                    where = {"dataset": graph, "model": model, **_target(sparsity)}
+                    ours, plain = (
+                        {r["seed"]: 100 * r[key] for r in select(rows, {**where, **it})}
+                        for it in ({"pruner": name}, {"pruner": "Magnitude"})
+                    )
+                    mean, half = paired_difference(ours, plain)
+                    cells.append(f"{mean:+.1f} ± {half:.1f}")
+                lines.append([SHORT.get(name, name), when, percent(sparsity), *cells])
+    graphs = (f"{graph} {model.upper()}" for model, graph in product(MODELS, GRAPHS))
+    return markdown(("method", "fine-tuning", "pruned", *graphs), lines)
+
+
+def _epoch_ratios(results: Results) -> str:
+    """Return how many times as long an epoch of ProbMask takes as a plain one."""
+    seconds = {
+        (row["dataset"], row["model"], row["method"]): row["train_epoch_seconds"]
+        for row in results("training_steps")
+    }
+    return ", ".join(
+        f"{value / seconds[graph, model, 'whole']:.1f} ({graph} {model.upper()})"
+        for (graph, model, method), value in seconds.items()
+        if method == "ProbMask"
+    )
+
+
 BLOCKS: Blocks = {
-    "prune-kept-gcn": partial(
-        _kept, model="gcn", pruner="CombinatorialBrainSurgeon", sparsity=0.95
-    ),
-    "prune-kept-gat": partial(_kept, model="gat", pruner="Magnitude", sparsity=0.98),
+    "prune-epoch-ratios": _epoch_ratios,
+    "prune-above-magnitude": _above_magnitude,
+    "prune-kept-gcn": partial(_kept, model="gcn", sparsity=0.95),
+    "prune-kept-gat": partial(_kept, model="gat", sparsity=0.98),
     "prune-headline": _headline(),
     "prune-mlps": _mlps,
     "prune-supermasks": _supermasks(),

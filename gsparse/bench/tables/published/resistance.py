@@ -96,6 +96,21 @@ def _cuts(results: Results) -> str:
     return markdown([*titles, "smallest", "largest"], lines)
 
 
+def _grid(results: Results) -> str:
+    """Return the mean number of components of a road grid, by method."""
+    rows = select(results("bottlenecks"), {"dataset": "road_grid"})
+    names = {
+        "EffectiveResistance": "resistance",
+        "DSpar": "DSpar",
+        "RandomEdge": "random edges",
+    }
+    texts = []
+    for method, name in names.items():
+        found = [row["num_components"] for row in select(rows, {"method": method})]
+        texts.append(f"{fmean(found):.1f} with {name}")
+    return ", ".join(texts)
+
+
 def _models() -> GridTable:
     """Return the accuracy of GATs whose labels depend on a bottleneck."""
 
@@ -257,6 +272,7 @@ BLOCKS: Blocks = {
     "feature-errors": _feature_errors(),
     "bottleneck-scores": _scores(),
     "bottleneck-cuts": _cuts,
+    "bottleneck-grid": _grid,
     "bottleneck-models": _models(),
     "resistance-families": _families,
     "resistance-methods": _methods,

@@ -5,7 +5,7 @@ from functools import partial
 from itertools import product
 from statistics import fmean, median, stdev
 
-from gsparse.bench.paired import paired_difference
+from gsparse.bench.paired import paired_difference, scores
 from gsparse.bench.papers import implicit
 from gsparse.bench.papers.structured import BITS, CASES
 from gsparse.bench.structured_models import METHODS, STRUCTURED
@@ -131,7 +131,67 @@ def _dead_differences(results: Results) -> str:
     return markdown(["graph", *titles, "first - last layer"], lines)
 
 
+def _chosen(results: Results, case: int) -> tuple[str, dict[str, dict[int, float]]]:
+    """Return the structured method that validation chooses, and all test scores."""
+    where = {"dataset": CASES[case].dataset, "fewer": CASES[case].fewer}
+    rows = select(results("structured"), where)
+    best = max(
+        STRUCTURED,
+        key=lambda it: fmean(r["val_best"] for r in select(rows, {"method": it})),
+    )
+    names = ("Dense", best, "Small", "RandomWeight")
+    return best, {name: scores(rows, method=name) for name in names}
+
+
+def _idle(results: Results, case: int) -> Row:
+    """Return the row of the contest ``compact_models`` on an idle core."""
+    (row,) = select(results("compact_models"), {"dataset": CASES[case].dataset})
+    return row
+
+
+def _targets(results: Results) -> str:
+    """Return what the choice of validation loses and gains on each graph."""
+    lines = []
+    for i, case in enumerate(CASES):
+        best, found = _chosen(results, i)
+        lost = _gap(found["Dense"], found[best])
+        others = [_gap(found[best], found[it]) for it in ("Small", "RandomWeight")]
+        rows = select(results("structured"), {"dataset": case.dataset, "method": best})
+        idle = _idle(results, i)
+        speed = f"{idle['speedup']:.1f}x"
+        if "speedup_dense_x" in idle:
+            speed += f" (dense features {idle['speedup_dense_x']:.1f}x)"
+        fewer = rows[0]["multiply_adds_before"] / rows[0]["multiply_adds"]
+        in_rows = f"{median(row['speedup_cpu'] for row in rows):.2f}x"
+        lines.append(
+            [case.dataset, f"`{best}`", lost, *others, f"{fewer:.1f}x", in_rows, speed]
+        )
+    titles = ("graph", "chosen", "lost", "above `Small`", "above `RandomWeight`")
+    more = ("multiply-adds", "speed in the rows", "on an idle core")
+    return markdown([*titles, *more], lines)
+
+
+def _gap(first: dict[int, float], second: dict[int, float]) -> str:
+    mean, half = paired_difference(first, second)
+    return f"{mean:.1f} ± {half:.1f}"
+
+
+def _headline(results: Results) -> str:
+    """Return the speed and the points lost on each graph, beside small models."""
+    texts = []
+    for i, case in enumerate(CASES):
+        best, found = _chosen(results, i)
+        lost, small, drawn = (
+            _gap(found["Dense"], found[it]) for it in (best, "Small", "RandomWeight")
+        )
+        speed = f"{_idle(results, i)['speedup']:.1f}x"
+        texts.append(f"{case.dataset} {speed}, {lost} points ({small}; {drawn})")
+    return "; ".join(texts)
+
+
 BLOCKS: Blocks = {
+    "structured-headline": _headline,
+    "structured-targets": _targets,
     **{f"structured-{it.dataset.lower()}": _smaller(i) for i, it in enumerate(CASES)},
     "dead-units": _dead_units(),
     "dead-unit-differences": _dead_differences,

@@ -1,4 +1,4 @@
-"""The table of tasks learned in turn, from ``incremental.jsonl``."""
+"""Tables of tasks learned in turn and of planted interactions."""
 
 from statistics import fmean
 
@@ -14,6 +14,12 @@ NAMES = {
     "Twitch": "Twitch DE, EN, FR",
 }
 MOST_TASKS = 5
+SCORES = {
+    "AEH": "AEH",
+    "GEH": "8-GEH",
+    "EAH": "EAH",
+    "Saliency": "saliency of i times saliency of j",
+}
 
 
 def _tasks(results: Results) -> str:
@@ -37,4 +43,32 @@ def _tasks(results: Results) -> str:
     return markdown([*titles, "forgotten, points", "of separate models"], lines)
 
 
-BLOCKS: Blocks = {"incremental": _tasks}
+def _planted(results: Results) -> str:
+    """Return how many planted pairs each score finds, and the rank of the last."""
+    here = select(results("interactions"), {"dataset": "planted rows"})
+    lines = []
+    for method, name in SCORES.items():
+        rows = sorted(select(here, {"method": method}), key=lambda it: it["seed"])
+        found = fmean(it["found"] for it in rows)
+        ranks = ", ".join(str(it["worst_rank"]) for it in rows)
+        lines.append([name, f"{found:.1f}", ranks])
+    return markdown(("score", "found of 3", "last rank, by seed"), lines)
+
+
+def _seconds(results: Results) -> str:
+    """Return the seconds for all pairs of PubMed, and those of its training."""
+    (row,) = select(results("interactions"), {"dataset": "PubMed"})
+    pairs, seconds, before = (
+        row[key] for key in ("num_pairs", "seconds", "train_seconds")
+    )
+    return (
+        f"all {pairs:,} pairs take {seconds:.0f} s on one core of a busy machine, "
+        f"after {before:.0f} s of training"
+    )
+
+
+BLOCKS: Blocks = {
+    "incremental": _tasks,
+    "interactions-rows": _planted,
+    "interactions-seconds": _seconds,
+}
