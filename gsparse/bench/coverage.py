@@ -59,7 +59,8 @@ def coverage(
         if not _is_in((table, row["dataset"], row["model"], row["method"]), retraining)
     ]
     made = {(row["config_hash"], row["seed"]) for row in rows}
-    wanted = {(known, task.seed) for task in tasks for known in task.config.hashes}
+    hashes = {config: config.hashes for config in {task.config for task in tasks}}
+    wanted = {(known, task.seed) for task in tasks for known in hashes[task.config]}
     measures = any(not command.tasks and not command.graphs for command in commands)
     orphans = [
         row
@@ -72,7 +73,7 @@ def coverage(
         f"{task.config.key.dataset} {task.config.key.name}, seed {task.seed}"
         for task in dict.fromkeys(tasks)
         if not _is_in(_cell(table, task), retraining)
-        and not any((known, task.seed) in made for known in task.config.hashes)
+        and not any((known, task.seed) in made for known in hashes[task.config])
     ]
     missing += sorted(graphs - {row["dataset"] for row in rows})
     return Coverage(table, len(rows), orphans, missing)
@@ -108,7 +109,7 @@ def _normalised(command: str) -> tuple[str, ...]:
     """Return the words and options in order, without those that change no row."""
     text = re.sub(r"^[A-Z_]+=\d+ ", "", command)
     head, *options = re.split(r" (?=--)", text)
-    no_matter = ("--out", "--jobs")
+    no_matter: tuple[str, ...] = ("--out", "--jobs")
     if head.startswith("gsparse bench"):
         no_matter = (*no_matter, "--threads")
     left = (it.strip() for it in options if it.split()[0] not in no_matter)

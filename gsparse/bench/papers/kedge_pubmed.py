@@ -8,6 +8,7 @@ scratch on the same edges, the same for random edges and for the control, and ma
 learned from the labels alone, as in the paper.
 """
 
+from functools import partial
 from pathlib import Path
 
 from gsparse.bench.experiment.cells import configs
@@ -48,17 +49,20 @@ def runs(quick: bool) -> list[Task]:
         return tasks(cells, range(QUICK_SEEDS))
     found = []
     for model in ("gcn", "gat"):
-        place, own = ([DATASET], [model]), {"table": TABLE, "local": model == "gat"}
-        both = {**own, "trainings": BOTH}
-        named = configs(*place, ["KEdge", *CONTROLS], SPARSITIES, **both)
-        beside = configs(*place, OTHERS, SPARSITIES, **both)
-        beside += configs(*place, WITH_TERMS, SPARSITIES, edge_terms=True, **both)
-        beside += configs(*place, ["KEdge"], SPARSITIES, edge_terms=False, **both)
-        joint = {**own, "trainings": ["joint"], "teacher": "none"}
-        alone = configs(*place, FROM_LABELS, [0.8], **joint)
-        alone += configs(*place, ["EdgeLottery"], [0.8], **own)
-        taught = {**own, "trainings": ["finetune"], "teacher": "weights"}
-        distilled = configs(*place, ["KEdge", "RandomEdge"], [0.8, 0.95], **taught)
+        grid = partial(configs, [DATASET], [model], table=TABLE, local=model == "gat")
+        both = partial(grid, sparsities=SPARSITIES, trainings=BOTH)
+        named = both(methods=["KEdge", *CONTROLS])
+        beside = both(methods=OTHERS)
+        beside += both(methods=WITH_TERMS, edge_terms=True)
+        beside += both(methods=["KEdge"], edge_terms=False)
+        alone = grid(FROM_LABELS, [0.8], trainings=["joint"], teacher="none")
+        alone += grid(["EdgeLottery"], [0.8])
+        distilled = grid(
+            ["KEdge", "RandomEdge"],
+            [0.8, 0.95],
+            trainings=["finetune"],
+            teacher="weights",
+        )
         found += tasks(named, range(FULL_SEEDS))
         found += tasks([*beside, *alone, *distilled], range(QUICK_SEEDS))
     return list(dict.fromkeys(found))
