@@ -128,7 +128,8 @@ def summary(rows: list[Row]) -> str:
             ours = best(is_peer=False, sparsity=removed)
             if ours is not None:
                 ratio = pyg[SECONDS] / ours[SECONDS]
-                text += f"; ours, {removed:.0%} removed {ratio:.1f}x"
+                name = f"{removed:.0%} removed" if removed else "ours"
+                text += f"; {name} {ratio:.1f}x"
         lines.append(text[:WIDTH])
     return "\n".join(lines)
 
