@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -82,7 +83,7 @@ class PlainModel(Module):
             second = GATConv(heads * hidden, out_channels, last, concat=False, **usual)
             self.activate = elu
         if csr:
-            first.lin = CsrLinear(first.lin.weight)
+            first.lin = CsrLinear(cast(CsrLinear, first.lin).weight)
         self.layers = ModuleList([first, second])
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:

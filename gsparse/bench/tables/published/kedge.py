@@ -180,7 +180,6 @@ BLOCKS: Blocks = {
         for model in ("gcn", "gat")
     },
     "kedge-edge-terms": _edge_terms("gcn"),
-    "kedge-edge-terms-gat": _edge_terms("gat"),
     "kedge-differences": _differences,
     "kedge-dense-graphs": _dense_graphs(),
     "kedge-labels-only": _labels_only("gcn"),
