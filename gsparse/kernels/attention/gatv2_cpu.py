@@ -102,7 +102,7 @@ def _forward(
             fill(total, heads, slope - slope)
             fill(top, heads, -np.inf)
             for first in range(np.int64(indptr[i]), end, chunk):
-                part = (first, min(first + chunk, end))
+                part: tuple[Any, Any] = (first, min(first + chunk, end))
                 prefetch_rows(x, width, itemsize, edges[0], part, num_edges)
                 gatv2_scores(
                     term, target, x, att, none, 0, slope, edges[0], *part, shape

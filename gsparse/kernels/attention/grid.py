@@ -106,8 +106,8 @@ class Grid(HeadSums):
     @contextmanager
     def loop(self, low: Any, high: Any) -> Iterator[Any]:
         """Loop from ``low`` to ``high - 1``."""
-        ends = (LONG(it) if isinstance(it, int) else it for it in (low, high))
-        with cgutils.for_range_slice(self.builder, *ends, LONG(1)) as (step, _):
+        low, high = (LONG(it) if isinstance(it, int) else it for it in (low, high))
+        with cgutils.for_range_slice(self.builder, low, high, LONG(1)) as (step, _):
             yield step
 
     def index(self, pointer: Any, slot: Any, argument: int) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from numba import types
 
-from gsparse.kernels.attention.grid import Grid, Load, over_grid
+from gsparse.kernels.attention.grid import Grid, Load, Sum, over_grid
 from gsparse.kernels.scalar import FUSE
 
 # ruff: noqa: ANN401 (values of llvmlite)
@@ -177,7 +177,7 @@ def add_hidden(
     def leaky(k: Any) -> Load:
         return lambda *block: grid.leaky(hidden(k)(*block), slope)
 
-    wanted = [(slopes, slant, steep)]
+    wanted: list[Sum] = [(slopes, slant, steep)]
     if not isinstance(grid.types[1], types.NoneType):
         wanted.append((sums, slant, leaky))
     grid.add_rows(low, high, wanted)
