@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 
 from gsparse.kernels.scalar import at, data
@@ -13,31 +14,34 @@ from gsparse.kernels.vector_code import LONG, Code, emitted, load_index
 # ruff: noqa: ANN401 (numba's typing and code-generation hooks are untyped)
 
 
-def _inner(width: int) -> Any:
-    """Return an intrinsic for ``<one[:width], two[:width]>``."""
+@intrinsic
+def _dot(typingctx: Any, one: Any, two: Any, width: Any, total: Any) -> Any:
+    """Return ``total + <one[:width], two[:width]>``."""
 
-    @intrinsic
-    def multiply(typingctx: Any, one: Any, two: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            code = Code(builder, signature.args)
-            factors = (code.load(it, 0, width) for it in args)
-            return code.reduce(builder.fmul(*factors))
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        code, (*factors, columns, start) = Code(builder, signature.args), args
+        held = cgutils.alloca_once_value(builder, start)
 
-        return one.dtype(one, two), codegen
+        def emit(size: int, c: Any) -> None:
+            product = builder.fmul(*(code.load(it, c, size) for it in factors))
+            new = builder.fadd(builder.load(held), code.reduce(product))
+            builder.store(new, held)
 
-    return multiply
+        code.each_block(columns, 8, emit)
+        return builder.load(held)
+
+    return one.dtype(one, two, types.intp, one.dtype), codegen
 
 
-def _products(width: int) -> Any:
-    """Return an intrinsic for ``out[:width] += one[:width] * two[:width]``."""
+@emitted
+def _add_products(code: Code, out: Any, one: Any, two: Any, columns: Any) -> None:
+    """Compute ``out[:columns] += one[:columns] * two[:columns]``."""
 
-    @emitted
-    def add(code: Code, out: Any, one: Any, two: Any) -> None:
-        code.store(
-            code.fused(*(code.load(it, 0, width) for it in (out, one, two))), out, 0
-        )
+    def emit(size: int, c: Any) -> None:
+        total = code.fused(*(code.load(it, c, size) for it in (out, one, two)))
+        code.store(total, out, c)
 
-    return add
+    code.each_block(columns, 8, emit)
 
 
 def _gathered(count: int) -> Any:
@@ -67,7 +71,7 @@ def _gathered(count: int) -> Any:
             return cgutils.alloca_once_value(builder, ir.Constant(kind, None))
 
         def emit(width: int, start: Any) -> None:
-            totals = [zero(ir.VectorType(code.kind, width)) for _ in numbers]
+            totals = [zero(code.lanes(width)) for _ in numbers]
             sums = [zero(code.kind) for _ in numbers]
             with cgutils.for_range_slice(builder, low, high, LONG(1)) as (slot, _):
                 place = load_index(builder, pair, slot, code.types[1].dtype)
@@ -90,36 +94,6 @@ def _gathered(count: int) -> Any:
 
 
 _gather_one, _gather_two = _gathered(1), _gathered(2)
-_dot8, _dot4, _mul8, _mul4 = _inner(8), _inner(4), _products(8), _products(4)
-
-
-@jit(forceinline=True)
-def _add_products(out: Any, one: Any, two: Any, width: int) -> None:
-    c = 0
-    while c + 8 <= width:
-        _mul8(at(out, c), at(one, c), at(two, c))
-        c += 8
-    if c + 4 <= width:
-        _mul4(at(out, c), at(one, c), at(two, c))
-        c += 4
-    while c < width:
-        out[c] += one[c] * two[c]
-        c += 1
-
-
-@jit(forceinline=True)
-def _dot(one: Any, two: Any, width: int, total: Any) -> Any:
-    c = 0
-    while c + 8 <= width:
-        total += _dot8(at(one, c), at(two, c))
-        c += 8
-    if c + 4 <= width:
-        total += _dot4(at(one, c), at(two, c))
-        c += 4
-    while c < width:
-        total += one[c] * two[c]
-        c += 1
-    return total
 
 
 @jit()

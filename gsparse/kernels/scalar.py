@@ -1,6 +1,8 @@
 """Building blocks of kernels: scratch memory, prefetch, exp, log, random bits."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,15 +24,17 @@ def _exp_half(t: Any) -> Any:
 _EXP = np.polynomial.chebyshev.cheb2poly(
     np.polynomial.chebyshev.chebinterpolate(_exp_half, 6)
 ) / (math.log(2) / 2) ** np.arange(7)
-_C0, _C1, _C2, _C3, _C4, _C5, _C6 = (np.float32(c) for c in _EXP)
-_LOG2E = np.float32(1 / math.log(2))
-_LN2_HIGH = np.float32(0.693359375)  # 9 bits: its products with exponents are exact
-_LN2_LOW = np.float32(math.log(2) - 0.693359375)
-_HALF, _LOWEST, _HIGHEST = np.float32(0.5), np.float32(-87.0), np.float32(88.0)
-_ZERO, _ONE, _TWO = np.float32(0.0), np.float32(1.0), np.float32(2.0)
-_ROOT_HALF = np.float32(math.sqrt(0.5)).view(np.int32)
-_MANTISSA = np.int32(0x7FFFFF)
-_L3, _L5, _L7, _L9 = (np.float32(1 / k) for k in (3, 5, 7, 9))
+_LOG2E = 1 / math.log(2)
+_LN2_HIGH = 0.693359375  # 9 bits: its products with exponents are exact
+_LN2_LOW = math.log(2) - _LN2_HIGH
+_LOWEST, _HIGHEST = -87.0, 88.0
+_ROOT_HALF = int(np.float32(math.sqrt(0.5)).view(np.int32))
+_FLOAT = ir.FloatType()
+
+#: Flag of multiplications and additions that may become one fused instruction.
+FUSE = ("contract",)
+
+Pointer = Any
 
 
 @intrinsic(prefer_literal=True)
@@ -97,15 +101,102 @@ def prefetch(typingctx: Any, pointer: Any) -> Any:
     return types.void(pointer), codegen
 
 
-Pointer = Any
+def emit_exp(builder: Any, value: Any) -> Any:
+    """Emit the exponential of a float or a vector; see :func:`exp`."""
+    kind = value.type
+    if _element(kind) != _FLOAT:
+        low = _smaller(builder, value, _splat(kind, 700.0))
+        return _call(builder, "exp", low)
+    number, integer = partial(_splat, kind), _like(kind, ir.IntType(32))
+    low = number(_LOWEST)
+    t = _smaller(builder, value, number(_HIGHEST))
+    t = builder.select(builder.fcmp_ordered(">", t, low), t, low)
+    n = _call(builder, "floor", fused(builder, number(0.5), t, number(_LOG2E)))
+    r = fused(builder, t, n, number(-_LN2_HIGH))
+    r = fused(builder, r, n, number(-_LN2_LOW))
+    p = number(_EXP[6])
+    for c in _EXP[5::-1]:
+        p = fused(builder, number(c), p, r)
+    power = builder.add(builder.fptosi(n, integer), _splat(integer, 127))
+    two_n = builder.bitcast(builder.shl(power, _splat(integer, 23)), kind)
+    found = builder.fmul(p, two_n)
+    found = builder.select(builder.fcmp_ordered("<", value, low), number(0.0), found)
+    return builder.select(builder.fcmp_unordered("uno", value, value), value, found)
 
 
-@intrinsic
-def _float_of_bits(typingctx: Any, bits: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.FloatType())
+def emit_log(builder: Any, value: Any) -> Any:
+    """Emit the logarithm of a float or a vector; see :func:`log`."""
+    kind = value.type
+    if _element(kind) != _FLOAT:
+        return _call(builder, "log", value)
+    number, integer = partial(_splat, kind), _like(kind, ir.IntType(32))
+    # value = m 2^n, m in [sqrt 1/2, sqrt 2); log m = 2 artanh((m - 1) / (m + 1))
+    bits = builder.bitcast(value, integer)
+    bits = builder.sub(bits, _splat(integer, _ROOT_HALF))
+    n = builder.sitofp(builder.ashr(bits, _splat(integer, 23)), kind)
+    bits = builder.and_(bits, _splat(integer, 0x7FFFFF))
+    m = builder.bitcast(builder.add(bits, _splat(integer, _ROOT_HALF)), kind)
+    one = number(1.0)
+    s = builder.fdiv(builder.fsub(m, one), builder.fadd(m, one))
+    z = builder.fmul(s, s)
+    p = number(1 / 9)
+    for k in (7, 5, 3):
+        p = fused(builder, number(1 / k), p, z)
+    p = builder.fadd(s, builder.fmul(builder.fmul(p, z), s))
+    p = fused(builder, builder.fmul(n, number(_LN2_LOW)), p, number(2.0))
+    return fused(builder, p, n, number(_LN2_HIGH))
 
-    return types.float32(types.int32), codegen
+
+def _element(kind: Any) -> Any:
+    return kind.element if isinstance(kind, ir.VectorType) else kind
+
+
+def _like(kind: Any, element: Any) -> Any:
+    """Return a type with the lanes of ``kind`` and elements of another type."""
+    vector = isinstance(kind, ir.VectorType)
+    return ir.VectorType(element, kind.count) if vector else element
+
+
+def _splat(kind: Any, number: float) -> Any:
+    number = float(np.float32(number)) if _element(kind) == _FLOAT else number
+    lanes = [number] * kind.count if isinstance(kind, ir.VectorType) else number
+    return ir.Constant(kind, lanes)
+
+
+def _smaller(builder: Any, left: Any, right: Any) -> Any:
+    return builder.select(builder.fcmp_ordered("<", left, right), left, right)
+
+
+def fused(builder: Any, total: Any, left: Any, right: Any) -> Any:
+    """Return ``total + left * right``, which may be one fused instruction."""
+    product = builder.fmul(left, right, flags=FUSE)
+    return builder.fadd(total, product, flags=FUSE)
+
+
+def _call(builder: Any, name: str, value: Any) -> Any:
+    """Call an intrinsic of LLVM that takes and returns one value."""
+    kind, bits = value.type, 32 if _element(value.type) == _FLOAT else 64
+    lanes = f"v{kind.count}" if isinstance(kind, ir.VectorType) else ""
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(kind, [kind]), f"llvm.{name}.{lanes}f{bits}"
+    )
+    return builder.call(function, [value])
+
+
+def _derived(emit: Callable[[Any, Any], Any]) -> Any:
+    """Return an intrinsic of one number from a function that emits it."""
+
+    @intrinsic
+    def function(typingctx: Any, value: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return emit(builder, args[0])
+
+        return value(value), codegen
+
+    return function
+
+
+_exp, _log = _derived(emit_exp), _derived(emit_log)
 
 
 def exp(value: float) -> float:
@@ -117,38 +208,9 @@ def exp(value: float) -> float:
     return math.exp(value)
 
 
-@overload(exp)
-def _exp(value: Any) -> Any:
-    if value != types.float32:
-
-        def exp64(value: Any) -> Any:
-            return math.exp(min(value, 700.0))
-
-        return exp64
-
-    def exp32(value: Any) -> Any:
-        t = min(value, _HIGHEST)
-        t = max(t, _LOWEST)
-        n = np.floor(t * _LOG2E + _HALF)
-        r = (t - n * _LN2_HIGH) - n * _LN2_LOW
-        p = _C6 * r + _C5
-        p = p * r + _C4
-        p = p * r + _C3
-        p = p * r + _C2
-        p = p * r + _C1
-        p = p * r + _C0
-        two_n = _float_of_bits((np.int32(n) + np.int32(127)) << np.int32(23))
-        return p * two_n if value >= _LOWEST else (_ZERO if value < _LOWEST else value)
-
-    return exp32
-
-
-@intrinsic
-def _bits_of_float(typingctx: Any, value: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.IntType(32))
-
-    return types.int32(types.float32), codegen
+@overload(exp, strict=False)
+def _(value: Any) -> Any:
+    return lambda value: _exp(value)
 
 
 def log(value: float) -> float:
@@ -156,28 +218,9 @@ def log(value: float) -> float:
     return math.log(value)
 
 
-@overload(log)
-def _log(value: Any) -> Any:
-    if value != types.float32:
-
-        def log64(value: Any) -> Any:
-            return math.log(value)
-
-        return log64
-
-    def log32(value: Any) -> Any:
-        # value = m 2^n, m in [sqrt 1/2, sqrt 2); log m = 2 artanh((m - 1) / (m + 1))
-        bits = _bits_of_float(value) - _ROOT_HALF
-        n = bits >> np.int32(23)
-        m = _float_of_bits((bits & _MANTISSA) + _ROOT_HALF)
-        s = (m - _ONE) / (m + _ONE)
-        z = s * s
-        p = (_L9 * z + _L7) * z + _L5
-        p = (p * z + _L3) * z * s
-        e = np.float32(n)
-        return e * _LN2_HIGH + (e * _LN2_LOW + (p + s) * _TWO)
-
-    return log32
+@overload(log, strict=False)
+def _(value: Any) -> Any:
+    return lambda value: _log(value)
 
 
 @jit(forceinline=True)

@@ -56,8 +56,8 @@ class _Row(Code):
         return self.load(self.at(self.dense, start), row, width)
 
     def zeros(self, width: int) -> Any:
-        """Return a vector register set to zero."""
-        empty = ir.Constant(ir.VectorType(self.kind, width), None)
+        """Return a register set to zero."""
+        empty = ir.Constant(self.lanes(width), None)
         return cgutils.alloca_once_value(self.builder, empty)
 
     def add_product(self, total: Any, left: Any, right: Any) -> None:

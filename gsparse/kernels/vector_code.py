@@ -1,4 +1,4 @@
-"""Emit vector instructions over heads and channels that are known at compile time.
+"""Emit vector instructions, as LLVM would not find them in short loops by itself.
 
 Element types are passed explicitly: nothing here reads them from a pointer, because
 llvmlite is about to remove typed pointers.
@@ -11,51 +11,15 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.datamodel import models
-from numba.extending import overload, register_model
 
+from gsparse.kernels.scalar import FUSE, emit_exp, emit_log, fused
 from gsparse.kernels.threads import intrinsic
 
 # ruff: noqa: ANN401 (numba's typing and code-generation hooks)
 
 _BLOCK_BYTES = 32
-FUSE = ("contract",)
 LONG = ir.IntType(64)
 _FLOATS = {32: ir.FloatType(), 64: ir.DoubleType()}
-
-
-class FixedShape(types.Type):
-    """Numba type that carries heads and channels; (0, 0) if known only at run time."""
-
-    def __init__(self, heads: int, channels: int) -> None:
-        self.heads, self.channels = heads, channels
-        super().__init__(f"FixedShape({heads}, {channels})")
-
-
-register_model(FixedShape)(models.OpaqueModel)
-
-
-@intrinsic(prefer_literal=True)
-def fixed_shape(typingctx: Any, heads: Any, channels: Any) -> Any:
-    """Return two compile-time constants as a value without storage."""
-    shape = FixedShape(heads.literal_value, channels.literal_value)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.get_dummy_value()
-
-    return shape(heads, channels), codegen
-
-
-def shape_of(x: Any, fixed: Any) -> Any:
-    """Return heads, channels and ``fixed`` for an array ``[N, heads, channels]``."""
-
-
-@overload(shape_of, strict=False)
-def _shape_of(x: Any, fixed: Any) -> Any:
-    heads, channels = fixed.heads, fixed.channels
-    if heads:
-        return lambda x, fixed: (heads, channels, fixed)
-    return lambda x, fixed: (x.shape[1], x.shape[2], fixed)
 
 
 class Code:
@@ -72,6 +36,10 @@ class Code:
         self.kind = _FLOATS[types[0].dtype.bitwidth]
         self.itemsize = types[0].dtype.bitwidth // 8
 
+    def lanes(self, size: int) -> Any:
+        """Return the type of a vector; that of a number for one lane."""
+        return ir.VectorType(self.kind, size) if size > 1 else self.kind
+
     def at(self, pointer: Any, index: Any) -> Any:
         """Return a pointer to ``pointer[index]``; the index is a value or an int."""
         index = LONG(index) if isinstance(index, int) else index
@@ -82,13 +50,13 @@ class Code:
         return self.builder.load(self.at(pointer, index), typ=self.kind)
 
     def load(self, pointer: Any, start: Any, size: int) -> Any:
-        """Load ``pointer[start:start + size]`` as one vector."""
-        kind = ir.VectorType(self.kind, size)
+        """Load ``pointer[start:start + size]``."""
+        kind = self.lanes(size)
         place = self.builder.bitcast(self.at(pointer, start), kind.as_pointer())
         return self.builder.load(place, align=self.itemsize, typ=kind)
 
     def store(self, value: Any, pointer: Any, start: Any) -> None:
-        """Store a vector at ``pointer[start:]``."""
+        """Store a vector or a number at ``pointer[start:]``."""
         place = self.at(pointer, start)
         place = self.builder.bitcast(place, value.type.as_pointer())
         self.builder.store(value, place, align=self.itemsize)
@@ -105,7 +73,16 @@ class Code:
 
     def fused(self, total: Any, left: Any, right: Any) -> Any:
         """Return ``total + left * right``, which may be one fused instruction."""
-        return self.builder.fadd(total, self.builder.fmul(left, right, FUSE), FUSE)
+        return fused(self.builder, total, left, right)
+
+    def product(self, left: Any, right: Any) -> Any:
+        """Return ``left * right``, which may be fused with an addition."""
+        return self.builder.fmul(left, right, flags=FUSE)
+
+    def larger(self, left: Any, right: Any) -> Any:
+        """Return the larger of two, lane by lane."""
+        higher = self.builder.fcmp_ordered(">", right, left)
+        return self.builder.select(higher, right, left)
 
     def pick(self, vector: Any, lanes: list[int]) -> Any:
         """Return the vector of the given lanes of another."""
@@ -113,13 +90,17 @@ class Code:
 
     def splat(self, value: Any, size: int) -> Any:
         """Return a vector of equal lanes."""
+        if size == 1:
+            return value
         empty = ir.Constant(ir.VectorType(self.kind, size), ir.Undefined)
         single = self.builder.insert_element(empty, value, ir.IntType(32)(0))
         return self.pick(single, [0] * size)
 
     def reduce(self, vector: Any) -> Any:
         """Return the sum of the lanes by repeated halving."""
-        size = vector.type.count
+        size = lanes_of(vector)
+        if size == 1:
+            return vector
         while size > 1:
             size //= 2
             low = self.pick(vector, list(range(size)))
@@ -132,35 +113,18 @@ class Code:
         zeros = ir.Constant(vector.type, None)
         return self.builder.fcmp_ordered(">", vector, zeros)
 
+    def exp(self, value: Any) -> Any:
+        """Return the exponential of each lane."""
+        return emit_exp(self.builder, value)
+
+    def log(self, value: Any) -> Any:
+        """Return the logarithm of each lane."""
+        return emit_log(self.builder, value)
+
     def leaky(self, value: Any, slope: Any) -> Any:
         """Return the leaky ReLU of a vector; ``slope`` is a number."""
-        lower = self.builder.fmul(value, self.splat(slope, value.type.count))
+        lower = self.builder.fmul(value, self.splat(slope, lanes_of(value)))
         return self.builder.select(self.is_positive(value), value, lower)
-
-    def sum_channels(
-        self, shape: FixedShape, out: Any, term: Callable[[int, int], Any]
-    ) -> None:
-        """Set ``out[h]`` to the sum of ``term(start, size)`` over a head's channels."""
-        for h in range(shape.heads):
-            sums: dict[int, Any] = {}
-            for start, size in self.blocks(shape.channels):
-                new = term(h * shape.channels + start, size)
-                old = sums.get(size)
-                sums[size] = new if old is None else self.builder.fadd(old, new, FUSE)
-            total = self.kind(0.0)
-            for vector in sums.values():
-                total = self.builder.fadd(total, self.reduce(vector))
-            self.builder.store(total, self.at(out, h))
-
-    def add_channels(
-        self, shape: FixedShape, acc: Any, term: Any, row: Callable[[int, int], Any]
-    ) -> None:
-        """Add ``term[h] * row(start, size)`` to ``acc`` for all heads and channels."""
-        terms = self.load(term, 0, shape.heads)
-        for start, size in self.blocks(shape.heads * shape.channels):
-            heads = [c // shape.channels for c in range(start, start + size)]
-            factor, old = self.pick(terms, heads), self.load(acc, start, size)
-            self.store(self.fused(old, factor, row(start, size)), acc, start)
 
     def each_block(
         self, columns: Any, widest: int, emit: Callable[[int, Any], None]
@@ -178,6 +142,11 @@ class Code:
             width //= 2
 
 
+def lanes_of(value: Any) -> int:
+    """Return the number of lanes of a vector; 1 for a number."""
+    return value.type.count if isinstance(value.type, ir.VectorType) else 1
+
+
 def shuffle(builder: Any, first: Any, second: Any, lanes: list[int]) -> Any:
     """Return the given lanes of two vectors, numbered through both."""
     word = ir.IntType(32)
@@ -192,36 +161,6 @@ def load_index(builder: Any, pointer: Any, slot: Any, dtype: Any) -> Any:
     place = builder.gep(pointer, [slot], source_etype=kind)
     index = builder.load(place, typ=kind)
     return builder.sext(index, LONG) if dtype.bitwidth < 64 else index
-
-
-def vectorised(emit: Callable[..., None]) -> Callable[[Callable[..., None]], Any]:
-    """Replace a loop by vector instructions where its shape is known.
-
-    LLVM unrolls short loops of known length before it vectorises, so they come out
-    scalar. The instructions are therefore emitted directly; for all other shapes the
-    loop itself is compiled.
-
-    Args:
-        emit: Called with a :class:`Code`, the :class:`FixedShape`, and all arguments
-            of the loop before ``heads``; the first of them is a pointer.
-
-    Returns:
-        A decorator of a loop ``f(pointers and numbers, heads, [channels,] fixed)``.
-    """
-
-    def decorate(loop: Callable[..., None]) -> Any:
-        names = list(signature(loop).parameters)
-
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            shape = signature.args[-1]
-            if not shape.heads:
-                return context.compile_internal(builder, loop, signature, args)
-            emit(Code(builder, signature.args), shape, *args[: names.index("heads")])
-            return context.get_dummy_value()
-
-        return void_intrinsic(loop, names, codegen)
-
-    return decorate
 
 
 def emitted(emit: Callable[..., None]) -> Any:

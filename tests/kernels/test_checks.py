@@ -5,7 +5,7 @@ import torch
 from torch.autograd import forward_ad
 
 from gsparse.kernels import Graph, gat_attention, gatv2_attention
-from gsparse.kernels.attention.inputs import structure
+from gsparse.kernels.attention.operators import structure
 from gsparse.kernels.checks import check_once
 from gsparse.kernels.csr_pattern import CsrPattern, walks
 from gsparse.kernels.dropout import dropout

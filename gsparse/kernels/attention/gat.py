@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gsparse.kernels.attention.gat_op import gat_forward
-from gsparse.kernels.attention.inputs import (
+from gsparse.kernels.attention.operators import (
     check_edges,
     is_fused,
     one_weight,

@@ -14,85 +14,27 @@ from typing import Any
 
 import numpy as np
 
-from gsparse.kernels.attention.lanes import (
-    AHEAD,
+from gsparse.kernels.attention.chunks import (
     LANES,
     MAX_HEADS,
     MAX_WIDTH,
-    Shape,
+    counters,
     drop_factors,
     fill,
-    request,
+    prefetch_rows,
+    weight_gradients,
 )
-from gsparse.kernels.attention.simd import add_heads, add_row, dots, edge_scores
+from gsparse.kernels.attention.grid import Shape, fixed_shape, shape_of
+from gsparse.kernels.attention.loops import (
+    add_heads,
+    add_row,
+    add_rows,
+    gat_scores,
+    score_gradients,
+    target_record,
+)
 from gsparse.kernels.scalar import Pointer, at, data, exp, stack
 from gsparse.kernels.threads import jit, take_block
-from gsparse.kernels.vector_code import fixed_shape, shape_of
-
-
-@jit(forceinline=True)
-def _weights(
-    part: tuple[Any, Any],
-    edges: tuple[Pointer, ...],
-    heads: int,
-    lanes: tuple[Pointer, ...],
-    grad_weight: Pointer,
-    weight_grad: bool,
-) -> None:
-    """Store the gradients of a chunk's weights; multiply its lanes by the weights."""
-    _, t_perm, edge_id, weight = edges
-    term, slant = lanes
-    for k in range(part[0], part[1]):
-        entry = edge_id[t_perm[k]]
-        if entry < 0:
-            continue
-        factor, q = weight[entry], (k - part[0]) * heads
-        if weight_grad:
-            total = factor - factor
-            for h in range(heads):
-                total += slant[q + h]
-            grad_weight[entry] = total
-        for h in range(heads):
-            term[q + h] = term[q + h] * factor if factor != 0 else factor
-            slant[q + h] = slant[q + h] * factor if factor != 0 else factor
-
-
-@jit(forceinline=True)
-def _chunk(
-    part: tuple[Any, Any],
-    edges: tuple[Pointer, ...],
-    nodes: tuple[Pointer, ...],
-    slope: float,
-    rule: tuple[Any, ...],
-    shape: Shape,
-    lanes: tuple[Pointer, ...],
-) -> None:
-    """Compute softmax ``term``, dropout ``drop`` and score gradient ``slant``."""
-    first, last = part
-    t_indices, t_perm = edges[0], edges[1]
-    src, own, record, grad = nodes
-    score, term, slant, drop, lane = lanes
-    heads, channels, fixed = shape
-    count = (last - first) * heads
-    for k in range(first, last):
-        rec = at(record, np.int64(t_indices[k]) * 3 * heads)
-        q, lse = (k - first) * heads, at(rec, heads)
-        edge_scores(src, rec, lse, slope, at(score, q), at(term, q), heads, fixed)
-    for q in range(count):
-        term[q] = exp(term[q])
-    if rule[2] > 0:
-        for k in range(first, last):
-            q = (k - first) * heads
-            for h in range(heads):
-                lane[q + h] = np.uint32(t_perm[k] * heads + h)
-        drop_factors(lane, count, rule, drop)
-    for k in range(first, last):
-        i, q = np.int64(t_indices[k]), (k - first) * heads
-        row = at(grad, i * heads * channels)
-        dots(row, own, at(slant, q), heads, channels, fixed)
-        delta = at(record, (i * 3 + 2) * heads)
-        for h in range(heads):
-            slant[q + h] = term[q + h] * (drop[q + h] * slant[q + h] - delta[h])
 
 
 @jit(forceinline=True)
@@ -111,34 +53,53 @@ def _row(
     """Sum the gradients of one source over its out-edges in ``acc`` and ``total``."""
     acc, total, score, term, slant, drop, lane = scratch
     slope, weight_grad, has_weight = settings
-    heads, channels, fixed = shape
-    t_indices, record, grad = edges[0], nodes[2], nodes[3]
+    indices, slots, edge_id, weight = edges
+    src, own, record, grad = nodes
+    heads, channels, _ = shape
     width, chunk = heads * channels, max(1, LANES // heads)
+    lse, delta = at(record, heads), at(record, 2 * heads)
     fill(acc, width, slope - slope)
     fill(total, heads, slope - slope)
     for first in range(row[0], row[1], chunk):
         last = min(first + chunk, row[1])
-        for k in range(first + AHEAD, min(last + AHEAD, num_edges)):
-            i = np.int64(t_indices[k])
-            request(at(record, i * 3 * heads), 3 * heads, itemsize)
-            request(at(grad, i * width), width, itemsize)
-        part = (first, last)
-        lanes = (score, term, slant, drop, lane)
-        _chunk(part, edges, nodes, slope, rule, shape, lanes)
+        part, count = (first, last), (last - first) * heads
+        prefetch_rows(record, 3 * heads, itemsize, indices, part, num_edges)
+        prefetch_rows(grad, width, itemsize, indices, part, num_edges)
+        gat_scores(
+            score,
+            term,
+            src,
+            record,
+            3 * heads,
+            lse,
+            3 * heads,
+            slope,
+            indices,
+            *part,
+            shape,
+        )
+        for q in range(count):
+            term[q] = exp(term[q])
+        if rule[2] > 0:
+            counters(part, slots, heads, lane)
+            drop_factors(lane, count, rule, drop)
+        score_gradients(
+            slant, term, drop, own, grad, delta, 3 * heads, indices, *part, shape
+        )
         if has_weight:
-            _weights(part, edges, heads, (term, slant), grad_weight, weight_grad)
-        for q in range((last - first) * heads):
+            terms = (term, slant)
+            weight_gradients(
+                part, (slots, edge_id, weight), heads, terms, grad_weight, weight_grad
+            )
+        for q in range(count):
             slant[q] = slant[q] if score[q] > 0 else slant[q] * slope
             term[q] *= drop[q]
-        for k in range(first, last):
-            q = (k - first) * heads
-            add_heads(total, at(slant, q), heads, fixed)
-            other = at(grad, np.int64(t_indices[k]) * width)
-            add_row(acc, at(term, q), other, heads, channels, fixed)
+        add_heads(total, slant, *part, shape)
+        add_rows(acc, term, grad, indices, *part, shape)
 
 
 @jit(forceinline=True)
-def _backward(
+def _sources(
     counter: np.ndarray,
     graph: tuple[np.ndarray, ...],
     inputs: tuple[np.ndarray, ...],
@@ -157,7 +118,7 @@ def _backward(
     settings = (slope, weight_grad, inputs[3].shape[0] > 0)
     edges = (data(t_indices), data(t_perm), data(edge_id), data(inputs[3]))
     acc, total = scratch[0], scratch[1]
-    heads, channels, fixed = shape
+    heads, channels, _ = shape
     width, has_att = heads * channels, inputs[5].shape[0] > 0
     fill(scratch[5], LANES, 1.0)
     block = take_block(counter)
@@ -181,10 +142,10 @@ def _backward(
             )
             if has_att:
                 dst = at(grad_dst, j * heads)
-                add_row(acc, total, att, heads, channels, fixed)
-                add_row(acc, dst, at(att, width), heads, channels, fixed)
-                add_row(att_sum, total, own, heads, channels, fixed)
-                add_row(at(att_sum, width), dst, own, heads, channels, fixed)
+                add_row(acc, total, att, shape)
+                add_row(acc, dst, at(att, width), shape)
+                add_row(att_sum, total, own, shape)
+                add_row(at(att_sum, width), dst, own, shape)
             x_row, src = at(data(grad_x), j * width), at(data(grad_src), j * heads)
             for c in range(width):
                 x_row[c] = acc[c]
@@ -193,18 +154,70 @@ def _backward(
         block = take_block(counter)
 
 
+@jit(forceinline=True)
+def _targets(
+    counter: np.ndarray,
+    blocks: np.ndarray,
+    inputs: tuple[np.ndarray, ...],
+    slope: float,
+    outputs: tuple[np.ndarray, ...],
+    shape: Shape,
+    one: Pointer,
+) -> None:
+    alpha_dst, out, lse = data(inputs[0]), data(inputs[1]), data(inputs[2])
+    part, part_sum = data(inputs[3]), data(inputs[4])
+    grad, bias = data(inputs[5]), data(inputs[6])
+    record, grad_dst, grad_bias = data(outputs[0]), data(outputs[1]), data(outputs[2])
+    heads, channels, _ = shape
+    width = heads * channels
+    fill(one, heads, 1.0)
+    block = take_block(counter)
+    while block < blocks.shape[0] - 1:
+        for i in range(blocks[block], blocks[block + 1]):
+            row, h = at(grad, i * width), i * heads
+            target_record(
+                at(record, 3 * h),
+                at(grad_dst, h),
+                row,
+                at(out, i * width),
+                bias,
+                at(part, i * width),
+                at(part_sum, h),
+                at(alpha_dst, h),
+                at(lse, h),
+                slope,
+                shape,
+            )
+            add_row(at(grad_bias, block * width), one, row, shape)
+        block = take_block(counter)
+
+
 @lru_cache
-def backward_kernel(heads: int, channels: int) -> Callable[..., None]:
+def sources_kernel(heads: int, channels: int) -> Callable[..., None]:
     """Return the loop over out-edges for one shape; ``(0, 0)`` for any shape."""
     size, most, pad = heads * channels or MAX_WIDTH, heads or MAX_HEADS, LANES + 8
 
     @jit()
-    def gat_backward(counter, graph, inputs, settings, rule, outputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def gat_sources(counter, graph, inputs, settings, rule, outputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         f = settings[0]
         shape = shape_of(inputs[2], fixed_shape(heads, channels))
         lanes = (stack(pad, f), stack(pad, f), stack(pad, f), stack(pad, f))
         scratch = (stack(size, f), stack(most, f), *lanes, stack(pad, rule[0]))
         own = stack(size, f)
-        _backward(counter, graph, inputs, settings, rule, outputs, shape, own, scratch)
+        _sources(counter, graph, inputs, settings, rule, outputs, shape, own, scratch)
 
-    return gat_backward
+    return gat_sources
+
+
+@lru_cache
+def targets_kernel(heads: int, channels: int) -> Callable[..., None]:
+    """Return the loop over targets: their records, and gradients of scores and bias."""
+    most = heads or MAX_HEADS
+
+    @jit()
+    def gat_targets(counter, blocks, inputs, slope, outputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        shape = shape_of(inputs[1], fixed_shape(heads, channels))
+        one = stack(most, slope)
+        _targets(counter, blocks, inputs, slope, outputs, shape, one)
+
+    return gat_targets

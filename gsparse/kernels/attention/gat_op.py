@@ -5,12 +5,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gsparse.kernels.attention.call import arrays, drop_rule, shape_key
-from gsparse.kernels.attention.derivative import register_derivative
-from gsparse.kernels.attention.gat_backward_cpu import backward_kernel
+from gsparse.kernels.attention.gat_backward_cpu import sources_kernel, targets_kernel
 from gsparse.kernels.attention.gat_forward_cpu import forward_kernel, scores_kernel
-from gsparse.kernels.attention.gat_targets_cpu import targets_kernel
-from gsparse.kernels.attention.inputs import check_messages, check_structure
+from gsparse.kernels.attention.operators import (
+    arrays,
+    check_messages,
+    check_structure,
+    drop_rule,
+    empty_gradients,
+    register_derivative,
+    shape_key,
+)
 from gsparse.kernels.checks import check_shape
 from gsparse.kernels.threads import run_blocks
 
@@ -133,20 +138,8 @@ def _outputs(x: Tensor, att: Tensor, save: bool) -> list[Tensor]:
 
 
 @gat_forward.register_fake
-def _(
-    structure: list[Tensor],
-    alpha_src: Tensor,
-    alpha_dst: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    att: Tensor,
-    bias: Tensor,
-    seed: Tensor,
-    negative_slope: float,
-    dropout: float,
-    save: bool,
-) -> list[Tensor]:
-    return _outputs(x, att, save)
+def _(structure: list[Tensor], *arguments: Any) -> list[Tensor]:
+    return _outputs(arguments[2], arguments[4], save=arguments[-1])
 
 
 @torch.library.custom_op("gsparse::gat_backward", mutates_args=(), device_types="cpu")
@@ -193,7 +186,7 @@ def gat_backward(
         arrays(record, grad_dst, grad_bias),
     )
     run_blocks(
-        backward_kernel(*key),
+        sources_kernel(*key),
         t_indices.numel() * width,
         arrays(t_blocks, t_indptr, t_indices, t_perm, edge_id),
         (
@@ -227,23 +220,8 @@ def _(*arguments: Any) -> list[Tensor]:
 
 
 @gat_backward.register_fake
-def _(
-    structure: list[Tensor],
-    alpha_src: Tensor,
-    alpha_dst: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    att: Tensor,
-    bias: Tensor,
-    seed: Tensor,
-    forward: list[Tensor],
-    grad: Tensor,
-    negative_slope: float,
-    dropout: float,
-    weight_grad: bool,
-) -> list[Tensor]:
-    tensors = (alpha_src, alpha_dst, x, weight if weight_grad else None, att, bias)
-    return [x.new_empty(0) if t is None else t.new_empty(t.shape) for t in tensors]
+def _(structure: list[Tensor], *arguments: Any) -> list[Tensor]:
+    return empty_gradients(arguments[:6], 3, weight_grad=arguments[-1])
 
 
 register_derivative(gat_forward, gat_backward, num_inputs=6)

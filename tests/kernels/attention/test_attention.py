@@ -18,8 +18,8 @@ from gsparse.kernels import (
     gatv2_attention_reference,
     threads,
 )
-from gsparse.kernels.attention import call
-from gsparse.kernels.attention.inputs import structure
+from gsparse.kernels.attention import operators
+from gsparse.kernels.attention.operators import structure
 
 SEED = torch.tensor(70921)
 
@@ -118,7 +118,7 @@ def test_kernel_equals_reference(
 @pytest.mark.parametrize("kind", FUSED)
 @pytest.mark.parametrize(("heads", "channels"), [(8, 8), (3, 5)])
 def test_kernel_for_one_shape_equals_reference(kind, heads, channels, monkeypatch):
-    monkeypatch.setattr(call, "SPECIALISE_WORK", 0)
+    monkeypatch.setattr(operators, "SPECIALISE_WORK", 0)
     edge_index, tensors = random_case(
         41947, 30, 900, heads, channels, dtype=torch.float32
     )

@@ -10,7 +10,7 @@ import torch
 
 from gsparse.kernels import Graph, gat_attention_reference
 from gsparse.kernels.attention import gat_op
-from gsparse.kernels.attention.inputs import structure
+from gsparse.kernels.attention.operators import structure
 
 CHILD = "import sys; sys.path.insert(0, sys.argv[1]); import {0}; {0}.compare()"
 

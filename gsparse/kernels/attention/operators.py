@@ -1,13 +1,25 @@
-"""Check the inputs of attention and tell which of them have a kernel."""
+"""Checks, arguments of kernels and derivatives that GAT and GATv2 share."""
 
 from importlib.util import find_spec
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from gsparse.kernels.attention.lanes import MAX_HEADS, MAX_WIDTH
+from gsparse.kernels.attention.chunks import MAX_HEADS, MAX_WIDTH
+from gsparse.kernels.attention.reference import drop_threshold, mix_seed
 from gsparse.kernels.checks import check_once, check_pointers, check_range, check_shape
 from gsparse.kernels.graph import Graph
+from gsparse.kernels.threads import array
+from gsparse.kernels.tracing import is_transformed
+
+# ruff: noqa: ANN401 (operators and autograd contexts)
+
+#: From this many ``E * H * C`` products on, a kernel is compiled for the shape, which
+#: takes some seconds and is kept on disk. Smaller inputs use the kernel for any shape,
+#: which takes 1.6 to 2 times as long for few narrow heads.
+SPECIALISE_WORK = 300_000
 
 _HALVES = (torch.bfloat16, torch.float16)
 _HAS_TRITON = find_spec("triton") is not None
@@ -117,3 +129,91 @@ def check_messages(x: Tensor, num_nodes: int) -> None:
             f"'x' must have 1 to {MAX_HEADS} heads and 1 to {MAX_WIDTH} numbers a row "
             f"(got {heads} heads, {width} numbers)"
         )
+
+
+def arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+    """Return the arrays that numba takes for tensors."""
+    return tuple(map(array, tensors))
+
+
+def shape_key(x: Tensor, num_edges: int) -> tuple[int, int]:
+    """Return the heads and channels to compile for; (0, 0) for small inputs."""
+    _, heads, channels = x.shape
+    work = num_edges * heads * channels
+    return (heads, channels) if work >= SPECIALISE_WORK else (0, 0)
+
+
+def drop_rule(seed: Tensor, dropout: float, kind: type) -> tuple[Any, ...]:
+    """Return keys, threshold and scale of dropout as numbers of fixed size."""
+    key, key2 = mix_seed(int(seed))
+    threshold, scale = drop_threshold(dropout)
+    return np.uint32(key), np.uint32(key2), np.uint32(threshold), kind(scale)
+
+
+def empty_gradients(
+    tensors: tuple[Tensor, ...], weight: int, *, weight_grad: bool
+) -> list[Tensor]:
+    """Return empty gradients of the tensors; that of ``weight`` only if wanted."""
+    return [
+        tensor.new_empty(tensor.shape if weight_grad or place != weight else 0)
+        for place, tensor in enumerate(tensors)
+    ]
+
+
+def register_derivative(forward: Any, backward: Any, num_inputs: int) -> None:
+    """Make one attention operator the derivative of another.
+
+    Args:
+        forward: Takes the structure, ``num_inputs`` tensors, the fourth argument being
+            the weights of the edges, the seed, slope, dropout, and further settings.
+        backward: Takes the same up to the seed, the outputs, the gradient, slope,
+            dropout, and whether the weights need a gradient.
+        num_inputs: Number of differentiable tensors.
+    """
+
+    def save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+        structure, *tensors = inputs[: num_inputs + 2]
+        settings = inputs[num_inputs + 2 :]
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*structure, *tensors, *output)
+        ctx.settings, ctx.rest = settings[:2], [None] * (1 + len(settings))
+        ctx.count = len(structure)
+
+    def derive(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
+        count, grad, needed = ctx.count, grads[0], ctx.needs_input_grad
+        none: list[None] = [None] * count
+        if grad is None:
+            return none, *[None] * num_inputs, *ctx.rest
+        refuse_batches()
+        saved = ctx.saved_tensors
+        tensors = saved[count : count + num_inputs + 1]
+        outputs = list(saved[count + num_inputs + 1 :])
+        settings = grad, *ctx.settings, bool(needed[4])
+        made = backward(list(saved[:count]), *tensors, outputs, *settings)
+        wanted = zip(made, needed[1 : num_inputs + 1], strict=True)
+        return none, *(found if need else None for found, need in wanted), *ctx.rest
+
+    forward.register_autograd(derive, setup_context=save)
+    backward.register_autograd(refuse_second_derivative)
+
+
+def refuse_batches() -> None:
+    """Raise an error in a derivative that is asked for several gradients at a time.
+
+    Raises:
+        RuntimeError: Within a transform of ``torch.func``, or for batched gradients.
+    """
+    if is_transformed():
+        raise RuntimeError(
+            "fused attention takes one gradient at a time: use "
+            "attention='reference' (or gat_attention_reference) for batched gradients"
+        )
+
+
+def refuse_second_derivative(ctx: Any, grads: list[Tensor]) -> None:
+    """Raise an error: the kernels have a first derivative only."""
+    raise RuntimeError(
+        "fused attention has no second derivative: use attention='reference' "
+        "(or gat_attention_reference) where gradients of gradients are needed"
+    )
