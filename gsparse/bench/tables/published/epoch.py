@@ -163,6 +163,22 @@ def _models(results: Results) -> str:
     return markdown([*titles, "compiled / ours"], lines)
 
 
+def _others(results: Results) -> str:
+    """Return the gains of GCN and SAGE on the same full graph, as a list."""
+    parts = []
+    for model in MODELS[1:]:
+        gains = []
+        for graph, title in GRAPHS.items():
+            rows = _rows(results, graph, model, HEADLINE_THREADS)
+            if rows:
+                pyg, ours = (
+                    fastest(rows, is_peer=it, sparsity=0.0) for it in (True, False)
+                )
+                gains.append(f"{_gain(pyg, ours)} on {title}")
+        parts.append(f"{model.upper()} {' and '.join(gains)}")
+    return ", ".join(parts)
+
+
 def _pages(results: Results) -> str:
     """Return what kept pages gain PyG's fastest eager way, and ours."""
     lines = []
@@ -191,5 +207,6 @@ BLOCKS: Blocks = {
     "epoch-headline": _headline,
     "epoch-levers": _levers,
     "epoch-models": _models,
+    "epoch-others": _others,
     "memory-pages": _pages,
 }
