@@ -225,6 +225,12 @@ def _contest(results: Results) -> str:
     return markdown(titles, lines)
 
 
+def _memory(results: Results) -> str:
+    """Return the peak memory of scoring and cutting the largest graph."""
+    (row,) = select(results("resistance"), {"method": "memory"})
+    return f"{row['peak_ratio']:.1f} times"
+
+
 def _headline(results: Results) -> str:
     """Return the time of exact resistances and of those of the largest graph."""
     rows = results("resistance")
@@ -285,5 +291,6 @@ BLOCKS: Blocks = {
     "laplacian-solvers": _solvers,
     "resistance-contest": _contest,
     "resistance-headline": _headline,
+    "resistance-memory": _memory,
     "scaling": _scaling,
 }
