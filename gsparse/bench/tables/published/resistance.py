@@ -189,7 +189,7 @@ def _methods(results: Results) -> str:
 def _contest(results: Results) -> str:
     """Return the fastest setting of everybody that meets an rms error."""
 
-    def fastest(rows: list[Row], methods: tuple[str, ...], target: float) -> str:
+    def fastest(rows: list[Row], methods: tuple[str, ...], target: float) -> Row | None:
         found = [
             row
             for row in rows
@@ -197,26 +197,38 @@ def _contest(results: Results) -> str:
             and row.get("seconds")
             and row["rms_relative_error"] <= target
         ]
-        if not found:
+        return min(found, key=lambda row: row["seconds"], default=None)
+
+    def cell(row: Row | None) -> str:
+        if row is None:
             return ""
-        best = min(found, key=lambda row: row["seconds"])
-        error = f"{100 * best['rms_relative_error']:.2g} %"
-        largest = f"{100 * best['max_relative_error']:,.1f} %"
-        name = "exact" if best["method"] == "exact" else ""
-        name = name or f"{best['method']} {best['setting']:g}"
+        error = f"{100 * row['rms_relative_error']:.2g} %"
+        largest = f"{100 * row['max_relative_error']:,.1f} %"
+        name = "exact" if row["method"] == "exact" else ""
+        name = name or f"{row['method']} {row['setting']:g}"
         name = name.removeprefix("approximate inverse ").removeprefix("pyamg JL ")
-        return f"{name}: {best['seconds']:.2g} s, {error} / {largest}"
+        return f"{name}: {row['seconds']:.2g} s, {error} / {largest}"
 
     lines = []
     for graph in ("PubMed", "tolokers", "Physics", "chung_lu"):
         rows = select(results("resistance"), {"dataset": graph})
         for target in TARGETS:
-            cells = [fastest(rows, methods, target) for methods in OWNERS.values()]
-            if any(cells):
+            best = [fastest(rows, methods, target) for methods in OWNERS.values()]
+            if any(best):
                 size = rows[0]["num_pairs"]
                 title = f"{graph} ({size:,})" if target == TARGETS[0] else ""
-                lines.append([title, f"{100 * target:g} %", *cells])
-    return markdown(["graph (edges)", "rms at most", *OWNERS], lines)
+                ours, *rivals = (row["seconds"] if row else None for row in best)
+                times = [it for it in rivals if it]
+                gain = f"{min(times) / ours:.2g}x" if ours and times else ""
+                lines.append([title, f"{100 * target:g} %", *map(cell, best), gain])
+    titles = ["graph (edges)", "rms at most", *OWNERS, "fastest rival / ours"]
+    return markdown(titles, lines)
+
+
+def _memory(results: Results) -> str:
+    """Return the peak memory of scoring and cutting the largest graph."""
+    (row,) = select(results("resistance"), {"method": "memory"})
+    return f"{row['peak_ratio']:.1f} times"
 
 
 def _headline(results: Results) -> str:
@@ -279,5 +291,6 @@ BLOCKS: Blocks = {
     "laplacian-solvers": _solvers,
     "resistance-contest": _contest,
     "resistance-headline": _headline,
+    "resistance-memory": _memory,
     "scaling": _scaling,
 }

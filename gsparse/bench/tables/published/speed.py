@@ -66,6 +66,22 @@ def _layers(results: Results) -> str:
     return markdown(titles, lines)
 
 
+def _limits(results: Results) -> str:
+    """Return the gathered bytes a second of training steps, in % of those of a copy."""
+    texts = []
+    for graph, name in LAYER_GRAPHS.items():
+        rows = select(results("attention"), {"dataset": graph, "method": "ours"})
+        shares = sorted(
+            row["gather_bytes"]
+            / row["train_step_seconds"]
+            / row["copy_bytes_per_second"]
+            for row in rows
+            if row["shape"] in SHAPES
+        )
+        texts.append(f"{name} {100 * shares[0]:.0f} to {100 * shares[-1]:.0f} %")
+    return ", ".join(texts)
+
+
 def _steps(results: Results, graph: str, model: str) -> dict[str, Row]:
     where = {"dataset": graph, "model": model}
     return _by(select(results("training_steps"), where))
@@ -127,6 +143,7 @@ def _sparse_weights(results: Results) -> str:
 
 BLOCKS: Blocks = {
     "attention-layers": _layers,
+    "attention-limits": _limits,
     "receptive-fields": _parts,
     "kedge-costs": _mask_costs,
     "sparse-weights": _sparse_weights,
