@@ -101,7 +101,18 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         _contest(
             "attention --graphs chung_lu_23m --contenders ours --repeats 3 --memory"
         ),
-        _contest("epoch --threads 1,2 --allocators default,kept --memory"),
+        _contest(
+            "epoch --sizes gat --graphs tolokers,PubMed --threads 1,2 "
+            "--allocators default,kept --repeats 7"
+        ),
+        _contest(
+            "epoch --sizes gat --graphs cornell5,GitHub,Physics,chung_lu_2m "
+            "--threads 2 --allocators default,kept --repeats 4"
+        ),
+        _contest(
+            "epoch --sizes gcn,sage --graphs tolokers,PubMed --threads 2 "
+            "--allocators kept --repeats 5"
+        ),
         _contest("training_steps", 1),
         _contest("training_steps --graphs tolokers,cornell5 --sizes gcn", 1),
         _contest("compact_models", 1, "models that were made smaller"),
