@@ -1,5 +1,6 @@
 """Scores compared seed by seed: the same split, the same first weights."""
 
+import math
 from collections.abc import Iterable, Mapping
 from statistics import fmean, stdev
 from typing import Any
@@ -42,6 +43,8 @@ def paired_difference(
     gaps = [first[seed] - second[seed] for seed in first.keys() & second.keys()]
     if not gaps:
         raise ValueError("the two have no seed in common")
+    if not all(map(math.isfinite, gaps)):
+        raise ValueError(f"scores must be finite (got differences {gaps})")
     if len(gaps) == 1:
         return gaps[0], float("inf")
     quantile = float(t.ppf((1 + level) / 2, len(gaps) - 1))

@@ -77,9 +77,9 @@ class BudgetedMask(Wrapper):
         )
 
     @property
-    def settled(self) -> bool:
-        """Whether the density target has reached ``1 - sparsity``."""
-        return self.sparsity is None or int(self.num_steps) >= self.ramp
+    def ramping(self) -> bool:
+        """Whether training has begun and the density target still falls."""
+        return self.sparsity is not None and 0 < int(self.num_steps) < self.ramp
 
     def train(self: T, mode: bool = True) -> T:
         """Set the training mode; a frozen model stays in evaluation mode."""

@@ -20,6 +20,7 @@ from gsparse.kernels.tensor_cache import TensorCache
 from gsparse.nn.attention_base import Attention, check_attention
 from gsparse.nn.budgeted_mask import BudgetedMask
 from gsparse.nn.density import RAMP
+from gsparse.nn.edge_mark import edge_mark, old_edge_mark
 from gsparse.nn.full_precision import full_precision
 from gsparse.nn.masking import (
     EdgeWeigher,
@@ -137,6 +138,11 @@ class LearnedMask(EdgeMethod, BudgetedMask):
         edge_index: Tensor | None = None,
     ) -> None:
         super().__init__(model, sparsity, penalty, ramp)
+        if isinstance(model, BudgetedMask):
+            raise TypeError(
+                f"{type(self).__name__} cannot wrap another mask, which it would not "
+                f"train (got {type(model).__name__}); wrap it the other way round"
+            )
         check_attention(attention)
         if scope not in get_args(Scope):
             raise ValueError(f"'scope' must be 'shared' or 'layer' (got {scope!r})")
@@ -158,10 +164,12 @@ class LearnedMask(EdgeMethod, BudgetedMask):
                 "'edge_index' adds a term per undirected edge and needs "
                 "symmetric=True (got symmetric=False)"
             )
+        if edge_index.numel() == 0:
+            raise ValueError("'edge_index' must have an edge to learn a term for")
         pairs = undirected_pairs(edge_index, int(edge_index.max()) + 1)
         width = self.terms_per_mask * len(self.names)
         self.own = Parameter(torch.zeros(pairs.row.numel(), width))
-        self.register_buffer("own_graph", _mark(pairs.row, pairs.col))
+        self.register_buffer("own_graph", edge_mark(pairs.row, pairs.col))
 
     def _with_edge_terms(self, scores: Tensor) -> Tensor:
         """Add the learned terms of the edges, if there are any.
@@ -258,9 +266,10 @@ class LearnedMask(EdgeMethod, BudgetedMask):
             return groups, self.gates(x, groups)
 
     def _edge_groups(self, edge_index: Tensor, num_nodes: int) -> EdgeGroups:
+        loaded = None if self.own is None else self.own_graph._version
         return self._groups.get(
             (edge_index,),
-            (num_nodes, self.symmetric),
+            (num_nodes, self.symmetric, loaded),
             lambda: self._checked(edge_groups(edge_index, num_nodes, self.symmetric)),
         )
 
@@ -277,7 +286,10 @@ class LearnedMask(EdgeMethod, BudgetedMask):
         """Return the groups; refuse a graph without the edges of ``edge_index``."""
         if self.own is not None and (
             self.own.size(0) != groups.num_groups
-            or _mark(groups.row, groups.col) != self.own_graph
+            or int(self.own_graph)
+            not in {
+                int(mark(groups.row, groups.col)) for mark in (edge_mark, old_edge_mark)
+            }
         ):
             raise ValueError(
                 f"{type(self).__name__} was made for the graph of its 'edge_index', "
@@ -290,9 +302,3 @@ class LearnedMask(EdgeMethod, BudgetedMask):
         return (
             f"{super().extra_repr()}, scope={self.scope!r}, symmetric={self.symmetric}"
         )
-
-
-def _mark(row: Tensor, col: Tensor) -> Tensor:
-    """Return a hash of the edges."""
-    place = torch.arange(1, row.numel() + 1, device=row.device)
-    return ((row * 1_000_003 + col) * (2 * place + 1)).sum()  # modulo 2**64

@@ -98,7 +98,7 @@ def fit(
     optimizer = make_optimizer(model, config, allow_frozen=pruner is not None)
     given, eval_given = call_arguments(model, data), call_arguments(model, eval_data)
     another_graph = not given.same_tensors(eval_given)
-    masks = _masks(model)
+    masks = [it for it in model.modules() if isinstance(it, BudgetedMask)]
     history, best, held, since = History(), {}, {}, 0
     with seeded(seed), while_fitting(), fresh_caches(model):
         for epoch in range(1, config.epochs + 1):
@@ -118,7 +118,7 @@ def fit(
                 callback(epoch, loss, val_score)
             if pruner is not None and not pruner.done:
                 continue
-            if not all(mask.settled for mask in masks):
+            if any(mask.ramping for mask in masks):
                 continue
             since += 1
             # NaN is never better.
@@ -131,17 +131,17 @@ def fit(
                 since = 0
             if since >= config.patience:
                 break
-    if pruner is not None:
-        if not best:
-            raise RuntimeError(
-                f"{pruner} has not reached its sparsity within {config.epochs} epochs; "
-                "give it fewer steps, or fit for more epochs"
-            )
-        pruner.load_state_dict(held)
+    if pruner is not None and not pruner.done:
+        raise RuntimeError(
+            f"{pruner} has not reached its sparsity within {config.epochs} epochs; "
+            "give it fewer steps, or fit for more epochs"
+        )
     if masks and not best:  # the ramp has not ended
         history.best_epoch = history.num_epochs
         history.val_score, history.val_loss = val_score, val_loss
         return history
+    if pruner is not None:
+        pruner.load_state_dict(held)
     model.load_state_dict(best)
     return history
 
@@ -196,15 +196,6 @@ def prepare(data: Data, mask: str | None = None) -> Data:
         data = copy.copy(data)
         data.x = x
     return data
-
-
-def _masks(model: Module) -> list[BudgetedMask]:
-    """Return the masks around a model, from the outermost one."""
-    found = []
-    while isinstance(model, BudgetedMask):
-        found.append(model)
-        model = model.model
-    return found
 
 
 def _field(model: Module, data: Data, mask: str, hops: int) -> Data:

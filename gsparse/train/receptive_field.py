@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 from gsparse.data.inductive import induced
 from gsparse.nn.calling import call_arguments
 from gsparse.nn.evaluating import evaluating
+from gsparse.nn.seeded import seeded
 from gsparse.nn.stale_caches import fresh_caches
 from gsparse.train.features import SparseFeatures, sparse_features
 
@@ -88,6 +89,16 @@ def check_field(model: Module, data: Data, part: Data, mask: str, hops: int) -> 
             f"'hops' must be None for a model that reads all nodes or edges at once "
             f"(got {hops} with {', '.join(sorted(set(whole_graph)))})"
         )
+    _compare(model, data, part, mask, hops)
+    with torch.no_grad(), seeded(0):  # layers that start at 0 hide what they will read
+        model = copy.deepcopy(model)
+        for parameter in model.parameters():
+            if parameter.is_floating_point():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    _compare(model, data, part, mask, hops)
+
+
+def _compare(model: Module, data: Data, part: Data, mask: str, hops: int) -> None:
     with torch.no_grad(), evaluating(model):
         with fresh_caches(model):
             wanted = call_arguments(model, data).call(model)[data[mask]]

@@ -16,6 +16,7 @@ from gsparse.data import random_graph
 from gsparse.edges import budget, undirected_pairs
 from gsparse.nn import HardConcrete
 from gsparse.nn.density import hold_density
+from gsparse.nn.edge_mark import old_edge_mark
 from gsparse.nn.learned_mask import LearnedMask, PlainGate
 
 DATA = random_graph(num_nodes=40, p=0.3, seed=88211)
@@ -259,6 +260,44 @@ class TestEdgeTerms:
         other = random_graph(num_nodes=40, p=0.3, seed=4)
         with pytest.raises(ValueError, match=rf"{name} was made for the graph of its"):
             self.make(name)(other.x, other.edge_index)
+
+    def test_terms_of_another_graph_are_refused_after_loading(self, name):
+        mask, other = self.make(name).eval(), self.make(name)
+        mask(DATA.x, DATA.edge_index)  # the graph is known by now
+        other.own_graph += 1
+        mask.load_state_dict(other.state_dict())
+        with pytest.raises(ValueError, match=r"was made for the graph of its"):
+            mask(DATA.x, DATA.edge_index)
+
+    def test_marks_of_version_0_2_are_read(self, name):
+        mask = self.make(name).eval()
+        pairs = undirected_pairs(DATA.edge_index, DATA.num_nodes)
+        mask.own_graph.copy_(old_edge_mark(pairs.row, pairs.col))
+        mask(DATA.x, DATA.edge_index)
+
+
+def test_no_edge_no_term():
+    none = torch.empty(2, 0, dtype=torch.long)
+    with pytest.raises(ValueError, match=r"'edge_index' must have an edge"):
+        nn.KEdge(GCN(8, 8, 2), 8, 0.7, edge_index=none)
+
+
+def test_graphs_that_differ_by_two_edges_differ():
+    """These two had the same mark in version 0.2."""
+    first = [(0, 1), (0, 5), (1, 2), (2, 6), (3, 7), (4, 8)]
+    second = [(0, 4), (0, 5), (1, 2), (2, 5), (3, 7), (4, 8)]
+    ends = [torch.tensor(it).t() for it in (first, second)]
+    both = [torch.cat([it, it.flip(0)], dim=1) for it in ends]
+    mask = nn.EdgeGates(GCN(8, 8, 2), sparsity=0.5, edge_index=both[0]).eval()
+    mask(torch.ones(9, 8), both[0])
+    with pytest.raises(ValueError, match=r"make a new mask for it"):
+        mask(torch.ones(9, 8), both[1])
+
+
+def test_a_mask_does_not_wrap_a_mask_that_it_would_not_train():
+    inner = nn.FeatureMask(GCN(8, 8, 2), 8, 0.5)
+    with pytest.raises(TypeError, match=r"got FeatureMask\); wrap it the other way"):
+        nn.KEdge(inner, 8, 0.7)
 
 
 def test_gates_of_edges_need_the_graph():

@@ -9,6 +9,7 @@ from torch_geometric.nn import GCNConv
 from gsparse.data import planted_partition, split
 from gsparse.nn import FeatureMask, KEdge
 from gsparse.nn.seeded import seeded
+from gsparse.prune import Magnitude, Pruner
 from gsparse.train import GCN, FitConfig, evaluate, fit, fit_mask, predict_logits
 from gsparse.transforms import RandomEdge
 
@@ -111,4 +112,27 @@ def test_a_ramp_that_does_not_end_leaves_the_last_weights():
     history = fit(mask, data, config=FitConfig(epochs=9))
     assert history.best_epoch == history.num_epochs == 9
     assert history.val_score == evaluate(mask, data, "val_mask")
-    assert not mask.settled
+    assert mask.ramping
+
+
+def test_a_mask_inside_a_module_of_its_own_is_seen():
+    class Outer(torch.nn.Module):
+        def __init__(self, mask):
+            super().__init__()
+            self.inner, self.penalty = mask, mask.penalty
+
+        def forward(self, x, edge_index):
+            return self.inner(x, edge_index)
+
+    data, _ = trained()
+    config = FitConfig(lr=1e-12, epochs=40, patience=3)
+    history = fit(Outer(wrapped(data, 25)), data, config=config)
+    assert history.best_epoch >= 25
+
+
+def test_a_pruner_is_not_blamed_for_the_ramp_of_a_mask():
+    data, _ = trained()
+    mask = wrapped(data, 50)
+    pruner = Pruner(mask.model, Magnitude(), sparsity=0.5)
+    history = fit(mask, data, config=FitConfig(epochs=5), pruner=pruner)
+    assert history.best_epoch == 5

@@ -120,6 +120,18 @@ def test_one_hop_too_few_is_refused_whatever_the_scale(kind, scale, data):
         fit(build(kind, data), data, config=replace(SHORT, hops=hops - 1, epochs=1))
 
 
+def test_a_last_layer_that_starts_at_zero_hides_nothing(data):
+    net = build(GCN, data)
+    with torch.no_grad():
+        for parameter in net.layers[-1].parameters():
+            parameter.zero_()
+    before = [p.clone() for p in net.parameters()]
+    fit(net, data, config=replace(SHORT, hops=3, epochs=1, lr=1e-12))
+    torch.testing.assert_close(list(net.parameters()), before)  # a copy was perturbed
+    with pytest.raises(ValueError, match=r"got 2, and outputs"):
+        fit(net, data, config=replace(SHORT, hops=2, epochs=1))
+
+
 def test_models_that_read_all_nodes_are_refused(data):
     net = GCN(data.num_features, 8, 2, batch_norm=True)
     with pytest.raises(ValueError, match=r"reads all nodes .* \(got 3 with BatchNorm"):
