@@ -27,3 +27,8 @@ def old_edge_mark(row: Tensor, col: Tensor) -> Tensor:
     """
     place = torch.arange(1, row.numel() + 1, device=row.device)
     return ((row * 1_000_003 + col) * (2 * place + 1)).sum().cpu()  # modulo 2**64
+
+
+def has_mark(row: Tensor, col: Tensor, mark: Tensor) -> bool:
+    """Return whether edges have a mark, of this version or of 0.2."""
+    return any(int(make(row, col)) == int(mark) for make in (edge_mark, old_edge_mark))

@@ -20,7 +20,7 @@ from gsparse.kernels.tensor_cache import TensorCache
 from gsparse.nn.attention_base import Attention, check_attention
 from gsparse.nn.budgeted_mask import BudgetedMask
 from gsparse.nn.density import RAMP
-from gsparse.nn.edge_mark import edge_mark, old_edge_mark
+from gsparse.nn.edge_mark import edge_mark, has_mark
 from gsparse.nn.full_precision import full_precision
 from gsparse.nn.masking import (
     EdgeWeigher,
@@ -122,6 +122,8 @@ class LearnedMask(EdgeMethod, BudgetedMask):
     """When experiments pass ``edge_index``, unless they are told whether to."""
 
     _otherwise = "omit 'edge_index' for a mask that is computed from features only"
+
+    own_graph: Tensor
 
     in_channels: int | None = None
     """Number of features, if the gates are computed from features."""
