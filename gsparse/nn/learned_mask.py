@@ -288,10 +288,7 @@ class LearnedMask(EdgeMethod, BudgetedMask):
         """Return the groups; refuse a graph without the edges of ``edge_index``."""
         if self.own is not None and (
             self.own.size(0) != groups.num_groups
-            or int(self.own_graph)
-            not in {
-                int(mark(groups.row, groups.col)) for mark in (edge_mark, old_edge_mark)
-            }
+            or not has_mark(groups.row, groups.col, self.own_graph)
         ):
             raise ValueError(
                 f"{type(self).__name__} was made for the graph of its 'edge_index', "
