@@ -51,4 +51,5 @@ def _finetuned(
         method=method,
         sparsity=sparsity,
         training="finetune",
+        edge_terms=None,  # as usual for the method
     )

@@ -12,12 +12,13 @@ from gsparse.bench.tables.rows import content_hash, latest, read_rows
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 EXPERIMENTS = {
+    "cut": 12,
     "depth": 243,
-    "fastgat": 997,
+    "fastgat": 977,
     "implicit": 105,
     "incremental": 100,
     "inductive": 55,
-    "kedge": 1452,
+    "kedge": 1490,
     "prune": 2820,
     "structured": 360,
 }
