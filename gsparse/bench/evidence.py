@@ -89,7 +89,7 @@ def audit(folder: Path, blocks: Blocks, commands: Sequence[Command]) -> Audit:
         "commands": len(commands),
         "runs of commands": len({t for it in commands for t in it.tasks}),
     }
-    notes = [f"being retrained: {' '.join(it)}" for it in retraining]
+    notes = [f"not all rows are made yet: {' '.join(it)}" for it in retraining]
     notes += [
         f"{name}: {count} numbers are not audited yet"
         for name in sorted(pending)

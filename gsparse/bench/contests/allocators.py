@@ -31,7 +31,7 @@ def environment(name: str) -> dict[str, str]:
     """
     if name not in ALLOCATORS:
         known = ", ".join(ALLOCATORS)
-        raise ValueError(f"'allocators' must be of {known} (got {name})")
+        raise ValueError(f"'allocators' must be one of {known} (got {name})")
     clean = {k: v for k, v in os.environ.items() if k not in (*KEPT, "LD_PRELOAD")}
     if name == "jemalloc":
         library = find_library("jemalloc")

@@ -18,7 +18,7 @@ from gsparse.bench.tables.rows import Row, select
 
 GRAPHS = {name: name for name in (*SPARSITY, "PubMed")} | {"chung_lu_2m": "Chung-Lu"}
 MODELS = ("gat", "gcn", "sage")
-THREADS, HEADLINE_THREADS = (1, 2), 2
+THREADS = (1, 2)
 PAGES = ("default", "kept")
 LEVERS = (
     "PyG",
@@ -32,9 +32,12 @@ LEVERS = (
 )
 
 
-def _rows(results: Results, graph: str, model: str, threads: int) -> list[Row]:
-    where = {"dataset": graph, "model": model, "threads": threads}
-    return select(results("epoch"), where)
+def _rows(
+    results: Results, graph: str, model: str, threads: int | None = None
+) -> list[Row]:
+    """Return the rows of one problem, of any number of threads if none is given."""
+    rows = select(results("epoch"), {"dataset": graph, "model": model})
+    return [row for row in rows if threads in (None, row["threads"])]
 
 
 def _removed(rows: list[Row]) -> float:
@@ -57,33 +60,37 @@ def _way(row: Row | None) -> str:
     """Return how PyG was run, such as "compiled, kept pages"."""
     if row is None:
         return "-"
-    words = row["method"].removeprefix("PyG").strip(" ,") or "eager"
+    words = row["method"].removesuffix(FEWER).removeprefix("PyG").strip(" ,")
     pages = name_of(row)
-    return words if pages == "default" else f"{words}, {pages} pages"
+    parts = [words or "eager", "" if pages == "default" else f"{pages} pages"]
+    parts.append("one thread" if row["threads"] == 1 else "")
+    return ", ".join(filter(None, parts))
 
 
 def _headline(results: Results) -> str:
     """Return the table of the README: the fastest of PyG and the fastest of ours."""
     lines = []
     for graph, title in GRAPHS.items():
-        rows = _rows(results, graph, "gat", HEADLINE_THREADS)
+        rows = _rows(results, graph, "gat")
         if not rows:
             continue
         best = partial(fastest, rows)
         pyg, full = (best(is_peer=it, sparsity=0.0) for it in (True, False))
         removed = _removed(rows)
-        cut = best(is_peer=False, sparsity=removed)
+        pyg_cut, cut = (best(is_peer=it, sparsity=removed) for it in (True, False))
         floor = best(is_peer=False, sparsity=1.0)
         lines.append(
             [
                 f"{title}, {percent(removed)}",
                 f"{_time(pyg)} ({_way(pyg)})",
-                *(_time(full), _gain(pyg, full), _time(cut), _gain(pyg, cut)),
-                _gain(pyg, floor),
+                *(_time(full), _gain(pyg, full)),
+                *(_time(pyg_cut), _time(cut), _gain(pyg_cut, cut), _gain(pyg, cut)),
+                *(_gain(pyg, floor), _change(results, graph)),
             ]
         )
-    titles = ["graph, edges removed", "PyG at its best", "ours, same graph", "ratio"]
-    return markdown([*titles, "ours, sparse graph", "ratio", "no edges"], lines)
+    titles = ["graph, edges removed", "PyG at its best", "ours", "ratio", "PyG, cut"]
+    titles += ["ours, cut", "ratio", "full to cut", "full to no edges", "score"]
+    return markdown(titles, lines)
 
 
 def _levers(results: Results) -> str:
@@ -145,7 +152,7 @@ def _models(results: Results) -> str:
     lines = []
     for graph, title in GRAPHS.items():
         for model in MODELS:
-            rows = _rows(results, graph, model, HEADLINE_THREADS)
+            rows = _rows(results, graph, model)
             if not rows:
                 continue
             best = partial(fastest, rows, sparsity=0.0)
@@ -169,7 +176,7 @@ def _others(results: Results) -> str:
     for model in MODELS[1:]:
         gains = []
         for graph, title in GRAPHS.items():
-            rows = _rows(results, graph, model, HEADLINE_THREADS)
+            rows = _rows(results, graph, model)
             if rows:
                 pyg, ours = (
                     fastest(rows, is_peer=it, sparsity=0.0) for it in (True, False)
