@@ -1,4 +1,4 @@
-"""GAT layers: PyG's, eager and compiled, plain torch, and ours.
+"""GAT layers: PyG's eager and compiled, torch's, ours.
 
 Ours is also shown against a plain copy: the bytes that a training step must at least
 gather, per second.
@@ -174,7 +174,7 @@ def summary(rows: list[Row]) -> str:
 
 CONTEST = Contest(
     name="attention",
-    about="GAT layers: PyG's, eager and compiled, plain torch, and ours",
+    about="GAT layers: PyG's eager and compiled, torch's, ours",
     contenders=contenders,
     graphs=("PubMed", "tolokers", "cornell5", "chung_lu_2m"),
     sizes=("8x8", "4x64"),

@@ -136,7 +136,7 @@ def summary(rows: list[Row]) -> str:
 
 CONTEST = Contest(
     name="epoch",
-    about="a training epoch: PyG at its best, and ours, lever by lever",
+    about="a training epoch: PyG at its best, ours by lever",
     contenders=contenders,
     graphs=GRAPHS,
     sizes=MODELS,
