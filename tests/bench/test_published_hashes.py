@@ -14,7 +14,7 @@ RESULTS = Path(__file__).parents[2] / "docs" / "results"
 EXPERIMENTS = {
     "cut": 12,
     "depth": 243,
-    "fastgat": 977,
+    "fastgat": 979,
     "implicit": 105,
     "incremental": 100,
     "inductive": 55,
