@@ -15,7 +15,7 @@ CODE = re.compile(
     r"(?:gsparse (?:bench|reproduce)|python -m gsparse\.bench\.).*)$",
     re.MULTILINE,
 )
-NOT_ROWS = {"--plan", "--quick", "--tune", "--list"}
+NOT_ROWS = {"--plan", "--quick", "--list"}
 """Options of commands that make no published row."""
 
 Cell = tuple[str, ...]
@@ -102,7 +102,8 @@ def unknown_commands(text: str, commands: Sequence[Command]) -> list[str]:
 def _makes_rows(command: str) -> bool:
     words = shlex.split(command)
     is_quick = "reproduce" in words and "--full" not in words
-    return not (is_quick or NOT_ROWS & set(words))
+    is_trial = "--tune" in words and "--table" not in words
+    return not (is_quick or is_trial or NOT_ROWS & set(words))
 
 
 def _normalised(command: str) -> tuple[str, ...]:

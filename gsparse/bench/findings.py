@@ -46,6 +46,14 @@ class Finding:
         """The measured number minus the wanted one."""
         return self.ours - self.wanted
 
+    @property
+    def measured(self) -> str:
+        """The measured number with its unit and interval, such as ``"0.7 ± 0.2"``."""
+        digits = ".3g" if self.unit == "x" else ".1f"
+        has_interval = self.half is not None and self.half != float("inf")
+        half = f" ± {self.half:.1f}" if has_interval else ""
+        return f"{self.ours:{digits}}{self.unit}{half}"
+
     def as_record(self) -> dict[str, Any]:
         """Return a flat mapping, for ``--json``; an infinite interval is None."""
         half = None if self.half == float("inf") else self.half
@@ -72,16 +80,13 @@ def format_findings(findings: Sequence[Finding]) -> str:
     row = f"{{:{wide}}}{{:{43 - wide}}}{{:>7}}{{:>13}}  {{}}"
     lines = [row.format(*titles)]
     for it in findings:
-        has_interval = it.half is not None and it.half != float("inf")
-        spread = f" ± {it.half:.1f}" if has_interval else ""
         mark = "" if it.source == "paper" else "*"
-        digits = ".3g" if it.unit == "x" else ".1f"
         lines.append(
             row.format(
                 it.dataset,
                 it.claim,
                 f"{it.wanted:.4g}{it.unit}{mark}",
-                f"{it.ours:{digits}}{it.unit}{spread}",
+                it.measured,
                 "FAILS" if it.verdict == "fails" else it.verdict,
             )
         )

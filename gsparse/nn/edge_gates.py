@@ -7,7 +7,8 @@ from torch.nn import Module, init
 from gsparse.nn.attention_base import Attention
 from gsparse.nn.budgeted_mask import OPEN
 from gsparse.nn.density import RAMP
-from gsparse.nn.learned_mask import LearnedMask, PlainGate
+from gsparse.nn.gate import PlainGate
+from gsparse.nn.learned_mask import LearnedMask
 from gsparse.nn.pair_scorer import EdgeGroups
 from gsparse.nn.sparse_gat import SHIFT, gate
 

@@ -10,8 +10,8 @@ from torch_geometric.data import Data
 from gsparse.edges import budget, draw_seed
 from gsparse.nn.budgeted_mask import OPEN, BudgetedMask
 from gsparse.nn.density import RAMP
+from gsparse.nn.gate import PlainGate
 from gsparse.nn.hard_concrete import HardConcrete
-from gsparse.nn.learned_mask import PlainGate
 from gsparse.nn.stale_caches import caches_aside
 from gsparse.nn.wrapper import check_width
 from gsparse.transforms.columns import as_csr, cut_features

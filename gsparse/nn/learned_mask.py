@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from gsparse.nn.budgeted_mask import BudgetedMask
 from gsparse.nn.density import RAMP
 from gsparse.nn.edge_mark import edge_mark, has_mark
 from gsparse.nn.full_precision import full_precision
+from gsparse.nn.gate import Gate
 from gsparse.nn.masking import (
     EdgeWeigher,
     convolutions,
@@ -35,47 +36,6 @@ from gsparse.nn.wrapper import check_width, count_nodes
 # ruff: noqa: ANN401 (further arguments of the wrapped model)
 
 Scope = Literal["shared", "layer"]
-
-
-class Drawn(Protocol):
-    """Edge weights that are sampled in training."""
-
-    @property
-    def expected_l0(self) -> Tensor:
-        """Probability that a weight is not 0."""
-
-    def rsample(self) -> Tensor:
-        """Sample weights in [0, 1], differentiable in the parameters."""
-
-
-class Gate(Protocol):
-    """Gates of all edges: sampled in training, ranked in evaluation."""
-
-    @property
-    def rank(self) -> Tensor:
-        """Rank of each edge, larger is kept; for gates the log-odds of being open."""
-
-    @property
-    def variable(self) -> Drawn:
-        """Distribution of the weights."""
-
-    def draw(self) -> tuple[Tensor, Tensor]:
-        """Sample weights, and return them with the probabilities that they are
-        not 0.
-        """
-
-
-class PlainGate(NamedTuple):
-    """A gate that samples from its variable."""
-
-    rank: Tensor
-    variable: Drawn
-
-    def draw(self) -> tuple[Tensor, Tensor]:
-        """Sample weights, and return them with the probabilities that they are
-        not 0.
-        """
-        return self.variable.rsample(), self.variable.expected_l0
 
 
 class LearnedMask(EdgeMethod, BudgetedMask):

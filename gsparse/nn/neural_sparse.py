@@ -6,7 +6,8 @@ from torch.nn import Module
 
 from gsparse.edges import draw_seed
 from gsparse.nn.attention_base import Attention
-from gsparse.nn.learned_mask import LearnedMask, PlainGate
+from gsparse.nn.gate import PlainGate
+from gsparse.nn.learned_mask import LearnedMask
 from gsparse.nn.pair_scorer import EdgeGroups, PairScorer
 from gsparse.nn.seeded import seeded
 

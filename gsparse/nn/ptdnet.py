@@ -21,8 +21,9 @@ from gsparse.nn.calling import call_arguments
 from gsparse.nn.density import RAMP
 from gsparse.nn.evaluating import evaluating
 from gsparse.nn.full_precision import full_precision
+from gsparse.nn.gate import Gate, PlainGate
 from gsparse.nn.ky_fan import ky_fan_norm
-from gsparse.nn.learned_mask import Gate, LearnedMask, PlainGate, Scope
+from gsparse.nn.learned_mask import LearnedMask, Scope
 from gsparse.nn.masking import EdgeWeigher, convolutions, edge_weights
 from gsparse.nn.pair_scorer import EdgeGroups, PairScorer
 from gsparse.nn.seeded import seeded

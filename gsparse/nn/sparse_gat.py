@@ -10,8 +10,9 @@ from gsparse.edges import draw_seed
 from gsparse.nn.attention_base import Attention
 from gsparse.nn.budgeted_mask import OPEN
 from gsparse.nn.density import RAMP
+from gsparse.nn.gate import PlainGate
 from gsparse.nn.hard_concrete import HardConcrete
-from gsparse.nn.learned_mask import LearnedMask, PlainGate
+from gsparse.nn.learned_mask import LearnedMask
 from gsparse.nn.pair_scorer import EdgeGroups
 from gsparse.nn.seeded import seeded
 

@@ -35,7 +35,7 @@ def write_rows(out, lost=LOST):
             "test_score": lost[method] + 0.01 * task.seed,
         }
         append_row(out / "fastgat.jsonl", row)
-    for threads in (1, 2):  # the rows of one thread do not count
+    for threads in (1, 2):  # those of one thread are slower
         for name, (time, size) in EPOCHS.items():
             facts = {"train_epoch_seconds": time * threads, "train_peak_bytes": size}
             facts |= {"is_peer": "PyG" in name, "model": "gat"}
@@ -61,6 +61,29 @@ def test_every_claim_is_held_against_its_own_rows(tmp_path):
     assert not found["peak bytes, PyG full / sparse"].holds
     held = [claim for claim, it in found.items() if it.holds]
     assert len(held) == len(found) - 2
+
+
+def test_a_graph_without_edges_bounds_what_a_cut_can_gain(tmp_path, monkeypatch):
+    """Where no cut can be 20x, four fifths of the speed without edges are enough."""
+    for share, verdict in ((0.81, "holds"), (0.79, "fails")):
+        folder = tmp_path / verdict
+        time, size = EPOCHS["ours, fewer edges"]
+        slow = {"ours, fewer edges": (2 * time, size)}  # 15x
+        slow["no edges"] = (2 * time * share, size)
+        monkeypatch.setitem(EPOCHS, "ours, fewer edges", slow["ours, fewer edges"])
+        monkeypatch.setitem(EPOCHS, "no edges", slow["no edges"])
+        write_rows(folder)
+        found = {it.claim: it for it in fastgat.findings(folder, quick=True)}
+        assert found["epoch, PyG full / ours"].verdict == verdict
+        monkeypatch.undo()
+
+
+def test_memory_that_was_not_measured_is_no_finding(tmp_path, monkeypatch):
+    for name, (time, _) in EPOCHS.items():
+        monkeypatch.setitem(EPOCHS, name, (time, None))
+    write_rows(tmp_path)
+    claims = {it.claim for it in fastgat.findings(tmp_path, quick=True)}
+    assert not [claim for claim in claims if "peak" in claim]
 
 
 def test_points_lost_beyond_the_target_fail(tmp_path):

@@ -17,7 +17,8 @@ from gsparse.edges import budget, undirected_pairs
 from gsparse.nn import HardConcrete
 from gsparse.nn.density import hold_density
 from gsparse.nn.edge_mark import old_edge_mark
-from gsparse.nn.learned_mask import LearnedMask, PlainGate
+from gsparse.nn.gate import PlainGate
+from gsparse.nn.learned_mask import LearnedMask
 
 DATA = random_graph(num_nodes=40, p=0.3, seed=88211)
 

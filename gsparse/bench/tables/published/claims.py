@@ -19,11 +19,8 @@ def _claims(results: Results, name: str) -> str:
 
 
 def _line(it: Finding) -> list[str]:
-    digits = ".3g" if it.unit == "x" else ".1f"
-    half = "" if it.half is None else f" ± {it.half:.1f}"
-    ours = f"{it.ours:{digits}}{it.unit}{half}"
     verdict = "**fails**" if it.verdict == "fails" else it.verdict
-    return [it.dataset, it.claim, f"{it.wanted:.4g}{it.unit}", ours, verdict]
+    return [it.dataset, it.claim, f"{it.wanted:.4g}{it.unit}", it.measured, verdict]
 
 
 BLOCKS: Blocks = {f"claims-{name}": partial(_claims, name=name) for name in NAMES}

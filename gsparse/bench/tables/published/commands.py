@@ -106,8 +106,12 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             "--allocators default,kept --repeats 7"
         ),
         _contest(
-            "epoch --sizes gat --graphs cornell5,GitHub,Physics,chung_lu_2m "
-            "--threads 2 --allocators default,kept --repeats 4"
+            "epoch --sizes gat --graphs cornell5,GitHub,Physics --threads 2 "
+            "--allocators default,kept --repeats 4"
+        ),
+        _contest(
+            "epoch --sizes gat --graphs chung_lu_2m --threads 2 "
+            "--allocators default,kept --repeats 3"
         ),
         _contest(
             "epoch --sizes gcn,sage --graphs tolokers,PubMed --threads 2 "
