@@ -48,7 +48,7 @@ def bench(
     ] = "auto",
     training: Annotated[
         str,
-        typer.Option(help="scratch, finetune or joint; separated by commas."),
+        typer.Option(help="scratch, finetune, rest or joint; by commas."),
     ] = "scratch",
     teacher: Annotated[
         str,

@@ -12,6 +12,7 @@ from gsparse.bench.experiment.config import (
     Training,
 )
 from gsparse.bench.experiment.methods import (
+    cuts,
     default_reweight,
     has_edge_terms,
     is_learned,
@@ -161,8 +162,17 @@ def _check_training(config: Config) -> None:
             f"'training' joint is for learned masks with teacher none "
             f"(got {config.method}, teacher {config.teacher})"
         )
-    if config.training == "finetune" and from_labels:
+    if config.training in ("finetune", "rest") and from_labels:
         raise ValueError(
-            f"'training' must be scratch or joint with teacher none (got finetune for "
-            f"{config.method})"
+            f"'training' must be scratch or joint with teacher none (got "
+            f"{config.training} for {config.method})"
+        )
+    if config.training == "rest" and config.teacher == "weights":
+        raise ValueError(
+            f"'training' must be finetune or scratch with teacher weights, which enters "
+            f"the loss (got rest for {config.method})"
+        )
+    if config.training == "rest" and not cuts(config.method):
+        raise ValueError(
+            f"'training' rest is for methods that remove edges (got {config.method})"
         )

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 Teacher = Literal["none", "edges", "weights"]
 """What a trained model was used for; with ``"weights"`` it also entered the loss."""
 
-Training = Literal["scratch", "finetune", "joint"]
-"""The weights on the sparse graph: fresh ones, those of the dense model fine-tuned, or
-those learned together with the mask."""
+Training = Literal["scratch", "finetune", "rest", "joint"]
+"""The weights on the sparse graph: fresh ones, those of the dense model fine-tuned,
+those of the dense model as they are, or those learned together with the mask."""
 
 JOINT_REVISION = 2
 """Of masks learned with fresh weights: no epoch is chosen before their ramp ends."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from gsparse.bench.experiment.at_rest import at_rest
 from gsparse.bench.experiment.config import LATER, Config
 from gsparse.bench.experiment.facts import run_facts
 from gsparse.bench.experiment.masks import within
@@ -46,7 +47,8 @@ class Trial:
     """Keys of the row that are known before training."""
     distill: Distillation | None = None
     trained: History | None = None
-    """History of a model that was trained together with its mask, and is finished."""
+    """History of a model that is finished: trained together with its mask, pruned, or
+    left as it is."""
 
     @property
     def preprocess_seconds(self) -> float:
@@ -73,7 +75,7 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
         model, trained = pruned.model, pruned.history
     elif config.training == "joint" and mask is not None:
         model, trained = mask.module.model, mask.history
-    elif config.training == "finetune":
+    elif config.training in ("finetune", "rest"):
         model = copy.deepcopy(workspace.dense(config, seed))
     else:
         model = chosen.build(fit_data, seed)
@@ -82,6 +84,8 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
         model = method(model, config.sparsity)
     elif config.drop_edge is not None:
         model = DropEdge(model, config.drop_edge)
+    if config.training == "rest":
+        trained = at_rest(model, fit_data, settings.metric)
     distill = None
     if config.teacher == "weights":
         settings = replace(settings, hops=None)  # it teaches all nodes
@@ -173,8 +177,14 @@ def run_one(config: Config, seed: int, workspace: Workspace | None = None) -> Ro
 def _seconds(history: History, settings: FitConfig) -> Row:
     """Return the seconds of an epoch and of a forward pass.
 
-    Runs on receptive fields have a key of their own, as no table may compare them.
+    Runs on receptive fields have a key of their own, as no table may compare them;
+    weights at rest have no epoch.
     """
+    if not history.train_seconds:
+        return {
+            "train_epoch_seconds": None,
+            "infer_seconds": history.infer_seconds,
+        }
     if settings.hops is not None:
         part = {"field_epoch_seconds": history.epoch_seconds}
         return {"train_epoch_seconds": None, "infer_seconds": None, **part}

@@ -259,7 +259,10 @@ def test_a_teacher_is_used_for_as_little_as_a_method_needs():
         ("KEdge", {"trainings": ["joint"]}, "with teacher none"),
         ("RandomEdge", {"trainings": ["joint"]}, "got RandomEdge, teacher none"),
         ("KEdge", {"teacher": "none", "trainings": ["finetune"]}, "scratch or joint"),
-        ("KEdge", {"trainings": ["warm"]}, r"scratch, finetune, joint \(got warm\)"),
+        ("KEdge", {"teacher": "none", "trainings": ["rest"]}, "got rest for KEdge"),
+        ("RandomEdge", {"teacher": "weights", "trainings": ["rest"]}, "enters the loss"),
+        ("DropEdge", {"trainings": ["rest"]}, "that remove edges"),
+        ("KEdge", {"trainings": ["warm"]}, r"finetune, rest, joint \(got warm\)"),
     ],
 )
 def test_ways_of_training_that_a_method_does_not_have(method, options, text):

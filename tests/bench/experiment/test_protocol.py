@@ -14,6 +14,7 @@ from gsparse.bench.experiment.protocol import prepare
 from gsparse.bench.tables.summary import summarise
 from gsparse.data import load
 from gsparse.nn import DropEdge
+from gsparse.train import evaluate
 from gsparse.transforms import EffectiveResistance, RandomEdge
 
 DENSE = Config("digits", "random-5-30", "gcn", "Dense", 0.0, epochs=3)
@@ -178,6 +179,8 @@ def test_inductive_training_never_sees_a_test_node(workspace):
     ("method", "teacher", "training", "keys"),
     [
         ("KEdge", "edges", "finetune", {"training", "mask_epoch_seconds"}),
+        ("KEdge", "edges", "rest", {"training", "mask_epoch_seconds"}),
+        ("RandomEdge", "none", "rest", {"training", "preprocess_seconds"}),
         ("KEdge", "none", "joint", {"training", "mask_epoch_seconds"}),
         ("PredictionAgreement", "edges", "scratch", {"preprocess_seconds"}),
         ("EdgeLottery", "none", "scratch", {"preprocess_seconds"}),
@@ -223,7 +226,27 @@ def test_finetuning_starts_from_the_dense_model(workspace):
     assert trial.model is not dense
 
 
-def test_one_mask_serves_both_ways_of_training(workspace, monkeypatch):
+def test_weights_at_rest_are_those_of_the_dense_model_on_the_sparse_graph(workspace):
+    (config,) = [
+        found
+        for found in configs(
+            ["digits"], ["gcn"], ["RandomEdge"], [0.95], trainings=["rest"], epochs=9
+        )
+        if found.method == "RandomEdge"
+    ]
+    row = run_one(config, 4, workspace)
+    dense, cut = workspace.dense(config, 4), workspace.sparsify(config, 4).test
+    for mask in ("val", "test"):
+        expected = evaluate(dense, cut, f"{mask}_mask")
+        assert row[f"{mask}_score"] == expected
+        full = workspace.graphs(config, 4).fit
+        assert expected != evaluate(dense, full, f"{mask}_mask")
+    assert row["num_epochs"] == row["best_epoch"] == 0
+    assert row["train_epoch_seconds"] is None
+    assert row["infer_seconds"] > 0
+
+
+def test_one_mask_serves_all_ways_of_training(workspace, monkeypatch):
     calls = []
 
     def count(*args):
@@ -236,7 +259,7 @@ def test_one_mask_serves_both_ways_of_training(workspace, monkeypatch):
         ["gcn"],
         ["KEdge"],
         [0.3],
-        trainings=["finetune", "scratch"],
+        trainings=["rest", "finetune", "scratch"],
         epochs=2,
     ):
         run_one(config, 4, workspace)
