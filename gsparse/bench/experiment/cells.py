@@ -169,8 +169,8 @@ def _check_training(config: Config) -> None:
         )
     if config.training == "rest" and config.teacher == "weights":
         raise ValueError(
-            f"'training' must be finetune or scratch with teacher weights, which enters "
-            f"the loss (got rest for {config.method})"
+            f"'training' must be finetune or scratch with teacher weights, which "
+            f"enters the loss (got rest for {config.method})"
         )
     if config.training == "rest" and not cuts(config.method):
         raise ValueError(

@@ -260,7 +260,7 @@ def test_a_teacher_is_used_for_as_little_as_a_method_needs():
         ("RandomEdge", {"trainings": ["joint"]}, "got RandomEdge, teacher none"),
         ("KEdge", {"teacher": "none", "trainings": ["finetune"]}, "scratch or joint"),
         ("KEdge", {"teacher": "none", "trainings": ["rest"]}, "got rest for KEdge"),
-        ("RandomEdge", {"teacher": "weights", "trainings": ["rest"]}, "enters the loss"),
+        ("DSpar", {"teacher": "weights", "trainings": ["rest"]}, "enters the loss"),
         ("DropEdge", {"trainings": ["rest"]}, "that remove edges"),
         ("KEdge", {"trainings": ["warm"]}, r"finetune, rest, joint \(got warm\)"),
     ],
