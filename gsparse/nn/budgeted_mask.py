@@ -34,7 +34,7 @@ class BudgetedMask(Wrapper):
         ValueError: Unless exactly one of ``sparsity`` and ``penalty`` is given.
     """
 
-    revision = 1  # raised when a change alters results, so that old rows show as stale
+    revision = 2  # raised when a change alters results, so that old rows show as stale
 
     multiplier: Tensor
     num_steps: Tensor

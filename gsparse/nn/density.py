@@ -14,7 +14,7 @@ from torch.nn import Module
 #: Constants of the augmented Lagrangian. The quadratic term brings the density close to
 #: its target and the multiplier removes the remaining gap. The target falls over RAMP
 #: steps, because a gate that closes too early receives no more gradient.
-STIFFNESS, DUAL_RATE, RAMP = 50.0, 0.02, 200
+STIFFNESS, DUAL_RATE, RAMP = 50.0, 0.02, 100
 
 _WARNED: WeakSet[Module] = WeakSet()
 _FITTING: ContextVar[bool] = ContextVar("fitting", default=False)

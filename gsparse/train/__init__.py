@@ -10,7 +10,7 @@ from gsparse.train.incremental.fit_tasks import TaskScores, fit_tasks
 from gsparse.train.incremental.rank_update import RankUpdate
 from gsparse.train.incremental.tasks import binary_tasks, class_tasks, graph_tasks
 from gsparse.train.iterative import Ticket, WeightLottery
-from gsparse.train.mask import fit_mask
+from gsparse.train.mask import MaskHistory, fit_mask
 from gsparse.train.models import GAT, GCN, MLP, SAGE, build_model
 from gsparse.train.pruning import PrunedModel, prune_and_train
 from gsparse.train.receptive_field import receptive_field
@@ -26,6 +26,7 @@ __all__ = [
     "EdgeLottery",
     "FitConfig",
     "History",
+    "MaskHistory",
     "PrunedModel",
     "RankUpdate",
     "Recipe",

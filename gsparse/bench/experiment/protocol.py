@@ -24,6 +24,7 @@ from gsparse.train import (
     Distillation,
     FitConfig,
     History,
+    MaskHistory,
     Recipe,
     evaluate,
     fit,
@@ -112,8 +113,8 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
         facts["reweight"] = config.reweight
     if mask is not None:
         facts["mask_epoch_seconds"] = mask.history.epoch_seconds
-        if config.teacher != "none":
-            facts["predictions_kept"] = mask.history.val_score
+        if isinstance(mask.history, MaskHistory):
+            facts["predictions_kept"] = mask.history.kept
     if pruned is not None:
         facts |= pruned.facts
     facts |= {k: v for k in LATER if (v := getattr(config, k)) != LATER[k]}
