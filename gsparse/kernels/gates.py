@@ -100,11 +100,11 @@ def _draw_kernel(
             bow = -power * log_t0 / ((_ONE - power) * rest)  # dL/da / L
             z[i] = min(max(value, _ZERO), _ONE)
             o[i] = is_open
-            slope[3 * i] = -inside * lean * is_shut / (a * q) * bend
-            slope[3 * i + 1] = (
+            slope[i] = -inside * lean * is_shut / (a * q) * bend
+            slope[size + i] = (
                 -inside * (log_u / a + lean * bow) * (_ONE - log_a * log_a)
             )
-            slope[3 * i + 2] = is_open * is_shut * bend
+            slope[2 * size + i] = is_open * is_shut * bend
         start = take_block(counter) * BLOCK
 
 
@@ -115,7 +115,7 @@ def _drawn(
     check_shape("uniform", uniform, (size,), torch.float32)
     check_shape("scores", scores, (size, 2), torch.float32)
     drawn, opened = uniform.new_empty(size), uniform.new_empty(size)
-    slopes = uniform.new_empty(size, 3)
+    slopes = uniform.new_empty(3, size)
     numbers = (low, high, sure, math.log(-low / (high - low)))
     run_blocks(
         _draw_kernel,
@@ -142,11 +142,12 @@ def _backward(
 ) -> tuple[Any, ...]:
     refuse_second_derivative()
     (slopes,) = ctx.saved_tensors
-    grad = torch.zeros_like(slopes[:, :2])
+    grad = slopes.new_zeros(slopes.size(1), 2)
     if drawn is not None:
-        torch.mul(slopes[:, :2], drawn.unsqueeze(1), out=grad)
+        torch.mul(slopes[0], drawn, out=grad[:, 0])
+        torch.mul(slopes[1], drawn, out=grad[:, 1])
     if opened is not None:
-        grad[:, 0].addcmul_(slopes[:, 2], opened)
+        grad[:, 0].addcmul_(slopes[2], opened)
     return grad, None, None, None, None
 
 
@@ -156,7 +157,7 @@ _draw = differentiable(
     fake=lambda scores, uniform, *rest: (
         torch.empty_like(uniform),
         torch.empty_like(uniform),
-        uniform.new_empty(uniform.shape[0], 3),
+        uniform.new_empty(3, uniform.shape[0]),
     ),
     save=_save,
     backward=_backward,

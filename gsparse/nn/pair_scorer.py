@@ -11,6 +11,7 @@ from gsparse.edges import Pairs, tie_breaker, undirected_pairs
 from gsparse.kernels.csr_pattern import CsrPattern
 from gsparse.kernels.pair_scores import pair_scores
 from gsparse.kernels.spmm_op import sddmm
+from gsparse.nn.placement import Placement, placement
 
 
 class EdgeGroups(NamedTuple):
@@ -19,12 +20,13 @@ class EdgeGroups(NamedTuple):
 
     Shapes:
         - **row, col, order, t_order, tie:** :math:`(M,)`
-        - **place:** :math:`(E,)`; M, one past the last group, for self-loops
     """
 
     row: Tensor
     col: Tensor
-    place: Tensor
+    places: Placement
+    """Entries of each group; self-loops belong to none."""
+
     pattern: CsrPattern
     order: Tensor
     """Group of each entry of the pattern."""
@@ -42,8 +44,7 @@ class EdgeGroups(NamedTuple):
 
     def spread(self, values: Tensor, fill: float = 1.0) -> Tensor:
         """Return the value of its group for each entry; self-loops get ``fill``."""
-        padded = torch.cat([values, values.new_full((1,), fill)])
-        return padded.index_select(0, self.place)
+        return self.places.put(values, fill)
 
 
 def edge_groups(edge_index: Tensor, num_nodes: int, symmetric: bool) -> EdgeGroups:
@@ -68,9 +69,9 @@ def edge_groups(edge_index: Tensor, num_nodes: int, symmetric: bool) -> EdgeGrou
         group = torch.where(real, real.cumsum(0) - 1, -1)
         tie = tie_breaker(Pairs(row, col, group, num_nodes))
     pattern, order = _sorted_pattern(torch.stack([col, row]), num_nodes)
-    place = torch.where(group < 0, row.numel(), group)
+    places = placement(torch.where(group < 0, row.numel(), group), row.numel())
     t_order = order[pattern.t_perm.long()]
-    return EdgeGroups(row, col, place, pattern, order, t_order, tie)
+    return EdgeGroups(row, col, places, pattern, order, t_order, tie)
 
 
 def _sorted_pattern(ends: Tensor, num_nodes: int) -> tuple[CsrPattern, Tensor]:

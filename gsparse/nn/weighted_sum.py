@@ -11,9 +11,11 @@ from torch import Tensor
 from torch_geometric.nn.aggr import MaxAggregation
 
 from gsparse.kernels import Graph, graph_of
+from gsparse.kernels.graph import SelfLoops
 from gsparse.kernels.normalise_op import normalised_values
 from gsparse.kernels.spmm_op import spmm_values
 from gsparse.kernels.tensor_cache import TensorCache
+from gsparse.nn.placement import Placement, placement
 from gsparse.nn.weighted_aggregation import aggregate_messages
 
 AGGREGATIONS = ("sum", "add", "mean", "max")
@@ -102,13 +104,13 @@ def aggregate_normalised(
     return spmm_values(*shared[key][1:], x)
 
 
-_PLACES: TensorCache[Tensor] = TensorCache(max_entries=16)
+_PLACES: TensorCache[Placement] = TensorCache(max_entries=16)
 
 
-def _places(graph: Graph) -> Tensor:
-    """Return the entry of each slot; one past the last for added self-loops."""
-    place = graph.edge_id.long()
-    return torch.where(place < 0, graph.num_entries, place)
+def _places(graph: Graph) -> Placement:
+    """Return the slots of each entry; added self-loops have none."""
+    place, size = graph.edge_id.long(), graph.num_entries
+    return placement(torch.where(place < 0, size, place), size)
 
 
 class _Shared(threading.local):
@@ -136,15 +138,10 @@ def _normalised(
     edge_index: Tensor, weight: Tensor, num_nodes: int, loop_weight: float | None
 ) -> tuple[Graph, Tensor]:
     """Return the graph with self-loops, and the normalised weights of its slots."""
-    if loop_weight is None:
-        graph = graph_of(edge_index, num_nodes, "keep")
-    else:
-        graph = graph_of(edge_index, num_nodes, "remaining")
-        weight = torch.cat([weight, weight.new_full((1,), loop_weight)])
-    values = weight.index_select(
-        0, _PLACES.get((graph.edge_id,), None, partial(_places, graph))
-    )
-    return graph, normalised_values(graph, values)
+    loops: SelfLoops = "keep" if loop_weight is None else "remaining"
+    graph = graph_of(edge_index, num_nodes, loops)
+    places = _PLACES.get((graph.edge_id,), None, partial(_places, graph))
+    return graph, normalised_values(graph, places.put(weight, loop_weight or 0.0))
 
 
 def _sum(x: Tensor, edge_index: Tensor, weight: Tensor, num_targets: int) -> Tensor:

@@ -101,6 +101,7 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
         "sparsity": 1 - left / max(graphs.num_pairs, 1),
         "sparsity_target": config.sparsity,
         "metric": settings.metric,
+        "num_val": int(graphs.fit.val_mask.sum()),
         "num_pairs_before": graphs.num_pairs,
         "num_pairs_after": left,
         "num_pairs_spanning": graphs.num_pairs_spanning,
