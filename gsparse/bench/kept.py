@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gsparse.bench.chosen import CHOSEN, chosen
 from gsparse.bench.findings import Finding, target
 from gsparse.bench.paired import scores
 from gsparse.bench.tables.rows import Row
@@ -20,9 +21,12 @@ def lost(
     most: float,
     source: str,
 ) -> Finding:
-    """Compare the points that the mask loses with the most that it may lose."""
+    """Compare the points that the mask loses with the most that it may lose.
+
+    The weights are at rest or fine-tuned, see :func:`~gsparse.bench.chosen.chosen`.
+    """
     dense = scores(rows, dataset=dataset, model=model, method="Dense", teacher="none")
-    found = gap(dense, _finetuned(rows, dataset, model, sparsity, METHOD))
+    found = gap(dense, _chosen(rows, dataset, model, sparsity, METHOD))
     claim = f"{model}, {sparsity:.0%} cut: points lost"
     verdict = found.at_most(most)
     return Finding(dataset, claim, most, found.mean, verdict, found.half, source)
@@ -33,23 +37,23 @@ def above(
 ) -> Finding:
     """Check that the mask is above another method in the mean."""
     ours, theirs = (
-        _finetuned(rows, dataset, model, sparsity, it) for it in (METHOD, other)
+        _chosen(rows, dataset, model, sparsity, it) for it in (METHOD, other)
     )
     found = gap(ours, theirs)
     claim = f"{model}, {sparsity:.0%} cut: above {SHORT.get(other, other)}"
     return target(dataset, claim, 0.0, found.mean, found.above(), found.half)
 
 
-def _finetuned(
+def _chosen(
     rows: Sequence[Row], dataset: str, model: str, sparsity: float, method: str
 ) -> dict[int, float]:
-    """Return the scores of fine-tuned dense weights, without distillation."""
+    """Return the scores of the weights that validation chose."""
     return scores(
-        [row for row in rows if row["teacher"] != "weights"],
+        chosen(row for row in rows if row["method"] == method),
         dataset=dataset,
         model=model,
         method=method,
         sparsity=sparsity,
-        training="finetune",
+        training=CHOSEN,
         edge_terms=None,  # as usual for the method
     )

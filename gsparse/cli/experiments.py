@@ -142,8 +142,9 @@ def reproduce(
     name: Annotated[
         str,
         typer.Argument(
-            help="fastgat, kedge-pubmed, kedge-citation, kedge-depth, "
-            "prune-citation, structured, implicit, incremental, interactions."
+            help="fastgat, kedge-pubmed, kedge-citation, kedge-graphs, "
+            "kedge-depth, prune-citation, structured, implicit, incremental, "
+            "interactions."
         ),
     ],
     full: Annotated[

@@ -151,6 +151,7 @@ def test_an_unknown_paper_is_refused():
         "interactions",
         "kedge-citation",
         "kedge-depth",
+        "kedge-graphs",
         "kedge-pubmed",
         "prune-citation",
         "structured",
@@ -158,6 +159,6 @@ def test_an_unknown_paper_is_refused():
     known = (
         "fastgat, implicit, incremental, interactions, kedge-citation, kedge-depth, "
     )
-    known += "kedge-pubmed, prune-citation, structured"
+    known += "kedge-graphs, kedge-pubmed, prune-citation, structured"
     with pytest.raises(ValueError, match=rf"must be one of {known} \(got gat\)"):
         paper("gat")

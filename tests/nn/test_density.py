@@ -45,16 +45,16 @@ def test_the_penalty_vanishes_on_the_line_from_one_to_the_target(ramp):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_ramp_is_an_argument_and_200_the_default(kind):
-    """The first step wants a density of 0.997, or of 0.7 where the ramp has two."""
+def test_the_ramp_is_an_argument_and_100_the_default(kind):
+    """The first step wants a density of 0.994, or of 0.7 where the ramp has two."""
     values, options = [], {"low_rank": 0.0} if kind == "PTDNet" else {}
-    for ramp in ({}, {"ramp": 200}, {"ramp": 2}):
+    for ramp in ({}, {"ramp": 100}, {"ramp": 2}):
         mask = made(kind, **ramp, **options)
         torch.manual_seed(23)
         values.append(float(step(mask).detach()))
     assert values[0] == values[1]
     gap = (values[2] / 25) ** 0.5
-    found = [25 * (0.7 + it - 0.997) ** 2 for it in (gap, -gap)]
+    found = [25 * (0.7 + it - 0.994) ** 2 for it in (gap, -gap)]
     assert values[0] in [pytest.approx(it, rel=1e-3) for it in found]
     assert gap > 0.1
 
@@ -92,7 +92,7 @@ def test_fitting_is_quiet_and_what_comes_after_it_is_not():
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="KEdge is evaluated")
         fit(mask, data, config=FitConfig(epochs=4))
-    with pytest.warns(UserWarning, match=r"KEdge is evaluated after \d of the 200"):
+    with pytest.warns(UserWarning, match=r"KEdge is evaluated after \d of the 100"):
         evaluate(mask, data, "test_mask")
 
 

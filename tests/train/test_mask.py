@@ -38,9 +38,66 @@ def test_predictions_survive_better_than_on_random_edges():
         return (predict_logits(model, cut).argmax(1) == wanted).double().mean()
 
     assert float(kept(mask.sparsify(data))) == pytest.approx(history.val_score)
+    assert history.kept == history.val_score
 
     random = kept(RandomEdge(0.8, seed=3)(data))
     assert kept(mask.sparsify(data)) > random + 0.5 * (1 - random)
+
+
+def share(mask, data, sparsity=None):
+    """The fraction of all nodes that keep their class, from the graph that is left."""
+    before, mask.sparsity = mask.sparsity, sparsity or mask.sparsity
+    wanted = predict_logits(mask.model, data).argmax(1)
+    found = predict_logits(mask.model, mask.eval().sparsify(data)).argmax(1)
+    mask.sparsity = before
+    return (found == wanted).double().mean().item()
+
+
+@pytest.mark.parametrize("keep", [0.99, 0.9])
+@pytest.mark.parametrize("start", [0.3, 0.9])
+def test_the_largest_sparsity_that_keeps_enough(keep, start):
+    data, model = trained()
+    mask = KEdge(model, data.num_features, start, seed=3, edge_index=data.edge_index)
+    fresh = share(mask, data)
+    history = fit_mask(mask, data, keep=keep)
+    assert history.kept == share(mask, data)
+    assert history.kept_before == fresh
+    assert keep <= history.kept < keep + 0.0026  # one node of 400
+    # The mask itself has no sparser graph that is as good.
+    assert share(mask, data, mask.sparsity + 0.005) < keep
+    random = RandomEdge(mask.sparsity, seed=3)(data)
+    wanted = predict_logits(model, data).argmax(1)
+    by_chance = (predict_logits(model, random).argmax(1) == wanted).double().mean()
+    assert by_chance < keep
+
+
+def test_a_share_that_nothing_but_all_edges_keeps():
+    """Every label of the teacher is wrong, so that no mask agrees with it."""
+    data, model = trained()
+    mask = KEdge(model, data.num_features, 0.5, seed=3, edge_index=data.edge_index)
+    few = FitConfig(0.05, 0.0, epochs=4)
+    wrong = predict_logits(model, data).roll(1, dims=1)
+    history = fit_mask(mask, data, logits=wrong, keep=1.0, config=few)
+    assert mask.sparsity == 0.0
+    assert history.kept < 1.0
+    assert mask.sparsify(data).num_edges == data.num_edges
+
+
+@pytest.mark.parametrize("keep", [0.0, -0.5, 1.2, float("nan")])
+def test_shares_that_there_are_not(keep):
+    data, model = trained()
+    mask = KEdge(model, data.num_features, 0.5)
+    with pytest.raises(ValueError, match=r"'keep' must be in \(0, 1\] \(got "):
+        fit_mask(mask, data, keep=keep)
+    assert mask.sparsity == 0.5
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_a_penalty_has_no_share():
+    data, model = trained()
+    mask = KEdge(model, data.num_features, penalty=1.0)
+    with pytest.raises(ValueError, match="'keep' needs a mask with a budget"):
+        fit_mask(mask, data, keep=0.9)
 
 
 def test_scores_of_another_model_can_be_kept():

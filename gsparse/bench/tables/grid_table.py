@@ -71,7 +71,7 @@ class GridTable:
     """A Markdown table with one cell for each line and column.
 
     Args:
-        source: Name of the file of the rows.
+        source: Name of the file of the rows, or a function that returns them.
         titles: Titles of the first cells.
         lines: The lines.
         columns: The columns.
@@ -79,7 +79,7 @@ class GridTable:
         cell: Writes a cell from the rows of its line and column.
     """
 
-    source: str
+    source: str | Callable[[Results], list[Row]]
     titles: tuple[str, ...]
     lines: Sequence[Line]
     columns: Sequence[Column]
@@ -88,7 +88,9 @@ class GridTable:
 
     def __call__(self, results: Results) -> str:
         """Return the table as Markdown."""
-        rows = select(results(self.source), self.where)
+        source = self.source
+        given = results(source) if isinstance(source, str) else source(results)
+        rows = select(given, self.where)
         texts = []
         for line in self.lines:
             cells = list(line.labels)

@@ -80,13 +80,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     "kedge": (
         Command("gsparse reproduce kedge-pubmed --full"),
         Command("gsparse reproduce kedge-citation --full"),
-        Command(
-            "gsparse bench --dataset tolokers --dataset cornell5 --split 60-20-20 "
-            "--model gcn --method KEdge --method EffectiveResistance "
-            "--method RandomEdge --training finetune,scratch --sparsity 0.8 --seeds 3 "
-            "--table kedge",
-            "denser graphs",
-        ),
+        Command("gsparse reproduce kedge-graphs --full"),
     ),
     "claims": tuple(
         Command(f"gsparse reproduce {name} --full")

@@ -3,6 +3,7 @@
 from functools import partial
 from statistics import fmean
 
+from gsparse.bench.chosen import CHOSEN, chosen
 from gsparse.bench.paired import paired_difference, scores
 from gsparse.bench.tables.documents import Blocks, Results
 from gsparse.bench.tables.grid_table import (
@@ -34,6 +35,18 @@ MLP: Filter = {"method": "MLP", "sparsity": 1.0, "model": "mlp", "training": "sc
 ALONE: Filter = {"teacher": "none"}
 
 
+GRAPHS = (
+    *("Computers", "CS", "Physics", "GitHub"),
+    *("cornell5", "amherst41", "tolokers"),
+)
+
+
+def kedge_rows(results: Results) -> list[Row]:
+    """Return the rows of learned edges, and those that validation chose."""
+    rows = results("kedge")
+    return [*rows, *chosen(rows)]
+
+
 def method(name: str, edge_terms: bool | None = None) -> Filter:
     """Return the values of a method's rows, with as much of a teacher as it needs."""
     teacher = "edges" if name in WITH_TEACHER else "none"
@@ -41,23 +54,29 @@ def method(name: str, edge_terms: bool | None = None) -> Filter:
 
 
 def _by_training(graph: str, model: str) -> GridTable:
-    """Return the table of all methods on one graph, fine-tuned and from scratch."""
-    lines = [Line((percent(0), "Dense"), {**DENSE, **ALONE}, (1,))]
+    """Return the table of all methods on one graph, with all ways of training."""
+    lines = [Line((percent(0), "Dense"), {**DENSE, **ALONE}, (3,))]
     for sparsity in SPARSITIES[graph]:
         for name in (*CONTROLS, *(OTHERS if graph == "PubMed" else ())):
             if name != "EdgeLottery" or sparsity == 0.8:
                 wanted = {**method(name), "sparsity": sparsity}
                 lines.append(Line((percent(sparsity), name), wanted))
-    lines.append(Line((percent(1), "MLP"), {**MLP, **ALONE}, (1,)))
-    columns = (
-        Column("dense weights, fine-tuned", {"model": model, "training": "finetune"}),
-        Column("weights from scratch", {"model": model, "training": "scratch"}),
-    )
-    return GridTable("kedge", ("removed", "method"), lines, columns, {"dataset": graph})
+    lines.append(Line((percent(1), "MLP"), {**MLP, **ALONE}, (3,)))
+    columns = [
+        Column(title, {"model": model, "training": training})
+        for title, training in (
+            ("at rest", "rest"),
+            ("fine-tuned", "finetune"),
+            ("chosen", CHOSEN),
+            ("from scratch", "scratch"),
+        )
+    ]
+    where = {"dataset": graph}
+    return GridTable(kedge_rows, ("removed", "method"), lines, columns, where)
 
 
 def _headline() -> GridTable:
-    """Return the table of the README: three graphs, GCN, dense weights fine-tuned."""
+    """Return the table of the README: three graphs, GCN, at rest or fine-tuned."""
     columns: list[Column] = []
     first = []
     for graph, sparsities in SPARSITIES.items():
@@ -65,12 +84,12 @@ def _headline() -> GridTable:
         for sparsity in sparsities:
             name = f"{graph} " if sparsity == sparsities[0] else ""
             wanted = {"dataset": graph, "sparsity": sparsity, "model": "gcn"}
-            wanted["training"] = "finetune"
+            wanted["training"] = CHOSEN
             columns.append(Column(name + percent(sparsity), wanted))
     lines = [Line((name,), method(name)) for name in CONTROLS]
     lines.append(Line(("Dense (0 %)",), {**DENSE, **ALONE}, tuple(first)))
     lines.append(Line(("MLP (100 %)",), {**MLP, **ALONE}, tuple(first)))
-    return GridTable("kedge", ("method",), lines, columns)
+    return GridTable(kedge_rows, ("method",), lines, columns)
 
 
 def _edge_terms(model: str) -> GridTable:
@@ -87,13 +106,13 @@ def _edge_terms(model: str) -> GridTable:
     )
     lines = [Line((name, what), method(name, has)) for name, what, has in named]
     lines.append(Line(("RandomEdge", ""), method("RandomEdge")))
-    where = {"dataset": "PubMed", "model": model, "training": "finetune"}
+    where = {"dataset": "PubMed", "model": model, "training": CHOSEN}
     columns = [
         Column(percent(sparsity), {"sparsity": sparsity}, _first_three)
         for sparsity in SPARSITIES["PubMed"]
     ]
     columns.append(Column("classes kept, 80 %", {"sparsity": 0.8}, _kept))
-    return GridTable("kedge", ("method", "gates from"), lines, columns, where)
+    return GridTable(kedge_rows, ("method", "gates from"), lines, columns, where)
 
 
 def _first_three(rows: list[Row], key: str = "test_score") -> str:
@@ -106,13 +125,13 @@ _kept = partial(_first_three, key="predictions_kept")
 
 def _differences(results: Results) -> str:
     """Return what KEdge is above the dense model and two controls, seed by seed."""
-    lines, rows = [], results("kedge")
+    lines, rows = [], kedge_rows(results)
     for model in ("gcn", "gat"):
         for graph, sparsities in SPARSITIES.items():
             here = select(rows, {"dataset": graph, "model": model})
             dense = scores(here, **DENSE, **ALONE)
             for sparsity in sparsities:
-                cut = select(here, {"sparsity": sparsity, "training": "finetune"})
+                cut = select(here, {"sparsity": sparsity, "training": CHOSEN})
                 ours = scores(cut, **method("KEdge"))
                 others = [dense, *(scores(cut, **method(it)) for it in CONTROLS[:0:-1])]
                 gaps = [paired_difference(ours, it) for it in others]
@@ -126,18 +145,19 @@ def _differences(results: Results) -> str:
     return markdown([*titles, "classes kept"], lines)
 
 
-def _dense_graphs() -> GridTable:
-    cut = {"sparsity": 0.8, "training": "finetune"}
+def _denser_graphs() -> GridTable:
+    """Return the table of seven denser graphs, GCN, at rest or fine-tuned."""
     lines = [Line((percent(0), "Dense"), {**DENSE, **ALONE})]
-    lines += [
-        Line((percent(0.8), name), {**method(name), **cut})
-        for name in ("KEdge", "EffectiveResistance", "RandomEdge")
-    ]
+    for sparsity in (0.8, 0.9, 0.95, 0.98):
+        for name in ("KEdge", "EffectiveResistance", "RandomEdge"):
+            cut = {"sparsity": sparsity, "training": CHOSEN}
+            lines.append(Line((percent(sparsity), name), {**method(name), **cut}))
     lines.append(Line((percent(1), "MLP"), {**MLP, **ALONE}))
-    columns = [
-        Column(it, {"dataset": it, "model": "gcn"}) for it in ("tolokers", "cornell5")
-    ]
-    return GridTable("kedge", ("removed", "method"), lines, columns)
+    columns = [Column(it, {"dataset": it, "model": "gcn"}, _five) for it in GRAPHS]
+    return GridTable(kedge_rows, ("removed", "method"), lines, columns)
+
+
+_five = partial(points, seeds=5)
 
 
 def _labels_only(model: str) -> GridTable:
@@ -181,7 +201,7 @@ BLOCKS: Blocks = {
     },
     "kedge-edge-terms": _edge_terms("gcn"),
     "kedge-differences": _differences,
-    "kedge-dense-graphs": _dense_graphs(),
+    "kedge-denser-graphs": _denser_graphs(),
     "kedge-labels-only": _labels_only("gcn"),
     "kedge-distilled": _distilled("gcn"),
     "kedge-distilled-gat": _distilled("gat"),
