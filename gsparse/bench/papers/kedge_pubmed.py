@@ -29,8 +29,10 @@ OTHERS = (
     "PTDNet",
 )
 WITH_TERMS = ("EdgeGates", "SparseGAT", "PTDNet")
-"""Rivals that get terms of single edges too, which only KEdge has of itself; NeuralSparse
-at 80 % only, since it gains nothing from them and takes ten times as long."""
+"""Rivals that get terms of single edges too, which only KEdge has of itself.
+
+NeuralSparse gets them at 80 % only: it gains nothing from them and takes ten times as
+long."""
 
 FROM_LABELS = ("KEdge", "SparseGAT", "NeuralSparse", "PTDNet")
 SPARSITIES = (0.5, 0.8, 0.9, 0.95)
