@@ -19,7 +19,12 @@ from gsparse.bench.experiment.masks import (
     fit_learned,
     within,
 )
-from gsparse.bench.experiment.methods import cuts, is_learned, method_class
+from gsparse.bench.experiment.methods import (
+    cuts,
+    has_edge_terms,
+    is_learned,
+    method_class,
+)
 from gsparse.edges import undirected_pairs
 from gsparse.linalg import spanning_forest
 from gsparse.train import SparseFeatures, fit, predict_logits
@@ -116,9 +121,12 @@ class Workspace:
         method = method_class(config.method)
         if is_learned(config.method):
             mask = self._mask(config, seed, graphs)
-            return Sparsified(mask.cut, mask.cut, mask.seconds, mask=mask)
+            test = mask.cut
+            if graphs.fit is not graphs.test:
+                test = mask.module.sparsify(graphs.test)
+            return Sparsified(mask.cut, test, mask.seconds, mask=mask)
         if method.trains:
-            self._refuse_two_graphs(config, graphs)
+            self._refuse_two_graphs(config, graphs, "another method")
             start = perf_counter()
             cut = draw_ticket(config, seed, graphs.fit)
             return Sparsified(cut, cut, perf_counter() - start)
@@ -173,16 +181,17 @@ class Workspace:
                 found[id(data)].pred = predict_logits(model, data).softmax(1)
         return graphs._replace(fit=found[id(graphs.fit)], test=found[id(graphs.test)])
 
-    def _refuse_two_graphs(self, config: Config, graphs: Graphs) -> None:
+    def _refuse_two_graphs(self, config: Config, graphs: Graphs, use: str) -> None:
         if graphs.fit is not graphs.test:
             raise ValueError(
                 f"{config.method} learns a mask of one graph (got split "
-                f"{config.split}, which has two)"
+                f"{config.split}, which has two); use {use}"
             )
 
     def _mask(self, config: Config, seed: int, graphs: Graphs) -> FittedMask:
         """Return a mask fitted to the graph; one for all trainings of the weights."""
-        self._refuse_two_graphs(config, graphs)
+        if has_edge_terms(config.method, config.teacher, config.edge_terms):
+            self._refuse_two_graphs(config, graphs, "--edge-terms without")
         place = (config.dataset, config.split, config.device, seed, config.method)
         alone, terms = config.teacher == "none", config.edge_terms
         key = (*place, config.model, config.sparsity, config.epochs, alone, terms)

@@ -276,8 +276,24 @@ def test_masks_of_one_graph_are_refused_where_there_are_two(workspace):
         epochs=2,
         teacher="edges",
     )
-    with pytest.raises(ValueError, match="learns a mask of one graph"):
+    text = r"learns a mask of one graph \(got .*\); use --edge-terms without"
+    with pytest.raises(ValueError, match=text):
         run_one(config, 4, workspace)
+
+
+def test_a_mask_of_features_is_fitted_on_one_graph_and_cuts_both(workspace):
+    split = "inductive-random-5-30"
+    config = replace(DENSE, split=split, method="KEdge", sparsity=0.3, teacher="edges")
+    config = replace(config, edge_terms=False, training="rest", epochs=2)
+    graphs, cut = workspace.graphs(config, 4), workspace.sparsify(config, 4)
+    assert graphs.fit.num_nodes < graphs.test.num_nodes
+    for whole, left in ((graphs.fit, cut.fit), (graphs.test, cut.test)):
+        assert abs(left.num_edges - 0.7 * whole.num_edges) <= 2
+    mask = cut.mask.module
+    assert torch.equal(mask.sparsify(graphs.test).edge_index, cut.test.edge_index)
+    row = run_one(config, 4, workspace)
+    assert row["test_score"] == evaluate(mask.model, cut.test, "test_mask")
+    assert row["val_score"] == evaluate(mask.model, cut.fit, "val_mask")
 
 
 def test_parts_of_a_graph_tell_no_seconds_of_the_whole():
