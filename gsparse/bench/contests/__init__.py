@@ -13,6 +13,7 @@ __all__ = [
     "epoch",
     "feature_error",
     "laplacian_solvers",
+    "mask_fits",
     "resistance",
     "resistance_families",
     "scaling",
