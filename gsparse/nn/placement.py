@@ -79,11 +79,11 @@ class _Put(Function):
         ctx.save_for_forward(value, others, copies)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         found = [grad.index_select(0, at) for at in ctx.saved_tensors[2]]
         return sum(found[1:], found[0]), None, None, None, None
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:  # type: ignore[override]
+    def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:
         value, others, _copies = ctx.saved_tensors
         return tangent.index_select(0, value).index_fill_(0, others, 0.0)
