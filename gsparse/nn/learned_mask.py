@@ -73,6 +73,7 @@ class LearnedMask(EdgeMethod, BudgetedMask):
     """
 
     when = "training"
+    revision = 2
     needs: ClassVar[tuple[EdgeNeed, ...]] = ("edge_index", "seed")
 
     terms_per_mask: ClassVar[int] = 1
