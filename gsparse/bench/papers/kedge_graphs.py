@@ -7,6 +7,7 @@ whichever has the better validation score (see :mod:`gsparse.bench.chosen`). Ran
 edges and edges of high resistance get the same.
 """
 
+from functools import partial
 from pathlib import Path
 
 from gsparse.bench.experiment.cells import configs
@@ -23,12 +24,14 @@ GRAPHS = (
 )
 QUICK_GRAPHS = ("amherst41",)
 METHODS = ("KEdge", "EffectiveResistance", "RandomEdge")
-SPARSITIES = (0.8, 0.9, 0.95, 0.98)
 EITHER: tuple[Training, ...] = ("rest", "finetune")
 QUICK_SEEDS, FULL_SEEDS = 3, 5
 
 MOST_LOST = {0.8: 0.5, 0.95: 1.5}
 """Points, by the fraction of edges removed."""
+
+BESIDE = (0.9, 0.98)
+"""Further fractions, with three seeds."""
 
 VERY_SPARSE = ("cornell5", "amherst41", "Computers")
 """Graphs with a target at 95 %."""
@@ -36,16 +39,14 @@ VERY_SPARSE = ("cornell5", "amherst41", "Computers")
 
 def runs(quick: bool) -> list[Task]:
     """Return the runs of one graph with three seeds, or of seven graphs with five."""
-    cells = configs(
-        QUICK_GRAPHS if quick else GRAPHS,
-        ["gcn"],
-        METHODS,
-        [0.8] if quick else SPARSITIES,
-        split=SPLIT,
-        table=TABLE,
-        trainings=EITHER,
+    graphs = QUICK_GRAPHS if quick else GRAPHS
+    grid = partial(
+        configs, graphs, ["gcn"], METHODS, split=SPLIT, table=TABLE, trainings=EITHER
     )
-    return tasks(cells, range(QUICK_SEEDS if quick else FULL_SEEDS))
+    if quick:
+        return tasks(grid(sparsities=[0.8]), range(QUICK_SEEDS))
+    found = tasks(grid(sparsities=list(MOST_LOST)), range(FULL_SEEDS))
+    return found + tasks(grid(sparsities=BESIDE), range(QUICK_SEEDS))
 
 
 def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
