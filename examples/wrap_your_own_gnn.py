@@ -33,7 +33,7 @@ fit(model, data, config=FitConfig(epochs=40))
 before = predict_logits(model, data).argmax(1)
 
 mask = KEdge(model, data.num_features, sparsity=0.7, seed=7, edge_index=data.edge_index)
-fit_mask(mask, data, config=FitConfig(lr=0.05, weight_decay=0.0, epochs=150))
+fit_mask(mask, data)
 
 cut = mask.sparsify(data)
 same = (predict_logits(model, cut).argmax(1) == before).double().mean()
