@@ -6,6 +6,7 @@ from gsparse.train.edge_lottery import EdgeLottery
 from gsparse.train.features import SparseFeatures, sparse_features
 from gsparse.train.fit import History, evaluate, fit, predict_logits
 from gsparse.train.fit_config import FitConfig
+from gsparse.train.gcnii import GCNII
 from gsparse.train.incremental.fit_tasks import TaskScores, fit_tasks
 from gsparse.train.incremental.rank_update import RankUpdate
 from gsparse.train.incremental.tasks import binary_tasks, class_tasks, graph_tasks
@@ -20,6 +21,7 @@ from gsparse.train.scores import roc_auc
 __all__ = [
     "GAT",
     "GCN",
+    "GCNII",
     "MLP",
     "SAGE",
     "Distillation",

@@ -12,6 +12,7 @@ from torch_geometric.nn import GATConv
 
 from gsparse.kernels.dropout import dropout
 from gsparse.nn import FastGATConv, FastGCNConv, FastSAGEConv
+from gsparse.train.gcnii import GCNII
 
 Attention = Literal["fused", "reference", "pyg"]
 
@@ -288,12 +289,12 @@ class GAT(_Stack):
 def build_model(
     name: str, in_channels: int, out_channels: int, **options: object
 ) -> Module:
-    """Return the standard model with this name: gcn, gat, sage or mlp.
+    """Return the standard model with this name: gcn, gat, sage, mlp or gcnii.
 
     Raises:
         ValueError: If the name is unknown.
     """
-    models: dict[str, type[Module]] = {"gcn": GCN, "gat": GAT, "sage": SAGE, "mlp": MLP}
+    models = {it.__name__.lower(): it for it in (GCN, GCNII, GAT, SAGE, MLP)}
     if name.lower() not in models:
         raise ValueError(f"'model' must be one of {sorted(models)} (got {name!r})")
     hidden = options.pop("hidden_channels", 16)

@@ -17,7 +17,7 @@ from gsparse.train.models import build_model
 
 GRAPH_MODELS = ("gcn", "gat", "sage")
 MODELS = (*GRAPH_MODELS, "mlp")
-BACKBONES = ("plain", "identity", "batch-norm")
+BACKBONES = ("plain", "identity", "batch-norm", "gcnii")
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,8 @@ def deep_recipe(dataset: str, num_layers: int, backbone: str = "plain") -> Recip
         backbone: ``"plain"``; ``"identity"`` initialises hidden layers near the
             identity; ``"batch-norm"`` adds batch normalisation and a linear map of a
             node's own features, as in the `"DropEdge"
-            <https://arxiv.org/abs/1907.10903>`_ paper.
+            <https://arxiv.org/abs/1907.10903>`_ paper; ``"gcnii"`` is
+            :class:`~gsparse.train.GCNII`.
 
     Raises:
         ValueError: If the backbone is unknown.
@@ -191,4 +192,5 @@ def deep_recipe(dataset: str, num_layers: int, backbone: str = "plain") -> Recip
         options |= {"near_identity": True}
     if backbone == "batch-norm":
         options |= {"batch_norm": True, "self_loop": True}
-    return Recipe("gcn", options, replace(_DEEP, metric=card(dataset).metric))
+    fit = replace(_DEEP, metric=card(dataset).metric)
+    return Recipe("gcnii" if backbone == "gcnii" else "gcn", options, fit)
