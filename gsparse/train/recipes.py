@@ -193,4 +193,7 @@ def deep_recipe(dataset: str, num_layers: int, backbone: str = "plain") -> Recip
     if backbone == "batch-norm":
         options |= {"batch_norm": True, "self_loop": True}
     fit = replace(_DEEP, metric=card(dataset).metric)
-    return Recipe("gcnii" if backbone == "gcnii" else "gcn", options, fit)
+    if backbone == "gcnii":  # dropout and learning rate of its paper
+        options |= {"hidden_dropout": 0.5}
+        return Recipe("gcnii", options, replace(fit, lr=0.01))
+    return Recipe("gcn", options, fit)
