@@ -160,6 +160,29 @@ def _denser_graphs() -> GridTable:
 _five = partial(points, seeds=5)
 
 
+def _fits(results: Results) -> str:
+    """Return whole fits of masks beside a training of the model."""
+    lines = []
+    for graph in ("PubMed", "Cora", "CiteSeer", "amherst41", "cornell5", "tolokers"):
+        rows = {it["method"]: it for it in select(results("mask_fits"), _of(graph))}
+        training, fixed, *kept = (rows[name]["seconds"] for name in FITS)
+        lines.append([graph, f"{training:.1f} s"])
+        lines[-1].append(f"{fixed:.1f} s ({fixed / training:.1f}x)")
+        for name, seconds in zip(FITS[2:], kept, strict=True):
+            row = rows[name]
+            found = f"{100 * row['kept']:.2f} %, {100 * row['sparsity']:.1f} % removed"
+            lines[-1].append(f"{found}, {seconds:.1f} s")
+    titles = ("graph", "training", "fit, 80 % removed", "keep=0.99", "keep=0.95")
+    return markdown(titles, lines)
+
+
+FITS = ("training", "KEdge, 80% removed", "KEdge, keep 0.99", "KEdge, keep 0.95")
+
+
+def _of(graph: str) -> Filter:
+    return {"dataset": graph, "model": "gcn"}
+
+
 def _labels_only(model: str) -> GridTable:
     learned = ("KEdge", "SparseGAT", "PTDNet", "NeuralSparse")
     lines = [Line((name,), {"method": name, "training": "joint"}) for name in learned]
@@ -201,6 +224,7 @@ BLOCKS: Blocks = {
     },
     "kedge-edge-terms": _edge_terms("gcn"),
     "kedge-differences": _differences,
+    "kedge-kept": _fits,
     "kedge-denser-graphs": _denser_graphs(),
     "kedge-labels-only": _labels_only("gcn"),
     "kedge-distilled": _distilled("gcn"),
