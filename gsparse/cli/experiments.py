@@ -143,8 +143,8 @@ def reproduce(
         str,
         typer.Argument(
             help="fastgat, kedge-pubmed, kedge-citation, kedge-graphs, "
-            "kedge-depth, prune-citation, structured, implicit, incremental, "
-            "interactions."
+            "kedge-labels, kedge-depth, prune-citation, structured, implicit, "
+            "incremental, interactions."
         ),
     ],
     full: Annotated[

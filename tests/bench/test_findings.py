@@ -152,6 +152,7 @@ def test_an_unknown_paper_is_refused():
         "kedge-citation",
         "kedge-depth",
         "kedge-graphs",
+        "kedge-labels",
         "kedge-pubmed",
         "prune-citation",
         "structured",
@@ -159,6 +160,6 @@ def test_an_unknown_paper_is_refused():
     known = (
         "fastgat, implicit, incremental, interactions, kedge-citation, kedge-depth, "
     )
-    known += "kedge-graphs, kedge-pubmed, prune-citation, structured"
+    known += "kedge-graphs, kedge-labels, kedge-pubmed, prune-citation, structured"
     with pytest.raises(ValueError, match=rf"must be one of {known} \(got gat\)"):
         paper("gat")

@@ -3,7 +3,12 @@
 import pytest
 
 from gsparse.bench.paired import paired_difference, scores
-from gsparse.bench.papers import kedge_citation, kedge_graphs, kedge_pubmed
+from gsparse.bench.papers import (
+    kedge_citation,
+    kedge_graphs,
+    kedge_labels,
+    kedge_pubmed,
+)
 from gsparse.bench.tables.rows import KEYS, append_row
 
 SCORES = {"Dense": 0.80, "KEdge": 0.79, "PredictionAgreement": 0.77, "MLP": 0.72}
@@ -91,6 +96,27 @@ def test_the_denser_graphs(tmp_path):
     assert len(found) == 3 * (7 + 3)
     assert {it.dataset for it in found} == set(kedge_graphs.GRAPHS)
     assert all(it.ours > 3.9 for it in found if "above random" in it.claim)
+
+
+def test_labels_alone(tmp_path):
+    found = {"Dense": 0.88, "KEdge": 0.87, "RandomEdge": 0.86}
+    for task in kedge_labels.runs(quick=False):
+        config = task.config
+        assert config.teacher == "none"
+        assert config.epochs == 2000
+        row = dict.fromkeys(KEYS, "x") | {
+            "dataset": config.dataset,
+            "model": config.model,
+            "method": config.method,
+            "seed": task.seed,
+            "config_hash": config.hash,
+            "test_score": found.get(config.method, 0.5) + 0.01 * task.seed,
+        }
+        append_row(tmp_path / "labels.jsonl", row)
+    claims = kedge_labels.findings(tmp_path, quick=False)
+    assert len(claims) == 2 * 4
+    assert [it.source for it in claims[::2]] == ["paper", *["target"] * 3]
+    assert all(it.ours == pytest.approx(1.0) and it.holds for it in claims)
 
 
 def test_differences_are_taken_seed_by_seed():

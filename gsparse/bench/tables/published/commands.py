@@ -65,10 +65,16 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     ),
     "cut": (
         Command(
-            "gsparse bench --dataset tolokers --split 60-20-20 --model gat "
+            "gsparse bench --dataset Physics --dataset Computers --dataset GitHub "
+            "--dataset tolokers --split 60-20-20 --model gat "
             "--method EffectiveResistance --sparsity 0.5,0.8 --seeds 100-102 --tune "
             "--table cut",
             "how many edges may go, on validation nodes of seeds that report nothing",
+        ),
+        Command(
+            "gsparse bench --dataset cornell5 --split 60-20-20 --model gat "
+            "--method EffectiveResistance --sparsity 0.3,0.5 --seeds 100-102 --tune "
+            "--table cut",
         ),
     ),
     "inductive": (
@@ -85,8 +91,8 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     "claims": tuple(
         Command(f"gsparse reproduce {name} --full")
         for name in (
-            *("prune-citation", "kedge-depth", "structured", "implicit"),
-            *("incremental", "interactions"),
+            *("prune-citation", "kedge-depth", "kedge-labels", "structured"),
+            *("implicit", "incremental", "interactions"),
         )
     ),
     "measurements": (
