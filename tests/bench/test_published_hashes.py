@@ -29,6 +29,7 @@ SETTINGS = {
     "sparse_weights": ("shape", "weight_sparsity"),
     "compact_models": ("model", "rounds"),
     "training_steps": ("model", "rounds"),
+    "short_fits": ("model", "epochs", "num_samples"),
     "mask_fits": ("model", "rounds", "asked"),
 }
 """What the hashes of measurements cover besides table, dataset, method and machine."""

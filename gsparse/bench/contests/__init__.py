@@ -17,6 +17,7 @@ __all__ = [
     "resistance",
     "resistance_families",
     "scaling",
+    "short_fits",
     "sparse_features",
     "sparse_weights",
     "training_steps",

@@ -1,5 +1,6 @@
 """Whole fits of masks say what was asked, kept and removed."""
 
+from gsparse.bench.contests import short_fits
 from gsparse.bench.contests.compare import compare
 from gsparse.bench.contests.contest import Problem
 from gsparse.bench.contests.mask_fits import CONTEST, SHARES
@@ -15,3 +16,11 @@ def test_a_row_for_the_training_and_each_fit():
     for row in kept:
         assert row["asked"] <= row["kept"] < row["asked"] + 0.003
     assert kept[0]["sparsity"] < kept[1]["sparsity"] < 1
+
+
+def test_fits_of_few_epochs():
+    rows = compare(short_fits.CONTEST, Problem("digits", repeats=2, quick=True))
+    expected = [(name, it) for it in (10, 20) for name in short_fits.GATES]
+    assert [(row["method"], row["epochs"]) for row in rows] == expected
+    assert all(0.5 < row["kept"] <= 1 for row in rows)
+    assert any(row["kept_std"] > 0 for row in rows)

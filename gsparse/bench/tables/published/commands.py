@@ -118,6 +118,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             "--allocators kept --repeats 5"
         ),
         _contest("mask_fits", 1),
+        _contest("short_fits", 1, "masks fitted for few epochs"),
         _contest("training_steps", 1),
         _contest("training_steps --graphs tolokers,cornell5 --sizes gcn", 1),
         _contest("compact_models", 1, "models that were made smaller"),

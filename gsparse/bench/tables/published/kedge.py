@@ -179,6 +179,20 @@ def _fits(results: Results) -> str:
 FITS = ("training", "KEdge, 80% removed", "KEdge, keep 0.99", "KEdge, keep 0.95")
 
 
+def _short_fits(results: Results) -> str:
+    """Return the predictions kept after few epochs, with and without features."""
+    rows, lines = results("short_fits"), []
+    graphs = ("PubMed", "Cora", "amherst41")
+    for name in ("features and edge terms", "edge terms", "features"):
+        for graph in graphs:
+            found = select(rows, {**_of(graph), "method": name})
+            by_epochs = sorted(found, key=lambda row: row["epochs"])
+            kept = [f"{100 * it['kept']:.1f}" for it in by_epochs]
+            lines.append([graph, name, *kept])
+    lines.sort(key=lambda line: graphs.index(line[0]))
+    return markdown(["graph", "gates from", "10", "20", "50", "100", "200"], lines)
+
+
 def _of(graph: str) -> Filter:
     return {"dataset": graph, "model": "gcn"}
 
@@ -239,6 +253,7 @@ BLOCKS: Blocks = {
     "kedge-edge-terms": _edge_terms("gcn"),
     "kedge-differences": _differences,
     "kedge-kept": _fits,
+    "kedge-short-fits": _short_fits,
     "kedge-denser-graphs": _denser_graphs(),
     "kedge-labels-only": _labels_only("gcn"),
     "kedge-many-labels": _many_labels(),
