@@ -10,6 +10,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from gsparse.kernels.tracing import outside_transforms
+
 V = TypeVar("V")
 
 
@@ -56,8 +58,9 @@ class TensorCache(Generic[V]):
             if found is not None and found.fits(tensors):
                 self._entries.move_to_end(key)
                 return found.value
-        # The value must be usable in training even if it is first needed in inference.
-        with torch.inference_mode(False), torch.no_grad():
+        # The value must be usable later, even if it is first needed in inference or
+        # within a transform.
+        with outside_transforms(tensors), torch.inference_mode(False), torch.no_grad():
             value = build()
         entry = _Entry(
             value,

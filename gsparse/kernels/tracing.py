@@ -7,9 +7,12 @@ answer is unknown (None): kernels then run only as operators of torch, which is 
 and torch itself refuses what they cannot do.
 """
 
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.autograd import forward_ad
 
 _CORE: Any = torch._C
@@ -27,6 +30,9 @@ def has_predicates(core: Any = _CORE) -> bool:  # noqa: ANN401
         core._get_dispatch_mode(core._TorchDispatchModeKey.PROXY)
         has_levels = callable(core._functorch.get_interpreter_stack)
         has_levels = has_levels and hasattr(core._functorch.TransformType, "Grad")
+        has_levels = has_levels and callable(
+            core._functorch.is_functorch_wrapped_tensor
+        )
     except (AttributeError, TypeError):
         return False
     return has_levels and all(isinstance(answer, int) for answer in answers)
@@ -93,3 +99,24 @@ def refuse_transforms(name: str) -> None:
             "jacfwd, vmap, batched gradients): use fused=False or "
             "attention='reference'"
         )
+
+
+def outside_transforms(
+    tensors: Iterable[Tensor | None],
+) -> AbstractContextManager[Any]:
+    """Return a context without the transforms of ``torch.func`` around it.
+
+    What is computed there from plain tensors, such as the structure of a graph, is
+    plain as well. Where a transform concerns one of the tensors, nothing is changed.
+    """
+    if not HAS_PREDICATES or torch.compiler.is_compiling():
+        return nullcontext()
+    if not _CORE._are_functorch_transforms_active():
+        return nullcontext()
+    is_wrapped = _CORE._functorch.is_functorch_wrapped_tensor
+    if any(it is not None and is_wrapped(it) for it in tensors):
+        return nullcontext()
+    # Local: torch loads its Python part of transforms with the first one.
+    from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+
+    return temporarily_clear_interpreter_stack()
