@@ -5,6 +5,7 @@ from dataclasses import replace
 from math import sqrt
 
 from gsparse.bench.experiment.config import Config
+from gsparse.bench.experiment.methods import BASELINES
 from gsparse.bench.tables.rows import Row
 
 EITHER = ("rest", "finetune")
@@ -42,4 +43,26 @@ def _better(rest: Row, tuned: Row) -> Row:
     score = rest["val_score"]
     error = sqrt(score * (1 - score) / rest["num_val"])
     taken = tuned if tuned["val_score"] > score + error else rest
-    return taken | {"training": CHOSEN, "taken": taken["training"]}
+    same = {"config_hash": rest["config_hash"]}  # one line of a table for both ways
+    return taken | same | {"training": CHOSEN, "taken": taken["training"]}
+
+
+def with_training(rows: Iterable[Row], training: str) -> list[Row]:
+    """Return the rows of one way of training, and those of baselines.
+
+    Args:
+        rows: Rows of experiments.
+        training: As in rows, or ``"chosen"`` for :func:`chosen`.
+
+    Raises:
+        ValueError: If no row was trained in this way.
+    """
+    rows = list(rows)
+    ways = {row.get("training") for row in rows} - {None}
+    found = chosen(rows) if training == CHOSEN else []
+    found += [row for row in rows if row.get("training") == training]
+    if not found:
+        known = ", ".join(sorted({*ways, CHOSEN}))
+        raise ValueError(f"'training' must be one of {known} (got {training})")
+    others = [row for row in rows if row["method"] in BASELINES and row not in found]
+    return [row for row in others if row["teacher"] == "none"] + found

@@ -186,6 +186,13 @@ def report(
     plot: Annotated[
         Path | None, typer.Option(help="File for a plot of score against sparsity.")
     ] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="Only rows of this data set.")
+    ] = None,
+    training: Annotated[
+        str | None,
+        typer.Option(help="Only rest, finetune, scratch, joint or chosen weights."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Compare the documents with the rows.")
@@ -199,6 +206,9 @@ def report(
 ) -> int:
     """Print the tables of recorded rows, or update the documents beside them.
 
+    --training chosen takes, for each seed, dense weights at rest or fine-tuned, as
+    validation says. Baselines are always shown.
+
     Documents are RUNS/../*.md, RUNS/README.md and RUNS/../../README.md. Exits with 1 if
     --check finds numbers that differ from the rows, or --audit any fault.
     """
@@ -206,6 +216,7 @@ def report(
         return print_audit(runs, as_json)
     if check or write:
         return print_documents(runs, write, as_json)
+    from gsparse.bench.chosen import with_training
     from gsparse.bench.stale import is_stale
     from gsparse.bench.tables.measurement import split_measurements
     from gsparse.bench.tables.rows import latest, read_rows
@@ -224,5 +235,9 @@ def report(
     if len(kept) < len(rows):
         count = len(rows) - len(kept)
         print(f"{count} stale rows are left out (--stale)", file=sys.stderr)
+    if dataset:
+        kept = [row for row in kept if row["dataset"] in dataset]
+    if training is not None:
+        kept = with_training(kept, training)
     print_rows(kept, as_json, plot)
     return 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gsparse.bench.chosen import chosen
+from gsparse.bench.chosen import chosen, with_training
 from gsparse.bench.tables.rows import KEYS
 
 
@@ -25,7 +25,9 @@ def row(training, val, seed=0, method="KEdge", **more):
 )
 def test_one_standard_error_decides(tuned, taken):
     """With 0.8 at 100 nodes it is 0.04."""
-    (found,) = chosen([row("rest", 0.8), row("finetune", tuned)])
+    both = [row("rest", 0.8), row("finetune", tuned, config_hash="y")]
+    (found,) = chosen(both)
+    assert found["config_hash"] == "x"
     assert found["taken"] == taken
     assert found["training"] == "chosen"
     assert found["val_score"] == (0.8 if taken == "rest" else tuned)
@@ -52,3 +54,18 @@ def test_what_has_no_choice_is_left_out():
     assert not chosen([it | {"teacher": "weights"} for it in both])
     assert not chosen([{k: v for k, v in it.items() if k != "num_val"} for it in both])
     assert "taken" not in both[0]
+
+
+def test_rows_of_one_way_of_training_and_baselines():
+    dense = row("scratch", 0.9, method="Dense", teacher="none")
+    taught = dense | {"teacher": "weights"}
+    rows = [row("rest", 0.8), dense, taught, row("finetune", 0.7), row("scratch", 0.5)]
+    assert with_training(rows, "rest") == [dense, rows[0]]
+    assert with_training(rows, "scratch") == [dense, taught, rows[4]]
+    assert [it["training"] for it in with_training(rows, "chosen")] == [
+        "scratch",
+        "chosen",
+    ]
+    known = "chosen, finetune, rest, scratch"
+    with pytest.raises(ValueError, match=rf"one of {known} \(got joint\)"):
+        with_training(rows, "joint")
