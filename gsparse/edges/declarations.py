@@ -6,9 +6,10 @@ EdgeWhen = Literal["fresh", "training", "trained"]
 """State of the model that a method needs: untrained (or no model), trained together
 with the method, or already trained, so that its predictions can be read."""
 
-EdgeNeed = Literal["logits", "edge_index", "seed"]
-"""Predictions of a trained model as ``data.pred``; or a keyword of the constructor: the
-graph that a mask is learned for, or a random seed."""
+EdgeNeed = Literal["logits", "model", "edge_index", "seed"]
+"""Predictions of a trained model as ``data.pred``; a trained model, with which the
+method is called; or a keyword of the constructor: the graph that a mask is learned for,
+or a random seed."""
 
 
 def check_declaration(

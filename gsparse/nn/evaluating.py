@@ -1,4 +1,4 @@
-"""Context manager for evaluation mode."""
+"""Context managers for evaluation mode and for weights that rest."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,3 +19,16 @@ def evaluating(model: Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def frozen(model: Module) -> Iterator[None]:
+    """Freeze all parameters of a model within this context."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)

@@ -2,6 +2,7 @@
 
 from gsparse.nn.seeded import seeded
 from gsparse.train.distill import Distillation
+from gsparse.train.edge_exchange import EdgeExchange, Exchange
 from gsparse.train.edge_lottery import EdgeLottery
 from gsparse.train.features import SparseFeatures, sparse_features
 from gsparse.train.fit import History, evaluate, fit, predict_logits
@@ -25,7 +26,9 @@ __all__ = [
     "MLP",
     "SAGE",
     "Distillation",
+    "EdgeExchange",
     "EdgeLottery",
+    "Exchange",
     "FitConfig",
     "History",
     "MaskHistory",

@@ -9,9 +9,10 @@ from gsparse.train.pruning_variants import VARIANTS
 
 
 def lotteries(removes: Literal["edges", "weights"]) -> dict[str, Any]:
-    """Return every public class that trains models to find edges or weights, by name.
+    """Return every public class that uses models to find edges or weights, by name.
 
-    They are called with a fresh model, a graph and a seed.
+    They are called with a fresh model, a graph and a seed, or, if they need a trained
+    model, with this model and a graph.
     """
     found = public_classes(train, object)
     return {k: v for k, v in found.items() if getattr(v, "removes", None) == removes}

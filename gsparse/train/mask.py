@@ -1,16 +1,15 @@
 """Learn an edge mask that keeps the predictions of a trained model."""
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn import Module
 from torch_geometric.data import Data
 
+from gsparse.nn.evaluating import frozen
 from gsparse.nn.learned_mask import LearnedMask
 from gsparse.train.distill import Distillation
 from gsparse.train.fit import fit, predict_logits
@@ -127,7 +126,7 @@ def fit_mask(
         )
 
     kept_before = kept()
-    with _resting(mask.model):
+    with frozen(mask.model):
         if keep is None:
             history = fit_gates(config)
         else:
@@ -138,16 +137,3 @@ def fit_mask(
 def _kept(mask: LearnedMask, data: Data, wanted: Tensor) -> float:
     """Return the fraction of all nodes that have the wanted class with the mask."""
     return (predict_logits(mask, data).argmax(1) == wanted).double().mean().item()
-
-
-@contextmanager
-def _resting(model: Module) -> Iterator[None]:
-    """Freeze all parameters of a model within this context."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)

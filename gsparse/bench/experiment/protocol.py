@@ -24,7 +24,6 @@ from gsparse.train import (
     Distillation,
     FitConfig,
     History,
-    MaskHistory,
     Recipe,
     evaluate,
     fit,
@@ -65,7 +64,7 @@ class Trial:
 def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
     """Load the data, remove the edges, and build the model with its first weights."""
     graphs = workspace.graphs(config, seed)
-    fit_data, test_data, seconds, how, mask = workspace.sparsify(config, seed)
+    fit_data, test_data, seconds, how, mask, kept = workspace.sparsify(config, seed)
     chosen = config.recipe()
     settings, trained = within(chosen.fit, config.epochs), None
     pruned = None
@@ -114,8 +113,8 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
         facts["reweight"] = config.reweight
     if mask is not None:
         facts["mask_epoch_seconds"] = mask.history.epoch_seconds
-        if isinstance(mask.history, MaskHistory):
-            facts["predictions_kept"] = mask.history.kept
+    if kept is not None:
+        facts["predictions_kept"] = kept
     if pruned is not None:
         facts |= pruned.facts
     facts |= {k: v for k in LATER if (v := getattr(config, k)) != LATER[k]}

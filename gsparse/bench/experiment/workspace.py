@@ -64,6 +64,8 @@ class Sparsified(NamedTuple):
     rating_method: str | None = None
     """Method that the transform chose to rate the edges, if it has a choice."""
     mask: FittedMask | None = None
+    kept: float | None = None
+    """Fraction of all nodes that keep the class of the dense model, if it was used."""
 
 
 class Workspace:
@@ -77,6 +79,7 @@ class Workspace:
         self.root = root
         self._graphs: tuple[tuple, Graphs] | None = None
         self._rated: tuple[tuple, Rated] | None = None
+        self._searched: tuple[tuple, Sparsified] | None = None
         self._warm: set[tuple[str, str]] = set()
         self._dense: dict[tuple, Module] = {}
         self._masks: dict[tuple, FittedMask] = {}
@@ -124,12 +127,15 @@ class Workspace:
             test = mask.cut
             if graphs.fit is not graphs.test:
                 test = mask.module.sparsify(graphs.test)
-            return Sparsified(mask.cut, test, mask.seconds, mask=mask)
+            kept = getattr(mask.history, "kept", None)
+            return Sparsified(mask.cut, test, mask.seconds, mask=mask, kept=kept)
         if method.trains:
             self._refuse_two_graphs(config, graphs, "another method")
             start = perf_counter()
             cut = draw_ticket(config, seed, graphs.fit)
             return Sparsified(cut, cut, perf_counter() - start)
+        if "model" in method.needs:
+            return self._exchange(config, seed, graphs)
         if "logits" in method.needs:
             graphs = self._with_predictions(config, seed, graphs)
         transform = make_sparsifier(
@@ -146,6 +152,23 @@ class Workspace:
             fit = transform.cut(graphs.fit, rated.fit)
         seconds = rated.seconds + perf_counter() - start
         return Sparsified(fit, test, seconds, rated.method)
+
+    def _exchange(self, config: Config, seed: int, graphs: Graphs) -> Sparsified:
+        """Search edges for the dense model; one search for all trainings."""
+        place = (config.dataset, config.split, config.device, seed, config.method)
+        key = (*place, config.model, config.sparsity, config.epochs, config.hops)
+        if self._searched is None or self._searched[0] != key:
+            model, start = self.dense(config, seed), perf_counter()
+            hard = config.recipe().fit.metric == "accuracy"
+            search = method_class(config.method)(config.sparsity, seed, hard=hard)
+            test = search.search(model, graphs.test)
+            fit = test
+            if graphs.fit is not graphs.test:
+                fit = search.search(model, graphs.fit)
+            seconds = perf_counter() - start
+            found = Sparsified(fit.data, test.data, seconds, kept=test.kept)
+            self._searched = key, found
+        return self._searched[1]
 
     def _importances(
         self,
@@ -194,7 +217,9 @@ class Workspace:
             self._refuse_two_graphs(config, graphs, "--edge-terms without")
         place = (config.dataset, config.split, config.device, seed, config.method)
         alone, terms = config.teacher == "none", config.edge_terms
-        key = (*place, config.model, config.sparsity, config.epochs, alone, terms)
+        width = config.hidden_channels
+        made = (config.model, config.sparsity, config.epochs, width, config.hops)
+        key = (*place, *made, alone, terms)
         if key not in self._masks:
             kept = {k: v for k, v in self._masks.items() if k[:5] == place}
             teacher = None if alone else self.dense(config, seed)

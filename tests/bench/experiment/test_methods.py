@@ -70,8 +70,9 @@ def test_an_edge_method_declares_itself(name):
     assert method.when in get_args(EdgeWhen)
     assert isinstance(method.needs, tuple)
     assert set(method.needs) <= set(get_args(EdgeNeed))
-    assert set(method.needs) - {"logits"} <= takes
-    assert ("logits" in method.needs) == (method.when == "trained")
+    assert set(method.needs) - {"logits", "model"} <= takes
+    reads = bool(set(method.needs) & {"logits", "model"})
+    assert reads == (method.when == "trained")
     assert method.reweights == ("reweight" in takes)
     assert method.takes_scope == ("scope" in takes)
     assert {type(method.cuts), type(method.trains)} == {bool}
