@@ -5,6 +5,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.compiler import is_compiling
+
+from gsparse.kernels.tracing import is_transformed
 
 # ruff: noqa: ANN401 (torch's contexts are untyped)
 
@@ -22,7 +25,7 @@ class Placement(NamedTuple):
     """
 
     value: Tensor
-    """The value at each position; M, one past the last, for a constant."""
+    """The value at each position; any for a constant."""
 
     others: Tensor
     copies: Tensor | None
@@ -35,9 +38,12 @@ class Placement(NamedTuple):
             - **values:** :math:`(M,)`
             - **output:** :math:`(P,)`
         """
-        if self.copies is None:
-            padded = torch.cat([values, values.new_full((1,), constant)])
-            return padded.index_select(0, self.value)
+        if self.value.numel() == self.others.numel():
+            none = values[:0].sum()  # keeps the result differentiable
+            return none + values.new_full(self.value.shape, constant)
+        if self.copies is None or is_transformed() is not False or is_compiling():
+            found = values.index_select(0, self.value)
+            return found.index_fill(0, self.others, constant)
         return _Put.apply(values, self.value, self.others, self.copies, constant)
 
 
@@ -54,17 +60,15 @@ def placement(value: Tensor, num_values: int) -> Placement:
     others = (value == num_values).nonzero().view(-1)
     count = torch.bincount(value, minlength=num_values)[:num_values]
     most = int(count.max()) if num_values else 0
+    inside = value.clamp(max=max(num_values - 1, 0))
     if not 0 < most <= MOST_COPIES or int(count.min()) != most:
-        return Placement(value, others, None)
+        return Placement(inside, others, None)
     first = value.sort(stable=True).indices[: num_values * most]
-    copies = first.view(num_values, most).t().contiguous()
-    return Placement(value.clamp(max=num_values - 1), others, copies)
+    return Placement(inside, others, first.view(num_values, most).t().contiguous())
 
 
 class _Put(Function):
     """Copy values, and add the gradients of the copies of each."""
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(
@@ -76,14 +80,8 @@ class _Put(Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         _, value, others, copies, _ = inputs
         ctx.save_for_backward(value, others, copies)
-        ctx.save_for_forward(value, others, copies)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         found = [grad.index_select(0, at) for at in ctx.saved_tensors[2]]
         return sum(found[1:], found[0]), None, None, None, None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:
-        value, others, _copies = ctx.saved_tensors
-        return tangent.index_select(0, value).index_fill_(0, others, 0.0)

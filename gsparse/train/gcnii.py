@@ -1,8 +1,7 @@
 """GCNII: deep graph convolutions with initial residual and identity mapping."""
 
-from math import log
+from math import inf, log
 
-import torch
 from torch import Tensor
 from torch.nn import Identity, Linear, Module, ModuleList
 from torch.nn.functional import relu
@@ -56,12 +55,14 @@ class GCNII(Module):
         theta: float = 0.5,
     ) -> None:
         super().__init__()
-        if num_layers < 1:
-            raise ValueError(f"'num_layers' must be at least 1 (got {num_layers})")
+        if not isinstance(num_layers, int) or num_layers < 1:
+            raise ValueError(
+                f"'num_layers' must be an integer of at least 1 (got {num_layers})"
+            )
         if not 0 <= alpha <= 1:
             raise ValueError(f"'alpha' must be in [0, 1] (got {alpha})")
-        if not theta > 0:
-            raise ValueError(f"'theta' must be positive (got {theta})")
+        if not 0 < theta < inf:
+            raise ValueError(f"'theta' must be positive and finite (got {theta})")
         width = hidden_channels
         convolutions = [
             _Convolution(width, alpha, log(theta / layer + 1))
@@ -96,6 +97,13 @@ class GCNII(Module):
         return last(dropout(hidden, self.hidden_dropout, self.training))
 
 
+class _Same(Identity):
+    """A linear map that changes nothing and has nothing to reset."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
 class _Convolution(Module):
     """A convolution with initial residual and identity mapping."""
 
@@ -103,7 +111,7 @@ class _Convolution(Module):
         super().__init__()
         self.alpha, self.beta = alpha, beta
         self.conv = FastGCNConv(channels, channels, bias=False)
-        self.conv.lin = Identity()  # type: ignore[assignment]  # only the product with A
+        self.conv.lin = _Same()  # type: ignore[assignment]  # only the product with A
         self.lin = Linear(channels, channels, bias=False)
 
     def reset_parameters(self) -> None:
@@ -113,5 +121,5 @@ class _Convolution(Module):
         self, x: Tensor, start: Tensor, edge_index: Tensor, edge_weight: Tensor | None
     ) -> Tensor:
         out = self.conv(x, edge_index, edge_weight=edge_weight)
-        out = torch.lerp(out, start, self.alpha)
-        return torch.lerp(out, self.lin(out), self.beta)
+        out = (1 - self.alpha) * out + self.alpha * start
+        return (1 - self.beta) * out + self.beta * self.lin(out)

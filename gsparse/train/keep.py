@@ -42,15 +42,50 @@ def fit_to_keep(
 
     Returns:
         The history of the last fit that kept enough, with the times of all.
+
+    Raises:
+        ValueError: If the share is not in (0, 1], the mask has no budget, or not even
+            all edges keep so many predictions.
     """
+    asked = check_keep(mask, keep)
+    mask.sparsity = 0.0
+    most = kept()
+    mask.sparsity = asked
+    if most < keep:
+        raise ValueError(
+            f"'keep' must be at most {most:.4g}, which the graph with all edges keeps "
+            f"(got {keep}); check 'logits'"
+        )
+    try:
+        return _search(mask, keep, kept, fit_gates, config, most)
+    except BaseException:  # an interrupted search leaves the sparsity as it was
+        mask.sparsity = asked
+        raise
+
+
+def check_keep(mask: LearnedMask, keep: float) -> float:
+    """Return the sparsity of a mask; refuse a share that cannot be searched for."""
     if mask.sparsity is None:
         raise ValueError(
             "'keep' needs a mask with a budget, which 'penalty' does not give (got "
-            f"{mask!r:.60}); make it with sparsity="
+            f"{type(mask).__name__} with penalty={mask.factor}); make it with sparsity="
         )
+    if isinstance(keep, bool) or not isinstance(keep, int | float):
+        raise TypeError(f"'keep' must be a number in (0, 1] (got {keep!r})")
     if not 0 < keep <= 1:
         raise ValueError(f"'keep' must be in (0, 1] (got {keep})")
-    low, state, lost_low = 0.0, copy.deepcopy(mask.state_dict()), 0.0
+    return mask.sparsity
+
+
+def _search(
+    mask: LearnedMask,
+    keep: float,
+    kept: Callable[[], float],
+    fit_gates: Callable[[FitConfig], History],
+    config: FitConfig,
+    most: float,
+) -> History:
+    low, state, lost_low = 0.0, copy.deepcopy(mask.state_dict()), 1 - most
     high, lost_high = 1.0, None
     trial, settings, found = mask.sparsity or FIRST, config, History()
     train_seconds: list[float] = []
@@ -73,7 +108,7 @@ def fit_to_keep(
             break
         trial = _between(low, high, lost_low, lost_high, 1 - keep)
     mask.load_state_dict(state)
-    mask.sparsity = _largest(mask, low, high, keep, kept)
+    mask.sparsity = _largest(mask, low, keep, kept)
     found.train_seconds, found.eval_seconds = train_seconds, eval_seconds
     return found
 
@@ -93,10 +128,11 @@ def _between(
 
 
 def _largest(
-    mask: LearnedMask, low: float, high: float, keep: float, kept: Callable[[], float]
+    mask: LearnedMask, low: float, keep: float, kept: Callable[[], float]
 ) -> float:
     """Return the largest sparsity whose best ranked edges keep enough, by bisection."""
-    for _ in range(12):
+    high = 1.0
+    for _ in range(14):
         mask.sparsity = (low + high) / 2
         low, high = (mask.sparsity, high) if kept() >= keep else (low, mask.sparsity)
     return low

@@ -109,6 +109,13 @@ def fit_mask(
     """
     if logits is None:
         logits = predict_logits(mask.model, data)
+    elif logits.dim() != 2 or logits.size(0) != data.num_nodes:
+        raise ValueError(
+            f"'logits' must have one row for each of the {data.num_nodes} nodes (got "
+            f"{list(logits.shape)})"
+        )
+    if not (data.edge_index[0] != data.edge_index[1]).any():
+        raise ValueError("'data' must have an edge between two nodes (got none)")
     wanted = copy.copy(data)
     wanted.y = logits.argmax(1)
     wanted.val_mask = torch.ones_like(wanted.y, dtype=torch.bool)

@@ -35,6 +35,16 @@ def test_values_gradients_and_tangents(name):
         assert torch.autograd.gradgradcheck(call, values)
 
 
+@pytest.mark.parametrize("where", [[0, 1, 2, 1, 0], [0, 1, 2]])
+def test_tools_that_take_no_function_of_their_own(where):
+    found = placement(torch.tensor(where), 2)
+    values = torch.tensor([1.0, 2.0])
+    put = torch.func.functionalize(lambda it: found.put(it, 9.0))(values)
+    compiled = torch.compile(lambda it: found.put(it, 9.0), backend="eager")
+    expected = [(1.0, 2.0, 9.0)[i] for i in where]
+    assert put.tolist() == compiled(values).tolist() == expected
+
+
 def test_many_lists_at_once():
     found = placement(torch.tensor([0, 1, 2, 1, 0]), 2)
     many = torch.tensor([[1.0, 2.0], [3.0, 4.0]])

@@ -1,5 +1,6 @@
 """GCNII equals the formula of its paper, which PyG's GCN2Conv computes too."""
 
+import math
 from math import log
 
 import pytest
@@ -58,15 +59,19 @@ def test_many_layers_learn():
     config = FitConfig(0.01, 5e-4, decay_first_layer_only=True, epochs=40)
     assert fit(model, data, config=config).val_score > 0.9
     assert not any(map(torch.equal, before, model.parameters()))
-    model.reset_parameters()
+    for module in model.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
 
 
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"num_layers": 0}, r"'num_layers' must be at least 1 \(got 0\)"),
+        ({"num_layers": 0}, r"an integer of at least 1 \(got 0\)"),
         ({"alpha": 1.1}, r"'alpha' must be in \[0, 1\] \(got 1.1\)"),
-        ({"theta": 0.0}, r"'theta' must be positive \(got 0.0\)"),
+        ({"num_layers": 2.5}, r"an integer of at least 1 \(got 2.5\)"),
+        ({"theta": 0.0}, r"'theta' must be positive and finite \(got 0.0\)"),
+        ({"theta": math.inf}, r"'theta' must be positive and finite \(got inf\)"),
     ],
 )
 def test_numbers_that_there_are_not(options, text):

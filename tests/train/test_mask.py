@@ -71,16 +71,40 @@ def test_the_largest_sparsity_that_keeps_enough(keep, start):
     assert by_chance < keep
 
 
-def test_a_share_that_nothing_but_all_edges_keeps():
-    """Every label of the teacher is wrong, so that no mask agrees with it."""
+def test_a_share_that_not_even_all_edges_keep():
     data, model = trained()
     mask = KEdge(model, data.num_features, 0.5, seed=3, edge_index=data.edge_index)
-    few = FitConfig(0.05, 0.0, epochs=4)
     wrong = predict_logits(model, data).roll(1, dims=1)
-    history = fit_mask(mask, data, logits=wrong, keep=1.0, config=few)
-    assert mask.sparsity == 0.0
-    assert history.kept < 1.0
-    assert mask.sparsify(data).num_edges == data.num_edges
+    text = r"'keep' must be at most 0, which .* \(got 0.9\); check 'logits'"
+    with pytest.raises(ValueError, match=text):
+        fit_mask(mask, data, logits=wrong, keep=0.9)
+    assert mask.sparsity == 0.5
+
+
+def test_an_interrupted_search_leaves_the_sparsity_that_was_asked_for():
+    data, model = trained()
+    mask = KEdge(model, data.num_features, 0.5, seed=3, edge_index=data.edge_index)
+    calls = []
+
+    def stop(epoch, *_):
+        calls.append(epoch)
+        if calls.count(1) == 2:
+            raise KeyboardInterrupt
+
+    config = FitConfig(0.1, 0.0, epochs=120, validate_every=20)
+    with pytest.raises(KeyboardInterrupt):
+        fit_mask(mask, data, keep=0.9, config=config, callback=stop)
+    assert mask.sparsity == 0.5
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_short_fits_use_all_of_what_the_ranks_allow():
+    data, model = trained()
+    mask = KEdge(model, data.num_features, 0.5, seed=3, ramp=4)
+    fit_mask(mask, data, keep=0.97, config=FitConfig(0.1, 0.0, epochs=8))
+    found = mask.sparsity
+    more = [found + 0.002 + 0.02 * i for i in range(10)]
+    assert sum(share(mask, data, it) >= 0.97 for it in more if it < 1) <= 1
 
 
 @pytest.mark.parametrize("keep", [0.0, -0.5, 1.2, float("nan")])
@@ -96,8 +120,22 @@ def test_shares_that_there_are_not(keep):
 def test_a_penalty_has_no_share():
     data, model = trained()
     mask = KEdge(model, data.num_features, penalty=1.0)
-    with pytest.raises(ValueError, match="'keep' needs a mask with a budget"):
+    text = r"needs a mask with a budget, .* \(got KEdge with penalty=1.0\)"
+    with pytest.raises(ValueError, match=text):
         fit_mask(mask, data, keep=0.9)
+
+
+def test_inputs_that_do_not_fit():
+    data, model = trained()
+    mask = KEdge(model, data.num_features, 0.5)
+    with pytest.raises(TypeError, match=r"'keep' must be a number .* \(got '0.9'\)"):
+        fit_mask(mask, data, keep="0.9")
+    text = r"'logits' must have one row for each of the 400 nodes \(got \[50, 3\]\)"
+    with pytest.raises(ValueError, match=text):
+        fit_mask(mask, data, logits=torch.zeros(50, 3))
+    data.edge_index = torch.tensor([[0, 1], [0, 1]])
+    with pytest.raises(ValueError, match="must have an edge between two nodes"):
+        fit_mask(mask, data)
 
 
 def test_scores_of_another_model_can_be_kept():

@@ -111,7 +111,7 @@ class Config(Experiment):
     def key(self) -> Key:
         """The names for plans and progress bars."""
         place = self.dataset, self.split, self.architecture
-        return Key(*place, self.method, self.pruner)
+        return Key(*place, self.method, self.pruner, self.training)
 
     def recipe(self) -> Recipe:
         """Return the model and the settings of its training.

@@ -21,11 +21,13 @@ class Key(NamedTuple):
     model: str
     method: str
     pruner: str | None = None
+    training: str = "scratch"
 
     @property
     def name(self) -> str:
-        """The method, followed by the pruner of the weights if there is one."""
-        return self.method if self.pruner is None else f"{self.method} + {self.pruner}"
+        """The method, with the pruner of the weights and another way of training."""
+        name = self.method if self.pruner is None else f"{self.method} + {self.pruner}"
+        return name if self.training == "scratch" else f"{name}, {self.training}"
 
 
 class Experiment(ABC):

@@ -65,13 +65,13 @@ def grid_rows(tasks: Iterable[Task], path: Path) -> list[Row]:
 def groups(tasks: Iterable[Task]) -> list[list[Task]]:
     """Group the tasks that share a graph and its importances; seeds outermost.
 
-    The tasks of a group differ only in model, sparsity and weights, so that edges are
-    scored once for all of them. Seeds come first so that an interrupted grid has rows
-    of all its methods.
+    The tasks of a group differ only in model, sparsity, weights and training, so that
+    edges are scored once for all of them. Seeds come first so that an interrupted grid
+    has rows of all its methods.
     """
     found: dict[tuple, list[Task]] = {}
     for task in sorted(tasks, key=lambda task: task.seed):
-        key = task.config.key._replace(model="", pruner=None)
+        key = task.config.key._replace(model="", pruner=None, training="")
         found.setdefault((key, task.seed), []).append(task)
     return list(found.values())
 

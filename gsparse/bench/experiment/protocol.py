@@ -63,6 +63,10 @@ class Trial:
 
 def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
     """Load the data, remove the edges, and build the model with its first weights."""
+    if config.training == "rest" and config.pruner is not None:
+        raise ValueError(
+            f"'training' rest leaves weights as they are (got pruner {config.pruner})"
+        )
     graphs = workspace.graphs(config, seed)
     fit_data, test_data, seconds, how, mask, kept = workspace.sparsify(config, seed)
     chosen = config.recipe()
