@@ -196,13 +196,14 @@ class _Graph:
         group = torch.where(pairs.pair < 0, size, pairs.pair)
         self.entries = placement(group, size)
         self.arguments = call_arguments(model, prepare(data))
+        self.dtype = data.x.dtype
 
     def evaluate(self, keep: Tensor) -> tuple[float, float, Callable[[], Tensor]]:
         """Return the loss, the share of classes kept, and a function that computes the
         derivative by the weight of each edge.
         """
         with torch.enable_grad():
-            weight = keep.float().requires_grad_()
+            weight = keep.to(self.dtype).requires_grad_()
             entries = self.entries.put(weight)
             masked = edge_weights(self.model, self.edge_index, entries)
             with masked, sharing_normalised():
