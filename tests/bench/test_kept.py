@@ -11,7 +11,13 @@ from gsparse.bench.papers import (
 )
 from gsparse.bench.tables.rows import KEYS, append_row
 
-SCORES = {"Dense": 0.80, "KEdge": 0.79, "PredictionAgreement": 0.77, "MLP": 0.72}
+SCORES = {
+    "Dense": 0.80,
+    "KEdge": 0.79,
+    "EdgeExchange": 0.79,
+    "PredictionAgreement": 0.77,
+    "MLP": 0.72,
+}
 
 
 def write_rows(out, found=SCORES, module=kedge_pubmed, quick=True):
@@ -76,7 +82,9 @@ def test_the_full_table_has_ten_seeds_where_a_target_is_named():
     for config, found in seeds.items():
         usual = config.teacher != "weights" and config.training != "joint"
         usual = usual and config.edge_terms is None
-        named = config.method in ("KEdge", "RandomEdge", "PredictionAgreement")
+        named = config.method in (
+            *("KEdge", "EdgeExchange", "RandomEdge", "PredictionAgreement"),
+        )
         whole = (named and usual) or (
             config.method in ("Dense", "MLP") and config.teacher == "none"
         )
@@ -87,15 +95,17 @@ def test_the_citation_graphs(tmp_path):
     write_rows(tmp_path, module=kedge_citation, quick=False)
     found = kedge_citation.findings(tmp_path, quick=False)
     assert {it.dataset for it in found} == {"Cora", "CiteSeer", "PubMed"}
-    assert len(found) == 3 * 2 * 2 * 2
+    assert len(found) == 3 * 2 * (2 * 2 + 2)
+    assert sum("exchanged" in it.claim for it in found) == 3 * 2 * 2
 
 
 def test_the_denser_graphs(tmp_path):
     write_rows(tmp_path, module=kedge_graphs, quick=False)
     found = kedge_graphs.findings(tmp_path, quick=False)
-    assert len(found) == 3 * (7 + 3)
+    assert len(found) == 2 * 3 * (7 + 3)
     assert {it.dataset for it in found} == set(kedge_graphs.GRAPHS)
     assert all(it.ours > 3.9 for it in found if "above random" in it.claim)
+    assert sum("exchanged" in it.claim for it in found) == len(found) / 2
 
 
 def test_labels_alone(tmp_path):

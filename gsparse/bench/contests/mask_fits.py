@@ -3,7 +3,8 @@
 Contenders are the recipe with early stopping; :func:`~gsparse.train.fit_mask` of a
 :class:`~gsparse.nn.KEdge` at 80 % removed, around the trained model; and the same with
 ``keep=``, which searches for the largest sparsity that keeps a share of the
-predictions. Rows say which share was asked for and which is kept.
+predictions; and :class:`~gsparse.train.EdgeExchange`. Rows say which share was asked
+for and which is kept.
 """
 
 import copy
@@ -16,7 +17,15 @@ from gsparse.bench.contests.contest import Contender, Contest, Problem
 from gsparse.bench.tables.rows import Row
 from gsparse.data import load
 from gsparse.nn import KEdge
-from gsparse.train import MaskHistory, Recipe, fit, fit_mask, recipe
+from gsparse.train import (
+    EdgeExchange,
+    Exchange,
+    MaskHistory,
+    Recipe,
+    fit,
+    fit_mask,
+    recipe,
+)
 from gsparse.train.fit import prepare
 
 SPARSITY = 0.8
@@ -42,7 +51,13 @@ def contenders(problem: Problem) -> list[Contender]:
         )
         for share in (None, *SHARES)
     ]
-    return [training, *masks]
+    search = Contender(
+        f"EdgeExchange, {SPARSITY:.0%} removed",
+        {"seconds": partial(_exchange, model, data)},
+        settings | {"asked": None},
+        check=lambda found: {"kept": found.kept, "sparsity": SPARSITY},
+    )
+    return [training, *masks, search]
 
 
 def _train(chosen: Recipe, data: Data, turn: int) -> Module:
@@ -61,6 +76,11 @@ def _fit(model: Module, data: Data, share: float | None, turn: int) -> Fitted:
     )
     hard = recipe(data.name, "gcn").fit.metric == "accuracy"
     return mask, fit_mask(mask, data, hard=hard, keep=share, seed=turn)
+
+
+def _exchange(model: Module, data: Data, turn: int) -> Exchange:
+    hard = recipe(data.name, "gcn").fit.metric == "accuracy"
+    return EdgeExchange(SPARSITY, seed=turn, hard=hard).search(model, data)
 
 
 def _facts(fitted: Fitted) -> Row:

@@ -15,7 +15,7 @@ from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.config import Training
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
 from gsparse.bench.findings import Finding
-from gsparse.bench.kept import above, lost
+from gsparse.bench.kept import SEARCH, above, lost
 
 CLAIM = "over 80 % of PubMed's edges dropped for about 2 points"
 TABLE, DATASET = "kedge", "PubMed"
@@ -55,6 +55,7 @@ def runs(quick: bool) -> list[Task]:
         grid = partial(configs, [DATASET], [model], table=TABLE, local=model == "gat")
         every = partial(grid, sparsities=SPARSITIES, trainings=WAYS)
         named = every(methods=["KEdge", *CONTROLS])
+        named += grid([SEARCH], SPARSITIES, trainings=["rest", "finetune"])
         beside = every(methods=OTHERS)
         beside += every(methods=WITH_TERMS, edge_terms=True)
         beside += every(methods=["KEdge"], edge_terms=False)

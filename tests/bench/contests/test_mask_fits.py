@@ -8,7 +8,9 @@ from gsparse.bench.contests.mask_fits import CONTEST, SHARES
 
 def test_a_row_for_the_training_and_each_fit():
     rows = compare(CONTEST, Problem("digits", "gcn", repeats=1))
-    training, fixed, *kept = rows
+    training, fixed, *kept, search = rows
+    assert (search["sparsity"], search["asked"]) == (0.8, None)
+    assert search["kept"] > 0.99
     assert training["method"] == "training"
     assert all(row["seconds"] > 0 for row in rows)
     assert (fixed["asked"], fixed["sparsity"]) == (None, 0.8)
