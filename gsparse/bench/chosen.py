@@ -16,6 +16,8 @@ CHOSEN = "chosen"
 def chosen(rows: Iterable[Row]) -> list[Row]:
     r"""Return one row for each experiment and seed that has both ways of training.
 
+    A run on receptive fields counts as one on the whole graph.
+
     Fine-tuned weights are taken where their validation score is more than one standard
     error above that of the weights at rest, :math:`\sqrt{p (1 - p) / n}` with :math:`n`
     validation nodes. A fit keeps the best of a hundred scores on the same nodes, so
@@ -30,8 +32,8 @@ def chosen(rows: Iterable[Row]) -> list[Row]:
     pairs: dict[tuple, dict[str, Row]] = {}
     for row in rows:
         if row.get("training") in EITHER and row["teacher"] != "weights":
-            key = replace(Config.from_row(row), training="rest"), row["seed"]
-            pairs.setdefault(key, {})[row["training"]] = row
+            same = replace(Config.from_row(row), training="rest", hops=None)
+            pairs.setdefault((same, row["seed"]), {})[row["training"]] = row
     return [
         _better(found["rest"], found["finetune"])
         for found in pairs.values()

@@ -47,6 +47,10 @@ def test_every_seed_and_experiment_for_itself():
     assert all(it["taken"] == "finetune" for it in found)
 
 
+def test_receptive_fields_are_the_whole_graph():
+    assert len(chosen([row("rest", 0.8, hops=3), row("finetune", 0.9)])) == 1
+
+
 def test_what_has_no_choice_is_left_out():
     both = [row("rest", 0.8), row("finetune", 0.9)]
     assert not chosen([row("rest", 0.8), row("scratch", 0.9)])
