@@ -60,7 +60,7 @@ def with_training(rows: Iterable[Row], training: str) -> list[Row]:
         ValueError: If no row was trained in this way.
     """
     rows = list(rows)
-    ways = {row.get("training") for row in rows} - {None}
+    ways = {row["training"] for row in rows if "training" in row}
     found = chosen(rows) if training == CHOSEN else []
     found += [row for row in rows if row.get("training") == training]
     if not found:

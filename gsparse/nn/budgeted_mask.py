@@ -1,7 +1,7 @@
 """Base class of learned masks that meet a budget of kept edges or features."""
 
 import math
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -34,7 +34,9 @@ class BudgetedMask(Wrapper):
         ValueError: Unless exactly one of ``sparsity`` and ``penalty`` is given.
     """
 
-    revision = 2  # raised when a change alters results, so that old rows show as stale
+    revision: ClassVar[int] = (
+        2  # raised when a change alters results, so that old rows show as stale
+    )
 
     multiplier: Tensor
     num_steps: Tensor

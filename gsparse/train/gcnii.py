@@ -111,7 +111,7 @@ class _Convolution(Module):
         super().__init__()
         self.alpha, self.beta = alpha, beta
         self.conv = FastGCNConv(channels, channels, bias=False)
-        self.conv.lin = _Same()  # type: ignore[assignment]  # only the product with A
+        self.conv.lin = _Same()  # only the product with A
         self.lin = Linear(channels, channels, bias=False)
 
     def reset_parameters(self) -> None:

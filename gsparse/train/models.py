@@ -294,7 +294,8 @@ def build_model(
     Raises:
         ValueError: If the name is unknown.
     """
-    models = {it.__name__.lower(): it for it in (GCN, GCNII, GAT, SAGE, MLP)}
+    kinds: tuple[type[Module], ...] = (GCN, GCNII, GAT, SAGE, MLP)
+    models = {it.__name__.lower(): it for it in kinds}
     if name.lower() not in models:
         raise ValueError(f"'model' must be one of {sorted(models)} (got {name!r})")
     hidden = options.pop("hidden_channels", 16)

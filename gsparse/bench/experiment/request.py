@@ -52,7 +52,7 @@ def requested_tasks(
         device=device,
         table=table,
         teacher=parse_choice("teacher", teacher, TEACHERS),
-        trainings=[it.strip() for it in training.split(",")],  # type: ignore[arg-type]  # checked there
+        trainings=[it.strip() for it in training.split(",")],  # type: ignore[misc]  # checked there
         pruners=prune,
         weight_sparsities=parse_numbers("weight_sparsity", weight_sparsity),
         hidden_channels=hidden,
