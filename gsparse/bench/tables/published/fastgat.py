@@ -2,19 +2,10 @@
 
 from functools import partial
 from itertools import product
-from statistics import fmean
 
-from gsparse.bench.papers.fastgat import SPARSITY
-from gsparse.bench.tables.documents import Blocks, Results
-from gsparse.bench.tables.grid_table import (
-    Column,
-    GridTable,
-    Line,
-    markdown,
-    percent,
-    points,
-)
-from gsparse.bench.tables.rows import Filter, Row, select
+from gsparse.bench.tables.documents import Blocks
+from gsparse.bench.tables.grid_table import Column, GridTable, Line, percent, points
+from gsparse.bench.tables.rows import Filter, Row
 
 METHODS = ("EffectiveResistance", "DSpar", "RandomEdge")
 DENSE_GRAPHS = ("Physics", "Computers", "GitHub", "tolokers", "cornell5")
@@ -53,14 +44,6 @@ def _citation() -> GridTable:
     return GridTable("fastgat", ("removed", "method"), lines, columns, where)
 
 
-def _converged() -> GridTable:
-    """Return the table of GCN on citation graphs, trained until scores stop rising."""
-    graphs = ("PubMed", "Cora", "CiteSeer")
-    columns = [Column(it, {"dataset": it, "model": "gcn"}) for it in graphs]
-    lines = _lines(list(product((0.5, 0.8), METHODS)))
-    return GridTable("converged", ("removed", "method"), lines, columns)
-
-
 def _dense_graphs(model: str) -> GridTable:
     columns = [
         Column(graph, {"dataset": graph, "model": model, "reweight": model == "gcn"})
@@ -79,28 +62,6 @@ def _dense_graphs(model: str) -> GridTable:
         {"split": "60-20-20"},
         _first_seeds,
     )
-
-
-def _half_points(results: Results) -> str:
-    """Return the validation points that each cut loses, and the cut that is taken."""
-    lines, wanted = [], {"model": "gat", "split": "60-20-20"}
-    for graph, taken in SPARSITY.items():
-        rows = select(results("cut"), {**wanted, "dataset": graph})
-        dense = _validation(rows, 0.0)
-        texts = [
-            f"{percent(it)}: {fmean(dense[s] - v for s, v in lost.items()):.1f}"
-            for it in (0.3, 0.5, 0.8)
-            if (lost := _validation(rows, it))
-        ]
-        lines.append([graph, ", ".join(texts), percent(taken)])
-    return markdown(("graph", "validation points lost", "taken"), lines)
-
-
-def _validation(rows: list[Row], sparsity: float) -> dict[int, float]:
-    wanted: Filter = {"sparsity": sparsity}
-    if sparsity == 0.0:
-        wanted = {"method": "Dense"}
-    return {it["seed"]: 100 * it["val_score"] for it in select(rows, wanted)}
 
 
 def _inductive() -> GridTable:
@@ -139,8 +100,6 @@ BLOCKS: Blocks = {
     "fastgat-citation": _citation(),
     "fastgat-dense-gat": _dense_graphs("gat"),
     "fastgat-dense-gcn": _dense_graphs("gcn"),
-    "fastgat-half-points": _half_points,
-    "fastgat-converged": _converged(),
     "fastgat-inductive": _inductive(),
     "fastgat-reweighting": _reweighting(),
 }
