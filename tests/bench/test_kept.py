@@ -102,7 +102,7 @@ def test_the_citation_graphs(tmp_path):
 def test_the_denser_graphs(tmp_path):
     write_rows(tmp_path, module=kedge_graphs, quick=False)
     found = kedge_graphs.findings(tmp_path, quick=False)
-    assert len(found) == 2 * 3 * (7 + 3)
+    assert len(found) == 2 * 3 * (5 + 2)
     assert {it.dataset for it in found} == set(kedge_graphs.GRAPHS)
     assert all(it.ours > 3.9 for it in found if "above random" in it.claim)
     assert sum("exchanged" in it.claim for it in found) == len(found) / 2
