@@ -102,7 +102,7 @@ def _edge_terms(model: str) -> GridTable:
     )
     lines = [Line((name, what), method(name, has)) for name, what, has in named]
     lines.append(Line(("RandomEdge", ""), method("RandomEdge")))
-    where = {"dataset": "PubMed", "model": model, "training": CHOSEN}
+    where = {"dataset": "PubMed", "model": model, "training": "finetune"}
     columns = [
         Column(percent(sparsity), {"sparsity": sparsity}, _first_three)
         for sparsity in SPARSITIES["PubMed"]
