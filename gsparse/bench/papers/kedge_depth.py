@@ -20,7 +20,6 @@ from gsparse.bench.findings import Finding, target
 from gsparse.bench.paired import scores
 from gsparse.bench.tables.rows import Row
 from gsparse.bench.verdicts import MARGIN, gap
-from gsparse.train.recipes import BACKBONES
 
 CLAIM = "deep GCNs no worse than with DropEdge, far above those on all edges"
 TABLE, DATASET = "depth", "PubMed"
@@ -34,6 +33,7 @@ CONTROL = "RandomEdge"
 QUICK_DEPTHS, DEPTHS = (2, 16), (2, 4, 8, 16, 32)
 QUICK_SEEDS, CONTROL_SEEDS, FULL_SEEDS = 1, 3, 5
 
+BACKBONES = ("plain", "identity", "batch-norm")
 DEEP = (16, 32)
 """Numbers of layers for which there is a target."""
 

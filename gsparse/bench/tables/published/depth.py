@@ -3,11 +3,11 @@
 from functools import partial
 
 from gsparse.bench.paired import scores
+from gsparse.bench.papers.kedge_depth import BACKBONES
 from gsparse.bench.tables.documents import Blocks, Results
 from gsparse.bench.tables.grid_table import Column, GridTable, Line, markdown, points
 from gsparse.bench.tables.rows import Filter, select
 from gsparse.bench.verdicts import gap
-from gsparse.train.recipes import BACKBONES
 
 COLUMNS: dict[str, Filter] = {
     "all edges": {"method": "Dense"},
