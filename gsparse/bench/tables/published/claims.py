@@ -7,8 +7,7 @@ from gsparse.bench.tables.documents import Blocks, Results
 from gsparse.bench.tables.grid_table import markdown
 
 NAMES = (
-    *("kedge-pubmed", "kedge-citation", "kedge-graphs", "kedge-labels"),
-    "kedge-depth",
+    *("kedge-pubmed", "kedge-citation", "kedge-graphs", "kedge-depth"),
     *("prune-citation", "structured", "implicit", "incremental", "interactions"),
 )
 

@@ -85,8 +85,8 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     "claims": tuple(
         Command(f"gsparse reproduce {name} --full")
         for name in (
-            *("prune-citation", "kedge-depth", "kedge-labels", "structured"),
-            *("implicit", "incremental", "interactions"),
+            *("prune-citation", "kedge-depth", "structured", "implicit"),
+            *("incremental", "interactions"),
         )
     ),
     "measurements": (
