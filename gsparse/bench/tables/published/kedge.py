@@ -128,6 +128,8 @@ def _differences(results: Results) -> str:
             dense = scores(here, **DENSE, **ALONE)
             for sparsity in sparsities:
                 cut = select(here, {"sparsity": sparsity, "training": CHOSEN})
+                if not select(cut, method("KEdge")):
+                    continue
                 ours = scores(cut, **method("KEdge"))
                 others = [dense, *(scores(cut, **method(it)) for it in CONTROLS[:0:-1])]
                 gaps = [paired_difference(ours, it) for it in others]
@@ -167,9 +169,7 @@ def _denser_headline(results: Results) -> str:
                 (here, "Dense"),
             )
         )
-        texts.append(
-            f"{ours:.1f} of {dense:.1f} on {graph} (random edges {random:.1f})"
-        )
+        texts.append(f"{ours:.1f} of {dense:.1f} on {graph} ({random:.1f})")
     return ", ".join(texts)
 
 
