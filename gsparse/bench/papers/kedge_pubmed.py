@@ -53,7 +53,7 @@ def runs(quick: bool) -> list[Task]:
         return tasks(cells, range(QUICK_SEEDS))
     found = []
     for model in ("gcn", "gat"):
-        grid = partial(configs, [DATASET], [model], table=TABLE, local=model == "gat")
+        grid = partial(configs, [DATASET], [model], table=TABLE, local=True)
         every = partial(grid, sparsities=SPARSITIES, trainings=WAYS)
         named = every(methods=["KEdge", *CONTROLS])
         named += grid([SEARCH], SPARSITIES, trainings=["rest", "finetune"])
