@@ -179,7 +179,7 @@ _three = partial(points, seeds=3)
 def _fits(results: Results) -> str:
     """Return whole fits of masks beside a training of the model."""
     lines = []
-    for graph in ("PubMed", "Cora", "CiteSeer", "amherst41", "cornell5", "tolokers"):
+    for graph in ("PubMed", "Cora", "CiteSeer", "amherst41", "cornell5"):
         rows = {it["method"]: it for it in select(results("mask_fits"), _of(graph))}
         training = rows["training"]["seconds"]
         lines.append([graph, f"{training:.1f} s"])
