@@ -63,8 +63,9 @@ def fit_mask(
 
     With ``keep`` you ask for quality instead of sparsity: the fit finds the largest
     sparsity with which that fraction of the nodes keeps its class, and sets
-    ``mask.sparsity``. It takes three to five times as long, as the mask is fitted
-    further at several sparsities.
+    ``mask.sparsity``. It takes two to five times as long, as the mask is fitted
+    further at several sparsities. At a given sparsity
+    :class:`~gsparse.train.EdgeExchange` keeps more predictions, in less time.
 
     Do not use such a mask with another model: it keeps the edges that these weights
     need, which may not be enough for a fresh model. It shows where edges change
