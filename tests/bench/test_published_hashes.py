@@ -14,11 +14,11 @@ RESULTS = Path(__file__).parents[2] / "docs" / "results"
 EXPERIMENTS = {
     "cut": 12,
     "depth": 243,
-    "fastgat": 979,
+    "fastgat": 997,
     "implicit": 105,
     "incremental": 100,
     "inductive": 55,
-    "kedge": 1490,
+    "kedge": 2652,
     "prune": 2820,
     "structured": 360,
 }

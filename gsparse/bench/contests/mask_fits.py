@@ -38,7 +38,7 @@ def contenders(problem: Problem) -> list[Contender]:
     data = prepare(load(problem.graph, root=problem.root, sparse_features=True))
     chosen = recipe(problem.graph, problem.size)
     model = _train(chosen, data, 0)
-    settings = {"model": problem.size, "rounds": problem.repeats}
+    settings = {"model": problem.size, "rounds": problem.repeats, "asked": None}
     training = Contender(
         "training", {"seconds": partial(_train, chosen, data)}, settings
     )
@@ -54,7 +54,7 @@ def contenders(problem: Problem) -> list[Contender]:
     search = Contender(
         f"EdgeExchange, {SPARSITY:.0%} removed",
         {"seconds": partial(_exchange, model, data)},
-        settings | {"asked": None},
+        settings,
         check=lambda found: {"kept": found.kept, "sparsity": SPARSITY},
     )
     return [training, *masks, search]
