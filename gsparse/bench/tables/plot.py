@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MARKERS = "osD^vPX*"
 COLORS = 10  # of matplotlib's cycle
 MOST = 99.99  # percent: the end of the axis of weights
-MANY = 8  # curves, above which the legend stands beside the panel
+MANY = 3  # curves, above which the legend stands beside the panel
 ONE_COLUMN = 3  # panels, above which they stand in two
 
 
