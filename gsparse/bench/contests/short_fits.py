@@ -72,7 +72,7 @@ def _facts(history: MaskHistory) -> Row:
 
 CONTEST = Contest(
     name="short_fits",
-    about="masks from features and from edge terms, fitted for few epochs",
+    about="masks of features and of edge terms after few epochs",
     contenders=contenders,
     graphs=("PubMed", "Cora", "amherst41"),
     keys=("epochs",),
