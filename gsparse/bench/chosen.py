@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from math import sqrt
 
-from gsparse.bench.experiment.config import Config
+from gsparse.bench.experiment.config import Config, Training
 from gsparse.bench.experiment.methods import BASELINES
 from gsparse.bench.tables.rows import Row
 
-EITHER = ("rest", "finetune")
+EITHER: tuple[Training, ...] = ("rest", "finetune")
 CHOSEN = "chosen"
 """Value of ``training`` in rows that were chosen."""
 

@@ -29,8 +29,9 @@ from gsparse.nn.evaluating import evaluating, frozen
 from gsparse.nn.placement import placement
 from gsparse.nn.stale_caches import fresh_caches
 from gsparse.nn.weighted_sum import sharing_normalised
-from gsparse.train.fit import predict_logits, prepare
+from gsparse.train.fit import prepare
 from gsparse.train.losses import log_probabilities, mean_divergence
+from gsparse.train.mask import logits_to_keep
 
 SHARPNESS = 10.0
 """Steepness of the loss, in units of the median margin of the model."""
@@ -136,12 +137,11 @@ class EdgeExchange(EdgeMethod):
             - **logits:** :math:`(N, C)`
         """
         require_edge_index(data._store)
-        if logits is None:
-            logits = predict_logits(model, data)
+        logits = logits_to_keep(model, data, logits)
         wanted = logits.argmax(1)
         loss_of = partial(_margin_loss, wanted=wanted, scale=_scale(logits))
         if not self.hard:
-            loss_of = partial(_divergence, wanted=log_probabilities(logits))
+            loss_of = partial(mean_divergence, target=log_probabilities(logits))
         pairs = undirected_pairs(data.edge_index, data.num_nodes)
         with evaluating(model), fresh_caches(model), frozen(model):
             graph = _Graph(model, data, pairs, loss_of, wanted)
@@ -227,7 +227,3 @@ def _scale(logits: Tensor) -> float:
 
 def _margin_loss(out: Tensor, wanted: Tensor, scale: float) -> Tensor:
     return softplus(-scale * _margins(out, wanted)).mean()
-
-
-def _divergence(out: Tensor, wanted: Tensor) -> Tensor:
-    return mean_divergence(out, wanted)

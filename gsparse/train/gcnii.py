@@ -3,14 +3,14 @@
 from math import inf, log
 
 from torch import Tensor
-from torch.nn import Identity, Linear, Module, ModuleList
+from torch.nn import Identity, Linear, Module
 from torch.nn.functional import relu
 
-from gsparse.kernels.dropout import dropout
 from gsparse.nn import FastGCNConv
+from gsparse.train.stack import Stack
 
 
-class GCNII(Module):
+class GCNII(Stack):
     r"""The network of the `"Simple and Deep Graph Convolutional Networks"
     <https://arxiv.org/abs/2007.02133>`_ paper.
 
@@ -54,7 +54,6 @@ class GCNII(Module):
         alpha: float = 0.1,
         theta: float = 0.5,
     ) -> None:
-        super().__init__()
         if not isinstance(num_layers, int) or num_layers < 1:
             raise ValueError(
                 f"'num_layers' must be an integer of at least 1 (got {num_layers})"
@@ -69,32 +68,17 @@ class GCNII(Module):
             for layer in range(1, num_layers + 1)
         ]
         first, last = Linear(in_channels, width), Linear(width, out_channels)
-        self.layers = ModuleList([first, *convolutions, last])
-        self.dropout = dropout
-        self.hidden_dropout = dropout if hidden_dropout is None else hidden_dropout
-
-    def reset_parameters(self) -> None:
-        """Reinitialise all parameters."""
-        for layer in self.layers:
-            layer.reset_parameters()  # type: ignore[operator]
+        super().__init__([first, *convolutions, last], dropout, hidden_dropout)
 
     def forward(
         self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None
     ) -> Tensor:
-        """Return the logits of every node.
-
-        Shapes:
-            - **x:** :math:`(N, F)`, dense or :class:`~gsparse.train.SparseFeatures`
-            - **edge_index:** :math:`(2, E)`
-            - **edge_weight:** :math:`(E,)`
-            - **output:** :math:`(N, C)`
-        """
         first, *convolutions, last = self.layers
-        hidden = start = relu(first(dropout(x, self.dropout, self.training)))
+        hidden = start = relu(first(self._drop(x, is_hidden=False)))
         for layer in convolutions:
-            hidden = dropout(hidden, self.hidden_dropout, self.training)
+            hidden = self._drop(hidden, is_hidden=True)
             hidden = relu(layer(hidden, start, edge_index, edge_weight))
-        return last(dropout(hidden, self.hidden_dropout, self.training))
+        return last(self._drop(hidden, is_hidden=True))
 
 
 class _Same(Identity):

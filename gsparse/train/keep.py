@@ -15,8 +15,8 @@ ROUNDS = 8
 CLOSE = 0.01
 """The search ends when the edges left are known up to this factor of all edges."""
 
-FIRST, SECOND = 0.5, 3
-"""Where an unfitted mask has no budget yet, and the share of epochs of later fits."""
+FIRST, SHORTER = 0.5, 3
+"""First guess in place of a sparsity of 0; later fits have a third of the epochs."""
 
 
 def fit_to_keep(
@@ -99,7 +99,7 @@ def _search(
         if lost <= 1 - keep:
             low, lost_low, found = trial, lost, history
             state = copy.deepcopy(mask.state_dict())
-            epochs = max(config.epochs // SECOND, config.validate_every)
+            epochs = max(config.epochs // SHORTER, config.validate_every)
             settings = replace(config, epochs=epochs)
         else:
             high, lost_high = trial, lost

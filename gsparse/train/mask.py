@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 from torch_geometric.data import Data
 
 from gsparse.nn.evaluating import frozen
@@ -108,13 +109,7 @@ def fit_mask(
         >>> _ = fit_mask(mask, data, config=FitConfig(lr=0.05, epochs=20))
         >>> sparse = mask.sparsify(data)
     """
-    if logits is None:
-        logits = predict_logits(mask.model, data)
-    elif logits.dim() != 2 or logits.size(0) != data.num_nodes:
-        raise ValueError(
-            f"'logits' must have one row for each of the {data.num_nodes} nodes (got "
-            f"{list(logits.shape)})"
-        )
+    logits = logits_to_keep(mask.model, data, logits)
     if not (data.edge_index[0] != data.edge_index[1]).any():
         raise ValueError("'data' must have an edge between two nodes (got none)")
     wanted = copy.copy(data)
@@ -145,3 +140,15 @@ def fit_mask(
 def _kept(mask: LearnedMask, data: Data, wanted: Tensor) -> float:
     """Return the fraction of all nodes that have the wanted class with the mask."""
     return (predict_logits(mask, data).argmax(1) == wanted).double().mean().item()
+
+
+def logits_to_keep(model: Module, data: Data, logits: Tensor | None) -> Tensor:
+    """Return the given logits if they fit the graph; by default those of the model."""
+    if logits is None:
+        return predict_logits(model, data)
+    if logits.dim() != 2 or logits.size(0) != data.num_nodes:
+        raise ValueError(
+            f"'logits' must have one row for each of the {data.num_nodes} nodes (got "
+            f"{list(logits.shape)})"
+        )
+    return logits

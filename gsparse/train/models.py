@@ -6,13 +6,13 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn import BatchNorm1d, Linear, Module, ModuleList
-from torch.nn.functional import elu, relu
+from torch.nn import BatchNorm1d, Linear, Module
+from torch.nn.functional import elu
 from torch_geometric.nn import GATConv
 
-from gsparse.kernels.dropout import dropout
 from gsparse.nn import FastGATConv, FastGCNConv, FastSAGEConv
 from gsparse.train.gcnii import GCNII
+from gsparse.train.stack import Stack
 
 Attention = Literal["fused", "reference", "pyg"]
 
@@ -28,53 +28,6 @@ def _widths(
     """Return the input and output width of each layer."""
     _check_num_layers(num_layers)
     return pairwise([first] + [hidden] * (num_layers - 1) + [last])
-
-
-class _Stack(Module):
-    """Stack of layers with dropout before each and an activation between them."""
-
-    def __init__(
-        self,
-        layers: Iterable[Module],
-        dropout: float,
-        hidden_dropout: float | None = None,
-    ) -> None:
-        super().__init__()
-        self.layers = ModuleList(layers)
-        self.dropout = dropout
-        self.hidden_dropout = hidden_dropout
-
-    def reset_parameters(self) -> None:
-        """Reinitialise all parameters."""
-        for layer in self.layers:
-            layer.reset_parameters()  # type: ignore[operator]
-
-    def forward(
-        self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None
-    ) -> Tensor:
-        """Return the logits of every node.
-
-        Shapes:
-            - **x:** :math:`(N, F)`, dense or :class:`~gsparse.train.SparseFeatures`
-            - **edge_index:** :math:`(2, E)`
-            - **edge_weight:** :math:`(E,)`
-            - **output:** :math:`(N, C)`
-        """
-        for i, layer in enumerate(self.layers):
-            p = self.hidden_dropout if i > 0 else None
-            x = dropout(x, self.dropout if p is None else p, self.training)
-            x = self._apply_layer(layer, x, edge_index, edge_weight)
-            if i + 1 < len(self.layers):
-                x = self._activate(x)
-        return x
-
-    def _activate(self, x: Tensor) -> Tensor:
-        return relu(x)
-
-    def _apply_layer(
-        self, layer: Module, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None
-    ) -> Tensor:
-        return layer(x, edge_index, edge_weight=edge_weight)
 
 
 class _DeepLayer(Module):
@@ -103,7 +56,7 @@ class _DeepLayer(Module):
         return out if self.norm is None else self.norm(out)
 
 
-class GCN(_Stack):
+class GCN(Stack):
     """A stack of :class:`~gsparse.nn.FastGCNConv` with ReLU.
 
     Args:
@@ -161,7 +114,7 @@ class GCN(_Stack):
             weight.mul_(0.1).diagonal().add_(1.0)  # type: ignore[operator]
 
 
-class SAGE(_Stack):
+class SAGE(Stack):
     """A stack of :class:`~gsparse.nn.FastSAGEConv` (mean) with ReLU.
 
     Args:
@@ -188,7 +141,7 @@ class SAGE(_Stack):
         super().__init__((FastSAGEConv(a, b) for a, b in widths), dropout)
 
 
-class MLP(_Stack):
+class MLP(Stack):
     """A stack of linear layers with ReLU, the baseline without edges.
 
     Args:
@@ -220,7 +173,7 @@ class MLP(_Stack):
         return layer(x)
 
 
-class GAT(_Stack):
+class GAT(Stack):
     """A stack of GAT layers with ELU, with concatenated hidden heads and averaged
     output heads.
 

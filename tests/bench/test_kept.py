@@ -20,6 +20,18 @@ SCORES = {
 }
 
 
+def row_of(task, **more):
+    config = task.config
+    return dict.fromkeys(KEYS, "x") | {
+        "dataset": config.dataset,
+        "model": config.model,
+        "method": config.method,
+        "seed": task.seed,
+        "config_hash": config.hash,
+        **more,
+    }
+
+
 def write_rows(out, found=SCORES, module=kedge_pubmed, quick=True):
     for task in module.runs(quick):
         config = task.config
@@ -32,21 +44,17 @@ def write_rows(out, found=SCORES, module=kedge_pubmed, quick=True):
         if tuned:
             score -= 0.2  # and validation does not choose them
         wobble = 0.001 * (task.seed % 2) * (config.method == "KEdge")
-        row = dict.fromkeys(KEYS, "x") | {
-            "dataset": config.dataset,
-            "model": config.model,
-            "method": config.method,
-            "seed": task.seed,
-            "config_hash": config.hash,
-            "teacher": config.teacher,
-            "training": config.training,
-            "sparsity": config.sparsity + 1e-5,
-            "sparsity_target": config.sparsity,
-            "edge_terms": config.edge_terms,
-            "val_score": 0.8 + 0.01 * tuned,
-            "num_val": 500,
-            "test_score": score + wobble,
-        }
+        row = row_of(
+            task,
+            teacher=config.teacher,
+            training=config.training,
+            sparsity=config.sparsity + 1e-5,
+            sparsity_target=config.sparsity,
+            edge_terms=config.edge_terms,
+            val_score=0.8 + 0.01 * tuned,
+            num_val=500,
+            test_score=score + wobble,
+        )
         append_row(out / "kedge.jsonl", row)
 
 
@@ -114,14 +122,8 @@ def test_labels_alone(tmp_path):
         config = task.config
         assert config.teacher == "none"
         assert config.epochs == 2000
-        row = dict.fromkeys(KEYS, "x") | {
-            "dataset": config.dataset,
-            "model": config.model,
-            "method": config.method,
-            "seed": task.seed,
-            "config_hash": config.hash,
-            "test_score": found.get(config.method, 0.5) + 0.01 * task.seed,
-        }
+        score = found.get(config.method, 0.5) + 0.01 * task.seed
+        row = row_of(task, test_score=score)
         append_row(tmp_path / "labels.jsonl", row)
     claims = kedge_labels.findings(tmp_path, quick=False)
     assert len(claims) == 2 * 4

@@ -96,6 +96,11 @@ def test_predictions_of_another_model():
     assert found.kept >= found.kept_before
 
 
+def test_logits_of_other_nodes_are_refused():
+    with pytest.raises(ValueError, match=r"one row for each of the 300 nodes"):
+        EdgeExchange(0.5).search(model_of("GCN"), DATA, torch.zeros(50, 3))
+
+
 def test_derivatives_are_those_of_present_and_absent_edges():
     """One-sided differences, in double precision."""
     model, data = model_of("GCN").double().eval(), copy.copy(DATA)

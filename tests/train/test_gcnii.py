@@ -49,7 +49,10 @@ def test_dropout_of_the_features_and_of_hidden_layers():
     model.dropout = 0.0
     one, two = (model(DATA.x, DATA.edge_index) for _ in "ab")
     assert torch.equal(one, two)
-    assert made(dropout=0.3).hidden_dropout == 0.3
+    model.hidden_dropout = None  # as before the first layer
+    model.dropout = 0.6
+    one, two = (model(DATA.x, DATA.edge_index) for _ in "ab")
+    assert not torch.equal(one, two)
 
 
 def test_many_layers_learn():

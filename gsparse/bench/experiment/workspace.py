@@ -1,10 +1,11 @@
 """Data and results that experiments of one process share."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -31,6 +32,9 @@ from gsparse.train import SparseFeatures, fit, predict_logits
 from gsparse.train.split_graphs import load_split_graphs
 from gsparse.transforms.base import EdgeSparsifier
 from gsparse.transforms.by_name import make_sparsifier
+
+T = TypeVar("T")
+Place = tuple[object, ...]
 
 
 class Graphs(NamedTuple):
@@ -79,10 +83,10 @@ class Workspace:
         self.root = root
         self._graphs: tuple[tuple, Graphs] | None = None
         self._rated: tuple[tuple, Rated] | None = None
-        self._searched: tuple[tuple, Sparsified] | None = None
         self._warm: set[tuple[str, str]] = set()
         self._dense: dict[tuple, Module] = {}
-        self._masks: dict[tuple, FittedMask] = {}
+        self._masks: dict[tuple[Place, Place], FittedMask] = {}
+        self._searched: dict[tuple[Place, Place], Sparsified] = {}
 
     def dense(self, config: Config, seed: int) -> Module:
         """Return the model trained with all edges, which must not be changed."""
@@ -155,20 +159,19 @@ class Workspace:
 
     def _exchange(self, config: Config, seed: int, graphs: Graphs) -> Sparsified:
         """Search edges for the dense model; one search for all trainings."""
-        place = (config.dataset, config.split, config.device, seed, config.method)
-        key = (*place, config.model, config.sparsity, config.epochs, config.hops)
-        if self._searched is None or self._searched[0] != key:
+
+        def search() -> Sparsified:
             model, start = self.dense(config, seed), perf_counter()
             hard = config.recipe().fit.metric == "accuracy"
-            search = method_class(config.method)(config.sparsity, seed, hard=hard)
-            test = search.search(model, graphs.test)
+            exchange = method_class(config.method)(config.sparsity, seed, hard=hard)
+            test = exchange.search(model, graphs.test)
             fit = test
             if graphs.fit is not graphs.test:
-                fit = search.search(model, graphs.fit)
+                fit = exchange.search(model, graphs.fit)
             seconds = perf_counter() - start
-            found = Sparsified(fit.data, test.data, seconds, kept=test.kept)
-            self._searched = key, found
-        return self._searched[1]
+            return Sparsified(fit.data, test.data, seconds, kept=test.kept)
+
+        return _once_for_place(self._searched, _key(config, seed), search)
 
     def _importances(
         self,
@@ -215,16 +218,31 @@ class Workspace:
         """Return a mask fitted to the graph; one for all trainings of the weights."""
         if has_edge_terms(config.method, config.teacher, config.edge_terms):
             self._refuse_two_graphs(config, graphs, "--edge-terms without")
-        place = (config.dataset, config.split, config.device, seed, config.method)
-        alone, terms = config.teacher == "none", config.edge_terms
-        width = config.hidden_channels
-        made = (config.model, config.sparsity, config.epochs, width, config.hops)
-        key = (*place, *made, alone, terms)
-        if key not in self._masks:
-            kept = {k: v for k, v in self._masks.items() if k[:5] == place}
-            teacher = None if alone else self.dense(config, seed)
-            self._masks = kept | {key: fit_learned(config, seed, graphs.fit, teacher)}
-        return self._masks[key]
+
+        def fit_mask() -> FittedMask:
+            teacher = None if config.teacher == "none" else self.dense(config, seed)
+            return fit_learned(config, seed, graphs.fit, teacher)
+
+        return _once_for_place(self._masks, _key(config, seed), fit_mask)
+
+
+def _key(config: Config, seed: int) -> tuple[Place, Place]:
+    """Return graph and method, and what else edges depend on that a model chooses."""
+    place = (config.dataset, config.split, config.device, seed, config.method)
+    model = (config.model, config.hidden_channels, config.epochs, config.hops)
+    used = (config.sparsity, config.teacher == "none", config.edge_terms)
+    return place, (*model, *used)
+
+
+def _once_for_place(
+    found: dict[tuple[Place, Place], T], key: tuple[Place, Place], make: Callable[[], T]
+) -> T:
+    """Return the result of a key, made once while the graph and the method stay."""
+    if key not in found:
+        for old in [it for it in found if it[0] != key[0]]:
+            del found[old]
+        found[key] = make()
+    return found[key]
 
 
 def load_graphs(config: Config, seed: int, root: Path | None = None) -> Graphs:

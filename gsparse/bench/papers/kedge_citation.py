@@ -9,6 +9,7 @@ Masks and weights as in :mod:`gsparse.bench.papers.kedge_pubmed`, and
 from functools import partial
 from pathlib import Path
 
+from gsparse.bench.chosen import EITHER
 from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
 from gsparse.bench.findings import Finding
@@ -39,7 +40,7 @@ def runs(quick: bool) -> list[Task]:
         local=not quick,
     )
     cells = grid(methods=["KEdge", *CONTROLS], trainings=WAYS)
-    cells += grid(methods=[SEARCH], trainings=["rest", "finetune"])
+    cells += grid(methods=[SEARCH], trainings=EITHER)
     seeds = range(QUICK_SEEDS if quick else FULL_SEEDS)
     return tasks(list(dict.fromkeys(cells)), seeds)
 

@@ -10,8 +10,8 @@ same.
 
 from pathlib import Path
 
+from gsparse.bench.chosen import EITHER
 from gsparse.bench.experiment.cells import configs
-from gsparse.bench.experiment.config import Training
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
 from gsparse.bench.findings import Finding
 from gsparse.bench.kept import SEARCH, above, lost
@@ -21,7 +21,6 @@ TABLE, SPLIT = "kedge", "60-20-20"
 GRAPHS = ("amherst41", "cornell5", "CS", "Physics", "GitHub")
 QUICK_GRAPHS = ("amherst41",)
 METHODS = ("KEdge", SEARCH, "EffectiveResistance", "RandomEdge")
-EITHER: tuple[Training, ...] = ("rest", "finetune")
 SPARSITIES = (0.8, 0.9, 0.95, 0.98)
 SEEDS = 3
 

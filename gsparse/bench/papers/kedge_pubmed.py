@@ -11,6 +11,7 @@ for the control, and masks learned from the labels alone, as in the paper.
 from functools import partial
 from pathlib import Path
 
+from gsparse.bench.chosen import EITHER
 from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.config import Training
 from gsparse.bench.experiment.grid import Task, grid_rows, tasks
@@ -36,7 +37,7 @@ long."""
 
 FROM_LABELS = ("KEdge", "SparseGAT", "NeuralSparse", "PTDNet")
 SPARSITIES = (0.5, 0.8, 0.9, 0.95)
-WAYS: tuple[Training, ...] = ("rest", "finetune", "scratch")
+WAYS: tuple[Training, ...] = (*EITHER, "scratch")
 QUICK_SEEDS, FULL_SEEDS = 3, 10
 
 MOST_LOST = 2.0  # points, at 80 %
@@ -56,7 +57,7 @@ def runs(quick: bool) -> list[Task]:
         grid = partial(configs, [DATASET], [model], table=TABLE, local=True)
         every = partial(grid, sparsities=SPARSITIES, trainings=WAYS)
         named = every(methods=["KEdge", *CONTROLS])
-        named += grid([SEARCH], SPARSITIES, trainings=["rest", "finetune"])
+        named += grid([SEARCH], SPARSITIES, trainings=EITHER)
         beside = every(methods=OTHERS)
         beside += every(methods=WITH_TERMS, edge_terms=True)
         beside += every(methods=["KEdge"], edge_terms=False)

@@ -14,7 +14,7 @@ from gsparse.bench.experiment.protocol import prepare
 from gsparse.bench.tables.summary import summarise
 from gsparse.data import load
 from gsparse.nn import DropEdge
-from gsparse.train import evaluate
+from gsparse.train import EdgeExchange, evaluate
 from gsparse.transforms import EffectiveResistance, RandomEdge
 
 DENSE = Config("digits", "random-5-30", "gcn", "Dense", 0.0, epochs=3)
@@ -264,6 +264,16 @@ def test_one_mask_serves_all_ways_of_training(workspace, monkeypatch):
     ):
         run_one(config, 4, workspace)
     assert len(calls) == 1
+
+
+def test_one_search_serves_both_ways_of_training(workspace, monkeypatch):
+    calls, search = [], EdgeExchange.search
+    note = lambda *args: (calls.append(args), search(*args))[1]  # noqa: E731
+    monkeypatch.setattr(EdgeExchange, "search", note)
+    ways = {"trainings": ["rest", "finetune"], "epochs": 2}
+    for config in configs(["digits"], ["gcn"], ["EdgeExchange"], [0.3, 0.5], **ways):
+        run_one(config, 4, workspace)
+    assert len(calls) == 2  # a search for each sparsity
 
 
 def test_masks_of_one_graph_are_refused_where_there_are_two(workspace):

@@ -111,9 +111,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             "epoch --sizes gcn,sage --graphs tolokers,PubMed --threads 2 "
             "--allocators kept --repeats 5"
         ),
-        _contest(
-            "mask_fits --graphs PubMed,Cora,CiteSeer,amherst41,cornell5 --repeats 1", 1
-        ),
+        _contest("mask_fits", 1, "whole fits of masks"),
         _contest("short_fits", 1, "masks fitted for few epochs"),
         _contest("training_steps", 1),
         _contest("training_steps --graphs tolokers,cornell5 --sizes gcn", 1),
