@@ -1,9 +1,12 @@
 """Nearest-neighbour graph of handwritten digits, a data set without a download."""
 
+import gzip
+
 import numpy as np
 import torch
 from torch_geometric.data import Data
 
+from gsparse.data.cards import cards_folder
 from gsparse.data.erdos_renyi import both_directions
 
 NUM_NEIGHBORS = 20
@@ -14,24 +17,16 @@ def digits() -> Data:
 
     The images are the test part of *Optical Recognition of Handwritten Digits*
     (E. Alpaydin and C. Kaynak, 1998, https://doi.org/10.24432/C50P49, CC BY 4.0), which
-    is included in scikit-learn. Two images are connected if one is among the 20 nearest
-    neighbours of the other (by the squared distance of the 64 pixels; ties go to the
-    smaller node id).
+    come with the package: one line an image, 64 grey levels from 0 to 16 and the label.
+    Two images are connected if one is among the 20 nearest neighbours of the other (by
+    the squared distance of the 64 pixels; ties go to the smaller node id).
 
     Returns:
         Undirected graph with ``x`` (grey levels from 0 to 1) and ``y``, without masks.
-
-    Raises:
-        ImportError: If scikit-learn is missing.
     """
-    try:
-        from sklearn.datasets import load_digits  # heavy, and not a core dependency
-    except ImportError as error:
-        raise ImportError(
-            "data set 'digits' needs scikit-learn; pip install 'gsparse-gnn[cli]'"
-        ) from error
-    bunch = load_digits()
-    pixels = bunch.data.astype(np.int64)
+    with gzip.open(cards_folder() / "digits.csv.gz", "rt") as file:
+        table = np.loadtxt(file, dtype=np.int64, delimiter=",")
+    pixels, labels = table[:, :-1], table[:, -1]
     num_nodes = len(pixels)
 
     square = (pixels**2).sum(axis=1)
@@ -44,6 +39,6 @@ def digits() -> Data:
     return Data(
         x=torch.from_numpy(pixels / 16).float(),
         edge_index=both_directions(row, col, num_nodes),
-        y=torch.from_numpy(bunch.target).long(),
+        y=torch.from_numpy(labels.copy()),
         num_nodes=num_nodes,
     )

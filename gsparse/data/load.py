@@ -60,7 +60,8 @@ def load(
         split: Kind of the split, see :func:`gsparse.data.split`. The default depends on
             the data set. A graph without labels has no masks.
         seed: Number of the split of this kind.
-        sparse_features: Whether ``x`` is ``torch.sparse_csr``. As a dense matrix, the
+        sparse_features: Whether ``x`` is ``torch.sparse_csr``, which most layers
+            refuse; ``gsparse.load_dataset`` returns features that they take. Dense, the
             features of Coauthor Physics need 1.2 GB, but only 0.4 % are not zero.
 
     Returns:

@@ -12,6 +12,7 @@ from gsparse.train.incremental.fit_tasks import TaskScores, fit_tasks
 from gsparse.train.incremental.rank_update import RankUpdate
 from gsparse.train.incremental.tasks import binary_tasks, class_tasks, graph_tasks
 from gsparse.train.iterative import Ticket, WeightLottery
+from gsparse.train.load_dataset import load_dataset
 from gsparse.train.mask import MaskHistory, fit_mask
 from gsparse.train.models import GAT, GCN, MLP, SAGE, build_model
 from gsparse.train.pruning import PrunedModel, prune_and_train
@@ -48,6 +49,7 @@ __all__ = [
     "fit_mask",
     "fit_tasks",
     "graph_tasks",
+    "load_dataset",
     "predict_logits",
     "prune_and_train",
     "receptive_field",

@@ -450,7 +450,8 @@ def test_digits():
         assert counts == [5, 30]
 
 
-def test_digits_need_scikit_learn(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ImportError, match=r"pip install 'gsparse-gnn\[cli\]'"):
-        load("digits")
+def test_digits_are_those_of_scikit_learn():
+    bunch = pytest.importorskip("sklearn.datasets").load_digits()
+    data = load("digits")
+    assert torch.equal(data.x, torch.from_numpy(bunch.data / 16).float())
+    assert torch.equal(data.y, torch.from_numpy(bunch.target).long())
