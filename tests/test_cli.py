@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gsparse import cli
+from gsparse import __version__, cli
 from gsparse.bench.tables.rows import KEYS, read_rows
 from gsparse.bench.tables.table import format_blocks
 
@@ -290,6 +290,38 @@ def test_help_does_not_load_torch():
     )
     child = subprocess.run([sys.executable, "-c", code], capture_output=True)
     assert child.returncode == 0
+
+
+def test_the_module_is_the_command():
+    command = [sys.executable, "-m", "gsparse", "--version"]
+    child = subprocess.run(command, capture_output=True, text=True)
+    assert child.stdout == f"gsparse {__version__}\n"
+
+
+def test_reproduce_lists_claims(capsys):
+    code, out, _err = run(capsys, "reproduce", "--list", "--json")
+    assert code == 0
+    assert json.loads(out)[0]["data"].startswith("Physics")
+    code, _out, err = run(capsys, "reproduce")
+    assert (code, err) == (
+        2,
+        "error: 'name' is missing; see gsparse reproduce --list\n",
+    )
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, "passive"), ("active", "active")])
+def test_threads_sleep_while_they_wait_unless_told_otherwise(given, used):
+    code = (
+        "import os, sys; import gsparse.cli as c\n"
+        "try: c.main(['--version'])\n"
+        "except SystemExit:\n"
+        "    print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": given} if given else {}
+    command = [sys.executable, "-c", code]
+    child = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert child.stdout.splitlines()[-1] == f"{used} False"
 
 
 def test_control_c_keeps_rows_and_says_so(tmp_path):

@@ -115,6 +115,27 @@ def reproducible() -> list[str]:
     return [name.replace("_", "-") for name in names]
 
 
+def listing() -> list[dict[str, Any]]:
+    """Return name, claim, graphs and minutes of everything that can be reproduced."""
+    found = []
+    for name in reproducible():
+        module = paper(name)
+        quick, full = module.MINUTES
+        record = {"name": name, "claim": module.CLAIM, "data": module.DATA}
+        found.append({**record, "quick_minutes": quick, "full_minutes": full})
+    return found
+
+
+def format_listing(records: Sequence[dict[str, Any]]) -> str:
+    """Return the list as text in 80 columns."""
+    lines = ["name            quick     full  graphs"]
+    for it in records:
+        quick, full = it["quick_minutes"], it["full_minutes"]
+        lines.append(f"{it['name']:15}{quick:4} min {full:4} min  {it['data']}")
+        lines.append(f"  {it['claim']}")
+    return "\n".join([*lines, "", "Minutes are those of one core."])
+
+
 def paper(name: str) -> Any:  # noqa: ANN401 (a module)
     """Return the module of a paper.
 

@@ -140,21 +140,23 @@ def bench(
 
 def reproduce(
     name: Annotated[
-        str,
-        typer.Argument(
-            help="fastgat, kedge-pubmed, kedge-citation, kedge-graphs, "
-            "kedge-labels, kedge-depth, prune-citation, structured, implicit, "
-            "incremental, interactions."
-        ),
-    ],
+        str | None, typer.Argument(help="One of `gsparse reproduce --list`.")
+    ] = None,
     full: Annotated[
         bool, typer.Option("--full/--quick", help="All graphs and seeds, or a few.")
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs"),
     jobs: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Total number of threads of all processes."),
+    ] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data.")] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Print the hours and exit.")
+    ] = False,
+    as_list: Annotated[
+        bool, typer.Option("--list", help="Print claims, graphs and minutes.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
@@ -163,11 +165,25 @@ def reproduce(
     Verdicts are by 95 % intervals. Claims that a quick run cannot decide, for too few
     seeds, do not count. Runs already recorded in OUT are skipped.
     """
+    from gsparse.bench.findings import (
+        exit_code,
+        format_findings,
+        format_listing,
+        listing,
+        paper,
+    )
+
+    if as_list:
+        records = listing()
+        print_value(records, format_listing(records), as_json)
+        return 0
+    if name is None:
+        raise ValueError("'name' is missing; see gsparse reproduce --list")
     from gsparse.bench.experiment.progress import run_with_progress
-    from gsparse.bench.findings import exit_code, format_findings, paper
 
     module = paper(name)
     grid, path = module.runs(not full), out / f"{module.TABLE}.jsonl"
+    set_threads(threads)
     if plan:
         return print_plan(grid, path, data_root, as_json)
     for outcome in run_with_progress(grid, path, jobs, data_root, memory=False):

@@ -1,4 +1,4 @@
-"""Commands that write a graph or a model."""
+"""Commands that write a graph, a model or machine code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gsparse.cli.output import print_value
+from gsparse.cli.output import print_value, set_threads
 
 
 def sparsify(
@@ -49,11 +49,15 @@ def sparsify(
         ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Number of threads.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Remove edges from the graph in a file."""
     from gsparse.deploy.cut_file import sparsify_file
 
+    set_threads(threads)
     record = sparsify_file(
         source,
         target,
@@ -102,12 +106,16 @@ def prune(
         Path | None, typer.Option(help="Folder for the model and its card.")
     ] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Number of threads.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Train a model, prune its weights, fine-tune it, and save the result."""
     from gsparse.cli.pruned_record import format_record
     from gsparse.deploy import prune_model
 
+    set_threads(threads)
     record = prune_model(
         dataset,
         model,
@@ -123,3 +131,11 @@ def prune(
         root=data_root,
     )
     print_value(record, format_record(record), as_json)
+
+
+def warmup() -> None:
+    """Compile the common kernels once, before the first training."""
+    from gsparse.deploy import warm_up
+
+    for name, seconds in warm_up():
+        print(f"{seconds:5.1f} s  {name}", flush=True)

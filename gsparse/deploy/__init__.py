@@ -7,6 +7,7 @@ from gsparse.deploy.model_file import load_weights, save_model
 from gsparse.deploy.n_of_m import keep_n_of_m, prune_n_of_m, to_semi_structured
 from gsparse.deploy.prune_and_save import prune_model
 from gsparse.deploy.pruned_models import load_pruned
+from gsparse.deploy.warm_up import warm_up
 
 __all__ = [
     "ModelCard",
@@ -20,4 +21,5 @@ __all__ = [
     "save_model",
     "sparsify_file",
     "to_semi_structured",
+    "warm_up",
 ]

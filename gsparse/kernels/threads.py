@@ -1,5 +1,6 @@
 """Compile kernels and distribute their work to threads."""
 
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 import torch
+from numba.core import event
 from numba.extending import intrinsic as typed_intrinsic
 
 from gsparse.kernels.team import run_on_team
@@ -21,9 +23,28 @@ intrinsic: Any = typed_intrinsic
 #: Below this many inner steps a second thread costs more than it saves.
 MIN_WORK = 200_000
 
+logger = logging.getLogger("gsparse.kernels")
 _LOCK = threading.RLock()
 _POOL: ThreadPoolExecutor | None = None
 _POOL_SIZE = 0
+
+
+class _FirstCompilation(event.Listener):
+    """Log a line when the first kernel of a process has to be compiled."""
+
+    logged = False
+
+    def on_start(self, event: Any) -> None:  # noqa: ANN401
+        module = event.data["dispatcher"].py_func.__module__ or ""
+        if not self.logged and module.startswith("gsparse."):
+            self.logged = True
+            logger.warning("compiling kernels, once for this machine: some seconds")
+
+    def on_end(self, event: Any) -> None:  # noqa: ANN401
+        pass
+
+
+event.register("numba:compile", _FirstCompilation())
 
 
 def jit(**options: object) -> Callable[[F], F]:

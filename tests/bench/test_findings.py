@@ -1,17 +1,22 @@
 """Findings: differences, verdicts, and unknown papers."""
 
+from pathlib import Path
+
 import pytest
 
+from gsparse.bench.experiment.plan import seconds_of_rows
 from gsparse.bench.findings import (
     Finding,
     exit_code,
     format_findings,
+    format_listing,
+    listing,
     paper,
     reproducible,
 )
 from gsparse.bench.papers import fastgat
 from gsparse.bench.tables.measurement import append_rows, measurement
-from gsparse.bench.tables.rows import KEYS, append_row
+from gsparse.bench.tables.rows import KEYS, append_row, read_rows
 
 LOST = {"Dense": 0.80, "EffectiveResistance": 0.797, "RandomEdge": 0.75, "MLP": 0.7}
 EPOCHS = {
@@ -163,3 +168,25 @@ def test_an_unknown_paper_is_refused():
     known += "kedge-graphs, kedge-labels, kedge-pubmed, prune-citation, structured"
     with pytest.raises(ValueError, match=rf"must be one of {known} \(got gat\)"):
         paper("gat")
+
+
+def test_the_list_fits_into_a_terminal():
+    records = listing()
+    text = format_listing(records)
+    assert [it["name"] for it in records] == reproducible()
+    assert all(f"\n{name} " in text for name in reproducible())
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", sorted({*reproducible()} - {"interactions"}))
+def test_graphs_and_minutes_of_the_list_are_those_of_the_runs(name):
+    module = paper(name)
+    grid = module.runs(False)
+    assert {task.config.key.dataset for task in grid} == {*module.DATA.split(", ")}
+    rows = Path(__file__).parents[2] / "docs/results" / f"{module.TABLE}.jsonl"
+    known = seconds_of_rows(read_rows(rows) if rows.exists() else [])
+    for runs, minutes in zip((module.runs(True), grid), module.MINUTES, strict=True):
+        keys = [task.config.key for task in runs]
+        if {*keys} <= {*known}:
+            measured = sum(known[key] for key in keys) / 60
+            assert minutes / 2 <= max(measured, 1) <= 2 * minutes

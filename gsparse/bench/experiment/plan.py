@@ -49,7 +49,7 @@ def make_plan(
     todo: dict[Key, list[Experiment]] = {}
     for task in pending(tasks, path):
         todo.setdefault(task.config.key, []).append(task.config)
-    known = _known(read_rows(path) if path.exists() else [])
+    known = seconds_of_rows(read_rows(path) if path.exists() else [])
     workspace = Workspace(root)
     return [
         PlanPart(*key[:3], key.name, len(group), known[key], "rows")
@@ -82,7 +82,8 @@ def format_plan(plan: list[PlanPart]) -> str:
     return f"{columns(records)}\n{runs} runs, {at_most}{total:.2f} hours in one process"
 
 
-def _known(rows: list[Row]) -> dict[Key, float]:
+def seconds_of_rows(rows: list[Row]) -> dict[Key, float]:
+    """Return the median seconds of a run, for every cell that has rows."""
     found: dict[Key, list[float]] = {}
     for row in rows:
         experiment = experiment_of(row) if "run_seconds" in row else None

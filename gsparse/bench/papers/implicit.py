@@ -19,6 +19,7 @@ from gsparse.bench.verdicts import exact, gap
 
 TABLE = DecayConfig.table
 CLAIM = "Adam with L2 switches units off; SGD and AdamW fewer; removal costs nothing"
+DATA, MINUTES = "PubMed, Computers, Physics", (6, 90)
 GRAPHS = ("PubMed", "Computers", "Physics")
 WEAK, STRONG = 5e-4, 5e-3  # the usual penalty of GNNs, and ten times that
 QUICK_SEEDS, FULL_SEEDS = 2, 5

@@ -21,6 +21,7 @@ from gsparse.train.incremental.fit_tasks import METHODS
 
 TABLE = TaskConfig.table
 CLAIM = "nothing forgotten; within 1 point of separate models in 40 % of their room"
+DATA, MINUTES = "Cora, Cora-disjoint, CS, Twitch", (2, 35)
 QUICK_SEEDS, FULL_SEEDS = 2, 5
 MOST_LOST, MOST_STORAGE = 1.0, 40.0
 OURS = "RankUpdate"

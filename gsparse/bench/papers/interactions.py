@@ -31,6 +31,7 @@ from gsparse.train import FitConfig, fit
 from gsparse.train.fit import seeded
 
 CLAIM = "planted pairs found, and first on graphs; 500 features within 10 minutes"
+DATA, MINUTES = "planted graphs and rows, PubMed", (2, 15)
 TABLE, REVISION = "interactions", 1
 QUICK_SEEDS, FULL_SEEDS, ROWS_SEEDS = 2, 10, 5
 PLANTED = ((0, 1), (2, 3), (4, 5))

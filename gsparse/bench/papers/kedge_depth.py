@@ -22,6 +22,7 @@ from gsparse.bench.tables.rows import Row, latest, read_rows
 from gsparse.bench.verdicts import MARGIN, gap
 
 CLAIM = "deep GCNs no worse than with DropEdge, far above those on all edges"
+DATA, MINUTES = "PubMed", (15, 210)
 TABLE, DATASET = "depth", "PubMed"
 DROP = 0.7
 """Fraction of the edges that DropEdge alone leaves out of a training step."""

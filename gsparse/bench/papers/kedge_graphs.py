@@ -17,6 +17,7 @@ from gsparse.bench.findings import Finding
 from gsparse.bench.kept import SEARCH, above, lost
 
 CLAIM = "80 % of the edges of denser graphs dropped for at most half a point"
+DATA, MINUTES = "amherst41, cornell5, CS, Physics, GitHub", (1, 80)
 TABLE, SPLIT = "kedge", "60-20-20"
 GRAPHS = ("amherst41", "cornell5", "CS", "Physics", "GitHub")
 QUICK_GRAPHS = ("amherst41",)

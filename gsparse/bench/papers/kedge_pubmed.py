@@ -19,6 +19,7 @@ from gsparse.bench.findings import Finding
 from gsparse.bench.kept import SEARCH, above, lost
 
 CLAIM = "over 80 % of PubMed's edges dropped for about 2 points"
+DATA, MINUTES = "PubMed", (3, 420)
 TABLE, DATASET = "kedge", "PubMed"
 CONTROLS = ("RandomEdge", "PredictionAgreement")
 OTHERS = (

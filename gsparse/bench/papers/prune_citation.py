@@ -27,6 +27,7 @@ from gsparse.bench.verdicts import Gap, gap
 from gsparse.train.by_name import weight_methods
 
 CLAIM = "within 0.5 points of dense at 95 %, 1.5 at 98 %"
+DATA, MINUTES = "PubMed, Cora, CiteSeer", (2, 260)
 TABLE = "prune"
 GRAPHS, MODELS = ("Cora", "CiteSeer", "PubMed"), ("gcn", "gat")
 SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)

@@ -28,6 +28,7 @@ from gsparse.bench.verdicts import exact, gap
 
 TABLE = StructuredConfig.table
 CLAIM = "4x fewer multiply-adds: 0.5 points, 2.5x the speed; with 8 bits 1/12 of a file"
+DATA, MINUTES = "PubMed, Physics, cornell5", (2, 135)
 CASES = (
     StructuredConfig("PubMed", "gat", DENSE, fewer=10.0, output_heads=1),
     StructuredConfig("Physics", "gcn", DENSE, hidden=256),
