@@ -133,6 +133,7 @@ def bench(
     except KeyboardInterrupt:
         stop(f"stopped; repeat the command to resume from {path}", 130)
     print_rows(grid_rows(grid, path), as_json, plot)
+    print(f"rows are in {path}", file=sys.stderr)
     for outcome in failures:
         print(f"failed: {outcome.task}: {outcome.error}", file=sys.stderr)
     return 1 if failures else 0
@@ -205,6 +206,12 @@ def report(
     dataset: Annotated[
         list[str] | None, typer.Option(help="Only rows of this data set.")
     ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Only rows of this model.")
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Only rows of this method.")
+    ] = None,
     training: Annotated[
         str | None,
         typer.Option(help="Only rest, finetune, scratch, joint or chosen weights."),
@@ -253,6 +260,10 @@ def report(
         print(f"{count} stale rows are left out (--stale)", file=sys.stderr)
     if dataset:
         kept = [row for row in kept if row["dataset"] in dataset]
+    if model:
+        kept = [row for row in kept if row["model"] in (*model, "mlp")]
+    if method:
+        kept = [row for row in kept if row["method"] in (*method, "Dense", "MLP")]
     if training is not None:
         kept = with_training(kept, training)
     print_rows(kept, as_json, plot)

@@ -36,6 +36,7 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool, plot: Path | None) -> 
     print_value(records, format_blocks(blocks) or "no rows", as_json)
     if plot is not None:
         plot_rows(rows, plot)
+        print(f"plot written to {plot}", file=sys.stderr)
 
 
 def print_plan(grid: list[Task], path: Path, root: Path | None, as_json: bool) -> int:

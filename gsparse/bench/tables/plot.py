@@ -1,6 +1,7 @@
 """Plot accuracy against sparsity."""
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,20 +12,21 @@ from gsparse.bench.tables.summary import Block, Line, summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MARKERS = "osD^vPX*"
 COLORS = 10  # of matplotlib's cycle
 MOST = 99.99  # percent: the end of the axis of weights
-MANY = 3  # curves, above which the legend stands beside the panel
-ONE_COLUMN = 3  # panels, above which they stand in two
+IN_A_ROW = 4  # names in a line of the legend
 
 
 def plot_rows(rows: list[Row], path: Path) -> None:
     """Draw one panel per block: mean line, one-deviation band, every seed as a dot.
 
-    More than three stand in two columns. The dense run is a horizontal band and the MLP
-    a dotted line. The x axis is the sparsity achieved: of the weights, where there are
-    pruners, else of the edges. The file is written beside its place and then renamed.
+    Panels stand in two columns above one legend; a method has the same colour in all.
+    The dense run is a horizontal band and the MLP a dotted line. The x axis is the
+    sparsity achieved: of the weights, where there are pruners, else of the edges. The
+    file is written beside its place and then renamed.
 
     Args:
         rows: As :func:`~gsparse.bench.tables.rows.read_rows` returns them.
@@ -41,14 +43,16 @@ def plot_rows(rows: list[Row], path: Path) -> None:
     blocks = summarise(scored)
     if not blocks:
         raise ValueError("a plot needs rows with test scores (got none)")
-    wide = 1 if len(blocks) <= ONE_COLUMN else 2
+    wide = min(len(blocks), 2)
     high = -(-len(blocks) // wide)
-    figure = Figure(figsize=(6.0 * wide, 3.8 * high), layout="constrained")
+    figure = Figure(figsize=(5.0 * wide, 3.6 * high + 0.5), layout="constrained")
     panels = figure.subplots(high, wide, squeeze=False).flatten()
+    labels = _labels(blocks)
     for axes, block in zip(panels, blocks, strict=False):
-        _draw(axes, block, scored)
+        _draw(axes, block, scored, labels)
     for axes in panels[len(blocks) :]:
         axes.remove()
+    _add_legend(figure, panels[: len(blocks)])
     scratch = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -58,7 +62,34 @@ def plot_rows(rows: list[Row], path: Path) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def _draw(axes: "Axes", block: Block, rows: list[Row]) -> None:
+def _labels(blocks: list[Block]) -> dict[str, str]:
+    """Return the words of each curve: without letters where nothing is confused."""
+    lines = [it for block in blocks for it in block.lines]
+    plain = {it.name: it.plain_name for it in lines if it.method != "MLP"}
+    plain = {k: v for k, v in plain.items() if k != "Dense"}
+    known = list(plain.values())
+    return {k: v if known.count(v) == 1 else k for k, v in plain.items()}
+
+
+def _add_legend(figure: "Figure", panels: Iterable["Axes"]) -> None:
+    """Draw one legend below all panels."""
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside lower center",
+        ncols=IN_A_ROW,
+        fontsize="small",
+        frameon=False,
+    )
+
+
+def _draw(
+    axes: "Axes", block: Block, rows: list[Row], labels: Mapping[str, str]
+) -> None:
     curves: dict[str, list[Line]] = {}
     for line in block.lines:
         curves.setdefault(line.name, []).append(line)
@@ -68,19 +99,19 @@ def _draw(axes: "Axes", block: Block, rows: list[Row]) -> None:
         axes.axhline(mean, color="0.4", lw=1, label="Dense")
     for line in curves.pop("MLP", []):
         axes.axhline(100 * (line.test_mean or 0), color="0.4", ls=":", label="MLP")
-    for i, (name, lines) in enumerate(curves.items()):
-        _draw_curve(axes, i, name, lines, rows, block)
+    order = list(labels)
+    for name, lines in curves.items():
+        _draw_curve(axes, order.index(name), labels[name], lines, rows, block)
     t = block.title
     axes.set_title(block.heading)
     what = "weights" if _of_weights(block) else "undirected edges"
     axes.set_xlabel(f"{what} removed (%)")
     if _of_weights(block):
         _spread_out(axes, [100 * (line.weight_sparsity or 0.0) for line in block.lines])
+    elif curves:
+        cuts = {round(100 * it.sparsity) for lines in curves.values() for it in lines}
+        axes.set_xticks(sorted(cuts))
     axes.set_ylabel(f"test {t['metric']} (%)")
-    beside: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
-    axes.legend(
-        fontsize="small", frameon=False, **(beside if len(curves) > MANY else {})
-    )
 
 
 def _draw_curve(

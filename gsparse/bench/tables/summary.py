@@ -58,6 +58,8 @@ class Line:
     weight_sparsity: float | None = None
     drop_edge: float | None = None
     edge_terms: bool | None = None
+    epoch_spread: float | None = None
+    """Standard deviation of the seconds of an epoch, over seeds."""
 
     @property
     def is_dense(self) -> bool:
@@ -65,8 +67,8 @@ class Line:
         return self.method == "Dense" and self.pruner is None
 
     @property
-    def name(self) -> str:
-        """Method and pruner, with letters for how it was used: :data:`LETTERS`."""
+    def letters(self) -> str:
+        """How the method was used: :data:`LETTERS`."""
         marks = {
             "w": self.reweight,
             "l": self.labels_only,
@@ -78,11 +80,20 @@ class Line:
             "e": self.edge_terms is True,
             "n": self.edge_terms is False,
         }
-        letters = "".join(letter for letter, holds in marks.items() if holds)
+        return "".join(letter for letter, holds in marks.items() if holds)
+
+    @property
+    def plain_name(self) -> str:
+        """Method and pruner."""
         parts = [self.method if self.method != "Dense" or not self.pruner else ""]
         parts.append("" if self.drop_edge is None else "DropEdge")
         parts.append(self.pruner or "")
-        return f"{' + '.join(filter(None, parts))} {letters}".rstrip()
+        return " + ".join(filter(None, parts))
+
+    @property
+    def name(self) -> str:
+        """Method and pruner, and the letters."""
+        return f"{self.plain_name} {self.letters}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -214,11 +225,16 @@ def _line(rows: list[Row], dense_epoch: float | None) -> Line:
         weight_sparsity=_mean(rows, "weight_sparsity"),
         drop_edge=first.get("drop_edge"),
         edge_terms=first.get("edge_terms"),
+        epoch_spread=_mean(rows, "train_epoch_seconds", _spread),
     )
 
 
+def _spread(values: list[float]) -> float | None:
+    return stdev(values) if len(values) > 1 else None
+
+
 def _mean(
-    rows: list[Row], key: str, average: Callable[[list[float]], float] = fmean
+    rows: list[Row], key: str, average: Callable[[list[float]], float | None] = fmean
 ) -> float | None:
     values = [row[key] for row in rows if row.get(key) is not None]
     return average(values) if values else None

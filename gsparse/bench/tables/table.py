@@ -1,6 +1,6 @@
 """Format tables as plain text: score, seconds, bytes, break-even."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from textwrap import wrap
 
 from gsparse.bench.tables.summary import LETTERS, Block, Line
@@ -29,7 +29,7 @@ def _format_block(block: Block) -> str:
     ]
     text.insert(1, "-" * max(len(line) for line in text))
     title = f"{head}: {what} in %, mean ± std over n seeds"
-    return "\n".join([title, *text, *_notes(block.lines)])
+    return "\n".join([title, *_legend(block.lines), *text, *_notes(block.lines)])
 
 
 def _cells(line: Line) -> tuple[str, ...]:
@@ -133,26 +133,20 @@ def size(value: float) -> str:
     return f"{value / 2**20:.3g}M" if value < 1000 * 2**20 else f"{value / 2**30:.3g}G"
 
 
+def _legend(lines: list[Line]) -> list[str]:
+    """Return what the letters after the methods mean."""
+    used = {letter for line in lines for letter in line.letters}
+    return [f"{letter}: {what}" for letter, what in LETTERS.items() if letter in used]
+
+
 def _notes(lines: list[Line]) -> list[str]:
+    """Return what follows from the table."""
     notes = []
-    used = {
-        letter
-        for line in lines
-        for word in line.name.split(" ")[1:]
-        if set(word) <= set(LETTERS)
-        for letter in word
-    }
-    notes += [f"{letter}: {what}" for letter, what in LETTERS.items() if letter in used]
     dense = next((line for line in lines if line.is_dense), None)
-    for line in lines:
-        timed = (line.preprocess_seconds, line.train_epoch_seconds)
-        if dense is None or dense.train_epoch_seconds is None or None in timed:
-            continue
-        notes.append(_pays(line, dense))
-    for line in lines:
-        if line.spanning is False and line.method != "MLP":
-            what = f"{line.name} {100 * line.sparsity:.0f}%"
-            notes.append(f"{what}: below a spanning forest, so no (1±ε) exists")
+    if dense is not None:
+        notes += _paying(lines, dense)
+    below = [it for it in lines if it.spanning is False and it.method != "MLP"]
+    notes += _listed("Below a spanning forest, so no (1±ε) exists", map(_cut, below))
     mlp = next((line for line in lines if line.method == "MLP"), None)
     if mlp and dense and mlp.test_mean is not None and dense.test_mean is not None:
         gap = 100 * (dense.test_mean - mlp.test_mean)
@@ -161,10 +155,30 @@ def _notes(lines: list[Line]) -> list[str]:
     return notes
 
 
-def _pays(line: Line, dense: Line) -> str:
-    head = f"Does it pay? {line.name} {100 * line.sparsity:.0f}%: "
-    if line.break_even_epochs is None:
-        return head + "no, an epoch is not faster"
-    saved = (dense.train_epoch_seconds or 0.0) - (line.train_epoch_seconds or 0.0)
-    parts = f"{seconds(line.preprocess_seconds)} / {seconds(saved)} an epoch"
-    return f"{head}{parts} = {line.break_even_epochs:,.0f} epochs"
+def _cut(line: Line) -> str:
+    return f"{line.name} {100 * line.sparsity:.0f}%"
+
+
+def _listed(title: str, parts: Iterable[str]) -> list[str]:
+    """Return a title and its parts in lines of at most 80 columns, or nothing."""
+    text = ", ".join(parts)
+    return wrap(f"{title}: {text}", 80, subsequent_indent="  ") if text else []
+
+
+def _paying(lines: list[Line], dense: Line) -> list[str]:
+    """Return after how many epochs preprocessing pays, where the gain is clear.
+
+    It is clear where an epoch is faster by more than the epochs of the seeds differ.
+    """
+    notes, unclear = [], []
+    for line in lines:
+        if None in (line.preprocess_seconds, line.epoch_spread, dense.epoch_spread):
+            continue
+        saved = (dense.train_epoch_seconds or 0.0) - (line.train_epoch_seconds or 0.0)
+        if saved <= (line.epoch_spread or 0.0) + (dense.epoch_spread or 0.0):
+            unclear.append(_cut(line))
+            continue
+        each = f"{seconds(line.preprocess_seconds)} / {seconds(saved)} an epoch"
+        after = f"{line.break_even_epochs:,.0f} epochs"
+        notes.append(f"{_cut(line)} pays after {each} = {after}")
+    return notes + _listed("An epoch is not clearly faster", unclear)

@@ -127,8 +127,11 @@ def test_text_fits_a_terminal_and_says_whether_it_pays():
     assert max(map(len, text.splitlines())) <= 80
     assert "digits (random), gat 2x8: accuracy in %, mean ± std over n seeds" in text
     assert "82.0 ± 2.0" in text
-    assert "EffectiveResistance w 80%: 3.00s / 300ms an epoch = 10 epochs" in text
-    assert "80%: below a spanning forest, so no (1±ε) exists" in text
+    pays = "EffectiveResistance w 80% pays after 3.00s / 300ms an epoch = 10 epochs"
+    assert pays in text
+    assert "no (1±ε) exists: EffectiveResistance w 80%" in text
+    legend = "w: trained with the method's new edge weights"
+    assert text.index(legend) < text.index("method ")
     assert "drop the graph?" not in text
 
 
@@ -140,7 +143,19 @@ def test_what_was_not_timed_is_not_judged(method):
         for row in example()
     ]
     text = format_blocks(summarise(rows))
-    assert "Does it pay? EffectiveResistance" not in text
+    assert "pays after" not in text
+    assert "not clearly faster" not in text
+
+
+def test_a_gain_within_the_spread_of_the_seeds_does_not_pay():
+    rows = [
+        row
+        | {"train_epoch_seconds": row["train_epoch_seconds"] * (1 + 3 * row["seed"])}
+        for row in example()
+    ]
+    text = format_blocks(summarise(rows))
+    assert "An epoch is not clearly faster: EffectiveResistance 80%" in text
+    assert "pays after" not in text
 
 
 def test_text_without_measurements_has_no_empty_columns():
