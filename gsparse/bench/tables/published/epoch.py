@@ -117,6 +117,31 @@ def _levers(results: Results) -> str:
     return markdown(["graph", "threads", *titles, "score"], lines)
 
 
+def _steps(results: Results) -> str:
+    """Return PyG as it comes and each step of a user, two threads, default pages."""
+    lines = []
+    for graph, title in GRAPHS.items():
+        rows = [
+            row
+            for row in _rows(results, graph, "gat", 2)
+            if name_of(row) == "default" and row.get(SECONDS) is not None
+        ]
+        if not rows:
+            continue
+        by_name = {_lever(row): row for row in rows}
+        start = by_name["PyG"]
+        cells = []
+        for name in ("sparse features", "fused", "sparse features, fused"):
+            row = by_name.get(name)
+            text = "" if row is None else f"{_time(row)}, {_gain(start, row)}"
+            cells.append(text)
+        cut = by_name[f"ours{FEWER}"]
+        removed = f"{_time(cut)}, {_gain(start, cut)} (-{percent(_removed(rows))})"
+        lines.append([title, _time(start), *cells, removed])
+    titles = ["graph", "PyG as it comes", "`sparse_features`", "`accelerate`", "both"]
+    return markdown([*titles, "and edges removed"], lines)
+
+
 def _lever(row: Row) -> str:
     """Return the lever of a row; compiled PyG has features in their best storage."""
     compiled = row["method"].startswith("PyG compiled") and row["sparsity"] == 0
@@ -215,5 +240,6 @@ BLOCKS: Blocks = {
     "epoch-levers": _levers,
     "epoch-models": _models,
     "epoch-others": _others,
+    "epoch-steps": _steps,
     "memory-pages": _pages,
 }
