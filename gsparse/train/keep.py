@@ -70,11 +70,16 @@ def check_keep(mask: LearnedMask, keep: float) -> float:
             "'keep' needs a mask with a budget, which 'penalty' does not give (got "
             f"{type(mask).__name__} with penalty={mask.factor}); make it with sparsity="
         )
+    check_share(keep)
+    return mask.sparsity
+
+
+def check_share(keep: float) -> None:
+    """Raise an error unless a share is in (0, 1]."""
     if isinstance(keep, bool) or not isinstance(keep, int | float):
         raise TypeError(f"'keep' must be a number in (0, 1] (got {keep!r})")
     if not 0 < keep <= 1:
         raise ValueError(f"'keep' must be in (0, 1] (got {keep})")
-    return mask.sparsity
 
 
 def _search(

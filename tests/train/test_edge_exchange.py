@@ -129,7 +129,7 @@ def test_the_search_ends_after_failures_and_after_steps():
     graph = type("Worse", (), {})()
     graph.wanted = torch.zeros(3)
     graph.evaluate = lambda keep: (next(losses), 0.5, lambda: torch.zeros(len(keep)))
-    _, _, _, steps = search._search(graph, 400)
+    steps = search._search(graph, 400, None).num_steps
     assert steps == 5
 
 
@@ -144,3 +144,29 @@ def test_the_search_ends_after_failures_and_after_steps():
 def test_numbers_that_there_are_not(options, text):
     with pytest.raises(ValueError, match=text):
         EdgeExchange(**options)
+
+
+@pytest.mark.parametrize(("keep", "start"), [(0.99, 0.8), (0.9, 0.0), (0.9, 0.99)])
+def test_the_sparsity_follows_from_the_predictions_to_keep(keep, start):
+    model = model_of("GCN")
+    found = EdgeExchange(start, seed=3).search(model, DATA, keep=keep)
+    assert found.kept == share(model, found.data)
+    assert keep <= found.kept < keep + 2 / DATA.num_nodes
+    removed = 1 - found.data.num_edges / DATA.num_edges
+    assert removed > 0.5
+    assert share(model, RandomEdge(removed, seed=3)(DATA)) < keep - 0.05
+    again = EdgeExchange(start, seed=3).search(model, DATA, keep=keep)
+    assert torch.equal(again.data.edge_index, found.data.edge_index)
+
+
+def test_what_cannot_be_kept_is_refused():
+    model = model_of("GCN")
+    with pytest.raises(ValueError, match=r"in \(0, 1\] \(got 0\)"):
+        EdgeExchange(0.8).search(model, DATA, keep=0)
+    with pytest.raises(TypeError, match=r"must be a number in \(0, 1\] \(got '1'\)"):
+        EdgeExchange(0.8).search(model, DATA, keep="1")
+    other = predict_logits(model, DATA).roll(1, 1)
+    with pytest.raises(
+        ValueError, match=r"at most 0, which .* \(got 0.9\); check 'log"
+    ):
+        EdgeExchange(0.8).search(model, DATA, logits=other, keep=0.9)
