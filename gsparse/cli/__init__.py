@@ -58,7 +58,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _app() -> typer.Typer:
-    from gsparse.cli import experiments, files, lists
+    from gsparse.cli import experiments, files, inspect, lists
 
     app = typer.Typer(
         help="Fewer edges, same accuracy, measured speed.",
@@ -70,6 +70,7 @@ def _app() -> typer.Typer:
     commands = (
         experiments.bench,
         experiments.reproduce,
+        inspect.inspect,
         files.sparsify,
         files.prune,
         experiments.report,
