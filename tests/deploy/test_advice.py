@@ -43,7 +43,7 @@ def scores(mlp=-0.2, cut=-0.1, milder=-0.05, chosen="DSpar"):
             scores(cut=0.0, chosen="RandomEdge"),
             "cut",
             0.8,
-            "Random edges do as well as chosen ones",
+            "random edges do as well as chosen ones",
         ),
         (scores(milder=-0.01), "cut", 0.5, "Remove 50% of the edges with DSpar"),
         (scores(), "train a mask", 0.8, "EdgeExchange, or KEdge"),
@@ -62,6 +62,16 @@ def test_a_cut_that_saves_no_time_is_not_advised():
     assert (advice.action, advice.sparsity) == ("keep all edges", 0.0)
     assert "only 8% shorter" in advice.reason
     assert advise(DENSE_FACTS, scores(mlp=0.0), slow).action == "drop the graph"
+
+
+def test_the_gain_over_random_edges_is_said_if_it_is_seen():
+    found = scores(cut=0.0)
+    reason = advise(DENSE_FACTS, found, COSTS).reason
+    assert "random edges score about the same" in reason
+    better = replace(found.cuts[1], terms=(torch.tensor([0.04, 0.04]),))
+    found = replace(found, cuts=(found.cuts[0], better))
+    reason = advise(DENSE_FACTS, found, COSTS).reason
+    assert "at 80% random edges are 4.0 points worse (± 0.0)" in reason
 
 
 def test_without_scores_the_facts_decide():
