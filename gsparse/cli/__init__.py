@@ -60,7 +60,7 @@ def main(args: list[str] | None = None) -> None:
 
 def _app() -> typer.Typer:
     from gsparse import __version__
-    from gsparse.cli import experiments, files, lists
+    from gsparse.cli import experiments, files, inspect, lists
 
     app = typer.Typer(
         no_args_is_help=True,
@@ -71,6 +71,7 @@ def _app() -> typer.Typer:
     commands = (
         experiments.bench,
         experiments.reproduce,
+        inspect.inspect,
         files.sparsify,
         files.prune,
         experiments.report,

@@ -2,6 +2,7 @@
 
 from gsparse.deploy.cut_file import sparsify_file
 from gsparse.deploy.export import export_program, export_weights
+from gsparse.deploy.inspect_graph import GraphReport, inspect_graph
 from gsparse.deploy.model_card import ModelCard
 from gsparse.deploy.model_file import load_weights, save_model
 from gsparse.deploy.n_of_m import keep_n_of_m, prune_n_of_m, to_semi_structured
@@ -10,9 +11,11 @@ from gsparse.deploy.pruned_models import load_pruned
 from gsparse.deploy.warm_up import warm_up
 
 __all__ = [
+    "GraphReport",
     "ModelCard",
     "export_program",
     "export_weights",
+    "inspect_graph",
     "keep_n_of_m",
     "load_pruned",
     "load_weights",

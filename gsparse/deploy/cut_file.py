@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 from torch_geometric.data import Data
-from torch_geometric.utils import is_undirected
 
-from gsparse.data import read_graph
 from gsparse.data.io import check_target, graph_suffix, writing
 from gsparse.data.node_labels import Labels, label_path, label_table
 from gsparse.data.places import replacing
+from gsparse.deploy.open_graph import open_graph
 from gsparse.edges import undirected_pairs
 from gsparse.transforms.by_name import make_sparsifier
 
@@ -55,17 +54,11 @@ def sparsify_file(
     if sparsity is None and epsilon is None:
         raise ValueError("give --sparsity, or --epsilon if the method supports it")
     transform = make_sparsifier(method, sparsity=sparsity, epsilon=epsilon, seed=seed)
-    if symmetrize and not undirected:
-        raise ValueError("--symmetrize makes the graph undirected (got --directed too)")
     if not undirected and transform.needs_undirected:
         raise ValueError(f"{method} needs an undirected graph (got --directed)")
-    data = read_graph(source, relabel=relabel, symmetrize=symmetrize)
-    if undirected and not is_undirected(data.edge_index, num_nodes=data.num_nodes):
-        raise ValueError(
-            f"{source} must list both directions of every edge of an undirected graph "
-            "(it does not); use --symmetrize if it lists each edge once, or --directed "
-            "if the graph is directed"
-        )
+    data = open_graph(
+        source, undirected=undirected, relabel=relabel, symmetrize=symmetrize
+    )
     labels = data.pop("node_label") if relabel else None
     start = perf_counter()
     with torch.no_grad():

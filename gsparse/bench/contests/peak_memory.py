@@ -9,8 +9,8 @@ import torch
 
 from gsparse.bench.contests.contest import Problem, find_contest
 from gsparse.bench.experiment.fresh_process import ask
-from gsparse.bench.experiment.memory import peak, reset_peak
 from gsparse.bench.tables.rows import Row
+from gsparse.deploy.peak_memory import peak, reset_peak
 
 
 def peak_row(name: str, problem: Problem, index: int, fields: Iterable[str]) -> Row:

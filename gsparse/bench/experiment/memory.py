@@ -1,7 +1,5 @@
 """Measure the peak memory of training and inference in processes of their own."""
 
-import ctypes
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from gsparse.bench.experiment.fresh_process import ask
 from gsparse.bench.experiment.protocol import Trial, prepare
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.data import random_graph
+from gsparse.deploy.peak_memory import peak, reset_peak
 from gsparse.train import SparseFeatures, fit
 
 EPOCHS = 5
@@ -95,30 +94,3 @@ def toy_graph(like: Data) -> Data:
     if like.get("edge_weight") is not None:
         data.edge_weight = torch.ones(data.num_edges)
     return data
-
-
-def reset_peak(device: torch.device) -> int:
-    """Reset the peak and return the bytes in use now."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        return torch.cuda.memory_allocated(device)
-    if sys.platform != "linux":
-        raise RuntimeError(f"no peak of the resident set on {sys.platform}")
-    ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-    return _status("VmRSS")
-
-
-def peak(device: torch.device) -> int:
-    """Return the peak of the bytes in use since the last reset."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return _status("VmHWM")
-
-
-def _status(key: str) -> int:
-    """Return one line of /proc/self/status in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{key}:"):
-            return 1024 * int(line.split()[1])
-    raise RuntimeError(f"/proc/self/status has no {key}")
