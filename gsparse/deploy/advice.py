@@ -55,7 +55,7 @@ def advise(
         return Advice("drop the graph", method, 0.0, _drop(scores))
     if saved is not None and saved < WORTH:
         text = (
-            f"Use gsparse.nn.accelerate only and keep all edges: without 80 % of them "
+            f"Use gsparse.accelerate only and keep all edges: without 80 % of them "
             f"an epoch would be only {max(saved, 0.0):.0%} shorter."
         )
         return Advice("keep all edges", method, 0.0, text)
@@ -91,7 +91,7 @@ def _by_facts(facts: GraphFacts) -> Advice:
         else "no spectral guarantee is possible"
     )
     text = (
-        "Use gsparse.nn.accelerate and keep all edges until validation scores can be "
+        "Use gsparse.accelerate and keep all edges until validation scores can be "
         f"compared; at 80 % removed try {method} first, since {why}."
     )
     return Advice("unknown", method, 0.0, text)
@@ -138,5 +138,5 @@ def _mask(lost: QuickScore) -> str:
     return (
         f"Find the edges with a trained model (EdgeExchange, or KEdge): {lost.name} "
         f"is {_points(lost.gain)} ({_noise(lost)}) already at {lost.sparsity:.0%} "
-        "removed. Otherwise use gsparse.nn.accelerate and keep all edges."
+        "removed. Otherwise use gsparse.accelerate and keep all edges."
     )

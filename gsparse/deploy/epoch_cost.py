@@ -28,8 +28,8 @@ MOSTLY_ZERO = 0.75
 SPARSITY = 0.8
 
 PYG = "PyG's GATConv"
-FUSED = "+ gsparse.nn.accelerate"
-SPARSE = "+ gsparse.train.sparse_features"
+FUSED = "+ gsparse.accelerate"
+SPARSE = "+ gsparse.sparse_features"
 FEWER = "+ 80 % of the edges removed"
 
 

@@ -1,10 +1,10 @@
 """A whole fit of a mask beside a whole training of the model that it wraps.
 
 Contenders are the recipe with early stopping; :func:`~gsparse.train.fit_mask` of a
-:class:`~gsparse.nn.KEdge` at 80 % removed, around the trained model; and the same with
+:class:`~gsparse.nn.KEdge` at 80 % removed, around the trained model; the same with
 ``keep=``, which searches for the largest sparsity that keeps a share of the
-predictions; and :class:`~gsparse.train.EdgeExchange`. Rows say which share was asked
-for and which is kept.
+predictions; and :class:`~gsparse.train.EdgeExchange`, for both. Rows say which share
+was asked for and which is kept.
 """
 
 import copy
@@ -45,20 +45,27 @@ def contenders(problem: Problem) -> list[Contender]:
     )
     masks = [
         Contender(
-            f"KEdge, {f'{SPARSITY:.0%} removed' if share is None else f'keep {share}'}",
+            f"KEdge, {_asked(share)}",
             {"seconds": partial(_fit, model, data, hard, share)},
             settings | {"asked": share},
             check=_facts,
         )
         for share in (None, *SHARES)
     ]
-    search = Contender(
-        f"EdgeExchange, {SPARSITY:.0%} removed",
-        {"seconds": partial(_exchange, model, data, hard)},
-        settings,
-        check=lambda found: {"kept": found.kept, "sparsity": SPARSITY},
-    )
-    return [training, *masks, search]
+    searches = [
+        Contender(
+            f"EdgeExchange, {_asked(share)}",
+            {"seconds": partial(_exchange, model, data, hard, share)},
+            settings | {"asked": share},
+            check=partial(_of_exchange, data.num_edges),
+        )
+        for share in (None, *SHARES)
+    ]
+    return [training, *masks, *searches]
+
+
+def _asked(share: float | None) -> str:
+    return f"{SPARSITY:.0%} removed" if share is None else f"keep {share}"
 
 
 def _train(chosen: Recipe, data: Data, turn: int) -> Module:
@@ -80,8 +87,16 @@ def _fit(
     return mask, fit_mask(mask, data, hard=hard, keep=share, seed=turn)
 
 
-def _exchange(model: Module, data: Data, hard: bool, turn: int) -> Exchange:
-    return EdgeExchange(SPARSITY, seed=turn, hard=hard).search(model, data)
+def _exchange(
+    model: Module, data: Data, hard: bool, share: float | None, turn: int
+) -> Exchange:
+    method = EdgeExchange(SPARSITY, seed=turn, hard=hard)
+    return method.search(model, data, keep=share)
+
+
+def _of_exchange(num_edges: int, found: Exchange) -> Row:
+    """Return the facts of an exchange; loops count as edges that stay."""
+    return {"kept": found.kept, "sparsity": 1 - found.data.num_edges / num_edges}
 
 
 def _facts(fitted: Fitted) -> Row:

@@ -190,11 +190,13 @@ def _fits(results: Results) -> str:
             found = f"{100 * row['kept']:.2f} %, {100 * row['sparsity']:.1f} % removed"
             lines[-1].append(f"{found}, {row['seconds']:.1f} s")
     titles = ("graph", "training", "KEdge, 80 % removed", "EdgeExchange, 80 %")
-    return markdown((*titles, "KEdge, keep=0.99", "keep=0.95"), lines)
+    kept = ("KEdge, keep=0.99", "keep=0.95", "EdgeExchange, keep=0.99", "keep=0.95")
+    return markdown((*titles, *kept), lines)
 
 
 FIXED = ("KEdge, 80% removed", "EdgeExchange, 80% removed")
-KEPT = ("KEdge, keep 0.99", "KEdge, keep 0.95")
+SHARES = (0.99, 0.95)
+KEPT = tuple(f"{it}, keep {k}" for it in ("KEdge", "EdgeExchange") for k in SHARES)
 
 
 def _short_fits(results: Results) -> str:
