@@ -1,6 +1,6 @@
 """Experiments: one row a run, tables from rows."""
 
-from gsparse.bench.compare import Comparison, compare
+from gsparse.bench.comparison import Comparison, compare
 from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.grid import Outcome, Task, grid_rows, run_grid, tasks

@@ -180,7 +180,8 @@ def reproduce(
     module = paper(name)
     grid, path = module.runs(not full), out / f"{module.TABLE}.jsonl"
     if plan:
-        return print_plan(grid, path, data_root, as_json)
+        more = module.plan(out, not full) if hasattr(module, "plan") else ()
+        return print_plan(grid, path, data_root, as_json, more)
     for outcome in run_with_progress(grid, path, jobs, data_root, memory=False):
         raise RuntimeError(f"{outcome.task} failed: {outcome.error}")
     found = module.findings(out, not full, data_root)

@@ -1,10 +1,11 @@
 """Settings of one experiment of the common grid, convertible to and from a row."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Literal
 
+from gsparse.bench.experiment.cost_model import times_dense
 from gsparse.bench.experiment.experiment import Experiment, Key
-from gsparse.bench.experiment.methods import is_learned, method_class
+from gsparse.bench.experiment.methods import is_learned, method_class, trains_edges
 from gsparse.bench.experiment.own_model import is_own_model, own_recipe
 from gsparse.bench.tables.rows import Row, content_hash
 from gsparse.train import Recipe, deep_recipe, general_recipe, recipe
@@ -205,9 +206,7 @@ class Config(Experiment):
         changed recipe or a fixed bug asks for new runs, but not :data:`PLACES`: of a
         graph without a card its name and contents count, not its folder.
         """
-        content = asdict(self)
-        for key in PLACES:
-            del content[key]
+        content = {key: getattr(self, key) for key in _FIELDS if key not in PLACES}
         for key, usual in LATER.items():
             if key in content and content[key] == usual:
                 del content[key]
@@ -231,13 +230,19 @@ class Config(Experiment):
         return self.hash, replace(self, hops=None).hash
 
     def estimate(self, workspace: "Workspace") -> float:
-        """Return an upper bound on the seconds of a run, from a few training epochs."""
+        """Return an upper bound on the seconds of a run, from a few training epochs.
+
+        Learned masks and other methods that train are not run; the dense run is
+        multiplied by a constant of the method.
+        """
         # Local: protocol.py imports this module.
         from gsparse.bench.experiment.protocol import preparation_seconds, probe_seconds
 
         seconds = probe_seconds(self.as_dense(), workspace)
         if self.pruner is not None:  # trained, pruned, trained again
             return 2 * seconds
+        if trains_edges(self.method) or self.teacher != "none":
+            return seconds * (1 + times_dense(self))
         return seconds + preparation_seconds(self, workspace)
 
     def run(self, workspace: "Workspace", seed: int) -> Row:
@@ -263,3 +268,6 @@ class Config(Experiment):
             epochs=row.get("max_epochs"),
             final=row["test_score"] is not None,
         )
+
+
+_FIELDS = tuple(field.name for field in fields(Config))
