@@ -1,5 +1,6 @@
 """Experiments: one row a run, tables from rows."""
 
+from gsparse.bench.comparison import Comparison, compare
 from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.grid import Outcome, Task, grid_rows, run_grid, tasks
@@ -12,6 +13,7 @@ from gsparse.bench.tables.table import format_blocks
 __all__ = [
     "KEYS",
     "Block",
+    "Comparison",
     "Config",
     "Line",
     "Outcome",
@@ -19,6 +21,7 @@ __all__ = [
     "Task",
     "Workspace",
     "append_row",
+    "compare",
     "configs",
     "format_blocks",
     "grid_rows",

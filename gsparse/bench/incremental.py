@@ -111,6 +111,11 @@ class TaskConfig(OwnTable):
         return SEQUENCES[self.dataset]
 
     @property
+    def datasets(self) -> tuple[str, ...]:
+        """Names of the data sets with a card that a run reads."""
+        return self.sequence.graphs
+
+    @property
     def num_trainings(self) -> int:  # type: ignore[override]
         """One training of the first graph for each task."""
         return self.sequence.num_tasks

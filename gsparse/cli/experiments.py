@@ -22,11 +22,17 @@ from gsparse.cli.output import (
 def bench(
     dataset: Annotated[
         list[str] | None,
-        typer.Option(help="Data set; may be repeated. (digits)"),
+        typer.Option(
+            help="Data set, or graph file: .pt, .npz, .mtx, .csv, .tsv, .txt; may be "
+            "repeated. (digits)"
+        ),
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="gat, gcn or sage; may be repeated. (gat)"),
+        typer.Option(
+            help="gat, gcn, sage, or module:function called with the numbers of "
+            "features and classes; may be repeated. (gat)"
+        ),
     ] = None,
     method: Annotated[
         list[str] | None,
@@ -42,6 +48,10 @@ def bench(
     ] = "3",
     split: Annotated[
         str | None, typer.Option(help="Kind of split (the dataset's default)")
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Labels of the graph file: .npy, .csv, .tsv or .txt."),
     ] = None,
     weights: Annotated[
         str, typer.Option(help="New edge weights of the method: use, ignore or auto.")
@@ -123,6 +133,7 @@ def bench(
         table=table,
         device=device,
         tune=tune,
+        labels=labels,
     )
     path = out / f"{table}.jsonl"
     set_threads(threads)
@@ -186,7 +197,8 @@ def reproduce(
     grid, path = module.runs(not full), out / f"{module.TABLE}.jsonl"
     set_threads(threads)
     if plan:
-        return print_plan(grid, path, data_root, as_json)
+        more = module.plan(out, not full) if hasattr(module, "plan") else ()
+        return print_plan(grid, path, data_root, as_json, more)
     for outcome in run_with_progress(grid, path, jobs, data_root, memory=False):
         raise RuntimeError(f"{outcome.task} failed: {outcome.error}")
     found = module.findings(out, not full, data_root)

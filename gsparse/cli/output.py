@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from gsparse.bench.experiment.grid import Task
+    from gsparse.bench.experiment.plan import PlanPart
 
 
 def stop(text: str, code: int) -> NoReturn:
@@ -39,13 +41,23 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool, plot: Path | None) -> 
         print(f"plot written to {plot}", file=sys.stderr)
 
 
-def print_plan(grid: list[Task], path: Path, root: Path | None, as_json: bool) -> int:
-    """Print the estimated run time of the unfinished runs."""
+def print_plan(
+    grid: list[Task],
+    path: Path,
+    root: Path | None,
+    as_json: bool,
+    more: Sequence[PlanPart] = (),
+) -> int:
+    """Print the estimated run time of unfinished runs and of other measurements."""
     from gsparse.bench.experiment.plan import format_plan, make_plan
 
-    plan = make_plan(grid, path, root=root)
+    plan = [*make_plan(grid, path, root=root, report=_say), *more]
     print_value([part._asdict() for part in plan], format_plan(plan), as_json)
     return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def print_documents(runs: Path, write: bool, as_json: bool) -> int:

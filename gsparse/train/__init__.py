@@ -17,7 +17,7 @@ from gsparse.train.mask import MaskHistory, fit_mask
 from gsparse.train.models import GAT, GCN, MLP, SAGE, build_model
 from gsparse.train.pruning import PrunedModel, prune_and_train
 from gsparse.train.receptive_field import receptive_field
-from gsparse.train.recipes import Recipe, deep_recipe, recipe
+from gsparse.train.recipes import Recipe, deep_recipe, general_recipe, recipe
 from gsparse.train.scores import roc_auc
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "fit",
     "fit_mask",
     "fit_tasks",
+    "general_recipe",
     "graph_tasks",
     "load_dataset",
     "predict_logits",

@@ -137,8 +137,7 @@ def recipe(dataset: str, model: str) -> Recipe:
         >>> recipe("PubMed", "gat").options["output_heads"]
         8
     """
-    if model not in MODELS:
-        raise ValueError(f"'model' must be one of {', '.join(MODELS)} (got {model!r})")
+    _check_model(model)
     entry = card(dataset)
     families = dict.fromkeys(_PLANETOID, _CITATION) | {"digits": _FEW_LABELS}
     families |= dict.fromkeys(("Physics", "CS", "GitHub"), _WIDE)
@@ -152,6 +151,32 @@ def recipe(dataset: str, model: str) -> Recipe:
     if (entry.name, model) in _SLOW:
         found = replace(found, fit=replace(found.fit, epochs=2000, patience=200))
     return replace(found, fit=replace(found.fit, metric=entry.metric))
+
+
+def general_recipe(model: str) -> Recipe:
+    """Return the training settings of a standard model on a graph without a card.
+
+    These are the settings of :func:`recipe` for data sets without a recipe of their
+    own: two layers of 64 channels, at most 500 epochs, accuracy.
+
+    Args:
+        model: One of ``MODELS``.
+
+    Raises:
+        ValueError: If the model is unknown.
+
+    Example:
+        >>> from gsparse.train import general_recipe
+        >>> general_recipe("gcn").options["hidden_channels"]
+        64
+    """
+    _check_model(model)
+    return _GENERAL[model]
+
+
+def _check_model(model: str) -> None:
+    if model not in MODELS:
+        raise ValueError(f"'model' must be one of {', '.join(MODELS)} (got {model!r})")
 
 
 def deep_recipe(dataset: str, num_layers: int, backbone: str = "plain") -> Recipe:

@@ -54,6 +54,17 @@ def load_split_graphs(
     """
     kind = split.removeprefix(f"{INDUCTIVE}-")
     whole = load(dataset, root=root, split=kind, seed=seed, sparse_features=True)
+    return graphs_of_split(whole, split, device=device)
+
+
+def graphs_of_split(whole: Data, split: str, *, device: str = "cpu") -> SplitGraphs:
+    """Return the graphs to fit and to test on, on a device, of a graph with masks.
+
+    Args:
+        whole: Graph with the masks of the split.
+        split: Full name of the split; see :func:`resolve_split`.
+        device: Device of the graphs.
+    """
     fit = None
     if split.startswith(INDUCTIVE):
         fit = _on_device(inductive(whole, include_val=True).train, device)

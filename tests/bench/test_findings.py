@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gsparse.bench.experiment.plan import seconds_of_rows
+from gsparse.bench.experiment.recorded import RecordedSeconds
 from gsparse.bench.findings import (
     Finding,
     exit_code,
@@ -184,9 +184,8 @@ def test_graphs_and_minutes_of_the_list_are_those_of_the_runs(name):
     grid = module.runs(False)
     assert {task.config.key.dataset for task in grid} == {*module.DATA.split(", ")}
     rows = Path(__file__).parents[2] / "docs/results" / f"{module.TABLE}.jsonl"
-    known = seconds_of_rows(read_rows(rows) if rows.exists() else [])
+    known = RecordedSeconds(read_rows(rows) if rows.exists() else [])
     for runs, minutes in zip((module.runs(True), grid), module.MINUTES, strict=True):
-        keys = [task.config.key for task in runs]
-        if {*keys} <= {*known}:
-            measured = sum(known[key] for key in keys) / 60
-            assert minutes / 2 <= max(measured, 1) <= 2 * minutes
+        seconds = [known.find(task.config) for task in runs]
+        if None not in seconds:
+            assert minutes / 2 <= max(sum(seconds) / 60, 1) <= 2 * minutes

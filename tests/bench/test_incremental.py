@@ -75,7 +75,7 @@ class TestRows:
     def test_hours_can_be_told_ahead(self, toy, tmp_path):
         grid = tasks([TaskConfig("digits", "FineTune", epochs=3)], [1, 2])
         (part,) = make_plan(grid, tmp_path / "none.jsonl")
-        assert (part.runs, part.method, part.source) == (2, "FineTune", "probe")
+        assert (part.runs, part.method, part.source) == (2, "FineTune", "sizes")
         assert part.seconds_per_run > 0
 
     def test_the_program_prints_its_rows(self, toy, tmp_path, capsys):

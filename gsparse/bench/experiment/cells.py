@@ -18,14 +18,14 @@ from gsparse.bench.experiment.methods import (
     is_learned,
     method_class,
 )
-from gsparse.data import card
+from gsparse.bench.experiment.named import check_model, find_graphs
+from gsparse.bench.experiment.own_graph import OwnGraph
+from gsparse.bench.experiment.own_model import OwnModel, inspect_model, is_own_model
 from gsparse.train.by_name import weight_method
-from gsparse.train.recipes import GRAPH_MODELS
-from gsparse.train.split_graphs import resolve_split
 
 
 def configs(
-    datasets: Sequence[str],
+    datasets: Sequence[str | OwnGraph],
     models: Sequence[str],
     methods: Sequence[str],
     sparsities: Sequence[float],
@@ -43,18 +43,21 @@ def configs(
     hidden_channels: int | None = None,
     local: bool = False,
     edge_terms: bool | None = None,
+    labels: str | None = None,
 ) -> list[Config]:
     """Return the grid of experiments, which always includes Dense and MLP.
 
     Sparsity 0 is the Dense experiment for every method, so it appears once.
 
     Args:
-        datasets: Names of data sets.
-        models: Names of models.
+        datasets: Names of data sets, or paths of graph files.
+        models: Names of models, or ``module:function``, see
+            :data:`gsparse.bench.experiment.own_model.Builder`.
         methods: Class names of :mod:`gsparse.transforms`, or of learned masks in
             :mod:`gsparse.nn`.
         sparsities: Fractions of undirected edges to remove, each in [0, 1).
-        split: Kind of split; None for the default of each card.
+        split: Kind of split; None for the default of each card. A graph file has
+            ``"own"`` if it holds masks, else 60-20-20.
         reweight: Whether models get new edge weights; None for the default of
             :func:`default_reweight`.
         epochs: Maximum number of epochs; None for the recipe's own.
@@ -71,44 +74,47 @@ def configs(
         local: Train on the receptive fields of the labelled nodes, see :data:`REACH`.
         edge_terms: Whether learned masks have terms of single edges; None for the usual
             of each.
+        labels: File with the labels of the graph file.
 
     Raises:
         ValueError: If a name is unknown, a sparsity is outside [0, 1), or a method
             cannot be trained in a given way.
     """
     for model in models:
-        if model not in GRAPH_MODELS:
-            known = ", ".join(GRAPH_MODELS)
-            raise ValueError(f"'model' must be one of {known} (got {model})")
-    for sparsity in sparsities:
-        if not 0 <= sparsity < 1:
-            raise ValueError(f"'sparsity' must be in [0, 1) (got {sparsity})")
-    for sparsity in weight_sparsities:
-        if not 0 <= sparsity < 1:
-            raise ValueError(f"'weight_sparsity' must be in [0, 1) (got {sparsity})")
+        check_model(model, local=local, hidden_channels=hidden_channels)
+    _check_sparsities("sparsity", sparsities)
+    _check_sparsities("weight_sparsity", weight_sparsities)
     for pruner in pruners:
         weight_method(pruner)
     cut = [float(sparsity) for sparsity in sparsities if sparsity > 0]
     widths = {"hidden_channels": hidden_channels}
     found = []
-    for dataset in datasets:
-        name, kind = card(dataset).name, resolve_split(dataset, split)
+    for graph in find_graphs(datasets, split, labels):
+        name, kind = graph.name, graph.split
         mlp = Config(name, kind, "mlp", "MLP", 1.0, None, epochs, final, device, table)
-        mlp = replace(mlp, **widths)  # type: ignore[arg-type]
+        mlp = replace(mlp, **widths, **graph.keys())  # type: ignore[arg-type]
         for model in models:
+            own = inspect_model(model, graph.example()) if is_own_model(model) else None
             hops = REACH[model] if local else None
+            mark = None if own is None else own.fingerprint
             dense = replace(mlp, model=model, method="Dense", sparsity=0.0, hops=hops)
+            dense = replace(dense, model_fingerprint=mark)
             found.append(dense)
             if teacher == "weights":
                 found += [
                     replace(dense, teacher=teacher),
-                    replace(mlp, teacher=teacher, teacher_model=model),
+                    replace(
+                        mlp,
+                        teacher=teacher,
+                        teacher_model=model,
+                        model_fingerprint=mark,
+                    ),
                 ]
             for method, training in product(methods, trainings):
                 base = replace(
                     dense,
                     method=method,
-                    reweight=_weights(method, model, reweight),
+                    reweight=_weights(method, model, own, reweight),
                     teacher=_teacher(method, teacher),
                     training=training,
                 )
@@ -127,9 +133,26 @@ def configs(
     return list(dict.fromkeys(found))
 
 
-def _weights(method: str, model: str, wanted: bool | None) -> bool | None:
+def _check_sparsities(name: str, values: Sequence[float]) -> None:
+    for value in values:
+        if not 0 <= value < 1:
+            raise ValueError(f"{name!r} must be in [0, 1) (got {value})")
+
+
+def _weights(
+    method: str, model: str, own: OwnModel | None, wanted: bool | None
+) -> bool | None:
     default = default_reweight(method, model)
-    return default if default is None or wanted is None else wanted
+    if default is None:
+        return None
+    if own is None:
+        return default if wanted is None else wanted
+    if wanted and not own.takes_weights:
+        raise ValueError(
+            f"'weights' must be auto or ignore for {model}, whose forward has no "
+            "parameter 'edge_weight' (got use)"
+        )
+    return own.takes_weights if wanted is None else wanted
 
 
 def _teacher(method: str, wanted: Teacher | None) -> Teacher:

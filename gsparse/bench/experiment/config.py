@@ -1,12 +1,14 @@
 """Settings of one experiment of the common grid, convertible to and from a row."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Literal
 
+from gsparse.bench.experiment.cost_model import times_dense
 from gsparse.bench.experiment.experiment import Experiment, Key
-from gsparse.bench.experiment.methods import is_learned, method_class
+from gsparse.bench.experiment.methods import is_learned, method_class, trains_edges
+from gsparse.bench.experiment.own_model import is_own_model, own_recipe
 from gsparse.bench.tables.rows import Row, content_hash
-from gsparse.train import Recipe, deep_recipe, recipe
+from gsparse.train import Recipe, deep_recipe, general_recipe, recipe
 from gsparse.train.by_name import weight_method
 
 if TYPE_CHECKING:
@@ -34,9 +36,16 @@ LATER: dict[str, str | float | None] = {
     "drop_edge": None,
     "hops": None,
     "edge_terms": None,
+    "graph_file": None,
+    "labels_file": None,
+    "graph_fingerprint": None,
+    "model_fingerprint": None,
 }
 """Keys that the first rows did not have, and their usual values. Hashes leave them out
 where they have these values."""
+
+PLACES = ("table", "graph_file", "labels_file")
+"""Keys that say where something is; the hash does not cover them."""
 
 REACH = {"gcn": 3, "gat": 2, "sage": 2}
 """Hops that the standard two-layer models read; GCN also reads degrees."""
@@ -49,9 +58,10 @@ class Config(Experiment):
     Build it by :func:`configs`, which fills the defaults in.
 
     Args:
-        dataset: A name of :func:`gsparse.data.names`.
+        dataset: A name of :func:`gsparse.data.names`, or the name of ``graph_file``.
         split: Kind of split, as :func:`gsparse.data.split` takes it.
-        model: ``"gcn"``, ``"gat"``, ``"sage"`` or ``"mlp"``.
+        model: ``"gcn"``, ``"gat"``, ``"sage"``, ``"mlp"``, or the ``module:function``
+            that builds a model.
         method: ``"Dense"``, ``"MLP"`` or a class name of :mod:`gsparse.transforms`.
         sparsity: Fraction of undirected edges to remove; 0 for Dense, 1 for MLP. That
             of DropEdge is left out of every training step, and there for the test.
@@ -76,6 +86,11 @@ class Config(Experiment):
         hops: As in :class:`~gsparse.train.FitConfig`.
         edge_terms: Whether a learned mask has terms of single edges; None for the
             usual of its class, :attr:`LearnedMask.edge_terms`.
+        graph_file: File of a graph without a card; None for a card or a graph in
+            memory.
+        labels_file: File of its labels; None if the graph holds them.
+        graph_fingerprint: Hash of a graph without a card; None for a card.
+        model_fingerprint: Hash of the source code of ``module:function``.
     """
 
     dataset: str
@@ -99,6 +114,10 @@ class Config(Experiment):
     drop_edge: float | None = None
     hops: int | None = None
     edge_terms: bool | None = None
+    graph_file: str | None = None
+    labels_file: str | None = None
+    graph_fingerprint: str | None = None
+    model_fingerprint: str | None = None
 
     @property
     def architecture(self) -> str:
@@ -113,6 +132,11 @@ class Config(Experiment):
         place = self.dataset, self.split, self.architecture
         return Key(*place, self.method, self.pruner, self.training)
 
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Names of the data sets with a card that a run reads."""
+        return () if self.graph_fingerprint else (self.dataset,)
+
     def recipe(self) -> Recipe:
         """Return the model and the settings of its training.
 
@@ -120,7 +144,7 @@ class Config(Experiment):
             ValueError: If the settings of a deep model do not go together.
         """
         if self.backbone is None and self.num_layers is None:
-            found = recipe(self.dataset, self.model)
+            found = self._usual_recipe()
         else:
             found = self._deep_recipe()
         if self.hops is not None:
@@ -129,6 +153,15 @@ class Config(Experiment):
             return found
         wider = found.options | {"hidden_channels": self.hidden_channels}
         return replace(found, options=wider)
+
+    def _usual_recipe(self) -> Recipe:
+        own = is_own_model(self.model)
+        model = "gcn" if own else self.model
+        if self.graph_fingerprint is None:
+            found = recipe(self.dataset, model)
+        else:
+            found = general_recipe(model)
+        return own_recipe(self.model, found) if own else found
 
     def _deep_recipe(self) -> Recipe:
         if self.backbone is None or self.num_layers is None or self.model != "gcn":
@@ -170,12 +203,12 @@ class Config(Experiment):
         """Hash of everything that may change the outcome; equal hashes need one run.
 
         It covers the recipe and the integer ``revision`` of the method, so that a
-        changed recipe or a fixed bug asks for new runs, but not the name of the table.
+        changed recipe or a fixed bug asks for new runs, but not :data:`PLACES`: of a
+        graph without a card its name and contents count, not its folder.
         """
-        content = asdict(self)
-        del content["table"]
+        content = {key: getattr(self, key) for key in _FIELDS if key not in PLACES}
         for key, usual in LATER.items():
-            if content[key] == usual:
+            if key in content and content[key] == usual:
                 del content[key]
         content["revision"] = getattr(method_class(self.method), "revision", 1)
         content["recipe"] = repr(self.recipe())
@@ -197,13 +230,19 @@ class Config(Experiment):
         return self.hash, replace(self, hops=None).hash
 
     def estimate(self, workspace: "Workspace") -> float:
-        """Return an upper bound on the seconds of a run, from a few training epochs."""
+        """Return an upper bound on the seconds of a run, from a few training epochs.
+
+        Learned masks and other methods that train are not run; the dense run is
+        multiplied by a constant of the method.
+        """
         # Local: protocol.py imports this module.
         from gsparse.bench.experiment.protocol import preparation_seconds, probe_seconds
 
         seconds = probe_seconds(self.as_dense(), workspace)
         if self.pruner is not None:  # trained, pruned, trained again
             return 2 * seconds
+        if trains_edges(self.method) or self.teacher != "none":
+            return seconds * (1 + times_dense(self))
         return seconds + preparation_seconds(self, workspace)
 
     def run(self, workspace: "Workspace", seed: int) -> Row:
@@ -229,3 +268,6 @@ class Config(Experiment):
             epochs=row.get("max_epochs"),
             final=row["test_score"] is not None,
         )
+
+
+_FIELDS = tuple(field.name for field in fields(Config))

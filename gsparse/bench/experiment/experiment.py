@@ -48,6 +48,11 @@ class Experiment(ABC):
         """Hash of everything that may change the outcome; equal hashes need one run."""
 
     @property
+    def datasets(self) -> tuple[str, ...]:
+        """Names of the data sets with a card that a run reads."""
+        return (self.key.dataset,)
+
+    @property
     def hashes(self) -> tuple[str, ...]:
         """All hashes under which rows of this experiment are accepted."""
         return (self.hash,)

@@ -11,11 +11,20 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
 from gsparse.bench.experiment.machine import allocator, cpu
 from gsparse.bench.tables.rows import Row
 
 PACKAGES = ("gsparse-gnn", "torch", "torch-geometric", "numpy", "scipy", "numba")
+GRAPH_KEYS = (
+    "edge_index",
+    "edge_weight",
+    "y",
+    "train_mask",
+    "val_mask",
+    "test_mask",
+)
 
 
 def run_facts() -> Row:
@@ -95,4 +104,24 @@ def fingerprint(x: Tensor) -> str:
     digest = hashlib.sha256(repr(tuple(x.shape)).encode())
     for part in (row.int(), col.int(), value.float()):
         digest.update(part.contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def graph_fingerprint(data: Data) -> str:
+    """Hash the edges, weights, features, labels and masks of a graph.
+
+    Returns:
+        Twelve hexadecimal digits of a SHA-256; dense and compressed features count as
+        equal.
+
+    Shapes:
+        - **data.edge_index:** :math:`(2, E)`
+    """
+    digest = hashlib.sha256(f"{data.num_nodes} {fingerprint(data.x)}".encode())
+    for key in GRAPH_KEYS:
+        value = data.get(key)
+        if value is not None:
+            value = value.double() if value.is_floating_point() else value.long()
+            digest.update(f"{key} {tuple(value.shape)}".encode())
+            digest.update(value.contiguous().cpu().numpy().tobytes())
     return digest.hexdigest()[:12]

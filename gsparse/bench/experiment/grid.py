@@ -47,12 +47,15 @@ def tasks(grid: Iterable[Experiment], seeds: Iterable[int]) -> list[Task]:
 def pending(tasks: Iterable[Task], path: Path) -> list[Task]:
     """Return the tasks without a row in the file ``path``, each once, in order."""
     done = finished(read_rows(path)) if path.exists() else set()
-    todo = {(task.config.hash, task.seed): task for task in tasks}
-    return [
-        task
-        for task in todo.values()
-        if not any((known, task.seed) in done for known in task.config.hashes)
-    ]
+    names: dict[Experiment, tuple[str, ...]] = {}  # seeds share their hashes
+    todo: dict[tuple[str, int], Task] = {}
+    for task in tasks:
+        if task.config not in names:
+            names[task.config] = task.config.hashes
+        known = names[task.config]
+        if not any((name, task.seed) in done for name in known):
+            todo[known[0], task.seed] = task
+    return list(todo.values())
 
 
 def grid_rows(tasks: Iterable[Task], path: Path) -> list[Row]:

@@ -40,6 +40,11 @@ def is_learned(method: str) -> bool:
     return found is not None and issubclass(found, LearnedMask)
 
 
+def trains_edges(method: str) -> bool:
+    """Return whether a method trains to choose edges, which takes long."""
+    return is_learned(method) or getattr(method_class(method), "trains", False)
+
+
 def default_reweight(method: str, model: str) -> bool | None:
     """Return whether new edge weights are used: not by attention, as in ``FastGAT``.
 

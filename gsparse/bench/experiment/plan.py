@@ -1,16 +1,35 @@
 """Estimate how long a grid will take, before any of it runs."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from statistics import median
+from statistics import fmean
 from typing import Literal, NamedTuple
 
+from gsparse.bench.experiment.config import Config
+from gsparse.bench.experiment.cost_model import rough_seconds, times_dense
 from gsparse.bench.experiment.experiment import Experiment, Key
 from gsparse.bench.experiment.grid import Task, pending
+from gsparse.bench.experiment.own_table import OwnTable
+from gsparse.bench.experiment.recorded import RecordedSeconds, published_seconds
 from gsparse.bench.experiment.workspace import Workspace
-from gsparse.bench.stale import experiment_of
-from gsparse.bench.tables.rows import Row, read_rows
+from gsparse.bench.tables.rows import read_rows
 from gsparse.bench.tables.table import columns, seconds
+
+Source = Literal["rows", "published", "measured", "dense", "sizes", "probe"]
+
+ORIGINS: dict[Source, str] = {
+    "rows": "rows",
+    "published": "published rows",
+    "measured": "measured once",
+    "dense": "rows of Dense (rough)",
+    "sizes": "sizes (rough)",
+    "probe": "probe (at most)",
+}
+"""Where seconds come from: the rows of this file, those of the project, a constant, the
+dense run times a factor, the sizes of graph and model, or a few epochs times their
+maximum."""
+
+_ORDER = tuple(ORIGINS)
 
 
 class PlanPart(NamedTuple):
@@ -22,8 +41,8 @@ class PlanPart(NamedTuple):
     method: str
     runs: int
     seconds_per_run: float
-    source: Literal["rows", "probe"]
-    """Whether the seconds are a median of rows or an upper bound from a few epochs."""
+    source: Source
+    """The least certain of the sources of its runs, see :data:`ORIGINS`."""
 
     @property
     def hours(self) -> float:
@@ -31,34 +50,88 @@ class PlanPart(NamedTuple):
         return self.runs * self.seconds_per_run / 3600
 
 
+class Estimator:
+    """Predicts the seconds of runs, from the best source that there is for each.
+
+    Args:
+        path: File of the rows, if there is one.
+        root: Folder of the data sets.
+        report: Called with a line before anything is timed.
+    """
+
+    def __init__(
+        self, path: Path, root: Path | None, report: Callable[[str], None]
+    ) -> None:
+        self._rows = RecordedSeconds(read_rows(path) if path.exists() else [])
+        self._published = published_seconds()
+        self._workspace, self._report = Workspace(root), report
+        self._known: dict[Experiment, tuple[float, Source]] = {}
+
+    def __call__(self, experiment: Experiment) -> tuple[float, Source]:
+        """Return the seconds of a run and their source."""
+        if experiment not in self._known:
+            self._known[experiment] = self._estimate(experiment)
+        return self._known[experiment]
+
+    def _estimate(self, experiment: Experiment) -> tuple[float, Source]:
+        recorded = self._recorded(experiment)
+        if recorded is not None:
+            return recorded
+        if isinstance(experiment, OwnTable):
+            value, source = self(experiment.dense)
+            value *= experiment.num_trainings
+            return value, "dense" if source in ("rows", "published") else source
+        if isinstance(experiment, Config):
+            dense = self._recorded(experiment.as_dense())
+            if dense is not None:
+                return dense[0] * times_dense(experiment), "dense"
+            rough = rough_seconds(experiment)
+            if rough is not None:
+                return rough, "sizes"
+        self._report(f"timing a few epochs of {' '.join(map(str, experiment.key[:4]))}")
+        return experiment.estimate(self._workspace), "probe"
+
+    def _recorded(self, experiment: Experiment) -> tuple[float, Source] | None:
+        own = self._rows.find(experiment)
+        if own is not None:
+            return own, "rows"
+        published = self._published.find(experiment)
+        return None if published is None else (published, "published")
+
+
 def make_plan(
-    tasks: Iterable[Task], path: Path, *, root: Path | None = None
+    tasks: Iterable[Task],
+    path: Path,
+    *,
+    root: Path | None = None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> list[PlanPart]:
     """Predict the time of every pending run.
 
-    If ``path`` has rows of the same dataset, model and method, their median is taken.
-    Otherwise a few epochs are trained and multiplied by the recipe's maximum number of
-    epochs, so that early stopping can only make a run shorter. Methods without rows are
-    assumed to be as slow as the dense run, plus one scoring.
+    The first source that has an answer is taken: rows of the same experiment in
+    ``path``, or of its method with other sparsities; published rows; the dense run of
+    the same model times a factor for the method; the sizes of the graph. Only for a
+    graph, a model or a device without any of these a few epochs are trained and
+    multiplied by the maximum number of epochs, so that early stopping can only make a
+    run shorter.
 
     Args:
         tasks: The whole grid.
         path: The file that holds its rows, if there is one.
         root: Folder of the data sets.
+        report: Called with a line of text before anything is timed.
     """
     todo: dict[Key, list[Experiment]] = {}
     for task in pending(tasks, path):
         todo.setdefault(task.config.key, []).append(task.config)
-    known = seconds_of_rows(read_rows(path) if path.exists() else [])
-    workspace = Workspace(root)
-    return [
-        PlanPart(*key[:3], key.name, len(group), known[key], "rows")
-        if key in known
-        else PlanPart(
-            *key[:3], key.name, len(group), group[0].estimate(workspace), "probe"
-        )
-        for key, group in todo.items()
-    ]
+    estimate = Estimator(path, root, report)
+    plan = []
+    for key, group in todo.items():
+        values, sources = zip(*map(estimate, group), strict=True)
+        source = max(sources, key=_ORDER.index)
+        part = PlanPart(*key[:3], key.name, len(group), fmean(values), source)
+        plan.append(part)
+    return plan
 
 
 def format_plan(plan: list[PlanPart]) -> str:
@@ -73,20 +146,12 @@ def format_plan(plan: list[PlanPart]) -> str:
             "runs": str(part.runs),
             "each": seconds(part.seconds_per_run),
             "all": seconds(part.runs * part.seconds_per_run),
-            "from": "rows" if part.source == "rows" else "probe (at most)",
+            "from": ORIGINS[part.source],
         }
         for part in plan
     ]
     total, runs = sum(part.hours for part in plan), sum(part.runs for part in plan)
-    at_most = "" if all(part.source == "rows" for part in plan) else "at most "
-    return f"{columns(records)}\n{runs} runs, {at_most}{total:.2f} hours in one process"
-
-
-def seconds_of_rows(rows: list[Row]) -> dict[Key, float]:
-    """Return the median seconds of a run, for every cell that has rows."""
-    found: dict[Key, list[float]] = {}
-    for row in rows:
-        experiment = experiment_of(row) if "run_seconds" in row else None
-        if experiment is not None:
-            found.setdefault(experiment.key, []).append(row["run_seconds"])
-    return {key: median(values) for key, values in found.items()}
+    found = {part.source for part in plan}
+    about = "at most " if "probe" in found else ""
+    about = "about " if found & {"dense", "sizes"} else about
+    return f"{columns(records)}\n{runs} runs, {about}{total:.2f} hours in one process"

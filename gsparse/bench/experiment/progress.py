@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gsparse.bench.experiment.grid import Outcome, Task, add_memory, pending, run_grid
+from gsparse.bench.experiment.missing import fetch_missing
 
 
 def run_with_progress(
@@ -19,6 +20,9 @@ def run_with_progress(
 
     Returns:
         The outcomes without a row, with their errors.
+
+    Raises:
+        FileNotFoundError: If a data set is not there and cannot be downloaded.
     """
     # Local: rich comes with the cli extra.
     from rich.console import Console
@@ -32,6 +36,7 @@ def run_with_progress(
 
     failures = []
     todo = pending(grid, path)
+    fetch_missing(todo, root)
     look = TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn()
     screen = Console(stderr=True)
     with Progress(*look, TimeRemainingColumn(), console=screen, transient=True) as bar:

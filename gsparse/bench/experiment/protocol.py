@@ -15,6 +15,7 @@ from gsparse.bench.experiment.config import LATER, Config
 from gsparse.bench.experiment.facts import run_facts
 from gsparse.bench.experiment.masks import within
 from gsparse.bench.experiment.methods import cuts, method_class
+from gsparse.bench.experiment.own_model import is_own_model
 from gsparse.bench.experiment.pruning import run_pruner
 from gsparse.bench.experiment.workspace import Workspace
 from gsparse.bench.tables.rows import Row
@@ -99,7 +100,7 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
     left = 0 if config.method == "MLP" else pairs.row.numel()
     facts: Row = {
         "features_fingerprint": graphs.features_fingerprint,
-        "num_layers": chosen.options.get("num_layers", NUM_LAYERS),
+        "num_layers": chosen.options.get("num_layers", _usual_layers(config)),
         "hidden": chosen.options.get("hidden_channels"),
         "sparsity": 1 - left / max(graphs.num_pairs, 1),
         "sparsity_target": config.sparsity,
@@ -177,6 +178,11 @@ def run_one(config: Config, seed: int, workspace: Workspace | None = None) -> Ro
         "run_seconds": perf_counter() - start,
         **trial.facts,
     }
+
+
+def _usual_layers(config: Config) -> int | None:
+    """Return the layers of a model where its recipe does not say; None if unknown."""
+    return None if is_own_model(config.model) else NUM_LAYERS
 
 
 def _seconds(history: History, settings: FitConfig) -> Row:

@@ -34,6 +34,7 @@ def requested_tasks(
     table: str = "bench",
     device: str = "cpu",
     tune: bool = False,
+    labels: str | None = None,
 ) -> list[Task]:
     """Return the tasks of a command; the arguments are its options.
 
@@ -58,5 +59,6 @@ def requested_tasks(
         hidden_channels=hidden,
         local=local,
         edge_terms=parse_choice("edge_terms", edge_terms, EDGE_TERMS),
+        labels=labels,
     )
     return tasks(cells, parse_seeds(seeds))

@@ -1,7 +1,7 @@
 """Data and results that experiments of one process share."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -26,6 +26,7 @@ from gsparse.bench.experiment.methods import (
     is_learned,
     method_class,
 )
+from gsparse.bench.experiment.own_graph import load_own, split_own
 from gsparse.edges import undirected_pairs
 from gsparse.linalg import spanning_forest
 from gsparse.train import SparseFeatures, fit, predict_logits
@@ -77,10 +78,13 @@ class Workspace:
 
     Args:
         root: Folder of the data sets; ``None`` for the default folders.
+        given: Graphs in memory by their fingerprint, for experiments without a file.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
-        self.root = root
+    def __init__(
+        self, root: Path | None = None, given: Mapping[str, Data] | None = None
+    ) -> None:
+        self.root, self.given = root, given or {}
         self._graphs: tuple[tuple, Graphs] | None = None
         self._rated: tuple[tuple, Rated] | None = None
         self._warm: set[tuple[str, str]] = set()
@@ -92,15 +96,7 @@ class Workspace:
         """Return the model trained with all edges, which must not be changed."""
         kind = config.teacher_model or config.model
         width = config.hidden_channels
-        place = (
-            config.dataset,
-            config.split,
-            config.device,
-            seed,
-            config.epochs,
-            width,
-            config.hops,
-        )
+        place = (*_place(config, seed), config.epochs, width, config.hops)
         key = (*place, kind)
         if key not in self._dense:
             kept = {k: v for k, v in self._dense.items() if k[:-1] == place}
@@ -114,10 +110,10 @@ class Workspace:
 
     def graphs(self, config: Config, seed: int) -> Graphs:
         """Return the data of a run with its split."""
-        key = (config.dataset, config.split, config.device, seed)
+        key = _place(config, seed)
         if self._graphs is None or self._graphs[0] != key:
             self._graphs = None  # frees the old one before the new one is loaded
-            self._graphs = key, load_graphs(config, seed, self.root)
+            self._graphs = key, load_graphs(config, seed, self.root, self.given)
         return self._graphs[1]
 
     def sparsify(self, config: Config, seed: int) -> Sparsified:
@@ -181,7 +177,7 @@ class Workspace:
         graphs: Graphs,
     ) -> Rated:
         """Return importances, the same for all sparsities and reweightings."""
-        key: tuple = (config.dataset, config.split, config.device, seed, config.method)
+        key: tuple = (*_place(config, seed), config.method)
         if config.teacher != "none":
             key += (config.model, config.epochs)
         if self._rated is None or self._rated[0] != key:
@@ -226,9 +222,15 @@ class Workspace:
         return _once_for_place(self._masks, _key(config, seed), fit_mask)
 
 
+def _place(config: Config, seed: int) -> Place:
+    """Return what determines the graphs of a run."""
+    names = config.dataset, config.graph_fingerprint, config.split, config.device
+    return (*names, seed)
+
+
 def _key(config: Config, seed: int) -> tuple[Place, Place]:
     """Return graph and method, and what else edges depend on that a model chooses."""
-    place = (config.dataset, config.split, config.device, seed, config.method)
+    place = (*_place(config, seed), config.method)
     model = (config.model, config.hidden_channels, config.epochs, config.hops)
     used = (config.sparsity, config.teacher == "none", config.edge_terms)
     return place, (*model, *used)
@@ -245,11 +247,26 @@ def _once_for_place(
     return found[key]
 
 
-def load_graphs(config: Config, seed: int, root: Path | None = None) -> Graphs:
-    """Load a data set with the split of a run, and count its edges."""
-    fit, test = load_split_graphs(
-        config.dataset, config.split, seed, root=root, device=config.device
-    )
+def load_graphs(
+    config: Config,
+    seed: int,
+    root: Path | None = None,
+    given: Mapping[str, Data] | None = None,
+) -> Graphs:
+    """Load a graph with the split of a run, and count its edges."""
+    mark, name = config.graph_fingerprint, config.dataset
+    if mark is None:
+        found = load_split_graphs(
+            name, config.split, seed, root=root, device=config.device
+        )
+    else:
+        whole = (given or {}).get(mark)
+        if whole is None and config.graph_file is None:
+            raise ValueError(f"the graph {name} is in the memory of another process")
+        if whole is None:
+            whole = load_own(str(config.graph_file), config.labels_file, mark)
+        found = split_own(whole, config.split, seed, config.device)
+    fit, test = found
     pairs = undirected_pairs(test.edge_index, test.num_nodes)
     row, col = pairs.row.cpu(), pairs.col.cpu()
     forest = spanning_forest(row, col, torch.ones(len(row)), pairs.num_nodes)

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gsparse.bench.experiment.grid import Task
+from gsparse.bench.experiment.plan import PlanPart
 from gsparse.bench.findings import Finding, target
 from gsparse.bench.tables.measurement import append_rows, measurement
 from gsparse.bench.tables.rows import Row, read_rows, select
@@ -42,12 +43,38 @@ LEAST_FOUND = 2.7  # of the three, on average
 LEAST_FIRST = 0.9  # of the seeds
 MOST_MINUTES = 10.0
 
+SECONDS = {"planted graph": 2.0, "planted rows": 3.5, "PubMed": 110.0}
+"""Seconds of a measurement with one thread of a Xeon."""
+
 CONFIG = FitConfig(lr=0.01, weight_decay=0.0, epochs=600, patience=200)
 
 
 def runs(quick: bool) -> list[Task]:
     """Return no runs of the common grid; :func:`findings` measures what is missing."""
     return []
+
+
+def plan(out: Path, quick: bool) -> list[PlanPart]:
+    """Predict the time of the measurements that :func:`findings` still has to make.
+
+    Args:
+        out: Folder of ``interactions.jsonl``.
+        quick: As for :func:`findings`.
+    """
+    path = out / f"{TABLE}.jsonl"
+    rows = read_rows(path) if path.exists() else []
+    wanted = {"planted graph": QUICK_SEEDS if quick else FULL_SEEDS}
+    wanted["planted rows"] = QUICK_SEEDS if quick else ROWS_SEEDS
+    wanted["PubMed"] = 0 if quick else 1
+    found = []
+    for dataset, count in wanted.items():
+        where = {"dataset": dataset, "revision": REVISION}
+        done = {row["seed"] for row in select(rows, where)}
+        left = len(set(range(count)) - done)
+        if left:
+            names = dataset, "", "bayesian", "GEH"
+            found.append(PlanPart(*names, left, SECONDS[dataset], "measured"))
+    return found
 
 
 def planted_rows(seed: int, num_rows: int = 5000, num_features: int = 12) -> Data:

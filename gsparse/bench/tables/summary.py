@@ -108,7 +108,8 @@ class Block:
         """Data set, split and model, such as ``"PubMed (public), gat 2x8"``."""
         t = self.title
         text = f"{t['dataset']} ({t['split']}), {t['model']}"
-        text += f" {t['num_layers']}x{t['hidden']}"
+        if t["hidden"] is not None:  # unknown for models that are not ours
+            text += f" {t['num_layers']}x{t['hidden']}"
         return text if t["backbone"] is None else f"{text} {t['backbone']}"
 
     def as_records(self) -> list[dict]:

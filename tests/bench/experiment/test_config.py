@@ -38,7 +38,10 @@ OTHER = {
     "drop_edge": 0.4,
     "edge_terms": True,
     "hops": 2,
+    "graph_fingerprint": "0123456789ab",
+    "model_fingerprint": "ba9876543210",
 }
+PLACE = {"table": "other", "graph_file": "a/b.npz", "labels_file": "b.csv"}
 
 DEEP = Config(
     "PubMed", "public", "gcn", "Dense", 0.0, num_layers=16, backbone="batch-norm"
@@ -71,15 +74,19 @@ def row_of(config):
         "drop_edge": config.drop_edge,
         "hops": config.hops,
         "edge_terms": config.edge_terms,
+        "graph_file": config.graph_file,
+        "labels_file": config.labels_file,
+        "graph_fingerprint": config.graph_fingerprint,
+        "model_fingerprint": config.model_fingerprint,
     }
 
 
 @pytest.mark.parametrize("field", OTHER)
-def test_every_field_but_the_table_enters_the_hash(field):
+def test_every_field_but_places_enters_the_hash(field):
     changed = replace(BASE, **{field: OTHER[field]})
     assert changed.hash != BASE.hash
-    assert replace(BASE, table="other").hash == BASE.hash
-    assert {f.name for f in fields(Config)} == {*OTHER, *DEEPER, "table"}
+    assert replace(BASE, **PLACE).hash == BASE.hash
+    assert {f.name for f in fields(Config)} == {*OTHER, *DEEPER, *PLACE}
 
 
 def test_rows_of_receptive_fields_from_before_are_accepted():

@@ -1,0 +1,124 @@
+"""Read one class label per node from a file."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gsparse.data.file_bytes import check_readable, read_text
+from gsparse.data.node_labels import number_labels, parse_ids
+
+MISSING = ("", "-1", "-1.0", "nan", "na", "none", "null")
+"""Texts, in any case, of a node without a label."""
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".npy")
+_DELIMITERS = (",", ";", "\t")
+
+
+def read_labels(path: str | Path, num_nodes: int) -> Tensor:
+    """Read class labels from a file and number them from 0 in ascending order.
+
+    - ``.npy``: an array with one label per node: integers, real numbers or text.
+    - ``.csv``, ``.tsv``, ``.txt``: one label per line in the order of the nodes, with
+      or without a title, or two columns with a node and its label in any order; nodes
+      that are not listed have no label. ``#`` and ``%`` start comments.
+
+    Empty labels, -1 and NaN mean that a node has no label.
+
+    Args:
+        path: Path of the file.
+        num_nodes: Number of nodes of the graph.
+
+    Returns:
+        Class numbers; -1 for nodes without a label.
+
+    Shapes:
+        - **output:** :math:`(N,)`
+
+    Raises:
+        ValueError: If the format is unknown, or labels and nodes do not fit.
+        FileNotFoundError: If there is no such file.
+    """
+    path = Path(path)
+    check_readable(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(
+            f"a file of labels must end in {', '.join(SUFFIXES)} (got {path.name})"
+        )
+    texts = _array(path) if path.suffix.lower() == ".npy" else _lines(path, num_nodes)
+    if len(texts) != num_nodes:
+        raise ValueError(
+            f"{path} must hold one label for each of the {num_nodes} nodes "
+            f"(got {len(texts)})"
+        )
+    return number_classes(texts, path)
+
+
+def number_classes(texts: list[str], where: object) -> Tensor:
+    """Number the distinct labels from 0; missing labels are -1.
+
+    Integers are sorted by value, other labels by the alphabet.
+
+    Example:
+        >>> number_classes(["b", "a", "", "b"], "labels.csv").tolist()
+        [1, 0, -1, 1]
+    """
+    texts = [text.strip() for text in texts]
+    known = [i for i, text in enumerate(texts) if text.lower() not in MISSING]
+    y = torch.full((len(texts),), -1)
+    y[known] = number_labels([texts[i] for i in known], where)[1]
+    return y
+
+
+def _array(path: Path) -> list[str]:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path} must be an array without objects ({error})") from None
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise ValueError(
+            f"{path} must hold one label per node (got shape {list(array.shape)})"
+        )
+    return [str(value) for value in array.tolist()]
+
+
+def _lines(path: Path, num_nodes: int) -> list[str]:
+    try:
+        lines = read_text(path, packed=False).decode().rstrip("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} must be UTF-8 text ({error})") from None
+    lines = [line for line in lines if not line.startswith(("#", "%"))]
+    first = lines[0] if lines else ""
+    delimiter = next((it for it in _DELIMITERS if it in first), ",")
+    rows = list(csv.reader(lines, delimiter=delimiter))
+    widths = {len(row) for row in rows if row}
+    if widths == {2}:
+        return _by_node([row for row in rows if row], num_nodes, path)
+    if not widths <= {1}:
+        raise ValueError(
+            f"{path} must have one column, the label, or two, the node and its label "
+            f"(got lines of {sorted(widths)} columns)"
+        )
+    labels = [row[0] if row else "" for row in rows]
+    return labels[1:] if len(labels) == num_nodes + 1 else labels
+
+
+def _by_node(rows: list[list[str]], num_nodes: int, path: Path) -> list[str]:
+    if not rows[0][0].strip().isdigit():  # the titles of the columns
+        rows = rows[1:]
+    nodes = parse_ids([row[0].strip() for row in rows], path)
+    if len(nodes) and int(nodes.max()) >= num_nodes:
+        raise ValueError(
+            f"nodes in {path} must be below {num_nodes}, the number of nodes of the "
+            f"graph (got {int(nodes.max())})"
+        )
+    if len(nodes.unique()) < len(nodes):
+        raise ValueError(f"{path} must list every node once (got one of them twice)")
+    labels = [""] * num_nodes
+    for node, row in zip(nodes.tolist(), rows, strict=True):
+        labels[node] = row[1]
+    return labels
