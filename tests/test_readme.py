@@ -2,6 +2,8 @@
 
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from gsparse import nn, transforms
@@ -34,3 +36,20 @@ def test_the_table_of_pruners_lists_every_one():
     cells = re.findall(r"^\| (`[^|]+`) \|", page, flags=re.MULTILINE)
     listed = re.findall(r"`(?:gsparse\.train\.)?(\w+)`", " ".join(cells))
     assert sorted(listed) == sorted(public_weight_methods())
+
+
+EXTRAS = ("typer", "rich", "matplotlib", "sklearn", "safetensors", "torch_scatter")
+BASE = f"""
+import doctest, sys
+sys.modules |= dict.fromkeys({EXTRAS!r})
+test = doctest.DocTestParser().get_doctest(sys.stdin.read(), {{}}, "README", None, 0)
+sys.exit(doctest.DocTestRunner().run(test).failed)
+"""
+
+
+def test_snippets_need_no_extra():
+    text = README[: README.index("## Which method")]
+    assert text.count(">>>") > 20
+    command = [sys.executable, "-c", BASE]
+    done = subprocess.run(command, input=text, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
