@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 GSPARSE_DATA ?= $(wildcard ../shared/datasets)
 export GSPARSE_DATA
 
-.PHONY: demo test test-scatter evidence lint clean
+.PHONY: demo test test-scatter evidence docs lint clean
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +38,11 @@ test-scatter: $(BIN)/.installed
 # Every published number has rows or a source, and every row a command.
 evidence: $(BIN)/.installed
 	$(BIN)/gsparse report docs/results --audit
+
+# The documentation site, build/docs/index.html. Warnings are errors.
+docs: $(BIN)/.installed
+	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
 
 lint: $(BIN)/.installed
 	$(BIN)/ruff format .
