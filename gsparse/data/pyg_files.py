@@ -78,6 +78,8 @@ def _link(old: Path, new: Path) -> None:
 def _size(card: Card) -> str:
     if card.megabytes is not None:
         return f"{card.megabytes:g} MB"
+    if " " in card.url:  # a description, where PyG has several addresses
+        return "size unknown"
     try:
         request = urllib.request.Request(card.url, method="HEAD")
         with urllib.request.urlopen(request, timeout=10) as answer:

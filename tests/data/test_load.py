@@ -16,7 +16,7 @@ from torch_geometric.data import Data
 from torch_geometric.datasets import GitHub, HeterophilousGraphDataset
 
 from gsparse.data import card, cards, load
-from gsparse.data.pyg_files import _join
+from gsparse.data.pyg_files import _join, _size
 from gsparse.data.raw_files import sha256_of
 from gsparse.data.store import read_tensors, to_data, to_tensors
 
@@ -455,3 +455,11 @@ def test_digits_are_those_of_scikit_learn():
     data = load("digits")
     assert torch.equal(data.x, torch.from_numpy(bunch.data / 16).float())
     assert torch.equal(data.y, torch.from_numpy(bunch.target).long())
+
+
+def test_an_address_in_words_is_not_asked_for_its_size(monkeypatch):
+    def never(*args, **kwargs):
+        raise AssertionError("no request")
+
+    monkeypatch.setattr("urllib.request.urlopen", never)
+    assert _size(card("Flickr")) == "size unknown"

@@ -179,6 +179,7 @@ def _paying(lines: list[Line], dense: Line) -> list[str]:
             unclear.append(_cut(line))
             continue
         each = f"{seconds(line.preprocess_seconds)} / {seconds(saved)} an epoch"
-        after = f"{line.break_even_epochs:,.0f} epochs"
+        count = max(1, round(line.break_even_epochs or 0))
+        after = f"{count:,} epoch{'s' if count > 1 else ''}"
         notes.append(f"{_cut(line)} pays after {each} = {after}")
     return notes + _listed("An epoch is not clearly faster", unclear)
