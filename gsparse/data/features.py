@@ -1,5 +1,7 @@
 """Dense and compressed feature matrices."""
 
+import warnings
+
 import torch
 from torch import Tensor
 
@@ -8,7 +10,9 @@ def csr_matrix(
     crow: Tensor, col: Tensor, values: Tensor, shape: list[int] | tuple[int, ...]
 ) -> Tensor:
     """Build a ``torch.sparse_csr`` matrix and check its invariants."""
-    return torch.sparse_csr_tensor(crow, col, values, shape, check_invariants=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(crow, col, values, shape, check_invariants=True)
 
 
 def to_csr(x: Tensor) -> Tensor:

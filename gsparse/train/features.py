@@ -1,5 +1,6 @@
 """Sparse node features: product, gradient and dropout on stored values only."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -207,4 +208,7 @@ def sparse_features(x: Tensor, threshold: float = 0.25) -> Tensor:
     share = int(torch.count_nonzero(x)) / max(x.numel(), 1)
     if share >= threshold:
         return x
-    return SparseFeatures(SparseMatrix.from_csr(x.detach().to_sparse_csr()))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        csr = x.detach().to_sparse_csr()
+    return SparseFeatures(SparseMatrix.from_csr(csr))
