@@ -309,13 +309,17 @@ def test_reproduce_lists_claims(capsys):
     )
 
 
-@pytest.mark.parametrize(("given", "used"), [(None, "passive"), ("active", "active")])
-def test_threads_sleep_while_they_wait_unless_told_otherwise(given, used):
+@pytest.mark.parametrize(
+    ("load", "given", "used"),
+    [(1.5, None, "passive"), (0.1, None, None), (1.5, "active", "active")],
+)
+def test_threads_sleep_while_they_wait_beside_others(load, given, used):
     code = (
         "import os, sys; import gsparse.cli as c\n"
+        f"os.getloadavg = lambda: ({load}, 0, 0)\n"
         "try: c.main(['--version'])\n"
         "except SystemExit:\n"
-        "    print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+        "    print(os.environ.get('OMP_WAIT_POLICY'), 'torch' in sys.modules)"
     )
     environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
     environment |= {"OMP_WAIT_POLICY": given} if given else {}
