@@ -7,6 +7,7 @@ from gsparse.transforms.effective_resistance import (
 )
 from gsparse.transforms.feature_cosine import FeatureCosine, feature_cosine
 from gsparse.transforms.feature_select import FeatureSelect, feature_select
+from gsparse.transforms.k_neighbor import KNeighbor, k_neighbor
 from gsparse.transforms.local_degree import LocalDegree, local_degree
 from gsparse.transforms.prediction_agreement import (
     PredictionAgreement,
@@ -20,6 +21,7 @@ __all__ = [
     "EffectiveResistance",
     "FeatureCosine",
     "FeatureSelect",
+    "KNeighbor",
     "LocalDegree",
     "PredictionAgreement",
     "RandomEdge",
@@ -27,6 +29,7 @@ __all__ = [
     "d_spar",
     "feature_cosine",
     "feature_select",
+    "k_neighbor",
     "local_degree",
     "prediction_agreement",
     "random_edge",

@@ -24,6 +24,8 @@ INSTANCES = [
     transforms.PredictionAgreement(sparsity=0.4),
     transforms.Teddy(sparsity=0.4),
     transforms.LocalDegree(sparsity=0.4),
+    transforms.KNeighbor(sparsity=0.4, seed=30011),
+    transforms.KNeighbor(k=2, seed=30011),
     transforms.DSpar(sparsity=0.4, seed=30011),
     transforms.DSpar(epsilon=0.9, seed=30011),
     transforms.EffectiveResistance(sparsity=0.4, seed=30011),
