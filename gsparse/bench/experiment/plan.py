@@ -66,6 +66,7 @@ class Estimator:
         self._published = published_seconds()
         self._workspace, self._report = Workspace(root), report
         self._known: dict[Experiment, tuple[float, Source]] = {}
+        self._said: set[str] = set()
 
     def __call__(self, experiment: Experiment) -> tuple[float, Source]:
         """Return the seconds of a run and their source."""
@@ -88,8 +89,14 @@ class Estimator:
             rough = rough_seconds(experiment)
             if rough is not None:
                 return rough, "sizes"
-        self._report(f"timing a few epochs of {' '.join(map(str, experiment.key[:4]))}")
+        self._say(f"timing a few epochs of {' '.join(map(str, experiment.key[:4]))}")
         return experiment.estimate(self._workspace), "probe"
+
+    def _say(self, line: str) -> None:
+        """Report a line once, also for several sparsities of a method."""
+        if line not in self._said:
+            self._said.add(line)
+            self._report(line)
 
     def _recorded(self, experiment: Experiment) -> tuple[float, Source] | None:
         own = self._rows.find(experiment)

@@ -88,7 +88,7 @@ def test_only_a_graph_without_a_card_is_timed(tmp_path):
     data = cycle(30)
     data.x, data.y = torch.rand(30, 4), torch.arange(30) % 2
     write_graph(data, tmp_path / "g.npz")
-    cells = configs([str(tmp_path / "g.npz")], ["gcn"], ["KEdge"], [0.5], epochs=4)
+    cells = configs([str(tmp_path / "g.npz")], ["gcn"], ["KEdge"], [0.5, 0.8], epochs=4)
     lines = []
     plan = make_plan(tasks(cells, [0]), tmp_path / "a.jsonl", report=lines.append)
     assert {part.source for part in plan} == {"probe"}
