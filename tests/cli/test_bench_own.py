@@ -132,3 +132,11 @@ def test_weights_of_the_file_reach_the_model(folder, capsys):
         for name in ("zero.npz", "graph.npz")
     }
     assert scores["zero.npz"] != scores["graph.npz"]
+
+
+def test_names_of_nodes_are_refused_with_the_command_that_numbers_them(folder, capsys):
+    (folder / "named.txt").write_text("a b\nb c\n")
+    args = ("--dataset", "named.txt", "--labels", "labels.csv", "--model", "gcn")
+    code, _, err = bench(capsys, *args)
+    assert code == 2
+    assert "(got 'b'); number them first: gsparse sparsify IN OUT.npz --relabel" in err

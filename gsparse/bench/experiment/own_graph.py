@@ -16,6 +16,13 @@ from gsparse.train.split_graphs import INDUCTIVE, SplitGraphs, graphs_of_split
 OWN, USUAL = "own", "60-20-20"
 """Name of the split that a graph brings along, and the split of a graph without."""
 
+_RELABEL = "use relabel=True (--relabel) for other ids"
+_NUMBER = (
+    "number them first: gsparse sparsify IN OUT.npz --relabel --method RandomEdge "
+    "--sparsity 0, which writes their names to OUT.nodes.csv"
+)
+"""Advice of the reader, and advice for a command without this option."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -120,4 +127,8 @@ def _read(path: str, labels: str | None) -> LabelledGraph:
 @lru_cache(maxsize=1)
 def _read_once(path: str, labels: str | None, stamps: tuple) -> LabelledGraph:
     """Read a graph once while its files stay as they are."""
-    return labelled_graph(read_graph(path), labels, path)
+    try:
+        data = read_graph(path)
+    except ValueError as error:
+        raise ValueError(str(error).replace(_RELABEL, _NUMBER)) from None
+    return labelled_graph(data, labels, path)
