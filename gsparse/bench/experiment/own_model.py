@@ -112,20 +112,20 @@ def find_builder(name: str) -> Builder:
 
 
 def inspect_model(name: str, data: Data) -> OwnModel:
-    """Build a model, call it once, and return what experiments have to know of it.
+    """Build and call a model, and return what experiments have to know of it.
 
     Args:
         name: ``module:function``.
         data: A graph with ``x``, ``edge_index`` and ``y``.
 
     Raises:
-        ValueError: If the function cannot be imported, does not return a model, or the
-            model does not return logits for the graph.
+        ValueError: If the function cannot be imported, does not return a fresh model,
+            or the model does not return logits for the graph.
     """
     builder, sizes = find_builder(name), (data.x.size(1), num_classes(data.y))
     try:
         with seeded(0):
-            model = builder(*sizes)
+            model, other = builder(*sizes), builder(*sizes)
     except Exception as error:
         raise ValueError(
             f"model {name} is called with the number of features and the number of "
@@ -134,6 +134,12 @@ def inspect_model(name: str, data: Data) -> OwnModel:
     if not isinstance(model, Module):
         raise ValueError(
             f"model {name} must return a torch.nn.Module (got {type(model).__name__})"
+        )
+    if {id(it) for it in _parts(model)} & {id(it) for it in _parts(other)}:
+        raise ValueError(
+            f"model {name} must return a model with weights of its own at every call "
+            "(got the same weights twice), because every run trains one; build or "
+            "deep-copy the model inside the function"
         )
     try:
         with evaluating(model), torch.no_grad():
@@ -152,3 +158,11 @@ def inspect_model(name: str, data: Data) -> OwnModel:
         )
     takes_weights = call_form(model).weight is not None
     return OwnModel(model_fingerprint(builder, model), takes_weights)
+
+
+def _parts(model: object) -> list[object]:
+    """Return what training changes in a model, and the model itself."""
+    if not isinstance(model, Module):
+        return []
+    trained = [it for it in model.parameters() if it.requires_grad]
+    return [model, *trained]
