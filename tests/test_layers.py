@@ -18,6 +18,7 @@ ROWS = [
     ["distributed"],
     ["bench"],
     ["cli"],
+    ["__main__"],
 ]
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
 ALSO_FORBIDDEN = {"data": {"kernels"}}  # numba stays out of the loaders

@@ -23,9 +23,10 @@ def read_labels(path: str | Path, num_nodes: int) -> Tensor:
     - ``.npy``: an array with one label per node: integers, real numbers or text.
     - ``.csv``, ``.tsv``, ``.txt``: one label per line in the order of the nodes, with
       or without a title, or two columns with a node and its label in any order; nodes
-      that are not listed have no label. ``#`` and ``%`` start comments.
+      that are not listed have no label. ``#`` and ``%`` start comments. A title is a
+      word that is not a label of another line.
 
-    Empty labels, -1 and NaN mean that a node has no label.
+    Empty labels, -1, NaN, NA, None and null mean that a node has no label.
 
     Args:
         path: Path of the file.
@@ -88,7 +89,7 @@ def _array(path: Path) -> list[str]:
 
 def _lines(path: Path, num_nodes: int) -> list[str]:
     try:
-        lines = read_text(path, packed=False).decode().rstrip("\n").split("\n")
+        lines = read_text(path, packed=False).decode().removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} must be UTF-8 text ({error})") from None
     lines = [line for line in lines if not line.startswith(("#", "%"))]
@@ -103,12 +104,40 @@ def _lines(path: Path, num_nodes: int) -> list[str]:
             f"{path} must have one column, the label, or two, the node and its label "
             f"(got lines of {sorted(widths)} columns)"
         )
-    labels = [row[0] if row else "" for row in rows]
-    return labels[1:] if len(labels) == num_nodes + 1 else labels
+    return _without_title([row[0] if row else "" for row in rows], num_nodes, path)
+
+
+def _without_title(labels: list[str], num_nodes: int, path: Path) -> list[str]:
+    """Remove the title, if there is one, and empty lines after the last label.
+
+    One label too many is not taken for a title, which would shift all others.
+    """
+    most = len(labels)
+    fewest = max((i for i, it in enumerate(labels, 1) if it.strip()), default=0)
+    is_plain = fewest <= num_nodes <= most
+    is_titled = fewest - 1 <= num_nodes <= most - 1
+    is_titled &= labels.count(labels[0]) == 1 and not _is_label(labels[0])
+    if is_plain and is_titled:
+        raise ValueError(
+            f"the first line of {path} may be a title or a label (got {labels[0]!r}, "
+            "and empty lines at the end); write -1 for nodes without a label"
+        )
+    if is_plain or is_titled:
+        return labels[is_titled:][:num_nodes]
+    return labels
+
+
+def _is_label(text: str) -> bool:
+    """Return whether a text is a number or a missing label, which titles are not."""
+    try:
+        float(text)
+    except ValueError:
+        return text.strip().lower() in MISSING
+    return True
 
 
 def _by_node(rows: list[list[str]], num_nodes: int, path: Path) -> list[str]:
-    if not rows[0][0].strip().isdigit():  # the titles of the columns
+    if not _is_label(rows[0][0]) or not rows[0][0].strip():  # titles of the columns
         rows = rows[1:]
     nodes = parse_ids([row[0].strip() for row in rows], path)
     if len(nodes) and int(nodes.max()) >= num_nodes:

@@ -28,6 +28,7 @@ from gsparse.train import sparse_features
 SPLIT = "60-20-20"
 """Split of a graph with labels and without masks."""
 _FIT_MASKS = ("train_mask", "val_mask")
+_MASKS = (*_FIT_MASKS, "test_mask")
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,11 @@ def inspect_graph(
 
     The report has the facts of the graph, validation scores of short fits with all
     edges, with none and with 80 % removed, and the time and memory of an epoch of a
-    GAT as PyG runs it and after each lever of gsparse. Test nodes are never read. A
-    graph with labels and without masks gets a random split. It takes seconds; graphs
-    on which the fits would take minutes get no scores. Models run in float32.
+    GAT as PyG runs it and after each lever of gsparse. Scores and recommendation read
+    no label of a test node; the homophily counts all labels. A graph with labels and
+    without masks gets a random split; nodes with negative labels have none. It takes
+    seconds; graphs on which the fits would take minutes get no scores. Models run in
+    float32.
 
     Args:
         data: One graph on the CPU, with ``edge_index``, and if possible ``x``, ``y``
@@ -95,7 +98,8 @@ def inspect_graph(
     Raises:
         TypeError: If ``data`` is not a homogeneous graph.
         ValueError: If the graph has no nodes or no ``edge_index``, is not on the CPU,
-            or has features that are not a floating-point matrix.
+            has features that are not a floating-point matrix, or more or fewer labels
+            or mask entries than nodes.
 
     Example:
         >>> from gsparse.data import karate
@@ -187,6 +191,13 @@ def _check(data: Data) -> None:
                 f"'data' must be on the CPU (got {key!r} on {value.device}); "
                 "use data.cpu()"
             )
+    for key in ("y", *_MASKS):
+        value = data.get(key)
+        if isinstance(value, Tensor) and value.shape[:1] != (data.num_nodes,):
+            raise ValueError(
+                f"{key!r} must have one row for each of the {data.num_nodes} nodes "
+                f"(got shape {list(value.shape)})"
+            )
     if data.get("x") is not None:
         sparse_features(data.x)  # refuses what is not a floating-point matrix
 
@@ -210,15 +221,21 @@ def _ready(data: Data, facts: GraphFacts, seed: int) -> Data | str:
         return "the graph has no labels"
     if y.dim() != 1 or y.is_floating_point():
         return f"'y' must hold one class per node (got {y.dtype}, {list(y.shape)})"
-    if any(data.get(key) is None for key in _FIT_MASKS):
+    given = [key for key in _MASKS if data.get(key) is not None]
+    missing = [key for key in _FIT_MASKS if key not in given]
+    if given and missing:
+        return f"the graph has {given[0]!r} without {missing[0]!r}"
+    if missing:
         data = split(data, SPLIT, seed)
     elif data.train_mask.dim() == 2:
         data = split(data, "given", seed)
     kept = {"x": sparse_features(data.x), "y": y.long()}
-    kept |= {key: data[key] for key in _FIT_MASKS}
     for key in _FIT_MASKS:
-        if not data[key].any():
-            return f"{key!r} is empty"
+        kept[key] = data[key].bool() & (y >= 0)
+        if not kept[key].any():
+            return f"{key!r} is empty" if (y >= 0).any() else "no node has a label"
+    if (shared := int((kept["train_mask"] & kept["val_mask"]).sum())) > 0:
+        return f"'train_mask' and 'val_mask' share {shared:,} nodes"
     if data.get("edge_weight") is not None:
         kept["edge_weight"] = data.edge_weight
     ready = Data(edge_index=data.edge_index, num_nodes=data.num_nodes, **kept)

@@ -1,5 +1,6 @@
 """Exchange edges, by gradients, until a trained model keeps its predictions."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -66,10 +67,11 @@ class EdgeExchange(EdgeMethod):
     absent, says which absent edges would help and which present ones do not; some of
     the best are exchanged, at random among four times as many. The exchange stays if
     the loss falls, and the next ones are larger; otherwise they are half as large. It
-    ends when every node has its class, after :attr:`patience` failures in a row, or
-    after :attr:`max_steps`. The loss is :math:`\mathrm{softplus}(-10 m_i / m)`, the
-    mean over all nodes, for the margin :math:`m_i` of the model's class over the next
-    and the median :math:`m` of the margins on the full graph.
+    ends when every node has its class (unless :attr:`hard` is false), after
+    :attr:`patience` failures in a row, or after :attr:`max_steps`. The loss is
+    :math:`\mathrm{softplus}(-10 m_i / m)`, the mean over all nodes, for the margin
+    :math:`m_i` of the model's class over the next and the median :math:`m` of the
+    margins on the full graph.
 
     It is ours, the opposite of attacks that flip few edges to change predictions, such
     as `"Robustness of Graph Neural Networks at Scale"
@@ -147,7 +149,8 @@ class EdgeExchange(EdgeMethod):
             - **logits:** :math:`(N, C)`
 
         Raises:
-            ValueError: If ``keep`` is not in (0, 1], or more than all edges keep.
+            ValueError: If ``keep`` is not in (0, 1], or more than all edges keep, or
+                the logits are not finite or have one column.
         """
         if keep is not None:
             check_share(keep)
@@ -175,7 +178,7 @@ class EdgeExchange(EdgeMethod):
             )
         present = torch.zeros(num_pairs, dtype=torch.bool, device=device)
         present[shuffle(num_pairs)[: budget(num_pairs, self.sparsity)]] = True
-        return exchange(present, 1.0)
+        return exchange(present, 1.0 if self.hard else math.inf)
 
     def _exchange(
         self,

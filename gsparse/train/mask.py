@@ -144,11 +144,18 @@ def _kept(mask: LearnedMask, data: Data, wanted: Tensor) -> float:
 
 def logits_to_keep(model: Module, data: Data, logits: Tensor | None) -> Tensor:
     """Return the given logits if they fit the graph; by default those of the model."""
-    if logits is None:
-        return predict_logits(model, data)
-    if logits.dim() != 2 or logits.size(0) != data.num_nodes:
+    found = predict_logits(model, data) if logits is None else logits
+    what = "the output of the model" if logits is None else "'logits'"
+    if found.dim() != 2 or found.size(0) != data.num_nodes:
         raise ValueError(
-            f"'logits' must have one row for each of the {data.num_nodes} nodes (got "
-            f"{list(logits.shape)})"
+            f"{what} must have one row for each of the {data.num_nodes} nodes (got "
+            f"{list(found.shape)})"
         )
-    return logits
+    if found.size(1) < 2:
+        raise ValueError(
+            f"{what} must have at least two columns, one for each class (got "
+            f"{list(found.shape)}); for one logit z per node use [0, z]"
+        )
+    if not found.isfinite().all():
+        raise ValueError(f"{what} must be finite (got NaN or infinity)")
+    return found

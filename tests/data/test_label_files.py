@@ -8,6 +8,8 @@ from gsparse.data.label_files import read_labels
 TEXTS = {
     "in_order.csv": "b\na\n\nb\n",
     "titled.csv": "label\nb\na\nnan\nb\n",
+    "blank_line.csv": "b\na\n\nb\n\n",
+    "carriage_returns.csv": "b\r\na\r\n\r\nb\r\n",
     "by_node.csv": "node,label\n3,b\n0,b\n1,a\n",
     "without_titles.csv": "3,b\n0,b\n1,a\n",
     "pandas.csv": ",label\n0,b\n1,a\n2,\n3,b\n",
@@ -21,6 +23,11 @@ def test_text_with_two_classes_and_one_unlabelled_node(name, tmp_path):
     path = tmp_path / name
     path.write_text(TEXTS[name])
     assert read_labels(path, 4).tolist() == [1, 0, -1, 1]
+
+
+def test_title_before_a_last_node_without_label(tmp_path):
+    (tmp_path / "y.csv").write_text("label\nb\na\nb\n-1\n")
+    assert read_labels(tmp_path / "y.csv", 4).tolist() == [1, 0, 1, -1]
 
 
 @pytest.mark.parametrize(
@@ -47,6 +54,10 @@ def test_integers_are_sorted_by_value(tmp_path):
     ("name", "text", "match"),
     [
         ("y.csv", "a\nb\n", r"one label for each of the 4 nodes \(got 2\)"),
+        ("y.csv", "0\n1\n0\n1\n1\n", r"one label for each .* \(got 5\)"),
+        ("y.csv", "b\na\nb\na\na\n", r"one label for each .* \(got 5\)"),
+        ("y.csv", "label\nb\na\nb\n\n", r"may be a title or a label \(got 'label'"),
+        ("y.csv", "-1,a\n0,b\n1,a\n", r"non-negative integers \(got '-1'\)"),
         ("y.csv", "0,a\n4,b\n", r"must be below 4, .* \(got 4\)"),
         ("y.csv", "0,a\n0,b\n", "must list every node once"),
         ("y.csv", "0,a,b\n", r"two, the node and its label \(got lines of \[3\]"),

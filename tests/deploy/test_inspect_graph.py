@@ -73,6 +73,29 @@ def test_given_masks_are_used_and_test_nodes_never():
     assert inspect_graph(data, seed=SEED).scores == before.scores
 
 
+def test_test_nodes_are_not_split_off_again():
+    """With a test mask alone, a new split would hold test nodes."""
+    data = split(labelled(), "60-20-20", seed=8)
+    del data.val_mask
+    found = inspect_graph(data, seed=SEED)
+    assert found.unscored == "the graph has 'train_mask' without 'val_mask'"
+
+
+def test_nodes_without_a_label_are_not_scored():
+    data = split(labelled(), "60-20-20", seed=8)
+    data.y[data.val_mask.nonzero()[:4]] = -1
+    data.y[data.train_mask.nonzero()[:4]] = -1
+    assert inspect_graph(data, seed=SEED).scores.num_nodes == 20
+    data = labelled(y=torch.full((120,), -1))
+    assert inspect_graph(data, seed=SEED).unscored == "no node has a label"
+
+
+def test_labels_and_masks_of_other_graphs_are_refused():
+    for key in ("y", "train_mask"):
+        with pytest.raises(ValueError, match=rf"'{key}' must have one row .* \[9\]"):
+            inspect_graph(labelled(**{key: torch.zeros(9).long()}))
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
@@ -87,6 +110,13 @@ def test_given_masks_are_used_and_test_nodes_never():
                 "val_mask": torch.zeros(120).bool(),
             },
             "'val_mask' is empty",
+        ),
+        (
+            {
+                "train_mask": torch.ones(120).bool(),
+                "val_mask": torch.arange(120) < 7,
+            },
+            "'train_mask' and 'val_mask' share 7 nodes",
         ),
     ],
 )

@@ -87,6 +87,35 @@ def test_probabilities_are_kept_for_rankings():
     assert off[0] < off[1] / 2
 
 
+def test_probabilities_are_searched_for_though_all_classes_are_kept():
+    """As with labels of which nearly all are negative."""
+    model = model_of("GCN")
+    with torch.no_grad():
+        list(model.parameters())[-1][0] += predict_logits(model, DATA).abs().max()
+    found = EdgeExchange(0.8, seed=3, hard=False, max_steps=5).search(model, DATA)
+    assert (found.kept_before, found.num_steps) == (1.0, 5)
+
+
+@pytest.mark.parametrize(
+    ("logits", "match"),
+    [
+        (torch.zeros(300, 1), r"at least two columns, .* \(got \[300, 1\]\)"),
+        (torch.full((300, 3), torch.nan), r"'logits' must be finite"),
+    ],
+    ids=["one column", "NaN"],
+)
+def test_logits_without_a_class_are_refused(logits, match):
+    """All nodes would keep it without any edge."""
+    with pytest.raises(ValueError, match=match):
+        EdgeExchange(0.5).search(model_of("GCN"), DATA, logits, keep=0.9)
+
+
+def test_models_that_return_one_logit_are_refused():
+    model = GCN(DATA.num_features, 8, 1)
+    with pytest.raises(ValueError, match=r"the model must have at least two columns"):
+        EdgeExchange(0.5).search(model, DATA)
+
+
 def test_predictions_of_another_model():
     model = model_of("GCN")
     wanted = predict_logits(model, DATA).roll(1, dims=1)

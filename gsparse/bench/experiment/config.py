@@ -90,7 +90,8 @@ class Config(Experiment):
             memory.
         labels_file: File of its labels; None if the graph holds them.
         graph_fingerprint: Hash of a graph without a card; None for a card.
-        model_fingerprint: Hash of the source code of ``module:function``.
+        model_fingerprint: Hash of the source code and the settings of
+            ``module:function``; None for a model of ours.
     """
 
     dataset: str

@@ -39,8 +39,8 @@ class Outcome:
 
 
 def tasks(grid: Iterable[Experiment], seeds: Iterable[int]) -> list[Task]:
-    """Return every experiment with every seed."""
-    seeds = list(seeds)
+    """Return every experiment with every seed; equal seeds count once."""
+    seeds = list(dict.fromkeys(seeds))
     return [Task(config, seed) for config in grid for seed in seeds]
 
 

@@ -2,13 +2,14 @@
 
 import logging
 from functools import lru_cache
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 from torch_geometric.data import Data
 
 from gsparse.bench.experiment.facts import graph_fingerprint
-from gsparse.data import read_graph, split, split_name
+from gsparse.data import names, read_graph, split, split_name
 from gsparse.data.io import FORMATS, graph_suffix
 from gsparse.data.labelled_graph import MASKS, LabelledGraph, labelled_graph
 from gsparse.train.split_graphs import INDUCTIVE, SplitGraphs, graphs_of_split
@@ -39,7 +40,8 @@ class OwnGraph(NamedTuple):
         """Return the full name of a split, by default that of the masks.
 
         Raises:
-            ValueError: If the name is unknown, or only some of the masks are there.
+            ValueError: If the name is unknown, only some of the masks are there, or a
+                node is in two of them.
         """
         given = [name for name in MASKS if self.data.get(name) is not None]
         part = (wanted or "").removeprefix(INDUCTIVE).removeprefix("-")
@@ -52,8 +54,23 @@ class OwnGraph(NamedTuple):
                 f"{USUAL}"
             )
         part = part if part == OWN else split_name(part)
+        if part in (OWN, "public", "given"):
+            self._refuse_shared_nodes(part)
         is_inductive = wanted is not None and wanted.startswith(INDUCTIVE)
         return f"{INDUCTIVE}-{part}" if is_inductive else part
+
+    def _refuse_shared_nodes(self, part: str) -> None:
+        """Raise an error if a node is in two masks, which would leak its label."""
+        for first, second in combinations(MASKS, 2):
+            masks = self.data.get(first), self.data.get(second)
+            if any(it is None for it in masks) or masks[0].shape != masks[1].shape:
+                continue
+            if (shared := int((masks[0] & masks[1]).sum())) > 0:
+                raise ValueError(
+                    f"split {part!r} needs masks without common nodes in {self.name} "
+                    f"(got {shared:,} nodes in both {first!r} and {second!r}); choose "
+                    f"another, such as --split {USUAL}"
+                )
 
 
 def is_graph_file(name: str) -> bool:
@@ -64,7 +81,7 @@ def is_graph_file(name: str) -> bool:
         (True, False)
     """
     known = name.lower().endswith(FORMATS) or "/" in name or "\\" in name
-    return known or Path(name).is_file()
+    return known or (Path(name).is_file() and name not in names())
 
 
 def open_graph(path: str, labels: str | None = None) -> OwnGraph:

@@ -1,8 +1,6 @@
 """Models that are not ours: built by a function that is named ``module:function``."""
 
-import hashlib
 import importlib
-import inspect
 import operator
 import os
 import sys
@@ -10,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -18,6 +15,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
+from gsparse.bench.experiment.model_fingerprint import model_fingerprint
 from gsparse.nn.calling import call_arguments, call_form
 from gsparse.nn.evaluating import evaluating
 from gsparse.nn.seeded import seeded
@@ -28,15 +26,14 @@ Builder = Callable[[int, int], Module]
 """Called with the number of features and of classes; returns a model with fresh
 weights, which is called as ``model(x, edge_index)`` and returns logits ``[N, C]``."""
 
-_LIBRARIES = ("torch", "torch_geometric", "gsparse")
 _GIVEN: ContextVar[dict[str, Builder] | None] = ContextVar("given", default=None)
 
 
 class OwnModel(NamedTuple):
     """What experiments have to know of a model."""
 
-    fingerprint: str | None
-    """Hash of its source code; None if there is none."""
+    fingerprint: str
+    """Hash of its source code and its settings."""
 
     takes_weights: bool
     """Whether its ``forward`` takes edge weights."""
@@ -115,20 +112,20 @@ def find_builder(name: str) -> Builder:
 
 
 def inspect_model(name: str, data: Data) -> OwnModel:
-    """Build a model, call it once, and return what experiments have to know of it.
+    """Build and call a model, and return what experiments have to know of it.
 
     Args:
         name: ``module:function``.
         data: A graph with ``x``, ``edge_index`` and ``y``.
 
     Raises:
-        ValueError: If the function cannot be imported, does not return a model, or the
-            model does not return logits for the graph.
+        ValueError: If the function cannot be imported, does not return a fresh model,
+            or the model does not return logits for the graph.
     """
     builder, sizes = find_builder(name), (data.x.size(1), num_classes(data.y))
     try:
         with seeded(0):
-            model = builder(*sizes)
+            model, other = builder(*sizes), builder(*sizes)
     except Exception as error:
         raise ValueError(
             f"model {name} is called with the number of features and the number of "
@@ -137,6 +134,12 @@ def inspect_model(name: str, data: Data) -> OwnModel:
     if not isinstance(model, Module):
         raise ValueError(
             f"model {name} must return a torch.nn.Module (got {type(model).__name__})"
+        )
+    if {id(it) for it in _parts(model)} & {id(it) for it in _parts(other)}:
+        raise ValueError(
+            f"model {name} must return a model with weights of its own at every call "
+            "(got the same weights twice), because every run trains one; build or "
+            "deep-copy the model inside the function"
         )
     try:
         with evaluating(model), torch.no_grad():
@@ -154,33 +157,12 @@ def inspect_model(name: str, data: Data) -> OwnModel:
             f"model {name} must return logits of shape {list(wanted)} (got {got})"
         )
     takes_weights = call_form(model).weight is not None
-    return OwnModel(_source_hash(builder, model), takes_weights)
+    return OwnModel(model_fingerprint(builder, model), takes_weights)
 
 
-def _source_hash(builder: Builder, model: Module) -> str | None:
-    """Hash the files in which the function and the layers of the model are defined.
-
-    Files of torch, PyG and this package are left out. Of what is defined in no file,
-    as in a notebook, the source code itself is hashed.
-    """
-    sources = {_source(it) for it in (builder, *map(type, model.modules()))} - {b""}
-    if not sources:
-        return None
-    digest = hashlib.sha256()
-    for content in sorted(sources):
-        digest.update(hashlib.sha256(content).digest())
-    return digest.hexdigest()[:12]
-
-
-def _source(thing: object) -> bytes:
-    """Return the file in which a function or class is defined, or its own code."""
-    name = getattr(thing, "__module__", None) or ""
-    if name.partition(".")[0] in _LIBRARIES:
-        return b""
-    path = getattr(sys.modules.get(name), "__file__", None)
-    if path is not None:
-        return Path(path).read_bytes()
-    try:
-        return inspect.getsource(thing).encode()  # type: ignore[arg-type]
-    except (OSError, TypeError):
-        return b""
+def _parts(model: object) -> list[object]:
+    """Return what training changes in a model, and the model itself."""
+    if not isinstance(model, Module):
+        return []
+    trained = [it for it in model.parameters() if it.requires_grad]
+    return [model, *trained]

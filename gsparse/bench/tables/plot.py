@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gsparse.bench.tables.rows import Row
-from gsparse.bench.tables.summary import Block, Line, summarise
+from gsparse.bench.tables.summary import Block, Line, line_of, summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,10 +65,10 @@ def plot_rows(rows: list[Row], path: Path) -> None:
 def _labels(blocks: list[Block]) -> dict[str, str]:
     """Return the words of each curve: without letters where nothing is confused."""
     lines = [it for block in blocks for it in block.lines]
-    plain = {it.name: it.plain_name for it in lines if it.method != "MLP"}
-    plain = {k: v for k, v in plain.items() if k != "Dense"}
+    plain = {it.name: it.plain_name for it in lines}
     known = list(plain.values())
-    return {k: v if known.count(v) == 1 else k for k, v in plain.items()}
+    words = {k: v if known.count(v) == 1 else k for k, v in plain.items()}
+    return {k: v for k, v in words.items() if k not in ("Dense", "MLP")}
 
 
 def _add_legend(figure: "Figure", panels: Iterable["Axes"]) -> None:
@@ -136,12 +136,8 @@ def _draw_curve(
     low = [m - s for m, s in zip(mean, std, strict=True)]
     high = [m + s for m, s in zip(mean, std, strict=True)]
     axes.fill_between(x, low, high, color=color, alpha=0.15, lw=0)
-    wanted = block.title | {
-        "method": lines[0].method,
-        "reweight": lines[0].reweight,
-        "pruner": lines[0].pruner,
-    }
-    seeds = [row for row in rows if all(row.get(k) == v for k, v in wanted.items())]
+    inside = [r for r in rows if all(r.get(k) == v for k, v in block.title.items())]
+    seeds = [row for row in inside if line_of([row]).name == lines[0].name]
     axes.scatter(
         [100 * row["weight_sparsity" if of_weights else "sparsity"] for row in seeds],
         [100 * row["test_score"] for row in seeds],

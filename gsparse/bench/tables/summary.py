@@ -1,7 +1,8 @@
 """Average rows over seeds: one line per configuration, one block per comparison."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean, median, stdev
 
 from gsparse.bench.tables.rows import Row
@@ -15,6 +16,8 @@ BLOCK = (
     "backbone",
     "device",
     "metric",
+    "graph_fingerprint",
+    "model_fingerprint",
 )
 """Rows that agree on these stand in one block; the MLP joins every block."""
 
@@ -102,10 +105,17 @@ class Block:
 
     title: dict[str, str | int | None]
     lines: list[Line]
+    version: str | None = None
+    """Hashes of graph and model, if another block has the same names."""
 
     @property
     def heading(self) -> str:
         """Data set, split and model, such as ``"PubMed (public), gat 2x8"``."""
+        version = "" if self.version is None else f", version {self.version}"
+        return self._names + version
+
+    @property
+    def _names(self) -> str:
         t = self.title
         text = f"{t['dataset']} ({t['split']}), {t['model']}"
         if t["hidden"] is not None:  # unknown for models that are not ours
@@ -135,16 +145,30 @@ def summarise(rows: Iterable[Row]) -> list[Block]:
     blocks = []
     for key, members in _group(graph_rows or mlp_rows, BLOCK).items():
         title = dict(zip(BLOCK, key, strict=True))
-        shared = ("dataset", "split", "device", "metric")
+        shared = ("dataset", "split", "device", "metric", "graph_fingerprint")
         beside = [
             r
             for r in mlp_rows
-            if all(r[k] == title[k] for k in shared)
+            if all(r.get(k) == title[k] for k in shared)
             and r.get("teacher_model") in (None, title["model"])
+            and r.get("model_fingerprint") in (None, title["model_fingerprint"])
             and r.get("hidden_channels") == members[0].get("hidden_channels")
         ]
         blocks.append(Block(title, _lines(members + beside if graph_rows else members)))
-    return blocks
+    return _with_versions(blocks)
+
+
+def _with_versions(blocks: list[Block]) -> list[Block]:
+    """Tell blocks of one name apart, as of a graph file before and after an edit."""
+    known = Counter(block.heading for block in blocks)
+    marks = ("graph_fingerprint", "model_fingerprint")
+    found = []
+    for block in blocks:
+        hashes = [str(it) for key in marks if (it := block.title[key]) is not None]
+        if known[block.heading] > 1 and hashes:
+            block = replace(block, version="/".join(hashes))
+        found.append(block)
+    return found
 
 
 def break_even(
@@ -181,7 +205,7 @@ def _lines(rows: list[Row]) -> list[Line]:
         and rs[0]["teacher"] != "weights"
         and rs[0].get("pruner") is None
     ]
-    lines = [_line(members, dense[0] if dense else None) for members in groups]
+    lines = [line_of(members, dense[0] if dense else None) for members in groups]
     order = {"Dense": 0, "MLP": 2}
     return sorted(
         lines,
@@ -194,7 +218,8 @@ def _lines(rows: list[Row]) -> list[Line]:
     )
 
 
-def _line(rows: list[Row], dense_epoch: float | None) -> Line:
+def line_of(rows: list[Row], dense_epoch: float | None = None) -> Line:
+    """Summarise the seeds of one configuration."""
     first = rows[0]
     tests = [row["test_score"] for row in rows if row["test_score"] is not None]
     epoch = _mean(rows, "train_epoch_seconds", median)

@@ -92,6 +92,11 @@ def test_equal_tasks_run_once(tmp_path):
     assert pending([Task(CUT, 1), Task(CUT, 1)], path) == [Task(CUT, 1)]
 
 
+def test_equal_seeds_count_once():
+    """Else a table would have two equal rows, and no deviation."""
+    assert [it.seed for it in tasks(["any"], [3, 5, 3])] == [3, 5]
+
+
 def test_a_failure_is_an_outcome_and_the_rest_goes_on(tmp_path):
     path = tmp_path / "a.jsonl"
     failing = Failing(*SETTINGS["cut"])

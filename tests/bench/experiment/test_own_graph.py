@@ -1,5 +1,7 @@
 """Graphs without a card: names, splits, contents."""
 
+import itertools
+
 import pytest
 import torch
 from torch_geometric.data import Data
@@ -32,6 +34,8 @@ def test_paths_are_told_from_names(tmp_path, monkeypatch):
     assert is_graph_file("g.csv.gz")
     assert is_graph_file("folder/g.unknown")
     assert is_graph_file("graph.gml")
+    (tmp_path / "Cora").touch()
+    assert not is_graph_file("Cora")
     assert not is_graph_file("ogbn-arxiv")
 
 
@@ -48,6 +52,19 @@ def test_paths_are_told_from_names(tmp_path, monkeypatch):
 )
 def test_the_split_is_that_of_the_masks(masks, wanted, expected):
     assert given_graph(graph(masks=masks), "g").resolve_split(wanted) == expected
+
+
+@pytest.mark.parametrize("wanted", [None, "own", "public", "inductive"])
+@pytest.mark.parametrize("pair", itertools.combinations(MASKS, 2))
+def test_masks_with_common_nodes_are_refused(pair, wanted):
+    """Else a node of the training would be tested."""
+    data = graph(masks=MASKS)
+    data[pair[1]] |= data[pair[0]] & (torch.arange(20) < 7)
+    own = given_graph(data, "g")
+    match = rf"masks without common nodes in g .* both '{pair[0]}' and '{pair[1]}'"
+    with pytest.raises(ValueError, match=match):
+        own.resolve_split(wanted)
+    assert own.resolve_split("60-20-20") == "60-20-20"
 
 
 @pytest.mark.parametrize(("masks", "got"), [(MASKS[:2], "train_mask, val_mask")])

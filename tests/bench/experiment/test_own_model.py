@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from torch_geometric.nn import GCNConv
+from torch_geometric.nn import GCNConv, Sequential
 
 from gsparse.bench.experiment.cells import configs
 from gsparse.bench.experiment.own_model import (
@@ -135,6 +135,30 @@ def test_functions_of_this_process_are_found_while_they_are_offered():
 def test_refusals(function, match, module, data):
     with pytest.raises(ValueError, match=match):
         inspect_model(f"{module}:{function}", data)
+
+
+@pytest.mark.parametrize("shared", ["model", "layer"])
+def test_functions_that_return_trained_weights_again_are_refused(shared, data):
+    """Every run would go on from the weights of the one before."""
+    layer = nn.Linear(4, 3)
+    model = nn.Sequential(layer)
+    make = {"model": lambda f, c: model, "layer": lambda f, c: nn.Sequential(layer)}
+    with (
+        offered("x:make", make[shared]),
+        pytest.raises(ValueError, match=r"weights of its own .* same weights twice"),
+    ):
+        inspect_model("x:make", data)
+
+
+def test_frozen_weights_may_be_shared(data):
+    layer = GCNConv(4, 4).requires_grad_(False)
+    layers = [(layer, "x, edge_index -> x")]
+
+    def make(in_channels, num_classes):
+        return Sequential("x, edge_index", [*layers, nn.Linear(4, num_classes)])
+
+    with offered("x:make", make):
+        assert inspect_model("x:make", data).fingerprint
 
 
 def test_names_that_are_no_modules(data):

@@ -205,3 +205,17 @@ def test_pruners_are_named_and_ordered_by_what_they_remove():
     names = [line.name for line in block.lines]
     assert names == ["Dense", "KEdge + Magnitude", "Magnitude", "Magnitude"]
     assert [line.weight_sparsity for line in block.lines] == [None, 0.9, 0.9, 0.99]
+
+
+def test_versions_of_one_name_are_blocks_of_their_own():
+    """As after an edit of a graph file or of a model, in one file of rows."""
+    rows = []
+    for version, scores in (("a1", [0.5]), ("b2", [0.9])):
+        mark = {"graph_fingerprint": version}
+        rows += runs("Dense", 0.0, scores, model_fingerprint="c3", **mark)
+        rows += runs("MLP", 1.0, [scores[0] / 2], model="mlp", **mark)
+    found = summarise(rows)
+    means = [[line.test_mean for line in block.lines] for block in found]
+    assert means == [[0.5, 0.25], [0.9, 0.45]]
+    assert [it.heading.partition(", version ")[2] for it in found] == ["a1/c3", "b2/c3"]
+    assert "version" not in summarise(rows[:2])[0].heading
