@@ -19,6 +19,9 @@ Action = Literal[
 WORTH = 0.1
 """Fraction of the time of an epoch that a cut must save."""
 
+UNSURE = 0.02
+"""Standard error of a score above which a loss may well be hidden."""
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -107,6 +110,12 @@ def _noise(score: QuickScore) -> str:
 
 def _drop(scores: QuickScores) -> str:
     mlp = scores.mlp
+    if mlp.gain < 0 and mlp.std_error > UNSURE:
+        return (
+            f"Perhaps drop the graph: an MLP is {_points(mlp.gain)} ({_noise(mlp)}) "
+            f"than a GCN with all edges, which {scores.num_nodes} validation nodes "
+            "cannot tell from no difference; compare both with gsparse bench."
+        )
     return (
         f"Drop the graph: an MLP is {_points(mlp.gain)} ({_noise(mlp)}) than a GCN "
         "with all edges, so the edges cost time and give nothing."

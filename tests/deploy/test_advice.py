@@ -56,6 +56,13 @@ def test_each_outcome_has_its_advice(found, action, sparsity, words):
     assert words in advice.reason
 
 
+def test_few_nodes_leave_the_use_of_the_graph_open():
+    found = replace(scores(), mlp=entry("MLP", 1.0, -0.028, 0.048))
+    text = advise(DENSE_FACTS, found, COSTS).reason
+    assert text.startswith("Perhaps drop the graph: an MLP is 2.8 points worse (± 4.8)")
+    assert "100 validation nodes cannot tell" in text
+
+
 def test_a_cut_that_saves_no_time_is_not_advised():
     slow = (*COSTS[:2], EpochCost(FEWER, 0.46))
     advice = advise(DENSE_FACTS, scores(cut=0.0), slow)
