@@ -192,6 +192,10 @@ def sparse_features(x: Tensor, threshold: float = 0.25) -> Tensor:
     """
     if isinstance(x, SparseFeatures):
         return x
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"'x' must be a feature matrix, such as data.x (got {type(x).__name__})"
+        )
     if x.dim() != 2 or not x.is_floating_point():
         raise ValueError(
             "'x' must be a floating-point matrix [N, F] "
@@ -207,4 +211,8 @@ def sparse_features(x: Tensor, threshold: float = 0.25) -> Tensor:
     share = int(torch.count_nonzero(x)) / max(x.numel(), 1)
     if share >= threshold:
         return x
-    return SparseFeatures(SparseMatrix.from_csr(x.detach().to_sparse_csr()))
+    row, col = x.detach().nonzero(as_tuple=True)  # to_sparse_csr warns that it is new
+    size = (x.size(0), x.size(1))
+    return SparseFeatures(
+        SparseMatrix.from_entries(row, col, x.detach()[row, col], size)
+    )
