@@ -120,7 +120,9 @@ def compare(
     Raises:
         ValueError: If the graph has no labels, a name is unknown, or the model does not
             run on the graph.
+        TypeError: If ``methods`` or ``sparsities`` is not a list.
     """
+    _check_lists(methods, sparsities)
     graph = data if isinstance(data, str) else given_graph(_plain(data), name)
     word = model if isinstance(model, str) else _name(model)
     given = {} if isinstance(graph, str) else {graph.fingerprint: graph.data}
@@ -142,6 +144,13 @@ def compare(
         grid = tasks(cells, range(seeds) if isinstance(seeds, int) else seeds)
         workspace = Workspace(None if root is None else Path(root), given)
         return Comparison(_run(grid, workspace, out))
+
+
+def _check_lists(methods: object, sparsities: object) -> None:
+    if isinstance(methods, str) or not isinstance(methods, Iterable):
+        raise TypeError(f"'methods' must be a list of names (got {methods!r})")
+    if not isinstance(sparsities, Iterable):
+        raise TypeError(f"'sparsities' must be a list of numbers (got {sparsities!r})")
 
 
 def _run(grid: list[Task], workspace: Workspace, out: str | Path | None) -> list[Row]:

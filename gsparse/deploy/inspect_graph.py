@@ -174,6 +174,8 @@ def inspect_source(
             "--relabel, --symmetrize and --directed are for graph files, which end in "
             f"{', '.join(FORMATS)} (got {graph})"
         )
+    if Path(graph).is_file():
+        raise ValueError(f"a graph file must end in {', '.join(FORMATS)} (got {graph})")
     entry = card(graph)
     data = load(entry.name, root, split_kind, seed, sparse_features=True)
     return inspect_graph(data, seed=seed, metric=entry.metric, name=entry.name)

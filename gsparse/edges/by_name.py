@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
+from difflib import get_close_matches
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -29,8 +30,14 @@ def find_by_name(found: Mapping[str, T], name: str, argument: str) -> T:
         argument: Name of the argument, for the error.
 
     Raises:
-        ValueError: If there is no such entry; lists the names there are.
+        ValueError: If there is no such entry; lists the names there are, and last the
+            one that was probably meant.
     """
     if name not in found:
-        raise ValueError(f"'{argument}' must be one of {', '.join(found)} (got {name})")
+        lower = {it.lower(): it for it in found}
+        near = get_close_matches(name.lower(), lower, n=1)
+        hint = f"; did you mean {lower[near[0]]}?" if near else ""
+        raise ValueError(
+            f"'{argument}' must be one of {', '.join(found)} (got {name}){hint}"
+        )
     return found[name]

@@ -35,6 +35,10 @@ def accelerate(model: M, attention: Attention = "fused") -> M:
     Returns:
         The model; a new object only if ``model`` itself was replaced.
 
+    Raises:
+        TypeError: If ``model`` is not a module.
+        ValueError: If ``attention`` is unknown.
+
     Example:
         >>> from torch_geometric.nn import GAT
         >>> from gsparse.nn import accelerate
@@ -42,6 +46,12 @@ def accelerate(model: M, attention: Attention = "fused") -> M:
         FastGATConv(8, 4, heads=4)
     """
     check_attention(attention)
+    if not isinstance(model, Module):
+        is_class = isinstance(model, type)
+        got = f"the class {model.__name__}" if is_class else type(model).__name__
+        raise TypeError(
+            f"'model' must be a module, such as GAT(8, 16, num_layers=2) (got {got})"
+        )
     twins = {it: fast_twin(it) for it in model.modules() if plain_class(it) in _FAST}
     model = replace_modules(model, twins)  # type: ignore[assignment]
     for layer in model.modules():

@@ -193,6 +193,10 @@ def sparse_features(x: Tensor, threshold: float = 0.25) -> Tensor:
     """
     if isinstance(x, SparseFeatures):
         return x
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"'x' must be a feature matrix, such as data.x (got {type(x).__name__})"
+        )
     if x.dim() != 2 or not x.is_floating_point():
         raise ValueError(
             "'x' must be a floating-point matrix [N, F] "

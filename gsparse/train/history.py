@@ -14,8 +14,8 @@ class History:
     val_score: float = float("-inf")
     val_loss: float = float("inf")
     num_epochs: int = 0
-    train_seconds: list[float] = field(default_factory=list)
-    eval_seconds: list[float] = field(default_factory=list)
+    train_seconds: list[float] = field(default_factory=list, repr=False)
+    eval_seconds: list[float] = field(default_factory=list, repr=False)
 
     @property
     def epoch_seconds(self) -> float:

@@ -92,6 +92,7 @@ def fit_mask(
         - **logits:** :math:`(N, C)`
 
     Raises:
+        TypeError: If ``mask`` is not a learned mask.
         ValueError: If ``keep`` is not in (0, 1], or is given for a mask with
             ``penalty=``, which has no budget.
 
@@ -109,6 +110,11 @@ def fit_mask(
         >>> _ = fit_mask(mask, data, config=FitConfig(lr=0.05, epochs=20))
         >>> sparse = mask.sparsify(data)
     """
+    if not isinstance(mask, LearnedMask):
+        raise TypeError(
+            "'mask' must be a learned mask around a model, such as KEdge(model, ...) "
+            f"(got {type(mask).__name__})"
+        )
     logits = logits_to_keep(mask.model, data, logits)
     if not (data.edge_index[0] != data.edge_index[1]).any():
         raise ValueError("'data' must have an edge between two nodes (got none)")

@@ -79,3 +79,10 @@ def test_a_graph_without_labels(data):
     del data.y
     with pytest.raises(ValueError, match="mine must have a label for every node"):
         compare(data, "gcn", **QUICK, name="mine")
+
+
+def test_refuses_a_name_or_a_number_in_place_of_a_list(data):
+    with pytest.raises(TypeError, match=r"'methods' must be a list.*got 'DSpar'"):
+        compare(data, make, "DSpar")
+    with pytest.raises(TypeError, match=r"'sparsities' must be a list.*got 0\.8"):
+        compare(data, make, ["DSpar"], 0.8)

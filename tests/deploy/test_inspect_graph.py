@@ -185,3 +185,10 @@ def test_the_options_of_files_are_checked(tmp_path):
         inspect_source("no such graph")
     with pytest.raises(FileNotFoundError, match="no such file"):
         inspect_source(str(tmp_path / "missing.npz"))
+
+
+def test_refuses_a_file_of_another_kind(tmp_path):
+    path = tmp_path / "edges.parquet"
+    path.write_text("")
+    with pytest.raises(ValueError, match=r"a graph file must end in \.pt,.*parquet\)"):
+        inspect_source(str(path))

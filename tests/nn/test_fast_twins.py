@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch_geometric.data import Data
 from torch_geometric.nn import GAT, GATConv, GATv2Conv
 
 from gsparse.data import random_graph
@@ -56,3 +57,11 @@ def test_subclasses_and_hooks_are_kept():
 def test_refuses_unknown_attention():
     with pytest.raises(ValueError, match=r"'attention' must be one of .*got 'quick'"):
         accelerate(GATConv(3, 4), attention="quick")
+
+
+@pytest.mark.parametrize(
+    ("model", "got"), [(Data(), "Data"), (GATConv, "the class GATConv")]
+)
+def test_refuses_what_is_not_a_module(model, got):
+    with pytest.raises(TypeError, match=rf"'model' must be a module.*got {got}\)"):
+        accelerate(model)

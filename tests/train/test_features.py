@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -159,3 +161,29 @@ def test_conversion_is_done_once(dense, x):
 def test_what_is_no_feature_matrix(bad):
     with pytest.raises(ValueError, match=r"'x' must be a floating-point matrix \[N, F"):
         sparse_features(bad)
+
+
+def test_refuses_a_whole_graph(dense):
+    with pytest.raises(TypeError, match=r"such as data\.x \(got Data\)"):
+        sparse_features(Data(x=dense))
+
+
+def test_the_matrix_is_that_of_torch(dense):
+    dense[0], dense[-1] = 0.0, 0.0
+    ours, csr = sparse_features(dense).to_csr(), dense.to_sparse_csr()
+    assert torch.equal(ours.crow_indices().long(), csr.crow_indices())
+    assert torch.equal(ours.col_indices().long(), csr.col_indices())
+    assert torch.equal(ours.values(), csr.values())
+
+
+def test_a_user_sees_no_warning():
+    code = (
+        "import torch; from gsparse.train import sparse_features; "
+        "print(sparse_features(torch.eye(8)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error:Sparse CSR", "-c", code],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "SparseFeatures(size=(8, 8), stored=8)\n", done.stderr

@@ -231,3 +231,9 @@ def test_a_pruner_is_not_blamed_for_the_ramp_of_a_mask():
     pruner = Pruner(mask.model, Magnitude(), sparsity=0.5)
     history = fit(mask, data, config=FitConfig(epochs=5), pruner=pruner)
     assert history.best_epoch == 5
+
+
+def test_refuses_a_model_without_a_mask():
+    data = planted_partition(60, num_classes=2, seed=3)
+    with pytest.raises(TypeError, match=r"such as KEdge\(model, \.\.\.\) \(got GCN\)"):
+        fit_mask(GCN(data.num_features, 4, 2), data)

@@ -19,11 +19,11 @@ Source = Literal["rows", "published", "measured", "dense", "sizes", "probe"]
 
 ORIGINS: dict[Source, str] = {
     "rows": "rows",
-    "published": "published rows",
-    "measured": "measured once",
-    "dense": "rows of Dense (rough)",
-    "sizes": "sizes (rough)",
-    "probe": "probe (at most)",
+    "published": "published",
+    "measured": "measured",
+    "dense": "Dense, rough",
+    "sizes": "sizes, rough",
+    "probe": "probe",
 }
 """Where seconds come from: the rows of this file, those of the project, a constant, the
 dense run times a factor, the sizes of graph and model, or a few epochs times their
@@ -161,4 +161,5 @@ def format_plan(plan: list[PlanPart]) -> str:
     found = {part.source for part in plan}
     about = "at most " if "probe" in found else ""
     about = "about " if found & {"dense", "sizes"} else about
-    return f"{columns(records)}\n{runs} runs, {about}{total:.2f} hours in one process"
+    time = f"{total:.2f} hours" if total >= 0.005 else seconds(3600 * total)
+    return f"{columns(records)}\n{runs} runs, {about}{time} in one process"

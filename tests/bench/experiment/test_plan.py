@@ -27,7 +27,15 @@ def test_sum_by_hand():
     assert "at most 0.25 hours" in format_plan([guess])
     rough = plan[0]._replace(source="sizes")
     assert "about 0.50 hours" in format_plan([guess, rough])
+    short = plan[0]._replace(runs=1, seconds_per_run=2.5)
+    assert format_plan([short]).endswith("1 runs, 2.50s in one process")
     assert format_plan([]) == "nothing to run: every row is there"
+
+
+def test_names_of_usual_length_fit_into_80_columns():
+    own = PlanPart("graph.pt", "60-20-20", "my_models:build", "", 10, 1e4, "probe")
+    parts = [own._replace(method="EffectiveResistance"), own._replace(method="DSpar")]
+    assert max(map(len, format_plan(parts).splitlines())) <= 80
 
 
 @pytest.fixture
