@@ -21,6 +21,9 @@ def inspect(
     split: Annotated[
         str | None, typer.Option(help="Kind of split. (that of the data set or file)")
     ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Labels of the nodes of a file: .csv or .npy.")
+    ] = None,
     undirected: Annotated[
         bool, typer.Option("--undirected/--directed", help="Kind of graph in a file.")
     ] = True,
@@ -44,6 +47,7 @@ def inspect(
 
     report = inspect_source(
         graph,
+        labels=labels,
         split_kind=split,
         root=data_root,
         seed=seed,

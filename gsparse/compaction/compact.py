@@ -1,5 +1,6 @@
 """Compact a pruned model into a smaller model with the same outputs."""
 
+import logging
 import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, get_args
@@ -27,6 +28,7 @@ from gsparse.compaction.verify import check_examples, check_graphs
 from gsparse.nn.final_masks import check_final, unmasked_copy
 from gsparse.nn.stale_caches import forget
 
+logger = logging.getLogger("gsparse.compaction")
 Inputs = Literal["select", "sliced"]
 
 
@@ -152,6 +154,11 @@ def compact(
             "if channels of its input were removed; give an example of each use in "
             "'more'",
             stacklevel=2,
+        )
+    if all(group.after == group.before for group in made.groups):
+        logger.warning(
+            "compact removed nothing: no unit is dead in every layer that makes it, "
+            "such as both sides of a residual; see compaction_report(model, example)"
         )
     return made.model
 

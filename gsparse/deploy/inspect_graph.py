@@ -1,6 +1,7 @@
 """Report what sparsification can do for a graph."""
 
 import copy
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch_geometric.data import Data
 
 from gsparse.data import card, load, split
 from gsparse.data.io import FORMATS
+from gsparse.data.labelled_graph import labelled_graph
 from gsparse.deploy.advice import Advice, advise
 from gsparse.deploy.busy_cores import busy_cores
 from gsparse.deploy.epoch_cost import EpochCost, epoch_costs
@@ -29,6 +31,8 @@ SPLIT = "60-20-20"
 """Split of a graph with labels and without masks."""
 _FIT_MASKS = ("train_mask", "val_mask")
 _MASKS = (*_FIT_MASKS, "test_mask")
+
+logger = logging.getLogger("gsparse.deploy")
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,7 @@ def inspect_graph(
 def inspect_source(
     graph: str,
     *,
+    labels: Path | None = None,
     split_kind: str | None = None,
     root: Path | None = None,
     seed: int = 0,
@@ -151,6 +156,9 @@ def inspect_source(
 
     Args:
         graph: A name of :func:`gsparse.data.names`, or the path of a graph file.
+        labels: File of labels of the nodes of a graph file, see
+            :func:`gsparse.data.label_files.read_labels`; without features the one-hot
+            degrees are the features.
         split_kind: Kind of split; None for the masks of the data set or of the file.
         root: Folder of the data sets.
         seed: Random seed.
@@ -166,13 +174,17 @@ def inspect_source(
         data = open_graph(
             Path(graph), undirected=undirected, relabel=relabel, symmetrize=symmetrize
         )
+        if labels is not None:
+            data, notes = labelled_graph(data, labels, graph)
+            for note in notes:
+                logger.warning(note)
         if split_kind is not None:
             data = split(data, split_kind, seed)
         return inspect_graph(data, seed=seed, name=Path(graph).name)
-    if relabel or symmetrize or not undirected:
+    if relabel or symmetrize or not undirected or labels is not None:
         raise ValueError(
-            "--relabel, --symmetrize and --directed are for graph files, which end in "
-            f"{', '.join(FORMATS)} (got {graph})"
+            "--relabel, --symmetrize, --directed and --labels are for graph files, "
+            f"which end in {', '.join(FORMATS)} (got {graph})"
         )
     if Path(graph).is_file():
         raise ValueError(f"a graph file must end in {', '.join(FORMATS)} (got {graph})")

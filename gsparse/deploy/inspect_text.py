@@ -100,5 +100,5 @@ def _costs(costs: tuple[EpochCost, ...], num_threads: int) -> list[str]:
             lines += wrap(f"{it.name}: skipped, it {it.skipped}", WIDTH)
             continue
         size = "-" if it.num_bytes is None else f"{it.num_bytes / 1e6:,.0f}"
-        lines.append(f"{it.name:<54}{it.seconds:>12.4g}{size:>12}")
+        lines.append(f"{it.name:<54}{it.seconds:>12.2g}{size:>12}")
     return lines

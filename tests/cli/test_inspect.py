@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from torch_geometric.data import Data
 
 from gsparse import cli
 from gsparse.data import karate, write_graph
@@ -34,6 +35,20 @@ def test_json_of_a_file(tmp_path, capsys):
     assert record["facts"]["num_edges"] == 78
     assert record["num_threads"] == 1
     assert record["busy"] is None
+
+
+def test_labels_of_a_file_of_edges(tmp_path, capsys, caplog):
+    data = karate()
+    write_graph(Data(edge_index=data.edge_index, num_nodes=34), tmp_path / "k.csv")
+    (tmp_path / "labels.csv").write_text("\n".join(["0", "1"] * 17) + "\n")
+    args = (tmp_path / "k.csv", "--labels", tmp_path / "labels.csv", "--threads", 1)
+    code, out, _err = run(capsys, *args)
+    assert code == 0
+    assert "one-hot degrees are the features" in caplog.text
+    assert "GCN, all edges" in out
+    code, _out, err = run(capsys, "digits", "--labels", tmp_path / "labels.csv")
+    assert code == 2
+    assert "--labels are for graph files" in err
 
 
 def test_names_and_single_directions_have_their_options(tmp_path, capsys):

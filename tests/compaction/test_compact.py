@@ -422,3 +422,15 @@ class TestRefusals:
             RuntimeError, match="random numbers in evaluation and for hard-coded widths"
         ):
             compact(model, graph(40277, torch.float32)[:1])
+
+
+def test_a_model_without_dead_units_says_so(caplog):
+    model = GCN(5, 8, num_layers=2, out_channels=3)
+    example = torch.ones(2, 5), torch.tensor([[0, 1], [1, 0]])
+    compact(model, example)
+    assert "compact removed nothing: no unit is dead" in caplog.text
+    caplog.clear()
+    with torch.no_grad():
+        model.convs[0].lin.weight[:6].zero_()
+    compact(model, example)
+    assert not caplog.records

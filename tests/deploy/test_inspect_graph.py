@@ -47,7 +47,7 @@ def test_the_screen_shows_what_was_measured(report):
     for it in report.scores.all():
         assert re.search(rf" {100 * it.score:.1f}\b", text)
     for it in report.costs:
-        assert re.search(rf"{re.escape(it.name)} +{it.seconds:.4g}", text)
+        assert re.search(rf"{re.escape(it.name)} +{it.seconds:.2g}", text)
     assert " ".join(text.split()).find(report.advice.reason) > 0
 
 
@@ -179,7 +179,7 @@ def test_the_options_of_files_are_checked(tmp_path):
         inspect_source(str(path))
     assert inspect_source(str(path), symmetrize=True).facts.undirected
     assert not inspect_source(str(path), undirected=False).facts.undirected
-    with pytest.raises(ValueError, match=r"--directed are for graph files.*got digits"):
+    with pytest.raises(ValueError, match=r"--labels are for graph files.*got digits"):
         inspect_source("digits", symmetrize=True)
     with pytest.raises(ValueError, match="known data set"):
         inspect_source("no such graph")
