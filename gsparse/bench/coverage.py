@@ -9,6 +9,7 @@ from gsparse.bench.commands import Command
 from gsparse.bench.experiment.grid import Task
 from gsparse.bench.tables.documents import Results
 from gsparse.bench.tables.rows import Row
+from gsparse.data.io import FORMATS
 
 CODE = re.compile(
     r"^ *((?:[A-Z_]+=\d+ )?"
@@ -103,7 +104,8 @@ def _makes_rows(command: str) -> bool:
     words = shlex.split(command)
     is_quick = "reproduce" in words and "--full" not in words
     is_trial = "--tune" in words and "--table" not in words
-    return not (is_quick or is_trial or NOT_ROWS & set(words))
+    is_own = any(word.endswith(FORMATS) for word in words)  # a graph of the reader's
+    return not (is_quick or is_trial or is_own or NOT_ROWS & set(words))
 
 
 def _normalised(command: str) -> tuple[str, ...]:

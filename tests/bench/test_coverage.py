@@ -85,6 +85,7 @@ Text with `gsparse bench` and `gsparse reproduce fastgat`.
     gsparse bench --dataset digits --seeds 2 \\
       --method RandomEdge --sparsity 0.5 --table a --jobs 2 --threads 2 --out here  # 1
     gsparse bench --dataset digits --plan
+    gsparse bench --dataset graph.npz --seeds 7
     gsparse reproduce structured
 """
 

@@ -18,7 +18,7 @@ EXPERIMENTS = {
     "implicit": 105,
     "incremental": 100,
     "inductive": 55,
-    "kedge": 2652,
+    "kedge": 3504,
     "prune": 2820,
     "structured": 360,
 }
