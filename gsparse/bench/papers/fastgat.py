@@ -23,9 +23,8 @@ from gsparse.bench.verdicts import exact, gap
 CLAIM = "up to 10x less time and memory, accuracy kept"
 DATA, MINUTES = "Physics, Computers, GitHub, tolokers, cornell5", (20, 175)
 TABLE, SPLIT = "fastgat", "60-20-20"
-#: The most edges that may go at half a point, of 50, 80 and 90 %, by validation scores
-#: of seeds 0 to 2, for tolokers of seeds 100 to 102, which report nothing (``cut``);
-#: cornell5 loses more than that even at 30 %.
+#: The most edges that may go at half a point, of 50 and 80 % (cornell5: 30 and 50 %),
+#: by validation scores of seeds 100 to 102, which report nothing (``cut``).
 SPARSITY = {
     "Physics": 0.5,
     "Computers": 0.5,

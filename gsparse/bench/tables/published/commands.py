@@ -65,10 +65,16 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     ),
     "cut": (
         Command(
-            "gsparse bench --dataset tolokers --split 60-20-20 --model gat "
+            "gsparse bench --dataset Physics --dataset Computers --dataset GitHub "
+            "--dataset tolokers --split 60-20-20 --model gat "
             "--method EffectiveResistance --sparsity 0.5,0.8 --seeds 100-102 --tune "
             "--table cut",
             "how many edges may go, on validation nodes of seeds that report nothing",
+        ),
+        Command(
+            "gsparse bench --dataset cornell5 --split 60-20-20 --model gat "
+            "--method EffectiveResistance --sparsity 0.3,0.5 --seeds 100-102 --tune "
+            "--table cut"
         ),
     ),
     "inductive": (

@@ -2,10 +2,19 @@
 
 from functools import partial
 from itertools import product
+from statistics import fmean
 
-from gsparse.bench.tables.documents import Blocks
-from gsparse.bench.tables.grid_table import Column, GridTable, Line, percent, points
-from gsparse.bench.tables.rows import Filter, Row
+from gsparse.bench.papers.fastgat import SPARSITY, SPLIT
+from gsparse.bench.tables.documents import Blocks, Results
+from gsparse.bench.tables.grid_table import (
+    Column,
+    GridTable,
+    Line,
+    markdown,
+    percent,
+    points,
+)
+from gsparse.bench.tables.rows import Filter, Row, select
 
 METHODS = ("EffectiveResistance", "DSpar", "RandomEdge")
 DENSE_GRAPHS = ("Physics", "Computers", "GitHub", "tolokers", "cornell5")
@@ -64,6 +73,28 @@ def _dense_graphs(model: str) -> GridTable:
     )
 
 
+def _half_points(results: Results) -> str:
+    """Return the validation points that each cut loses, and the cut that is taken."""
+    lines, wanted = [], {"model": "gat", "split": SPLIT}
+    for graph, taken in SPARSITY.items():
+        rows = select(results("cut"), {**wanted, "dataset": graph})
+        dense = _validation(rows, 0.0)
+        texts = [
+            f"{percent(it)}: {fmean(dense[s] - v for s, v in cut.items()):.1f}"
+            for it in (0.3, 0.5, 0.8)
+            if (cut := _validation(rows, it))
+        ]
+        lines.append([graph, ", ".join(texts), percent(taken)])
+    return markdown(("graph", "validation points lost", "taken"), lines)
+
+
+def _validation(rows: list[Row], sparsity: float) -> dict[int, float]:
+    wanted: Filter = {"sparsity": sparsity}
+    if sparsity == 0.0:
+        wanted = {"method": "Dense"}
+    return {it["seed"]: 100 * it["val_score"] for it in select(rows, wanted)}
+
+
 def _inductive() -> GridTable:
     columns = [
         Column(model.upper(), {"model": model, "reweight": model == "gcn"})
@@ -100,6 +131,7 @@ BLOCKS: Blocks = {
     "fastgat-citation": _citation(),
     "fastgat-dense-gat": _dense_graphs("gat"),
     "fastgat-dense-gcn": _dense_graphs("gcn"),
+    "fastgat-half-points": _half_points,
     "fastgat-inductive": _inductive(),
     "fastgat-reweighting": _reweighting(),
 }
