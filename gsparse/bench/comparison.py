@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch.nn import Module
 from torch_geometric.data import Data
 
 from gsparse.bench.experiment.cells import configs
@@ -120,9 +121,16 @@ def compare(
     Raises:
         ValueError: If the graph has no labels, a name is unknown, or the model does not
             run on the graph.
-        TypeError: If ``methods`` or ``sparsities`` is not a list.
+        TypeError: If ``methods`` or ``sparsities`` is not a list, or ``model`` is a
+            module.
     """
     _check_lists(methods, sparsities)
+    if isinstance(model, Module):
+        raise TypeError(
+            "'model' must be a name, or a function or class that builds a model from "
+            f"the numbers of features and classes (got a {type(model).__name__}); each "
+            "run trains a new one"
+        )
     graph = data if isinstance(data, str) else given_graph(_plain(data), name)
     word = model if isinstance(model, str) else _name(model)
     given = {} if isinstance(graph, str) else {graph.fingerprint: graph.data}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,8 @@ def inspect(
         str | None, typer.Option(help="Kind of split. (that of the data set or file)")
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="Labels of the nodes of a file: .csv or .npy.")
+        Path | None,
+        typer.Option(help="Labels of a file's nodes: .npy, .csv, .tsv, .txt."),
     ] = None,
     undirected: Annotated[
         bool, typer.Option("--undirected/--directed", help="Kind of graph in a file.")
@@ -45,6 +47,7 @@ def inspect(
     set_threads(threads)
     from gsparse.deploy.inspect_graph import inspect_source
 
+    print("fitting and timing small models, up to a minute", file=sys.stderr)
     report = inspect_source(
         graph,
         labels=labels,

@@ -38,7 +38,9 @@ class _FirstCompilation(event.Listener):
         module = event.data["dispatcher"].py_func.__module__ or ""
         if not self.logged and module.startswith("gsparse."):
             self.logged = True
-            logger.warning("compiling kernels, once for this machine: some seconds")
+            logger.warning(
+                "compiling kernels that are new to this machine: some seconds"
+            )
 
     def on_end(self, event: Any) -> None:  # noqa: ANN401
         pass

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn import Module, functional
 from torch_geometric.typing import OptTensor, Size
 from torch_geometric.utils import add_self_loops, is_torch_sparse_tensor
 
@@ -185,6 +185,16 @@ class FastAttention(FastLayer):
             dim_size = int(index.max()) + 1 if index.numel() > 0 else 0
         share = weighted_softmax(score, index, dim_size, weight)
         return functional.dropout(share, p=self.dropout, training=self.training)
+
+
+def check_module(model: object) -> None:
+    """Raise an error if a model is not a module, for instance its class."""
+    if not isinstance(model, Module):
+        found = type(model).__name__
+        got = f"the class {model.__name__}" if isinstance(model, type) else found
+        raise TypeError(
+            f"'model' must be a module, such as GAT(8, 16, num_layers=2) (got {got})"
+        )
 
 
 def check_attention(attention: str) -> None:

@@ -10,7 +10,7 @@ from torch_geometric.nn import GATConv, GATv2Conv
 
 from gsparse.edges import apply_edge_mask, draw_seed
 from gsparse.kernels.tensor_cache import TensorCache
-from gsparse.nn.attention_base import Attention, check_attention
+from gsparse.nn.attention_base import Attention, check_attention, check_module
 from gsparse.nn.masking import edge_weights
 from gsparse.nn.stale_caches import caches_aside
 from gsparse.nn.wrapper import Wrapper, count_nodes, refuse_wrong_lengths
@@ -84,6 +84,7 @@ class FastGAT(Wrapper):
     ) -> None:
         super().__init__()
         check_attention(attention)
+        check_module(model)
         if not any(isinstance(m, GATConv | GATv2Conv) for m in model.modules()):
             raise TypeError(
                 f"FastGAT needs a model with GATConv or GATv2Conv layers "

@@ -6,7 +6,7 @@ from weakref import WeakSet
 from torch.nn import Module
 from torch_geometric.nn import GATConv, GATv2Conv
 
-from gsparse.nn.attention_base import Attention, check_attention
+from gsparse.nn.attention_base import Attention, check_attention, check_module
 from gsparse.nn.fast_gat_conv import FastGATConv, FastGATv2Conv
 from gsparse.nn.masked_parameters import masked_class, masked_names, plain_class
 from gsparse.nn.replace_modules import replace_modules
@@ -46,12 +46,7 @@ def accelerate(model: M, attention: Attention = "fused") -> M:
         FastGATConv(8, 4, heads=4)
     """
     check_attention(attention)
-    if not isinstance(model, Module):
-        is_class = isinstance(model, type)
-        got = f"the class {model.__name__}" if is_class else type(model).__name__
-        raise TypeError(
-            f"'model' must be a module, such as GAT(8, 16, num_layers=2) (got {got})"
-        )
+    check_module(model)
     twins = {it: fast_twin(it) for it in model.modules() if plain_class(it) in _FAST}
     model = replace_modules(model, twins)  # type: ignore[assignment]
     for layer in model.modules():

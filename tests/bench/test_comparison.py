@@ -86,3 +86,8 @@ def test_refuses_a_name_or_a_number_in_place_of_a_list(data):
         compare(data, make, "DSpar")
     with pytest.raises(TypeError, match=r"'sparsities' must be a list.*got 0\.8"):
         compare(data, make, ["DSpar"], 0.8)
+
+
+def test_a_module_in_place_of_a_function_is_refused():
+    with pytest.raises(TypeError, match=r"builds a model .* \(got a GCNConv\)"):
+        compare(planted_partition(20, 2), GCNConv(4, 2))

@@ -366,3 +366,8 @@ def test_a_wrapper_cannot_be_traced(kind):
     wrapper = kind(net, sparsity=0.5, **width).eval()
     with pytest.raises(RuntimeError, match=rf"{kind.__name__} cannot be traced"):
         torch.jit.trace(wrapper, (DATA.x, DATA.edge_index))
+
+
+def test_a_class_in_place_of_a_model_is_refused():
+    with pytest.raises(TypeError, match=r"must be a module.*got the class GATConv"):
+        FastGAT(GATConv, sparsity=0.5)

@@ -5,6 +5,7 @@ from textwrap import wrap
 
 from gsparse.bench.tables.summary import LETTERS, Block, Line
 
+WORTH_SAYING = 0.5  # points of score
 HEADER = ("method", "cut", "pruned", "n", "test", "epoch", "infer", "peak", "prepare")
 
 
@@ -181,5 +182,8 @@ def _paying(lines: list[Line], dense: Line) -> list[str]:
         each = f"{seconds(line.preprocess_seconds)} / {seconds(saved)} an epoch"
         count = max(1, round(line.break_even_epochs or 0))
         after = f"{count:,} epoch{'s' if count > 1 else ''}"
-        notes.append(f"{_cut(line)} pays after {each} = {after}")
+        lost = 100 * ((dense.test_mean or 0.0) - (line.test_mean or 0.0))
+        but = f", but loses {lost:.1f} points" if lost > WORTH_SAYING else ""
+        text = f"{_cut(line)} pays after {each} = {after}{but}"
+        notes += wrap(text, 80, subsequent_indent="  ")
     return notes + _listed("An epoch is not clearly faster", unclear)

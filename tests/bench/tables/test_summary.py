@@ -128,7 +128,7 @@ def test_text_fits_a_terminal_and_says_whether_it_pays():
     assert "digits (random), gat 2x8: accuracy in %, mean ± std over n seeds" in text
     assert "82.0 ± 2.0" in text
     pays = "EffectiveResistance w 80% pays after 3.00s / 300ms an epoch = 10 epochs"
-    assert pays in text
+    assert f"{pays}, but\n  loses 7.0 points" in text
     assert "no (1±ε) exists: EffectiveResistance w 80%" in text
     legend = "w: trained with the method's new edge weights"
     assert text.index(legend) < text.index("method ")
