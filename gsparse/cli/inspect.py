@@ -47,7 +47,8 @@ def inspect(
     set_threads(threads)
     from gsparse.deploy.inspect_graph import inspect_source
 
-    print("fitting and timing small models, up to a minute", file=sys.stderr)
+    if sys.stderr.isatty():
+        print("fitting and timing small models, up to a minute", file=sys.stderr)
     report = inspect_source(
         graph,
         labels=labels,
