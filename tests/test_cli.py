@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,19 @@ def test_stale_rows_are_listed_and_left_out(rows_file, capsys, monkeypatch):
     _code, out, err = run(capsys, "report", rows_file)
     assert "2 stale rows are left out" in err
     assert "RandomEdge" not in out
+
+
+def test_report_writes_a_page(rows_file, tmp_path, capsys):
+    path = tmp_path / "report.html"
+    code, _out, err = run(capsys, "report", rows_file, "-o", path)
+    assert (code, err) == (0, f"page written to {path}\n")
+    text = path.read_text(encoding="utf-8")
+    assert escape(read_rows(rows_file)[0]["command"]) in text
+    one = run(capsys, "report", rows_file, "--method", "KEdge", "--html", path)
+    assert one[0] == 0
+    assert ">RandomEdge</text>" in path.read_text(encoding="utf-8")
+    code, _out, err = run(capsys, "report", rows_file, "--dataset", "x", "-o", path)
+    assert (code, "needs rows of trained models (got none)" in err) == (2, True)
 
 
 def test_report_compares_documents_with_rows(tmp_path, capsys):

@@ -215,6 +215,10 @@ def report(
     plot: Annotated[
         Path | None, typer.Option(help="File for a plot of score against sparsity.")
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", "-o", help="File for a page of tables and plots."),
+    ] = None,
     dataset: Annotated[
         list[str] | None, typer.Option(help="Only rows of this data set.")
     ] = None,
@@ -242,7 +246,7 @@ def report(
     """Print the tables of recorded rows, or update the documents beside them.
 
     --training chosen takes, for each seed, dense weights at rest or fine-tuned, as
-    validation says. Baselines are always shown.
+    validation says. Baselines are always shown, and RandomEdge in a page of --html.
 
     Documents are RUNS/../*.md, RUNS/README.md and RUNS/../../README.md. Exits with 1 if
     --check finds numbers that differ from the rows, or --audit any fault.
@@ -252,6 +256,7 @@ def report(
     if check or write:
         return print_documents(runs, write, as_json)
     from gsparse.bench.chosen import with_training
+    from gsparse.bench.page.document import write_page
     from gsparse.bench.stale import is_stale
     from gsparse.bench.tables.measurement import split_measurements
     from gsparse.bench.tables.rows import latest, read_rows
@@ -275,8 +280,12 @@ def report(
     if model:
         kept = [row for row in kept if row["model"] in (*model, "mlp")]
     if method:
-        kept = [row for row in kept if row["method"] in (*method, "Dense", "MLP")]
+        controls = ("Dense", "MLP") if html is None else ("Dense", "MLP", "RandomEdge")
+        kept = [row for row in kept if row["method"] in (*method, *controls)]
     if training is not None:
         kept = with_training(kept, training)
+    if html is not None:
+        write_page(kept, html)
+        print(f"page written to {html}", file=sys.stderr)
     print_rows(kept, as_json, plot)
     return 0

@@ -63,6 +63,8 @@ class Line:
     edge_terms: bool | None = None
     epoch_spread: float | None = None
     """Standard deviation of the seconds of an epoch, over seeds."""
+    config_hash: str = ""
+    """Hash of the configuration, which all rows of the line have."""
 
     @property
     def is_dense(self) -> bool:
@@ -252,6 +254,7 @@ def line_of(rows: list[Row], dense_epoch: float | None = None) -> Line:
         drop_edge=first.get("drop_edge"),
         edge_terms=first.get("edge_terms"),
         epoch_spread=_mean(rows, "train_epoch_seconds", _spread),
+        config_hash=first["config_hash"],
     )
 
 
