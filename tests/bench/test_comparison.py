@@ -90,4 +90,4 @@ def test_refuses_a_name_or_a_number_in_place_of_a_list(data):
 
 def test_a_module_in_place_of_a_function_is_refused():
     with pytest.raises(TypeError, match=r"builds a model .* \(got a GCNConv\)"):
-        compare(planted_partition(20, 2), GCNConv(4, 2))
+        compare(planted_partition(60, 2, 6.0, 0.9, num_features=4), GCNConv(4, 2))
