@@ -106,10 +106,10 @@ def _app() -> typer.Typer:
 def _wait_passively() -> None:
     """Let threads of OpenMP sleep while they wait, if other processes are running.
 
-    Beside one, threads that spin made a step of a small GAT 20 times slower; on idle
-    cores, threads that sleep made it a third slower. OpenMP reads the variable when
-    torch is imported, and worker processes inherit it. Nothing is changed where the
-    user has set it.
+    Beside one, threads that spin make the steps of small models many times slower; on
+    idle cores, threads that sleep make them somewhat slower. OpenMP reads the variable
+    when torch is imported, and worker processes inherit it. Nothing is changed where
+    the user has set it.
     """
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load >= BUSY:
