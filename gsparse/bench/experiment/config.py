@@ -82,7 +82,8 @@ class Config(Experiment):
             deep GCNs; None for that of the data set, which teachers have in any case.
         num_layers: Layers of the deep GCN; None without a backbone.
         drop_edge: Fraction of the edges left that DropEdge leaves out of every
-            training step, so that it can be had on top of another method.
+            training step, so that it can be had on top of another method. Weights at
+            rest were trained with it on all edges.
         hops: As in :class:`~gsparse.train.FitConfig`.
         edge_terms: Whether a learned mask has terms of single edges; None for the
             usual of its class, :attr:`LearnedMask.edge_terms`.
@@ -171,13 +172,13 @@ class Config(Experiment):
                 f"(got {self.backbone}, {self.num_layers} and {self.model})"
             )
         labels_only = self.teacher == "none" and is_learned(self.method)
-        from_scratch = self.training == "scratch" and self.pruner is None
+        as_usual = self.training in ("scratch", "rest") and self.pruner is None
         trains = getattr(method_class(self.method), "trains", False)
-        if not from_scratch or labels_only or trains:
+        if not as_usual or labels_only or trains:
             raise ValueError(
                 f"deep models are trained from scratch, on edges that something else "
-                f"chose (got {self.method}, {self.training}, teacher {self.teacher}, "
-                f"pruner {self.pruner})"
+                f"chose, or are left at rest (got {self.method}, {self.training}, "
+                f"teacher {self.teacher}, pruner {self.pruner})"
             )
         return deep_recipe(self.dataset, self.num_layers, self.backbone)
 

@@ -87,7 +87,7 @@ def prepare(config: Config, seed: int, workspace: Workspace) -> Trial:
     method = method_class(config.method)
     if method is not None and not method.cuts:
         model = method(model, config.sparsity)
-    elif config.drop_edge is not None:
+    elif config.drop_edge is not None and config.training != "rest":
         model = DropEdge(model, config.drop_edge)
     if config.training == "rest":
         trained = at_rest(model, fit_data, settings.metric)

@@ -29,6 +29,7 @@ from gsparse.bench.experiment.methods import (
 from gsparse.bench.experiment.own_graph import load_own, split_own
 from gsparse.edges import undirected_pairs
 from gsparse.linalg import spanning_forest
+from gsparse.nn import DropEdge
 from gsparse.train import SparseFeatures, fit, predict_logits
 from gsparse.train.split_graphs import load_split_graphs
 from gsparse.transforms.base import EdgeSparsifier
@@ -93,18 +94,27 @@ class Workspace:
         self._searched: dict[tuple[Place, Place], Sparsified] = {}
 
     def dense(self, config: Config, seed: int) -> Module:
-        """Return the model trained with all edges, which must not be changed."""
+        """Return the model trained with all edges, which must not be changed.
+
+        Weights at rest are those of the experiment's own model, which DropEdge may
+        help to train; all others have the standard model beside them.
+        """
         kind = config.teacher_model or config.model
         width = config.hidden_channels
-        place = (*_place(config, seed), config.epochs, width, config.hops)
+        own = _own_weights(config)
+        place = (*_place(config, seed), config.epochs, width, config.hops, *own)
         key = (*place, kind)
         if key not in self._dense:
             kept = {k: v for k, v in self._dense.items() if k[:-1] == place}
-            standard = replace(config, model=kind, backbone=None, num_layers=None)
-            chosen, data = standard.recipe(), self.graphs(config, seed).fit
+            backbone, num_layers, drop_edge = own
+            trained = replace(
+                config, model=kind, backbone=backbone, num_layers=num_layers
+            )
+            chosen, data = trained.recipe(), self.graphs(config, seed).fit
             model = chosen.build(data, seed)
             settings = within(chosen.fit, config.epochs)
-            fit(model, data, config=settings, seed=seed)
+            learner = model if drop_edge is None else DropEdge(model, drop_edge)
+            fit(learner, data, config=settings, seed=seed)
             self._dense = kept | {key: model}
         return self._dense[key]
 
@@ -179,7 +189,7 @@ class Workspace:
         """Return importances, the same for all sparsities and reweightings."""
         key: tuple = (*_place(config, seed), config.method)
         if config.teacher != "none":
-            key += (config.model, config.epochs)
+            key += (config.model, config.epochs, *_own_weights(config))
         if self._rated is None or self._rated[0] != key:
             first = (config.dataset, config.method)
             if first not in self._warm:  # compilation is not the method's cost
@@ -228,10 +238,18 @@ def _place(config: Config, seed: int) -> Place:
     return (*names, seed)
 
 
+def _own_weights(config: Config) -> tuple[str | None, int | None, float | None]:
+    """Return backbone, layers and DropEdge of the weights that are left at rest."""
+    if config.training != "rest":
+        return None, None, None
+    return config.backbone, config.num_layers, config.drop_edge
+
+
 def _key(config: Config, seed: int) -> tuple[Place, Place]:
     """Return graph and method, and what else edges depend on that a model chooses."""
     place = (*_place(config, seed), config.method)
     model = (config.model, config.hidden_channels, config.epochs, config.hops)
+    model += _own_weights(config)
     used = (config.sparsity, config.teacher == "none", config.edge_terms)
     return place, (*model, *used)
 

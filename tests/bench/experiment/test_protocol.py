@@ -14,7 +14,7 @@ from gsparse.bench.experiment.protocol import prepare
 from gsparse.bench.tables.summary import summarise
 from gsparse.data import load
 from gsparse.nn import DropEdge
-from gsparse.train import EdgeExchange, evaluate
+from gsparse.train import GCNII, EdgeExchange, evaluate, fit
 from gsparse.transforms import EffectiveResistance, RandomEdge
 
 DENSE = Config("digits", "random-5-30", "gcn", "Dense", 0.0, epochs=3)
@@ -140,6 +140,33 @@ def test_deep_models_on_the_edges_that_a_shallow_teacher_chose(workspace):
     row = run_one(deep, 4, workspace)
     assert (row["num_layers"], row["hidden"], row["backbone"]) == (3, 64, "batch-norm")
     assert Config.from_row(row) == deep
+
+
+@pytest.mark.parametrize("method", ["EdgeExchange", "KEdge", "RandomEdge"])
+def test_deep_weights_at_rest(workspace, method):
+    """The edges are cut for the deep model, whose weights DropEdge helped to train."""
+    deep = replace(DENSE, num_layers=3, backbone="gcnii", epochs=5, drop_edge=0.5)
+    teacher = "none" if method == "RandomEdge" else "edges"
+    config = replace(
+        deep, method=method, sparsity=0.8, teacher=teacher, training="rest"
+    )
+    trial = prepare(config, 4, workspace)
+    assert type(trial.model) is GCNII
+    dense = workspace.dense(config, 4)
+    without = replace(config, drop_edge=None)
+    for other in (without, replace(config, num_layers=2)):
+        assert workspace.dense(other, 4) is not dense
+    graph, chosen = workspace.graphs(config, 4).fit, deep.recipe()
+    plain = chosen.build(graph, 4)
+    fit(DropEdge(plain, 0.5), graph, config=replace(chosen.fit, epochs=5), seed=4)
+    for ours, theirs in zip(trial.model.parameters(), plain.parameters(), strict=True):
+        assert ours.equal(theirs)
+    if method == "EdgeExchange":
+        found = EdgeExchange(0.8, 4).search(plain, graph).data.edge_index
+        assert trial.fit_data.edge_index.equal(found)
+    row = run_one(config, 4, workspace)
+    assert (row["num_layers"], row["backbone"], row["drop_edge"]) == (3, "gcnii", 0.5)
+    assert (row["best_epoch"], Config.from_row(row)) == (0, config)
 
 
 def test_tuning_runs_take_no_test_score(workspace):

@@ -63,6 +63,13 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         ),
         Command("gsparse reproduce fastgat --full", "ten seeds of the cut per graph"),
     ),
+    "converged": (
+        Command(
+            f"gsparse bench {_CITATION} --model gcn --epochs 2000 {_EDGES_DSPAR} "
+            "--sparsity 0.5,0.8 --seeds 10 --table converged",
+            "GCN on citation graphs, trained until scores stop rising",
+        ),
+    ),
     "cut": (
         Command(
             "gsparse bench --dataset Physics --dataset Computers --dataset GitHub "

@@ -53,6 +53,14 @@ def _citation() -> GridTable:
     return GridTable("fastgat", ("removed", "method"), lines, columns, where)
 
 
+def _converged() -> GridTable:
+    """Return the table of GCN on citation graphs, trained until scores stop rising."""
+    graphs = ("PubMed", "Cora", "CiteSeer")
+    columns = [Column(it, {"dataset": it, "model": "gcn"}) for it in graphs]
+    lines = _lines(list(product((0.5, 0.8), METHODS)), mlp_in=(0, 1, 2))
+    return GridTable("converged", ("removed", "method"), lines, columns)
+
+
 def _dense_graphs(model: str) -> GridTable:
     columns = [
         Column(graph, {"dataset": graph, "model": model, "reweight": model == "gcn"})
@@ -129,6 +137,7 @@ def _reweighting() -> GridTable:
 
 BLOCKS: Blocks = {
     "fastgat-citation": _citation(),
+    "fastgat-converged": _converged(),
     "fastgat-dense-gat": _dense_graphs("gat"),
     "fastgat-dense-gcn": _dense_graphs("gcn"),
     "fastgat-half-points": _half_points,
