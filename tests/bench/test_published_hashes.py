@@ -12,6 +12,7 @@ from gsparse.bench.tables.rows import content_hash, latest, read_rows
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 EXPERIMENTS = {
+    "converged": 240,
     "cut": 60,
     "depth": 243,
     "fastgat": 997,
