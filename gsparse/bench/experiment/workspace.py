@@ -89,7 +89,7 @@ class Workspace:
         self._graphs: tuple[tuple, Graphs] | None = None
         self._rated: tuple[tuple, Rated] | None = None
         self._warm: set[tuple[str, str]] = set()
-        self._dense: dict[tuple, Module] = {}
+        self._dense: dict[tuple[Place, Place], Module] = {}
         self._masks: dict[tuple[Place, Place], FittedMask] = {}
         self._searched: dict[tuple[Place, Place], Sparsified] = {}
 
@@ -101,11 +101,10 @@ class Workspace:
         """
         kind = config.teacher_model or config.model
         width = config.hidden_channels
-        own = _own_weights(config)
-        place = (*_place(config, seed), config.epochs, width, config.hops, *own)
-        key = (*place, kind)
-        if key not in self._dense:
-            kept = {k: v for k, v in self._dense.items() if k[:-1] == place}
+        place, own = _place(config, seed), _own_weights(config)
+        key = place, (config.epochs, width, config.hops, *own, kind)
+
+        def train() -> Module:
             backbone, num_layers, drop_edge = own
             trained = replace(
                 config, model=kind, backbone=backbone, num_layers=num_layers
@@ -115,8 +114,9 @@ class Workspace:
             settings = within(chosen.fit, config.epochs)
             learner = model if drop_edge is None else DropEdge(model, drop_edge)
             fit(learner, data, config=settings, seed=seed)
-            self._dense = kept | {key: model}
-        return self._dense[key]
+            return model
+
+        return _once_for_place(self._dense, key, train)
 
     def graphs(self, config: Config, seed: int) -> Graphs:
         """Return the data of a run with its split."""
@@ -249,9 +249,8 @@ def _key(config: Config, seed: int) -> tuple[Place, Place]:
     """Return graph and method, and what else edges depend on that a model chooses."""
     place = (*_place(config, seed), config.method)
     model = (config.model, config.hidden_channels, config.epochs, config.hops)
-    model += _own_weights(config)
     used = (config.sparsity, config.teacher == "none", config.edge_terms)
-    return place, (*model, *used)
+    return place, (*model, *used, *_own_weights(config))
 
 
 def _once_for_place(

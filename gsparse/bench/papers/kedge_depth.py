@@ -3,18 +3,25 @@
 Convolutional Networks on Node Classification" <https://arxiv.org/abs/1907.10903>`_ in
 deep networks.
 
-The mask is fitted to the predictions of the standard two-layer GCN, which helps to
-choose edges and enters no weight; deep GCNs are then trained from scratch on the half
-of the edges that it leaves, half of which DropEdge leaves out of every training step.
-RandomEdge in place of KEdge says what the choice is worth. Plain training and DropEdge
-alone have the same recipe and all edges.
+Two ways. First, the mask is fitted to the predictions of the standard two-layer GCN,
+which helps to choose edges and enters no weight; deep GCNs are then trained from
+scratch on the half of the edges that it leaves, half of which DropEdge leaves out of
+every training step. RandomEdge in place of KEdge says what the choice is worth. Plain
+training and DropEdge alone have the same recipe and all edges.
+
+Second, :class:`~gsparse.train.GCNII` is trained on all edges, and
+:class:`~gsparse.train.EdgeExchange` searches edges that keep its predictions, while its
+weights stay at rest.
 """
 
 from dataclasses import replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 
 from gsparse.bench.experiment.cells import configs
+from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.grid import Task, tasks
 from gsparse.bench.findings import Finding, target
 from gsparse.bench.paired import scores
@@ -22,7 +29,7 @@ from gsparse.bench.tables.rows import Row, latest, read_rows
 from gsparse.bench.verdicts import MARGIN, gap
 
 CLAIM = "deep GCNs no worse than with DropEdge, far above those on all edges"
-DATA, MINUTES = "PubMed", (15, 210)
+DATA, MINUTES = "PubMed, CS", (15, 330)
 TABLE, DATASET = "depth", "PubMed"
 DROP = 0.7
 """Fraction of the edges that DropEdge alone leaves out of a training step."""
@@ -37,6 +44,20 @@ QUICK_SEEDS, CONTROL_SEEDS, FULL_SEEDS = 1, 3, 5
 BACKBONES = ("plain", "identity", "batch-norm")
 DEEP = (16, 32)
 """Numbers of layers for which there is a target."""
+
+RESTING, RESTED = "gcnii", ("EdgeExchange", "RandomEdge")
+"""The backbone whose weights are left at rest, and how its edges are chosen."""
+
+REST_CUTS = (0.5, 0.8)
+REST_GRAPHS = {DATASET: "public", "CS": "60-20-20"}
+"""Their splits."""
+
+PLAINER = "identity"
+"""A backbone without residuals whose weights, trained with DropEdge, are left at rest
+on the half of the edges."""
+
+SHALLOW = "plain"
+"""The backbone of the two-layer GCN on all edges with which deep ones are compared."""
 
 WANTED_ABOVE = 20.0  # points above the same GCN on all edges
 PUBLISHED = {16: 78.5, 32: 77.0}
@@ -61,7 +82,31 @@ def runs(quick: bool) -> list[Task]:
     named = [cell for cell in deep if cell.method != CONTROL]
     beside = [cell for cell in deep if cell.method == CONTROL]
     found = tasks(named, range(QUICK_SEEDS if quick else FULL_SEEDS))
-    return found + tasks(beside, range(QUICK_SEEDS if quick else CONTROL_SEEDS))
+    found += tasks(beside, range(QUICK_SEEDS if quick else CONTROL_SEEDS))
+    return found if quick else found + tasks(_rested(), range(FULL_SEEDS))
+
+
+def _rested() -> list[Config]:
+    """Return GCNII on all edges, with DropEdge, and at rest on few edges.
+
+    Beside it, a backbone without residuals whose weights DropEdge helped to train.
+    """
+    found = []
+    for graph, split in REST_GRAPHS.items():
+        grid = partial(configs, [graph], ["gcn"], split=split, table=TABLE)
+        cells = grid(["DropEdge"], [DROP]) + grid(RESTED, REST_CUTS, trainings=["rest"])
+        deep = [replace(it, backbone=RESTING) for it in cells if it.model == "gcn"]
+        if graph == DATASET:
+            deep += [
+                replace(it, backbone=PLAINER, drop_edge=DROP)
+                for it in cells
+                if it.training == "rest" and it.sparsity == CUT
+            ]
+        found += [replace(it, num_layers=depth) for depth in DEEP for it in deep]
+        if graph != DATASET:  # there it is among the others
+            dense = next(it for it in cells if it.method == "Dense")
+            found.append(replace(dense, num_layers=2, backbone=SHALLOW))
+    return list(dict.fromkeys(found))
 
 
 def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
@@ -80,7 +125,38 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
         found += [_not_below_drop_edge(rows, depth, name) for name in BACKBONES]
         found += [_above_dense(rows, depth, name) for name in BACKBONES]
         found.append(_published(rows, depth))
+        if not quick:
+            cells = list(product(REST_GRAPHS, [RESTING], REST_CUTS))
+            cells.append((DATASET, PLAINER, CUT))
+            found += [
+                _at_rest(rows, depth, *cell, other)
+                for cell in cells
+                for other in ("2 layers", "DropEdge", "RandomEdge")
+            ]
     return found
+
+
+def _at_rest(
+    rows: list[Row], depth: int, graph: str, backbone: str, cut: float, other: str
+) -> Finding:
+    """Compare edges searched for deep weights at rest.
+
+    The others are a GCN of two layers on all edges, the same deep model with DropEdge,
+    and random edges.
+    """
+    deep = partial(scores, rows, dataset=graph, num_layers=depth, backbone=backbone)
+    ours = deep(method="EdgeExchange", sparsity=cut)
+    claim = f"{depth}, {backbone}, {cut:.0%} cut: less {other}"
+    if other == "RandomEdge":
+        found = gap(ours, deep(method=other, sparsity=cut, training="rest"))
+        return target(graph, claim, 0.0, found.mean, found.above(), found.half)
+    if other == "DropEdge":
+        found = gap(ours, deep(method=other))
+    else:
+        shallow = {"num_layers": 2, "backbone": SHALLOW, "method": "Dense"}
+        found = gap(ours, scores(rows, dataset=graph, **shallow))
+    verdict = found.at_least(-MARGIN)
+    return target(graph, claim, -MARGIN, found.mean, verdict, found.half)
 
 
 def _not_below_drop_edge(rows: list[Row], depth: int, backbone: str) -> Finding:
@@ -107,11 +183,12 @@ def _published(rows: list[Row], depth: int) -> Finding:
 
 
 def _is(row: Row, depth: int, backbone: str, method: str) -> bool:
-    found = (row["num_layers"], row["backbone"], row["method"])
-    return found == (depth, backbone, method)
+    found = (row["num_layers"], row["backbone"], row["method"], row["dataset"])
+    return found == (depth, backbone, method, DATASET)
 
 
 def _scores(
     rows: list[Row], depth: int, backbone: str, method: str
 ) -> dict[int, float]:
-    return scores(rows, num_layers=depth, backbone=backbone, method=method)
+    cell = {"num_layers": depth, "backbone": backbone, "method": method}
+    return scores(rows, dataset=DATASET, **cell)
