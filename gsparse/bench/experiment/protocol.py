@@ -142,8 +142,8 @@ def run_one(config: Config, seed: int, workspace: Workspace | None = None) -> Ro
     Returns:
         One row with all of :data:`~gsparse.bench.tables.rows.KEYS`.
     """
-    start = perf_counter()
-    trial = prepare(config, seed, workspace or Workspace())
+    start, workspace = perf_counter(), workspace or Workspace()
+    trial = prepare(config, seed, workspace)
     history = trial.trained or fit(
         trial.model,
         trial.fit_data,
@@ -155,6 +155,7 @@ def run_one(config: Config, seed: int, workspace: Workspace | None = None) -> Ro
     test_score = None
     if config.final:
         test_score = evaluate(trial.model, trial.test_data, "test_mask", metric)
+    workspace.keep_dense(config, seed, trial.model)
     return {
         "table": config.table,
         "dataset": config.dataset,

@@ -37,6 +37,8 @@ from gsparse.transforms.by_name import make_sparsifier
 
 T = TypeVar("T")
 Place = tuple[object, ...]
+Own = tuple[str | None, int | None, float | None]
+"""Backbone, layers and DropEdge of a model."""
 
 
 class Graphs(NamedTuple):
@@ -100,9 +102,7 @@ class Workspace:
         help to train; all others have the standard model beside them.
         """
         kind = config.teacher_model or config.model
-        width = config.hidden_channels
-        place, own = _place(config, seed), _own_weights(config)
-        key = place, (config.epochs, width, config.hops, *own, kind)
+        own = _own_weights(config)
 
         def train() -> Module:
             backbone, num_layers, drop_edge = own
@@ -116,7 +116,24 @@ class Workspace:
             fit(learner, data, config=settings, seed=seed)
             return model
 
-        return _once_for_place(self._dense, key, train)
+        return _once_for_place(self._dense, _dense_key(config, seed, own, kind), train)
+
+    def keep_dense(self, config: Config, seed: int, model: Module) -> None:
+        """Keep the model of a finished run that :meth:`dense` would train again.
+
+        These are those of Dense and of DropEdge, from scratch and from the labels.
+        """
+        usual = replace(config.as_dense(), method=config.method)
+        if replace(usual, sparsity=config.sparsity) != config:
+            return
+        drop_edge = None
+        if config.method == "DropEdge":
+            drop_edge, model = config.sparsity, model.get_submodule("model")
+        elif config.method != "Dense":
+            return
+        own = config.backbone, config.num_layers, drop_edge
+        key = _dense_key(config, seed, own, config.model)
+        _once_for_place(self._dense, key, lambda: model)
 
     def graphs(self, config: Config, seed: int) -> Graphs:
         """Return the data of a run with its split."""
@@ -238,11 +255,17 @@ def _place(config: Config, seed: int) -> Place:
     return (*names, seed)
 
 
-def _own_weights(config: Config) -> tuple[str | None, int | None, float | None]:
+def _own_weights(config: Config) -> Own:
     """Return backbone, layers and DropEdge of the weights that are left at rest."""
     if config.training != "rest":
         return None, None, None
     return config.backbone, config.num_layers, config.drop_edge
+
+
+def _dense_key(config: Config, seed: int, own: Own, kind: str) -> tuple[Place, Place]:
+    """Return graph and model of weights that were trained with all edges."""
+    width = config.hidden_channels
+    return _place(config, seed), (config.epochs, width, config.hops, *own, kind)
 
 
 def _key(config: Config, seed: int) -> tuple[Place, Place]:

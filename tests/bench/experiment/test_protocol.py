@@ -169,6 +169,40 @@ def test_deep_weights_at_rest(workspace, method):
     assert (row["best_epoch"], Config.from_row(row)) == (0, config)
 
 
+@pytest.mark.parametrize("method", ["Dense", "DropEdge"])
+@pytest.mark.parametrize("deep", [{}, {"num_layers": 3, "backbone": "identity"}])
+def test_a_finished_run_gives_the_weights_at_rest(monkeypatch, method, deep):
+    """It is not trained again, and it is what would be trained again."""
+    trained = replace(DENSE, method=method, sparsity=0.5 * (method != "Dense"), **deep)
+    drop = trained.sparsity or None
+    config = replace(DENSE, method="RandomEdge", sparsity=0.8, training="rest", **deep)
+    config = replace(config, drop_edge=drop)
+    again = Workspace().dense(config, 4)
+    workspace = Workspace()
+    run_one(trained, 4, workspace)
+    monkeypatch.setattr("gsparse.bench.experiment.workspace.fit", None)
+    for ours, theirs in zip(
+        workspace.dense(config, 4).parameters(), again.parameters(), strict=True
+    ):
+        assert ours.equal(theirs)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"drop_edge": 0.5},
+        {"teacher": "weights"},
+        {"model": "mlp", "method": "MLP", "sparsity": 1.0},
+        {"pruner": "Magnitude", "weight_sparsity_target": 0.5},
+        {"method": "RandomEdge", "sparsity": 0.5},
+    ],
+)
+def test_runs_that_are_not_the_dense_model(workspace, changes):
+    fresh, config = Workspace(), replace(DENSE, **changes)
+    fresh.keep_dense(config, 4, workspace.dense(DENSE, 4))
+    assert not fresh._dense
+
+
 def test_tuning_runs_take_no_test_score(workspace):
     row = run_one(replace(DENSE, final=False), 100, workspace)
     assert row["test_score"] is None
