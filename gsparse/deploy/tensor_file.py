@@ -196,5 +196,5 @@ def _checksum(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         it = tensors[name]
         digest.update(f"{name} {it.dtype} {list(it.shape)}".encode())
-        digest.update(it.contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(it.contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
