@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from torch import Tensor
 from torch.nn import Module
 
 from gsparse.compaction.unread import WholeInput
@@ -79,25 +80,29 @@ class Blueprint:
         return Blueprint(**{**vars(plan), "wrappers": wrappers})
 
     def assemble(
-        self, build: Builder | None, masked: Iterable[str], num_tensors: int
+        self,
+        build: Builder | None,
+        masked: Iterable[str],
+        state: Mapping[str, Tensor],
     ) -> Module:
         """Build the model with arbitrary weights, some of them without memory.
 
         Args:
             build: Function for the innermost model; ``None`` builds a known one.
             masked: Names of the parameters with a mask.
-            num_tensors: Number of tensors of the model, at least one a layer.
+            state: Tensors of the model, by which a file may ask for no more layers or
+                weights than it has.
 
         Raises:
             ValueError: If the description does not fit the model that is built.
         """
         if build is None:
-            arguments = self.arguments
-            model = known_models.build_known(self.build, arguments, num_tensors)
+            model = known_models.build_known(self.build, self.arguments, len(state))
         else:
             model = build_own(build, self.build, self.arguments)
+        most = sum(it.numel() for it in state.values())
         for name, settings in self.wrappers:
-            model = known_wrappers.wrap(name, settings, model)
+            model = known_wrappers.wrap(name, settings, model, most)
         if self.attention is not None:
             model = accelerate(model, self.attention)  # type: ignore[arg-type]
         for owner, attribute in mask_places(model, masked):

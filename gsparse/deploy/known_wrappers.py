@@ -1,6 +1,7 @@
 """Wrappers that a file may name, with the settings that build them again."""
 
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any
 
 import torch
@@ -23,8 +24,6 @@ from gsparse.nn import (
 
 _LEARNED = ("sparsity", "attention")
 _BOUNDED = (*_LEARNED, "ramp")
-_MOST = 2**28
-"""Largest number of weights of a mask."""
 
 
 def _penalty(mask: Any) -> dict[str, Any]:
@@ -114,8 +113,14 @@ def tell_wrapper(module: Module) -> tuple[str, dict[str, Any]] | None:
     return None
 
 
-def wrap(name: str, settings: Mapping[str, Any], model: Module) -> Module:
+def wrap(name: str, settings: Mapping[str, Any], model: Module, most: int) -> Module:
     """Build a wrapper round a model; its weights are arbitrary.
+
+    Args:
+        name: A key of :data:`KNOWN`.
+        settings: Its settings.
+        model: The model.
+        most: The largest number of weights.
 
     Raises:
         ValueError: If the name is unknown, or the settings do not fit.
@@ -124,10 +129,8 @@ def wrap(name: str, settings: Mapping[str, Any], model: Module) -> Module:
         raise ValueError(f"{name!r:.60} is no wrapper of gsparse")
     kind, options = KNOWN[name][0], dict(settings)
     sizes = [options.get(key, 1) for key in ("in_channels", "hidden_channels")]
-    if not all(type(it) is int and 0 < it <= _MOST for it in sizes):
+    if not all(type(it) is int and it > 0 for it in sizes) or prod(sizes) > most:
         raise ValueError(f"{name} has sizes {sizes!r:.60}")
-    if sizes[0] * sizes[1] > _MOST:
-        raise ValueError(f"{name} has {sizes[0] * sizes[1]} weights")
     if kind is InputSelection:
         return _select(options, model)
     if "seed" not in options and kind is not DropEdge:

@@ -148,9 +148,9 @@ def _built(
         )
     try:
         with seeded(0):
-            model = plan.assemble(make, mask_names(state).values(), len(state))
+            model = plan.assemble(make, mask_names(state).values(), state)
         install(model, state)
-    except (ValueError, RuntimeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
         if make is not None:
             raise ValueError(
                 f"'build' does not make the model of {path} ({error})"
@@ -176,6 +176,8 @@ def _set_features(path: Path, model: Module, contents: Contents) -> None:
         try:
             layer, key = entry
             owner: Any = model.get_submodule(layer)
+            if key is not None and not isinstance(key, str):
+                raise TypeError(f"{key!r:.80} is no name of features")
             columns = contents.tensors[f"{FEATURES}{number}"]
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise damaged(path, error) from None

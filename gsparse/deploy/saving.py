@@ -148,13 +148,14 @@ def _plan(
     model: Module, state: State, own: Named | None, arguments: dict[str, Any] | None
 ) -> tuple[Blueprint | None, str | None]:
     """Return how the model is built again, or why that is not known."""
-    masked, num = mask_names(state.masks).values(), len(state.tensors)
+    masked = mask_names(state.masks).values()
     if own is None and arguments is not None:
         raise ValueError("'arguments' are those of 'build' (got them without it)")
     name, make = own if own is not None else ("", None)
     try:
         with seeded(0):
-            plan = tell_blueprint(model, masked, num, make, name, arguments)
+            tensors = state.tensors
+            plan = tell_blueprint(model, masked, tensors, make, name, arguments)
             return plan, None
     except ValueError as error:
         if own is not None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
 from torch.nn import Module
 
 from gsparse.compaction.unread import WholeInput
@@ -20,7 +21,7 @@ KEPT = "kept_features"
 def tell_blueprint(
     model: Module,
     masked: Iterable[str],
-    num_tensors: int,
+    state: Mapping[str, Tensor],
     build: Builder | None = None,
     name: str = "",
     arguments: Mapping[str, Any] | None = None,
@@ -33,7 +34,7 @@ def tell_blueprint(
     Args:
         model: A model, with wrappers round it or without.
         masked: Names of the parameters with a mask.
-        num_tensors: Number of tensors of its state.
+        state: Its tensors.
         build: Function for the innermost model; ``None`` for a known one.
         name: Its name.
         arguments: Its arguments; ``None`` reads those of a known model from it.
@@ -60,7 +61,7 @@ def tell_blueprint(
     plan = Blueprint(name, dict(arguments or {}), tuple(wrappers[::-1]))
 
     def compare(plan: Blueprint) -> list[Difference]:
-        other = plan.assemble(build, masked, num_tensors)
+        other = plan.assemble(build, masked, state)
         return [it for it in differences(model, other) if it.name != KEPT]
 
     plan = replace(plan, attention=_attention(model, compare(plan)))

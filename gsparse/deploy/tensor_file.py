@@ -24,6 +24,8 @@ FORMAT = 2
 _KEY = "gsparse"  # key of our metadata in the header
 _VALUES, _PLACES = "#values", "#places"
 _ENTRY_BYTES = 150  # approximate size of a tensor's entry in the header
+_OBJECTS = ("packed", "flags", "card", "weights", "blueprint", "graph")
+"""Entries of the header that are objects or ``null``."""
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RuntimeError, IndexError)
 
 
@@ -87,7 +89,8 @@ def read_tensor_file(path: Path) -> Contents:
     try:
         if header.pop("checksum", None) != _checksum(header, stored):
             raise ValueError("the checksum does not fit")
-        flags = header.get("flags", {})
+        _check_objects(header)
+        flags = header.get("flags") or {}
         _check_size(path, stored, header["packed"], flags)
         found = {name: _take(stored, name, how, True) for name, how in flags.items()}
         tensors = {
@@ -123,6 +126,17 @@ def _check_format(path: Path, found: object) -> None:
             f"{path} must be of format {FORMAT} at most (got {found}); install a newer "
             "gsparse"
         )
+
+
+def _check_objects(header: Mapping[str, Any]) -> None:
+    """Refuse entries of other types than were written."""
+    settings = (header.get("card") or {}).get("settings")
+    held = [*((key, header.get(key)) for key in _OBJECTS), ("settings", settings)]
+    for key, value in held:
+        if value is not None and not isinstance(value, dict):
+            raise ValueError(f"{key!r} is {value!r:.80}")
+    if not isinstance(header.get("kept_features", []), list):
+        raise ValueError("'kept_features' is no list")
 
 
 def _packed(
