@@ -182,7 +182,7 @@ def _flags(e_id: Tensor) -> Tensor:
 
 def _marks(data: Data) -> dict[str, str | None]:
     edge_index = plain(data.edge_index)
-    digest = hashlib.sha256(f"{data.num_nodes}".encode())
+    digest = hashlib.sha256(f"{data.num_nodes} ".encode())
     _add(digest, edge_index.long())
     marks: dict[str, str | None] = {"edges": digest.hexdigest()}
     for name in _MARKED:
@@ -201,12 +201,15 @@ def _mark(name: str, value: Any) -> str:  # noqa: ANN401 (what a graph holds)
     if value.layout not in (torch.strided, torch.sparse_csr):
         raise TypeError(f"{name!r} must be dense or CSR (got {value.layout})")
     digest = hashlib.sha256(f"{value.dtype} {list(value.shape)}".encode())
+    places, values = hashlib.sha256(), hashlib.sha256()
     rows = value.size(0) if value.dim() else 1
-    step = max(1, _BLOCK // max(value.numel() // max(rows, 1), 1))
+    width = value.numel() // max(rows, 1)
+    step = max(1, _BLOCK // max(width, 1))
     for start in range(0, rows, step):
         place, entries = _entries(value, start, start + step)
-        _add(digest, place)
-        _add(digest, entries)
+        _add(places, place + start * width)
+        _add(values, entries)
+    digest.update(places.digest() + values.digest())
     return digest.hexdigest()
 
 
@@ -227,7 +230,6 @@ def _entries(value: Tensor, start: int, end: int) -> tuple[Tensor, Tensor]:
 
 
 def _add(digest: Any, value: Tensor) -> None:  # noqa: ANN401 (of hashlib)
-    """Add the length and the bytes of a tensor to a hash."""
+    """Add the bytes of a tensor to a hash."""
     flat = value.detach().cpu().contiguous().view(-1)
-    digest.update(f"{flat.numel()} ".encode())
     digest.update(flat.view(torch.uint8).numpy() if flat.numel() else b"")
