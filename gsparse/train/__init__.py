@@ -1,7 +1,5 @@
 """Standard models, sparse features and the fit loop."""
 
-from typing import TYPE_CHECKING
-
 from gsparse.nn.seeded import seeded
 from gsparse.train.distill import Distillation
 from gsparse.train.edge_exchange import EdgeExchange, Exchange
@@ -21,9 +19,7 @@ from gsparse.train.pruning import PrunedModel, prune_and_train
 from gsparse.train.receptive_field import receptive_field
 from gsparse.train.recipes import Recipe, deep_recipe, general_recipe, recipe
 from gsparse.train.scores import roc_auc
-
-if TYPE_CHECKING:
-    from gsparse.train.sparsity_callback import SparsityCallback
+from gsparse.train.sparsity_callback import SparsityCallback
 
 __all__ = [
     "GAT",
@@ -65,12 +61,3 @@ __all__ = [
     "seeded",
     "sparse_features",
 ]
-
-
-def __getattr__(name: str) -> object:
-    """Import the callback at its first use, since Lightning takes seconds."""
-    if name != "SparsityCallback":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from gsparse.train.sparsity_callback import SparsityCallback
-
-    return SparsityCallback

@@ -1,5 +1,6 @@
 """Pruners and learned masks in a training by Lightning."""
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -16,19 +17,22 @@ if TYPE_CHECKING:
 MISSING = "SparsityCallback needs the extra: pip install 'gsparse-gnn[lightning]'"
 
 
-def _base() -> Any:
-    """Return Lightning's class of callbacks, or ``object`` if it is not installed."""
+@lru_cache
+def _callback_class() -> type["SparsityCallback"]:
+    """Return a subclass that is one of Lightning's callbacks too.
+
+    Raises:
+        ImportError: If lightning is not installed.
+    """
     try:
-        from lightning.pytorch import Callback  # optional
+        from lightning.pytorch import Callback  # optional, and slow to import
     except ModuleNotFoundError:
-        return object
-    return Callback
+        raise ImportError(MISSING) from None
+    bases: Any = (SparsityCallback, Callback)
+    return type("SparsityCallback", bases, {"__module__": __name__})
 
 
-_Callback: Any = _base()
-
-
-class SparsityCallback(_Callback):
+class SparsityCallback:
     """Runs pruners and learned masks in a training by Lightning.
 
     It does what a loop of one's own does::
@@ -66,9 +70,10 @@ class SparsityCallback(_Callback):
             pruner.report().sparsity
     """
 
+    def __new__(cls, *parts: WeightPruner | BudgetedMask) -> "SparsityCallback":
+        return object.__new__(_callback_class())
+
     def __init__(self, *parts: WeightPruner | BudgetedMask) -> None:
-        if _Callback is object:
-            raise ImportError(MISSING)
         if not parts:
             raise ValueError("give a pruner or a mask (got none)")
         for part in parts:
@@ -158,6 +163,9 @@ class SparsityCallback(_Callback):
             )
         for pruner, state in zip(self.pruners, states, strict=True):
             pruner.load_state_dict(state)
+
+    def __reduce__(self) -> Any:
+        return SparsityCallback, self.parts, vars(self)
 
     def __repr__(self) -> str:
         names = [

@@ -1,6 +1,7 @@
 """Training by Lightning follows the protocol of pruners and masks."""
 
 import copy
+import pickle
 import subprocess
 import sys
 
@@ -195,6 +196,15 @@ def test_what_does_not_belong_is_refused(pl, module):
     module.automatic_optimization = False
     with pytest.raises(ValueError, match=r"'automatic_optimization' must be True"):
         fit(pl, module, PRUNERS["gradual"](module.model))
+
+
+def test_copies(pl, module):
+    callback = train.SparsityCallback(PRUNERS["gradual"](module.model))
+    assert isinstance(callback, pl.Callback)
+    for other in (copy.deepcopy(callback), pickle.loads(pickle.dumps(callback))):
+        assert isinstance(other, pl.Callback)
+        assert type(other) is type(callback)
+        assert str(other) == str(callback)
 
 
 def test_a_repr_names_the_parts(pl, module):
