@@ -1,6 +1,7 @@
 """Files of sparse models and graphs: save, load, export, and commands on files."""
 
 from gsparse.deploy.cut_file import sparsify_file
+from gsparse.deploy.cut_plot import plot_cut
 from gsparse.deploy.export import export_program, export_weights
 from gsparse.deploy.inspect_graph import GraphReport, inspect_graph
 from gsparse.deploy.loading import Saved, load
@@ -23,6 +24,7 @@ __all__ = [
     "load",
     "load_pruned",
     "load_weights",
+    "plot_cut",
     "prune_model",
     "prune_n_of_m",
     "save",
