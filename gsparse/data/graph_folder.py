@@ -74,8 +74,9 @@ def write_dataset(graphs: Data | Iterable[Data], root: str | Path) -> int:
 class GraphFolder(InMemoryDataset):
     """A data set that :func:`write_dataset` has written.
 
-    It behaves as other data sets in memory do, but reads no pickled file, not even the
-    ``pre_transform.pt`` that PyG looks for in folders of its own.
+    It behaves as other data sets in memory do, but has nothing to download or process,
+    and reads no pickled file: not even the ``pre_transform.pt`` that PyG unpickles in
+    the folders of data sets that have.
 
     Args:
         root: Folder of the data set.
@@ -94,13 +95,6 @@ class GraphFolder(InMemoryDataset):
         count = _read_number(folder / _CONTENTS)
         graphs = [read_graph(folder / _name(number)) for number in range(count)]
         self.data, self.slices = self.collate(graphs)
-
-    # PyG's versions unpickle pre_transform.pt and pre_filter.pt.
-    def _download(self) -> None:
-        pass
-
-    def _process(self) -> None:
-        pass
 
 
 def _name(number: int) -> str:
