@@ -1,6 +1,7 @@
 """Fill a module of the caller with the state in a file."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 from torch.nn import Module
@@ -8,6 +9,7 @@ from torch.nn.parameter import is_lazy
 
 from gsparse.deploy.blueprint import mask_places
 from gsparse.deploy.install import Slot, check_names, slots
+from gsparse.deploy.layer_settings import check_settings
 from gsparse.nn import QuantisedLinear, SparseLinear
 from gsparse.nn.masked_parameters import mask_names, mask_parameter, unmask_parameter
 
@@ -15,11 +17,19 @@ _OWN_SHAPES = (QuantisedLinear, SparseLinear)
 """Layers that load tensors of other shapes than they have."""
 
 
-def fill_model(model: Module, state: Mapping[str, Tensor]) -> None:
+def fill_model(
+    model: Module, state: Mapping[str, Tensor], settings: Mapping[str, Any]
+) -> None:
     """Load a state with masks into a module; masks are added where it has none.
 
+    Args:
+        model: The module.
+        state: Tensors and masks.
+        settings: Those of the layers of the saved model.
+
     Raises:
-        ValueError: If names, shapes or dtypes differ; the module is unchanged then.
+        ValueError: If names, shapes, dtypes or settings differ; the module is unchanged
+            then.
     """
     own, masks = slots(model), mask_names(state)
     new = {mask: name for mask, name in masks.items() if mask not in own}
@@ -29,6 +39,7 @@ def fill_model(model: Module, state: Mapping[str, Tensor]) -> None:
     for mask, name in new.items():
         if name not in own or state[mask].shape != state[name].shape:
             raise ValueError(f"{mask!r} must be the mask of a parameter")
+    check_settings(model, settings)
     before = {name: slot.value.detach().clone() for name, slot in own.items()}
     added = []
     try:

@@ -160,7 +160,7 @@ def _basic(model: Any) -> dict[str, Any]:
 
 
 def _of_convolution(conv: Any, ends: bool) -> dict[str, Any]:
-    """Return the settings of a convolution that differ from their defaults."""
+    """Return all settings of a convolution; their defaults may change one day."""
     kinds = (it for it in type(conv).__mro__ if it.__module__.startswith(pyg.__name__))
     kind = next(kinds)
     found: dict[str, Any] = {}
@@ -172,9 +172,8 @@ def _of_convolution(conv: Any, ends: bool) -> dict[str, Any]:
             value = _has_bias(conv)
         if key == "concat" and ends:
             continue  # the last layer averages its heads whatever was asked for
-        if isinstance(value, torch.Tensor) or value == default:
-            continue
-        found[key] = value
+        if not isinstance(value, torch.Tensor):
+            found[key] = value
     if getattr(conv, "flow", "source_to_target") != "source_to_target":
         found["flow"] = conv.flow
     if kind is pyg.GINConv:

@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 from gsparse.deploy.blueprint import Blueprint, Builder
 from gsparse.deploy.fill_model import fill_model
 from gsparse.deploy.install import install
+from gsparse.deploy.layer_settings import check_settings
 from gsparse.deploy.model_file import OTHER
 from gsparse.deploy.own_builder import named_builder
 from gsparse.deploy.pruned_models import FILE, SPECIFICATION, load_pruned
@@ -77,7 +78,9 @@ def load(
     Args:
         folder: Folder with ``model.safetensors``.
         model: A module to fill, with the layers and sizes of the saved one; masks are
-            added where it has none. It is not changed on an error.
+            added where it has none. Settings of layers of torch, PyG and gsparse, such
+            as ``heads``, must be those of the saved model. It is not changed on an
+            error.
         build: The function that built the innermost model, or its name
             ``module:function``, which is imported.
 
@@ -98,16 +101,21 @@ def load(
 def load_file(
     path: Path, model: Module | None = None, build: str | Builder | None = None
 ) -> Saved:
-    """Load a model file; see :func:`load`."""
+    """Load a model file; see :func:`load`.
+
+    Numbers and texts in the layers of libraries, such as a slope, must be as saved.
+    """
     contents = read_tensor_file(path)
     header, graph = contents.header, _graph(path, contents)
     state = _state(contents)
+    settings = header.get("layers") or {}
     if model is not None:
-        fill_model(model, state)
+        fill_model(model, state, settings)
     elif SPECIFICATION in ((header.get("card") or {}).get("settings") or {}):
         return Saved(load_pruned(path.parent)[0].eval(), header)
     else:
         model = _built(path, header, state, build)
+        check_settings(model, settings)
     _set_features(path, model, contents)
     return Saved(model.eval(), header, graph)
 

@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 
 import gsparse
 from gsparse.deploy.blueprint import Blueprint, Builder
+from gsparse.deploy.layer_settings import layer_settings
 from gsparse.deploy.loading import FEATURES, FILE, load_file
 from gsparse.deploy.model_card import ModelCard
 from gsparse.deploy.model_diff import differences
@@ -114,6 +115,8 @@ def save(
         True
     """
     path = Path(folder) / FILE
+    if path.parent.exists() and not path.parent.is_dir():
+        raise ValueError(f"'folder' must be a folder (got the file {path.parent})")
     check_target(path)
     state = final_state(model)
     if any(name.startswith(OTHER) for name in (*state.tensors, *state.masks)):
@@ -180,6 +183,7 @@ def _header(model: Module, state: State) -> dict[str, Any]:
         "version": gsparse.__version__,
         "model": type(model).__name__,
         "weights": count_weights(state.tensors),
+        "layers": layer_settings(model),
         "masked": sum(int((~keep).sum()) for keep in state.masks.values()),
     }
 

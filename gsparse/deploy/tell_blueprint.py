@@ -1,5 +1,6 @@
 """Find out how a model can be built again."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -42,7 +43,8 @@ def tell_blueprint(
     Raises:
         ValueError: If the function is missing, or builds another model.
     """
-    levels, wrappers = [model], []
+    levels: list[Module] = [model]
+    wrappers: list[Any] = []
     while (found := tell_wrapper(levels[-1])) is not None:
         wrappers.append(found)
         levels.append(levels[-1].model)  # type: ignore[arg-type]
@@ -58,7 +60,11 @@ def tell_blueprint(
                 f"{type(levels[-1]).__name__} is not one of {known} as they are built"
             )
         name, arguments = told
-    plan = Blueprint(name, dict(arguments or {}), tuple(wrappers[::-1]))
+    try:  # as they come back from a file
+        arguments, wrappers = json.loads(json.dumps([dict(arguments or {}), wrappers]))
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} has arguments that are not JSON") from None
+    plan = Blueprint(name, arguments, tuple((key, it) for key, it in wrappers[::-1]))
 
     def compare(plan: Blueprint) -> list[Difference]:
         other = plan.assemble(build, masked, state)

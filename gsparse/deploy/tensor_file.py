@@ -24,7 +24,7 @@ FORMAT = 2
 _KEY = "gsparse"  # key of our metadata in the header
 _VALUES, _PLACES = "#values", "#places"
 _ENTRY_BYTES = 150  # approximate size of a tensor's entry in the header
-_OBJECTS = ("packed", "flags", "card", "weights", "blueprint", "graph")
+_OBJECTS = ("packed", "flags", "card", "weights", "blueprint", "graph", "layers")
 """Entries of the header that are objects or ``null``."""
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RuntimeError, IndexError)
 

@@ -129,6 +129,8 @@ def test_every_entry_of_the_header_may_be_anything(tmp_path, parts):
         (("blueprint", "wrappers", 0, 1, "in_channels"), 10**9, "KEdge has sizes"),
         (("blueprint", "sizes"), {"": {"forward": 3}}, "is no size of the model"),
         (("blueprint", "sizes"), {"": {"in_channels": "3"}}, "is no size of the mo"),
+        (("blueprint", "sizes"), {"model.convs.0": {"node_dim": 1}}, "is no size"),
+        (("layers",), {"model.convs.0": {"heads": 3}}, "'model.convs.0.heads' of the"),
         (("blueprint", "sizes"), {"no.such": {}}, "has no layer 'no.such'"),
         (("blueprint", "guards"), {"": [1, 2]}, "has no such guard"),
         (("blueprint", "extra"), 1, "no such one"),

@@ -51,6 +51,7 @@ MODELS = {
     "GCN with LSTM": lambda: pyg.GCN(F, 16, 3, 3, jk="lstm"),
     "GCN without output": lambda: pyg.GCN(F, 16, 2, improved=True, bias=False),
     "SAGE": lambda: pyg.GraphSAGE(F, 16, 2, 3, aggr="max", project=True),
+    "SAGE of pairs": lambda: pyg.GraphSAGE((F, F), 8, 2, 3),
     "GIN": lambda: pyg.GIN(F, 16, 2, 3, train_eps=True, eps=0.25, norm="batch_norm"),
     "GAT": lambda: pyg.GAT(F, 16, 2, 3, heads=4, negative_slope=0.1),
     "GAT of one layer": lambda: pyg.GAT(F, 16, 1, 3, heads=4),
@@ -362,6 +363,58 @@ def test_a_module_to_fill(tmp_path):
     assert plain.eval()(x, edges).equal(model(x, edges))
 
 
+def test_a_module_with_other_settings_is_refused(tmp_path):
+    """Names, shapes and dtypes would fit."""
+    save(tmp_path, pyg.GAT(F, 8, 2, 3, heads=2, negative_slope=0.3, dropout=0.5))
+    for options, text in (
+        (
+            {"negative_slope": 0.2},
+            r"'convs.0.negative_slope' .* be 0.3, .* \(got 0.2\)",
+        ),
+        ({"dropout": 0.1}, r"'dropout.p' of the model must be 0.5, as it was saved"),
+    ):
+        given = {"negative_slope": 0.3, "dropout": 0.5, **options}
+        other = pyg.GAT(F, 8, 2, 3, heads=2, **given)
+        with pytest.raises(ValueError, match=text):
+            load(tmp_path, model=other)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: pyg.GraphSAGE(F, 8, 2, 3, aggr=pyg.SoftmaxAggregation(t=0.3)),
+        lambda: pyg.GCN(F, 8, 2, 3, act=torch.sin),
+        lambda: pyg.GCN(F, 8, 2, 3, norm=pyg.BatchNorm(8)),
+        lambda: nn.Sequential(nn.Linear(F, 3)),
+        lambda: to_sparse(pruned(pyg.GCN(F, 16, 2, 3)), 0.4),
+    ],
+)
+def test_what_cannot_be_told_needs_a_module(tmp_path, model):
+    model = model()
+    save(tmp_path, model)
+    with pytest.raises(ValueError, match=r"does not say how to build its model \("):
+        load(tmp_path)
+    load(tmp_path, model=model)
+
+
+def test_tied_weights_stay_tied(tmp_path):
+    save(tmp_path, Tied(), DATA, build=Tied)
+    model = load(tmp_path, build=Tied).model
+    assert model.lin.weight is model.other.weight
+
+
+class Tied(nn.Module):
+    """A model with one matrix in two places."""
+
+    def __init__(self):
+        super().__init__()
+        self.lin, self.other = nn.Linear(F, F), nn.Linear(F, F)
+        self.other.weight = self.lin.weight
+
+    def forward(self, x, edge_index):
+        return self.other(self.lin(x))
+
+
 def test_sparse_layers_are_filled(tmp_path):
     model = to_sparse(pruned(pyg.GCN(F, 16, 2, 3)), 0.4)
     other = to_sparse(pruned(pyg.GCN(F, 16, 2, 3)), 0.4)
@@ -431,11 +484,11 @@ def test_a_loaded_model_can_be_compacted_and_saved_again(tmp_path):
 
 
 def test_loading_leaves_random_numbers_alone(tmp_path):
-    save(tmp_path, KEdge(train.GCN(F, 8, 3), F, 0.5))
+    save(tmp_path, KEdge(make(), F, 0.5), build=make)
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    load(tmp_path)
+    load(tmp_path, build=make)
     assert torch.rand(1).equal(expected)
 
 
@@ -468,6 +521,8 @@ def test_cards(tmp_path):
     assert "# Mine\n" in page
     assert 'saved = load("...")' in page
     assert "| test | 0.75 |" in page
+    with pytest.raises(ValueError, match=r"'folder' must be a folder \(got the file"):
+        save(tmp_path / "README.md", model)
     (tmp_path / "README.md").write_text("of a stranger")
     with pytest.raises(ValueError, match="must be a model card of gsparse"):
         save(tmp_path, model)
