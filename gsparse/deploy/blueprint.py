@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Module
 
 from gsparse.compaction.unread import WholeInput
 from gsparse.deploy import known_models, known_wrappers
-from gsparse.nn import accelerate
+from gsparse.nn import SparseLinear, accelerate
 from gsparse.nn.masked_parameters import mask_parameter
+from gsparse.nn.replace_modules import replace_modules
 
 # ruff: noqa: ANN401 (attributes of layers of any kind)
 
@@ -37,6 +38,8 @@ class Blueprint:
             outermost.
         attention: Argument of :func:`~gsparse.nn.accelerate`, if it was called.
         sizes: Attributes of layers that compaction made smaller, by path.
+        sparse: Layers that ``to_sparse`` replaced, and whether they have a bias, by
+            path.
         guards: Path and width of the inputs that a compacted model refuses, by path.
     """
 
@@ -45,6 +48,7 @@ class Blueprint:
     wrappers: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     attention: str | None = None
     sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sparse: Mapping[str, bool] = field(default_factory=dict)
     guards: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
     @property
@@ -71,6 +75,7 @@ class Blueprint:
                 *[(name, str) for name, _ in wrappers],
                 *[(settings, dict) for _, settings in wrappers],
                 *[(it, dict) for it in (plan.arguments, plan.sizes, plan.guards)],
+                (plan.sparse, dict),
                 *[(it, dict) for it in plan.sizes.values()],
             ]
         except (TypeError, ValueError, AttributeError):
@@ -107,6 +112,11 @@ class Blueprint:
             model = accelerate(model, self.attention)  # type: ignore[arg-type]
         for owner, attribute in mask_places(model, masked):
             mask_parameter(owner, attribute)
+        new = {
+            _layer(model, path): SparseLinear(nn.Linear(1, 1, bias=bias is True))
+            for path, bias in self.sparse.items()
+        }
+        model = replace_modules(model, new)
         for path, sizes in self.sizes.items():
             _set_sizes(_layer(model, path), path, sizes)
         for path, (name, width) in self.guards.items():

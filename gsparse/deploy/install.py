@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.nn import Module, Parameter, RNNBase
 from torch.nn.parameter import is_lazy
 
+from gsparse.nn import SparseLinear
+
 
 class Slot(NamedTuple):
     """Place of a tensor of a model's state."""
@@ -88,6 +90,8 @@ def install(model: Module, state: Mapping[str, Tensor]) -> None:
     for module in model.modules():
         if isinstance(module, RNNBase):  # also keeps its weights in a list
             module._init_flat_weights()
+        if isinstance(module, SparseLinear):  # checks its tensors and makes others
+            module.load_state_dict(module.state_dict())
         _check_values(module)
 
 

@@ -93,12 +93,12 @@ def tell_arguments(model: Module) -> tuple[str, dict[str, Any]] | None:
 
 
 def _stack(model: Any) -> dict[str, Any]:
-    """Return the sizes of one of our models from its first and last matrix."""
-    matrices = [_matrix(layer) for layer in (model.layers[0], model.layers[-1])]
+    """Return the sizes of one of our models from its first and last layer."""
+    first, last = _widths(model.layers[0]), _widths(model.layers[-1])
     return {
-        "in_channels": matrices[0].size(1),
-        "hidden_channels": matrices[0].size(0),
-        "out_channels": matrices[-1].size(0),
+        "in_channels": first[0],
+        "hidden_channels": first[1],
+        "out_channels": last[1],
         "num_layers": len(model.layers),
         "dropout": model.dropout,
     }
@@ -225,9 +225,12 @@ def _activation(act: Any) -> tuple[str | None, dict[str, Any] | None]:
     return type(act).__name__, plain or None
 
 
-def _matrix(layer: Any) -> torch.Tensor:
-    """Return the first matrix of a layer, outputs by inputs."""
-    return next(it for it in layer.state_dict().values() if it.dim() == 2)
+def _widths(layer: Any) -> tuple[int, int]:
+    """Return the numbers of inputs and outputs of a layer."""
+    layer = getattr(layer, "conv", layer)
+    if hasattr(layer, "in_features"):
+        return layer.in_features, layer.out_features
+    return layer.in_channels, layer.out_channels
 
 
 _READ: dict[str, Callable[[Any], dict[str, Any]]] = {

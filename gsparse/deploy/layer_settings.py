@@ -52,7 +52,8 @@ def _settings(layer: Module) -> Iterator[tuple[str, Any]]:
     if not f"{plain_class(layer).__module__}.".startswith(_LIBRARIES):
         return
     for name, value in sorted(vars(layer).items()):
-        if name != "training" and name[0] != "_" and type(value) in _SCALARS:
+        counts = name != "training" and not name.endswith("_initializer")
+        if counts and name[0] != "_" and type(value) in _SCALARS:
             yield name, value
 
 

@@ -13,6 +13,7 @@ from gsparse.deploy.blueprint import Blueprint, Builder, build_own, is_size
 from gsparse.deploy.known_models import KNOWN, tell_arguments
 from gsparse.deploy.known_wrappers import tell_wrapper
 from gsparse.deploy.model_diff import Difference, differences
+from gsparse.nn import SparseLinear
 from gsparse.nn.masked_parameters import plain_class
 
 KEPT = "kept_features"
@@ -71,6 +72,7 @@ def tell_blueprint(
         return [it for it in differences(model, other) if it.name != KEPT]
 
     plan = replace(plan, attention=_attention(model, compare(plan)))
+    plan = replace(plan, sparse=_sparse(model, compare(plan)))
     sizes, guards, others = _sort(model, compare(plan))
     if others:
         raise ValueError(f"{name} builds another model: {others[0]}")
@@ -86,6 +88,15 @@ def _attention(model: Module, found: list[Difference]) -> str | None:
         if hasattr(model.get_submodule(it.path), "attention")
     ]
     return str(fused[0]) if fused else None
+
+
+def _sparse(model: Module, found: list[Difference]) -> dict[str, bool]:
+    """Return the layers that ``to_sparse`` replaced, and whether they have a bias."""
+    return {
+        it.path: getattr(model.get_submodule(it.path), "bias", None) is not None
+        for it in found
+        if it.name == "class" and it.here == SparseLinear.__name__
+    }
 
 
 def _sort(

@@ -65,7 +65,8 @@ def write(path, header, tensors):
 
 def places(value, path=()):
     """Return the paths of all entries of a JSON value."""
-    if path[:1] == ("weights",) or not isinstance(value, dict | list):
+    is_long = path[:1] == ("weights",) or (path[:1] == ("layers",) and len(path) > 1)
+    if is_long or not isinstance(value, dict | list):
         return [path]
     keys = value if isinstance(value, dict) else range(len(value))
     inner = [places(value[key], (*path, key)) for key in keys]
