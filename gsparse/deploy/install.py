@@ -92,6 +92,11 @@ def install(model: Module, state: Mapping[str, Tensor]) -> None:
             module._init_flat_weights()
         if isinstance(module, SparseLinear):  # checks its tensors and makes others
             module.load_state_dict(module.state_dict())
+            if module.out_features != len(module.indptr) - 1:
+                raise ValueError(
+                    f"'out_features' must be {len(module.indptr) - 1}, the rows of the "
+                    f"weight (got {module.out_features})"
+                )
         _check_values(module)
 
 
