@@ -1,44 +1,27 @@
 """Draw a graph before and after a cut."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from gsparse.deploy.graph_layout import layout, sample_nodes
+from gsparse.deploy.cut_drawing import (
+    COLORS,
+    Drawing,
+    choose_part,
+    classes_of,
+    pairs_of,
+    which_are_kept,
+)
 from gsparse.deploy.saved_graph import check_kind
-from gsparse.edges import undirected_pairs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart, with Tol's wine
-# for their vermilion, the colour of removed edges.
-COLORS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#882255", "#f0e442"]
 _LIGHT = ("#e69f00", "#56b4e9", "#f0e442")  # with dark numbers on them
 OTHERS, KEPT, REMOVED, INK = "#999999", "#4b5563", "#d55e00", "#1b1f24"
 _FEW = 40  # nodes that are large enough for their numbers
-
-
-class Drawing(NamedTuple):
-    """The part of two graphs that is drawn."""
-
-    place: Tensor
-    """Positions ``[n, 2]``."""
-    nodes: Tensor
-    """Their numbers in the graph."""
-    pairs: Tensor
-    """Undirected edges between them, each once, ``[2, m]``."""
-    kept: Tensor
-    """Whether each is left after the cut."""
-    color: Tensor
-    """Colour of each node: its rank among the classes, at most ``len(COLORS)``."""
-    names: list[str]
-    """Names of the colours."""
-    hidden: int
-    """Number of edges between the nodes that are not drawn."""
 
 
 def plot_cut(
@@ -93,9 +76,9 @@ def plot_cut(
             raise ValueError(f"{name!r} must be at least 1 (got {value})")
     for graph in (before, after):
         check_kind(graph)
-    found = [_pairs(graph) for graph in (before, after)]
-    kept = _is_kept(before, after, found)
-    drawing = _drawing(before, found[0], kept, max_nodes, max_edges, seed, names)
+    found = [pairs_of(graph) for graph in (before, after)]
+    kept = which_are_kept(before, after, found)
+    drawing = choose_part(before, found[0], kept, max_nodes, max_edges, seed, names)
     arranged = ConstrainedLayoutEngine(wspace=0.06)
     figure = Figure(figsize=(11.0, 6.2), layout=arranged, facecolor="white")
     sides = figure.subplots(1, 2, sharex=True, sharey=True)
@@ -111,71 +94,6 @@ def plot_cut(
     _legend(figure, drawing)
     figure.supxlabel(_caption(before, found[0], drawing), fontsize=9, color=KEPT)
     return figure
-
-
-def _pairs(graph: Data) -> Tensor:
-    pairs = undirected_pairs(graph.edge_index, graph.num_nodes)
-    return torch.stack([pairs.row, pairs.col]).cpu()
-
-
-def _is_kept(before: Data, after: Data, found: list[Tensor]) -> Tensor:
-    """Return which edges are left; refuse graphs of which one is no cut."""
-    if before.num_nodes != after.num_nodes:
-        raise ValueError(
-            f"'after' must have the {before.num_nodes:,} nodes of 'before' (got "
-            f"{after.num_nodes:,})"
-        )
-    keys = [row * before.num_nodes + col for row, col in found]
-    new = ~torch.isin(keys[1], keys[0])
-    if new.any():
-        u, v = found[1][:, new][:, 0].tolist()
-        raise ValueError(
-            f"'after' must have edges of 'before' only (got {int(new.sum()):,} others, "
-            f"such as {u} - {v})"
-        )
-    return torch.isin(keys[0], keys[1])
-
-
-def _drawing(
-    before: Data,
-    pairs: Tensor,
-    kept: Tensor,
-    max_nodes: int,
-    max_edges: int,
-    seed: int,
-    names: list[str] | None,
-) -> Drawing:
-    num_nodes = int(before.num_nodes or 0)
-    nodes = sample_nodes(pairs, num_nodes, max_nodes, seed)
-    number = torch.full((num_nodes,), -1)
-    number[nodes] = torch.arange(nodes.numel())
-    inside = (number[pairs] >= 0).all(0)
-    ends, kept = number[pairs[:, inside]], kept[inside]
-    place = layout(ends, nodes.numel(), seed)
-    hidden = max(ends.size(1) - max_edges, 0)
-    if hidden:
-        generator = torch.Generator().manual_seed(seed)
-        some = torch.randperm(ends.size(1), generator=generator)[:max_edges]
-        ends, kept = ends[:, some], kept[some]
-    color, labels = _colors(before, nodes, names)
-    return Drawing(place, nodes, ends, kept, color, labels, hidden)
-
-
-def _colors(
-    before: Data, nodes: Tensor, names: list[str] | None
-) -> tuple[Tensor, list[str]]:
-    """Return the colour of each node, and the classes from the most frequent one."""
-    y = before.get("y")
-    if not isinstance(y, Tensor) or y.shape != (before.num_nodes,):
-        return torch.zeros(nodes.numel(), dtype=torch.long), []
-    classes, place, count = y.cpu().unique(return_inverse=True, return_counts=True)
-    order = torch.arange(classes.numel())
-    if classes.numel() > len(COLORS):
-        order = count.argsort(descending=True, stable=True)
-    shown = classes[order[: len(COLORS)]].tolist()
-    labels = [f"class {it}" if names is None else names[it] for it in shown]
-    others = ["other classes"] if classes.numel() > len(COLORS) else []
-    return order.argsort()[place[nodes]].clamp(max=len(COLORS)), labels + others
 
 
 def _draw(axes: "Axes", drawing: Drawing, *, everything: bool) -> None:
@@ -212,10 +130,10 @@ def _draw(axes: "Axes", drawing: Drawing, *, everything: bool) -> None:
 
 def _within(before: Data, pairs: Tensor) -> str:
     """Return the share of the edges that join nodes of one class."""
-    y = before.get("y")
-    if not isinstance(y, Tensor) or y.shape != (before.num_nodes,) or not pairs.numel():
+    y = classes_of(before)
+    if y is None or not pairs.numel():
         return ""
-    same = y.cpu()[pairs[0]] == y.cpu()[pairs[1]]
+    same = y[pairs[0]] == y[pairs[1]]
     return f"{100 * same.double().mean():.0f} % within a class"
 
 

@@ -5,6 +5,7 @@ from math import isnan
 from types import FunctionType
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Module
@@ -96,6 +97,8 @@ def _same(a: Any, b: Any, depth: int) -> bool:
     if isinstance(a, Tensor):
         known = not a.is_meta and not b.is_meta
         return known and a.dtype == b.dtype and a.cpu().equal(b.cpu())
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b)
     if isinstance(a, float) and isnan(a):
         return isnan(b)
     if isinstance(a, _SCALARS):

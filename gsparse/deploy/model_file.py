@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 from torch.nn import Module
@@ -12,9 +12,8 @@ from torch.nn.parameter import is_lazy
 import gsparse
 from gsparse.data.places import replacing
 from gsparse.deploy.model_card import ModelCard, card_text, check_place
-from gsparse.deploy.packing import can_pack
+from gsparse.deploy.model_state import count_weights, permanent_state
 from gsparse.deploy.tensor_file import encode, need_safetensors, read_tensor_file
-from gsparse.nn.final_masks import check_final
 from gsparse.nn.masked_parameters import mask_names
 
 CARD = "README.md"
@@ -140,69 +139,6 @@ def read_model_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]
     header, tensors, _ = read_tensor_file(Path(path))
     return header, {
         name: value for name, value in tensors.items() if not name.startswith(OTHER)
-    }
-
-
-class State(NamedTuple):
-    """Tensors of a model, with zeros for masked weights, and its masks."""
-
-    tensors: dict[str, Tensor]
-    masks: dict[str, Tensor]
-
-
-def final_state(model: Module) -> State:
-    """Return the state of a model, with zeros for masked weights, and its masks.
-
-    Raises:
-        ValueError: If a pruner may still change it, or a layer is lazy.
-        TypeError: If it contains anything but dense tensors of real numbers.
-    """
-    check_final(model)
-    state = model.state_dict()
-    for name, value in state.items():
-        if not isinstance(value, Tensor):
-            raise TypeError(
-                f"the state of {type(model).__name__} must be tensors "
-                f"(got {type(value).__name__} for {name!r})"
-            )
-        if is_lazy(value):
-            raise ValueError(
-                f"{name!r} must have a shape before it is saved (got a lazy layer, "
-                "in_channels=-1); run the model once on its data first"
-            )
-        if not can_pack(value):
-            raise TypeError(
-                f"{name!r} must be a dense tensor of real numbers "
-                f"(got {value.dtype}, {value.layout})"
-            )
-    masks = mask_names(state)
-    found = {name: it.detach() for name, it in state.items() if name not in masks}
-    for mask, name in masks.items():
-        found[name] = found[name].masked_fill(~state[mask], 0.0)
-    return State(found, {mask: state[mask] for mask in masks})
-
-
-def permanent_state(model: Module) -> dict[str, Tensor]:
-    """Return the ``state_dict`` that a model would have after ``make_permanent()``.
-
-    Raises:
-        ValueError: If a pruner may still change it, or a layer is lazy.
-        TypeError: If it contains anything but dense tensors of real numbers.
-    """
-    return final_state(model).tensors
-
-
-def count_weights(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Count the non-zero entries of all tensors with two dimensions or more."""
-    layers = {
-        name: {"shape": list(it.shape), "num_kept": int(it.count_nonzero())}
-        for name, it in state.items()
-        if it.dim() > 1
-    }
-    return {
-        "num_weights": sum(state[name].numel() for name in layers),
-        "num_kept": sum(layer["num_kept"] for layer in layers.values()),
-        "layers": layers,
     }
 
 

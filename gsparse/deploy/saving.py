@@ -16,15 +16,8 @@ from gsparse.deploy.layer_settings import layer_settings
 from gsparse.deploy.loading import FEATURES, FILE, load_file
 from gsparse.deploy.model_card import ModelCard
 from gsparse.deploy.model_diff import differences
-from gsparse.deploy.model_file import (
-    OTHER,
-    State,
-    check_target,
-    count_weights,
-    encoded,
-    final_state,
-    writing,
-)
+from gsparse.deploy.model_file import OTHER, check_target, encoded, writing
+from gsparse.deploy.model_state import State, count_weights, final_state
 from gsparse.deploy.own_builder import Named, named_builder
 from gsparse.deploy.saved_card import saved_card
 from gsparse.deploy.saved_graph import KEPT, WEIGHT, SavedGraph
@@ -62,9 +55,9 @@ def save(
     it to :func:`load` too, since names in files are never imported. Otherwise
     :func:`load` needs a module to fill.
 
-    **What is checked.** The file is read back before it replaces an older one. The
-    loaded model must have the layers, settings and tensors of the saved one, and the
-    same predictions on ``data``, bit for bit.
+    **What is checked.** The file is read back before it replaces an older one. A model
+    that can be built from it must have the layers, settings and tensors of the saved
+    one, and the same predictions on ``data``, bit for bit.
 
     Values behind masks are not stored: after loading they are zeros. The state of a
     pruner is not stored either: call its ``finalize()`` first.
@@ -160,7 +153,7 @@ def _plan(
             tensors = state.tensors
             plan = tell_blueprint(model, masked, tensors, make, name, arguments)
             return plan, None
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError, KeyError, RuntimeError) as error:
         if own is not None:
             raise
         return None, str(error)

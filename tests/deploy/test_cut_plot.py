@@ -8,7 +8,8 @@ from torch_geometric.data import Batch, Data
 
 from gsparse.data import barbell, karate, planted_partition, star
 from gsparse.deploy import plot_cut
-from gsparse.deploy.cut_plot import COLORS, KEPT, OTHERS, REMOVED
+from gsparse.deploy.cut_drawing import COLORS
+from gsparse.deploy.cut_plot import KEPT, OTHERS, REMOVED
 from gsparse.deploy.graph_layout import layout, sample_nodes
 from gsparse.edges import undirected_pairs
 from gsparse.transforms import LocalDegree, RandomEdge
@@ -102,7 +103,9 @@ def test_colours_of_classes(num_classes):
 
 def test_graphs_without_classes_or_edges(tmp_path):
     single = Data(edge_index=torch.empty(2, 0, dtype=torch.long), num_nodes=1)
-    for data in (star(5), barbell(4), single):
+    targets = karate()
+    targets.y = torch.rand(34)
+    for data in (star(5), barbell(4), single, targets):
         figure = plot_cut(data, data)
         assert figure.axes[0].get_title(loc="right") == ""
         figure.savefig(tmp_path / "cut.png")
@@ -120,6 +123,8 @@ def test_what_is_no_cut_is_refused():
         plot_cut(data, more)
     with pytest.raises(TypeError, match=r"must be one homogeneous graph"):
         plot_cut(Batch.from_data_list([data]), data)
+    with pytest.raises(ValueError, match=r"a name for each of 2 classes \(got 1\)"):
+        plot_cut(data, data, names=["one"])
     with pytest.raises(ValueError, match=r"'max_nodes' must be at least 1 \(got 0\)"):
         plot_cut(data, data, max_nodes=0)
 
