@@ -1,8 +1,11 @@
 """The documentation site has a page for every public name."""
 
+import doctest
 import runpy
 from importlib import import_module
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,6 +27,22 @@ def test_every_page_is_in_the_contents():
     text = (ROOT / "docs" / "index.md").read_text()
     pages = {it.stem for it in (ROOT / "docs").glob("*.md")} - {"index"}
     assert pages <= {*text.split()}
+
+
+def test_the_guide_runs_as_it_is_printed(tmp_path, monkeypatch):
+    pytest.importorskip("safetensors")
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    page = str(ROOT / "docs" / "ship.md")
+    options = {"module_relative": False, "optionflags": doctest.ELLIPSIS}
+    failed, count = doctest.testfile(page, **options)
+    assert not failed
+    assert count > 30
+    assert {it.name for it in tmp_path.iterdir()} == {
+        "cut.png",
+        "shipped",
+        "thin-graphs",
+    }
 
 
 def _public(room):

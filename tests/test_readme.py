@@ -38,7 +38,10 @@ def test_the_table_of_pruners_lists_every_one():
     assert sorted(listed) == sorted(public_weight_methods())
 
 
-EXTRAS = ("typer", "rich", "matplotlib", "sklearn", "safetensors", "torch_scatter")
+EXTRAS = (
+    *("typer", "rich", "matplotlib", "sklearn", "safetensors", "torch_scatter"),
+    "lightning",
+)
 BASE = f"""
 import doctest, sys
 sys.modules |= dict.fromkeys({EXTRAS!r})

@@ -39,7 +39,7 @@ from gsparse.bench.structured_models import (
 from gsparse.bench.structured_shapes import Shape, shape_for
 from gsparse.bench.tables.rows import Row
 from gsparse.compaction import compact, multiply_adds
-from gsparse.deploy.model_file import permanent_state
+from gsparse.deploy.model_state import permanent_state
 from gsparse.nn.calling import model_arguments
 from gsparse.train import Recipe, fit
 from gsparse.train.fit import prepare

@@ -38,6 +38,8 @@ def set_sizes(model: Module) -> None:
         elif isinstance(module, ATTENTION):
             _set_attention(module)
         elif isinstance(module, GCNConv | SGConv):
+            if not hasattr(module.lin, "weight"):  # of GCNII, only a propagation
+                continue
             module.out_channels, module.in_channels = module.lin.weight.shape
         elif isinstance(module, GCN2Conv):
             module.channels = module.weight1.size(0)

@@ -3,6 +3,7 @@
 from gsparse.data.cards import Card, Variant, card, names
 from gsparse.data.chung_lu import chung_lu
 from gsparse.data.erdos_renyi import random_graph
+from gsparse.data.graph_folder import GraphFolder, write_dataset
 from gsparse.data.inductive import InductiveGraphs, inductive
 from gsparse.data.io import read_graph, write_graph
 from gsparse.data.load import load
@@ -22,6 +23,7 @@ from gsparse.data.toy import (
 
 __all__ = [
     "Card",
+    "GraphFolder",
     "InductiveGraphs",
     "Variant",
     "barbell",
@@ -43,5 +45,6 @@ __all__ = [
     "split",
     "split_name",
     "star",
+    "write_dataset",
     "write_graph",
 ]

@@ -62,13 +62,16 @@ class ModelCard:
         return {key: value for key, value in asdict(self).items() if key != "load"}
 
 
-def card_text(card: ModelCard, header: Mapping[str, Any], path: Path) -> str:
+def card_text(
+    card: ModelCard, header: Mapping[str, Any], file: str, num_bytes: int
+) -> str:
     """Return the text of the page, from the template of the package.
 
     Args:
         card: The model card.
         header: The header of the file.
-        path: The file.
+        file: Name of the file.
+        num_bytes: Size of the file.
     """
     template = files("gsparse.deploy").joinpath(TEMPLATE).read_text(encoding="utf-8")
     made = {
@@ -83,7 +86,7 @@ def card_text(card: ModelCard, header: Mapping[str, Any], path: Path) -> str:
     numbers = {
         "Weights stored": f"{left:,} of {total:,}",
         "Sparsity": f"{1 - left / max(total, 1):.2%}",
-        "File": f"{path.stat().st_size:,} bytes",
+        "File": f"{num_bytes:,} bytes",
         **{name: f"{value:.4g}" for name, value in card.scores.items()},
     }
     return Template(template).substitute(
@@ -91,7 +94,7 @@ def card_text(card: ModelCard, header: Mapping[str, Any], path: Path) -> str:
         description=card.description,
         made=_items({k: v for k, v in made.items() if v is not None}),
         numbers=_table(numbers),
-        load=card.load.replace("$file", path.name),
+        load=card.load.replace("$file", file),
         limitations="\n".join(f"- {line}" for line in card.limitations)
         or "- none known",
     )

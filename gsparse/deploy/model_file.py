@@ -1,12 +1,10 @@
 """Model files: safetensors with packed weights, and a model card."""
 
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import Module
 from torch.nn.parameter import is_lazy
@@ -14,22 +12,13 @@ from torch.nn.parameter import is_lazy
 import gsparse
 from gsparse.data.places import replacing
 from gsparse.deploy.model_card import ModelCard, card_text, check_place
-from gsparse.deploy.packing import Packed, can_pack, pack, unpack
-from gsparse.nn.final_masks import check_final
+from gsparse.deploy.model_state import count_weights, permanent_state
+from gsparse.deploy.tensor_file import encode, need_safetensors, read_tensor_file
 from gsparse.nn.masked_parameters import mask_names
 
-try:
-    import safetensors.torch
-except ModuleNotFoundError:
-    safetensors = None  # type: ignore[assignment]
-
-MISSING = "model files need the extra: pip install 'gsparse-gnn[export]'"
-FORMAT = 1
 CARD = "README.md"
-
-_KEY = "gsparse"  # key of our metadata in the header
-_VALUES, _PLACES = "#values", "#places"
-_ENTRY_BYTES = 150  # approximate size of a tensor's entry in the header
+OTHER = "#"
+"""First letter of the names of tensors that are no part of a model's state."""
 
 
 def save_model(model: Module, path: str | Path, card: ModelCard | None = None) -> int:
@@ -81,25 +70,16 @@ def save_model(model: Module, path: str | Path, card: ModelCard | None = None) -
     path = Path(path)
     check_target(path, has_card=card is not None)
     state = permanent_state(model)
-    tensors, packed = _packed(state)
-    header: dict[str, Any] = {
-        "format": FORMAT,
+    header = {
+        "format": 1,
         "version": gsparse.__version__,
         "model": type(model).__name__,
-        "weights": _count(state),
-        "packed": packed,
+        "weights": count_weights(state),
         "card": None if card is None else card.as_record(),
     }
-    try:
-        header["checksum"] = _checksum(header, tensors)
-    except TypeError as error:
-        raise TypeError(f"'card' must hold text and numbers ({error})") from None
-    data = safetensors.torch.save(tensors, {_KEY: json.dumps(header)})
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
-    if card is not None:
-        with replacing(path.with_name(CARD)) as temporary:
-            temporary.write_text(card_text(card, header, path), encoding="utf-8")
+    data = encoded(header, state)
+    with writing(path, data, header, card):
+        pass
     return len(data)
 
 
@@ -149,127 +129,51 @@ def load_weights(path: str | Path, into: Module) -> dict[str, Any]:
 
 
 def read_model_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the header and the state in a file of :func:`save_model`.
+    """Return the header of a model file, and its weights with zeros for masked ones.
 
     Raises:
         ImportError: If safetensors is not installed.
         FileNotFoundError: If the file does not exist.
-        ValueError: If the file is damaged, or was not written by :func:`save_model`.
+        ValueError: If the file is damaged, or was not written by gsparse.
     """
-    _need_safetensors()
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no model file {path}")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        header = json.loads(metadata[_KEY]) if _KEY in metadata else None
-    except (safetensors.SafetensorError, ValueError, OSError) as error:
-        raise _damaged(path, error) from None
-    if not isinstance(header, dict):
-        raise ValueError(
-            f"{path} must be a file of save_model (got another safetensors file)"
-        )
-    if header.get("format", 0) > FORMAT:
-        raise ValueError(
-            f"{path} must be of format {FORMAT} at most (got {header['format']}); "
-            "install a newer gsparse"
-        )
-    given = header.pop("checksum", None)
-    if given != _checksum(header, tensors):
-        raise _damaged(path, "the checksum does not fit")
-    try:
-        return header, _unpacked(tensors, header["packed"])
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise _damaged(path, error) from None
+    header, tensors, _ = read_tensor_file(Path(path))
+    return header, {
+        name: value for name, value in tensors.items() if not name.startswith(OTHER)
+    }
 
 
-def permanent_state(model: Module) -> dict[str, Tensor]:
-    """Return the ``state_dict`` that a model would have after ``make_permanent()``.
+def encoded(
+    header: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    flags: Mapping[str, Tensor] | None = None,
+) -> bytes:
+    """Return the bytes of a model file.
 
     Raises:
-        ValueError: If a pruner may still change it, or a layer is lazy.
-        TypeError: If it contains anything but dense tensors of real numbers.
+        TypeError: If the header is not JSON.
     """
-    check_final(model)
-    state = model.state_dict()
-    for name, value in state.items():
-        if not isinstance(value, Tensor):
-            raise TypeError(
-                f"the state of {type(model).__name__} must be tensors "
-                f"(got {type(value).__name__} for {name!r})"
-            )
-        if is_lazy(value):
-            raise ValueError(
-                f"{name!r} must have a shape before it is saved (got a lazy layer, "
-                "in_channels=-1); run the model once on its data first"
-            )
-        if not can_pack(value):
-            raise TypeError(
-                f"{name!r} must be a dense tensor of real numbers "
-                f"(got {value.dtype}, {value.layout})"
-            )
-    masks = mask_names(state)
-    found = {name: it.detach() for name, it in state.items() if name not in masks}
-    for mask, name in masks.items():
-        found[name] = found[name].masked_fill(~state[mask], 0.0)
-    return found
+    try:
+        return encode(header, tensors, flags)
+    except TypeError as error:
+        raise TypeError(f"'card' must hold text and numbers ({error})") from None
 
 
-def _packed(
-    state: Mapping[str, Tensor],
-) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
-    """Return the tensors to store, and how to unpack them."""
-    tensors, packed = {}, {}
-    for name, value in state.items():
-        found, size = pack(value), value.numel() * value.element_size()
-        if found.num_bytes + _ENTRY_BYTES >= size:
-            tensors[name] = value.cpu().contiguous().clone()  # no shared memory
-            continue
-        tensors[name + _VALUES], tensors[name + _PLACES] = found.values, found.places
-        packed[name] = {"form": found.form, "shape": list(value.shape)}
-    if len(tensors) != len(state) + len(packed):
-        raise ValueError(f"names must not end with {_VALUES!r} or {_PLACES!r}")
-    return tensors, packed
+@contextmanager
+def writing(
+    path: Path, data: bytes, header: Mapping[str, Any], card: ModelCard | None
+) -> Iterator[Path]:
+    """Write a model file and its card, if there is one; yield the temporary file.
 
-
-def _unpacked(
-    tensors: dict[str, Tensor], packed: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Tensor]:
-    state = dict(tensors)
-    for name, how in packed.items():
-        values, places = state.pop(name + _VALUES), state.pop(name + _PLACES)
-        state[name] = unpack(Packed(how["form"], values, places), tuple(how["shape"]))
-    return state
-
-
-def _count(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Count the non-zero entries of all tensors with two dimensions or more."""
-    layers = {
-        name: {"shape": list(it.shape), "num_kept": int(it.count_nonzero())}
-        for name, it in state.items()
-        if it.dim() > 1
-    }
-    return {
-        "num_weights": sum(state[name].numel() for name in layers),
-        "num_kept": sum(layer["num_kept"] for layer in layers.values()),
-        "layers": layers,
-    }
-
-
-def _checksum(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name in sorted(tensors):
-        it = tensors[name]
-        digest.update(f"{name} {it.dtype} {list(it.shape)}".encode())
-        digest.update(it.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _damaged(path: Path, why: object) -> ValueError:
-    text = " ".join(str(why).split())[:200]
-    return ValueError(f"{path} must be a whole file of save_model (got: {text})")
+    An error in the block discards both, and older files stay as they are.
+    """
+    with ExitStack() as stack:
+        temporary = stack.enter_context(replacing(path))
+        temporary.write_bytes(data)
+        if card is not None:
+            page = stack.enter_context(replacing(path.with_name(CARD)))
+            text = card_text(card, header, path.name, len(data))
+            page.write_text(text, encoding="utf-8")
+        yield temporary
 
 
 def check_target(path: Path, has_card: bool = True) -> None:
@@ -280,13 +184,8 @@ def check_target(path: Path, has_card: bool = True) -> None:
         ValueError: If the path has another suffix, or a foreign ``README.md`` exists
             where the model card would be written.
     """
-    _need_safetensors()
+    need_safetensors()
     if has_card:
         check_place(path.with_name(CARD))
     if path.suffix != ".safetensors":
         raise ValueError(f"'path' must end with .safetensors (got {path.name})")
-
-
-def _need_safetensors() -> None:
-    if safetensors is None:
-        raise ImportError(MISSING)

@@ -17,7 +17,8 @@ from gsparse.compaction import (
     multiply_adds,
 )
 from gsparse.data import card
-from gsparse.deploy.model_file import check_target, permanent_state, save_model
+from gsparse.deploy.model_file import check_target, save_model
+from gsparse.deploy.model_state import permanent_state
 from gsparse.deploy.pruned_card import pruned_card
 from gsparse.deploy.pruned_models import FILE, specify, stored, whole
 from gsparse.edges import check_sparsity

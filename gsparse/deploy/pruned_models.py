@@ -1,7 +1,7 @@
 """Specification and loading of pruned standard models."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +11,10 @@ from torch.nn import Module
 
 from gsparse.compaction import InputSelection
 from gsparse.compaction.inputs import Place
+from gsparse.data.file_bytes import check_bytes
 from gsparse.deploy.model_file import load_weights, read_model_file
+from gsparse.deploy.tensor_file import damaged
+from gsparse.prune.quantise import check_bits
 from gsparse.prune.quantise_weights import quantise_weights
 from gsparse.train.models import build_model
 
@@ -127,16 +130,34 @@ def load_pruned(folder: str | Path) -> tuple[Module, dict[str, Any]]:
         ValueError: If the file is damaged, or was not written by this command.
     """
     path = Path(folder) / FILE
-    header, _ = read_model_file(path)
+    header, state = read_model_file(path)
     settings = (header["card"] or {}).get("settings", {})
     if SPECIFICATION not in settings:
         raise ValueError(
             f"{path} must be a file of `gsparse prune` (got one of save_model); build "
             "the model and use load_weights"
         )
-    model = Specification(**settings[SPECIFICATION]).build()
+    model = _built(path, settings[SPECIFICATION], len(state))
     load_weights(path, into=model)
     return whole(model), header
+
+
+def _built(path: Path, record: Any, num_tensors: int) -> Module:  # noqa: ANN401
+    """Build the model of a record if it fits into memory."""
+    try:
+        found = Specification(**record)
+        layers = found.options.get("num_layers", 2)
+        if type(layers) is not int or layers > num_tensors:
+            raise ValueError(f"'num_layers' is {layers!r:.40}")
+        with torch.device("meta"):
+            empty = replace(found, bits=None, num_features=found.in_channels).build()
+        numbers = sum(it.numel() for it in empty.state_dict().values())
+        if found.bits is not None:
+            check_bits(found.bits)
+    except Exception as error:  # whatever a constructor raises for odd arguments
+        raise damaged(path, f"{SPECIFICATION}: {error}") from None
+    check_bytes(4 * (numbers + found.num_features), path)
+    return found.build()
 
 
 def _width(layer: Any, dim: int) -> int:  # noqa: ANN401 (a layer of any kind)

@@ -19,6 +19,7 @@ from gsparse.train.pruning import PrunedModel, prune_and_train
 from gsparse.train.receptive_field import receptive_field
 from gsparse.train.recipes import Recipe, deep_recipe, general_recipe, recipe
 from gsparse.train.scores import roc_auc
+from gsparse.train.sparsity_callback import SparsityCallback
 
 __all__ = [
     "GAT",
@@ -37,6 +38,7 @@ __all__ = [
     "RankUpdate",
     "Recipe",
     "SparseFeatures",
+    "SparsityCallback",
     "TaskScores",
     "Ticket",
     "WeightLottery",

@@ -16,7 +16,7 @@ from gsparse.compaction import compact, compaction_report
 from gsparse.compaction.inputs import select_columns
 from gsparse.nn import FastGATConv, to_sparse
 from gsparse.prune import Magnitude, Pruner, WeightMasks
-from gsparse.train import sparse_features
+from gsparse.train import GCNII, sparse_features
 from tests.compaction.models import FEATURES, any_model, graph, kill, shake
 
 
@@ -434,3 +434,17 @@ def test_a_model_without_dead_units_says_so(caplog):
         model.convs[0].lin.weight[:6].zero_()
     compact(model, example)
     assert not caplog.records
+
+
+def test_propagation_without_weights_has_no_sizes_to_set():
+    """The convolutions of GCNII multiply by the adjacency only."""
+    torch.manual_seed(81869)
+    model = GCNII(6, 8, 3, num_layers=3).eval()
+    with torch.no_grad():
+        for layer in model.layers[1:-1]:
+            layer.lin.weight[:4] = layer.lin.weight[:, :4] = 0.0
+        model.layers[0].weight[:4] = model.layers[0].bias[:4] = 0.0
+    x, edges = torch.randn(9, 6), torch.randint(0, 9, (2, 30))
+    small = compact(model, (x, edges))
+    assert small.layers[0].weight.shape == (4, 6)
+    torch.testing.assert_close(small(x, edges), model(x, edges))

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch_geometric.nn import GAT, GCN, SAGEConv
 
 from gsparse.compaction import compact
-from gsparse.deploy import model_file
+from gsparse.deploy import tensor_file
 from gsparse.deploy.model_card import ModelCard
 from gsparse.deploy.model_file import load_weights, read_model_file, save_model
 from gsparse.nn import to_sparse
@@ -217,7 +217,7 @@ def test_half_a_file_changes_nothing(path, part):
     save_model(model, path)
     path.write_bytes(path.read_bytes()[:part])
     before = bits(model.state_dict())
-    with pytest.raises(ValueError, match=r"must be a whole file of save_model \(got"):
+    with pytest.raises(ValueError, match=r"must be a whole model file \(got"):
         load_weights(path, into=model)
     assert bits(model.state_dict()) == before
 
@@ -226,13 +226,13 @@ def test_files_of_others_and_of_the_future(path):
     save_file({"a": torch.ones(2)}, path)
     with pytest.raises(ValueError, match="got another safetensors file"):
         read_model_file(path)
-    save_file({"a": torch.ones(2)}, path, {"gsparse": json.dumps({"format": 2})})
-    with pytest.raises(ValueError, match=r"format 1 at most \(got 2\)"):
+    save_file({"a": torch.ones(2)}, path, {"gsparse": json.dumps({"format": 3})})
+    with pytest.raises(ValueError, match=r"format 2 at most \(got 3\)"):
         read_model_file(path)
     header = {"format": 1, "packed": {"a": {"form": "bits", "shape": [2]}}}
-    header["checksum"] = model_file._checksum(header, {"b": torch.ones(2)})
+    header["checksum"] = tensor_file._checksum(header, {"b": torch.ones(2)})
     save_file({"b": torch.ones(2)}, path, {"gsparse": json.dumps(header)})
-    with pytest.raises(ValueError, match=r"must be a whole file .* 'a#values'"):
+    with pytest.raises(ValueError, match=r"must be a whole model file .* 'a#places'"):
         read_model_file(path)
 
 
@@ -323,12 +323,14 @@ def test_no_file(path):
 def test_without_the_extra_it_is_named(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
-    spec = importlib.util.spec_from_file_location("without", model_file.__file__)
+    spec = importlib.util.spec_from_file_location("without", tensor_file.__file__)
     without = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(without)  # importing it is no error
+    assert without.safetensors is None
+    monkeypatch.setattr(tensor_file, "safetensors", None)
     for call in (
-        lambda: without.save_model(gcn(), path),
-        lambda: without.load_weights(path, into=gcn()),
+        lambda: save_model(gcn(), path),
+        lambda: load_weights(path, into=gcn()),
     ):
         with pytest.raises(ImportError, match=r"pip install 'gsparse-gnn\[export\]'"):
             call()
