@@ -3,11 +3,11 @@
 from gsparse.data.cards import Card, Variant, card, names
 from gsparse.data.chung_lu import chung_lu
 from gsparse.data.erdos_renyi import random_graph
-from gsparse.data.graph_folder import GraphFolder, write_dataset
 from gsparse.data.inductive import InductiveGraphs, inductive
 from gsparse.data.io import read_graph, write_graph
 from gsparse.data.load import load
 from gsparse.data.planted_partition import planted_partition
+from gsparse.data.saved_dataset import SavedDataset, write_dataset
 from gsparse.data.splits import split, split_name
 from gsparse.data.toy import (
     barbell,
@@ -23,8 +23,8 @@ from gsparse.data.toy import (
 
 __all__ = [
     "Card",
-    "GraphFolder",
     "InductiveGraphs",
+    "SavedDataset",
     "Variant",
     "barbell",
     "card",

@@ -126,14 +126,20 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
         found += [_above_dense(rows, depth, name) for name in BACKBONES]
         found.append(_published(rows, depth))
         if not quick:
-            cells = list(product(REST_GRAPHS, [RESTING], REST_CUTS))
-            cells.append((DATASET, PLAINER, CUT))
-            found += [
-                _at_rest(rows, depth, *cell, other)
-                for cell in cells
-                for other in ("2 layers", "DropEdge", "RandomEdge")
-            ]
+            found += _all_at_rest(rows, depth)
     return found
+
+
+def _all_at_rest(rows: list[Row], depth: int) -> list[Finding]:
+    """Return the comparisons of weights at rest, on the graphs that have rows."""
+    seen = {row["dataset"] for row in rows if row.get("training") == "rest"}
+    cells = [*product(REST_GRAPHS, [RESTING], REST_CUTS), (DATASET, PLAINER, CUT)]
+    return [
+        _at_rest(rows, depth, *cell, other)
+        for cell in cells
+        if cell[0] in seen
+        for other in ("2 layers", "DropEdge", "RandomEdge")
+    ]
 
 
 def _at_rest(

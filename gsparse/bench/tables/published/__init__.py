@@ -2,6 +2,7 @@
 
 from gsparse.bench.tables.documents import Blocks
 from gsparse.bench.tables.published import (
+    choose,
     claims,
     commands,
     depth,
@@ -18,6 +19,6 @@ from gsparse.bench.tables.published import (
 
 MODULES = (
     *(kedge, depth, epoch, fastgat, prune, structured, tasks, speed, resistance),
-    *(training, claims, commands),
+    *(training, choose, claims, commands),
 )
 BLOCKS: Blocks = {name: it for module in MODULES for name, it in module.BLOCKS.items()}

@@ -113,11 +113,11 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             "--allocators default,kept --repeats 7"
         ),
         _contest(
-            "epoch --sizes gat --graphs cornell5,GitHub,Physics --threads 2 "
-            "--allocators default,kept --repeats 4"
+            "epoch --sizes gat --graphs Computers,cornell5,GitHub,Physics "
+            "--threads 1,2 --allocators default,kept --repeats 3"
         ),
         _contest(
-            "epoch --sizes gat --graphs chung_lu_2m --threads 2 "
+            "epoch --sizes gat --graphs chung_lu_2m --threads 1,2 "
             "--allocators default,kept --repeats 3"
         ),
         _contest(

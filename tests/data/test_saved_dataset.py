@@ -9,7 +9,7 @@ from torch_geometric.data import Batch, HeteroData
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import Constant
 
-from gsparse.data import GraphFolder, karate, planted_partition, write_dataset
+from gsparse.data import SavedDataset, karate, planted_partition, write_dataset
 from gsparse.train import sparse_features
 from gsparse.transforms import RandomEdge
 
@@ -29,23 +29,23 @@ def equal(a, b):
 def test_a_data_set_comes_back(tmp_path, graphs):
     wanted = graphs if isinstance(graphs, list) else [graphs]
     assert write_dataset(graphs, tmp_path / "deep" / "thin") == len(wanted)
-    dataset = GraphFolder(tmp_path / "deep" / "thin")
+    dataset = SavedDataset(tmp_path / "deep" / "thin")
     assert len(dataset) == len(wanted)
     assert all(map(equal, dataset, wanted))
     assert (dataset.num_classes, dataset.num_features) == (3, 200)
     batch = next(iter(DataLoader(dataset, batch_size=3)))
     assert batch.num_edges == sum(it.num_edges for it in wanted)
-    again = GraphFolder(tmp_path / "deep" / "thin", transform=Constant())
+    again = SavedDataset(tmp_path / "deep" / "thin", transform=Constant())
     assert again[0].num_features == 201
 
 
 def test_a_smaller_data_set_replaces_a_larger_one(tmp_path):
     write_dataset(GRAPHS, tmp_path)
     write_dataset(iter(GRAPHS[:2]), tmp_path)
-    assert len(GraphFolder(tmp_path)) == 2
+    assert len(SavedDataset(tmp_path)) == 2
     (tmp_path / "processed" / "graph_1.npz").unlink()
     with pytest.raises(FileNotFoundError, match=r"graph_1.npz"):
-        GraphFolder(tmp_path)
+        SavedDataset(tmp_path)
 
 
 def test_half_written_is_no_data_set(tmp_path):
@@ -55,7 +55,7 @@ def test_half_written_is_no_data_set(tmp_path):
     with pytest.raises(ValueError, match=r"'x' must be a dense tensor with a dtype of"):
         write_dataset([GRAPHS[0], bad], tmp_path)
     with pytest.raises(FileNotFoundError, match="no data set of write_dataset"):
-        GraphFolder(tmp_path)
+        SavedDataset(tmp_path)
 
 
 def test_sparse_features_are_written_dense(tmp_path):
@@ -63,7 +63,7 @@ def test_sparse_features_are_written_dense(tmp_path):
         graph = karate()
         graph.x = x
         write_dataset(graph, tmp_path)
-        assert GraphFolder(tmp_path)[0].x.equal(torch.eye(34))
+        assert SavedDataset(tmp_path)[0].x.equal(torch.eye(34))
         assert graph.x is x
 
 
@@ -78,11 +78,11 @@ def test_no_pickle_is_read(tmp_path, monkeypatch):
     write_dataset(GRAPHS, tmp_path)
     for name in ("pre_transform.pt", "pre_filter.pt", "data.pt"):
         (tmp_path / "processed" / name).write_bytes(pickle.dumps(Trap()))
-    assert len(GraphFolder(tmp_path)) == 3
+    assert len(SavedDataset(tmp_path)) == 3
     assert not (tmp_path / "trapped").exists()
     (tmp_path / "processed" / "graph_0.npz").write_bytes(pickle.dumps(Trap()))
     with pytest.raises(ValueError, match=r"graph_0.npz is truncated or not a .npz"):
-        GraphFolder(tmp_path)
+        SavedDataset(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_damaged_contents(tmp_path, text, error):
     write_dataset(GRAPHS, tmp_path)
     (tmp_path / "processed" / "graphs.json").write_text(text)
     with pytest.raises(ValueError, match=error):
-        GraphFolder(tmp_path)
+        SavedDataset(tmp_path)
 
 
 def test_what_is_no_graph(tmp_path):
@@ -112,4 +112,4 @@ def test_what_is_no_graph(tmp_path):
     with pytest.raises(ValueError, match=r"must hold a graph \(got none\)"):
         write_dataset([], tmp_path)
     with pytest.raises(FileNotFoundError, match="there is no data set"):
-        GraphFolder(tmp_path)
+        SavedDataset(tmp_path)

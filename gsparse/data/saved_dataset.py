@@ -23,7 +23,7 @@ def write_dataset(graphs: Data | Iterable[Data], root: str | Path) -> int:
 
     The folder gets ``processed/graph_0.npz``, ``graph_1.npz`` and so on, NumPy archives
     of all tensors and lists of text, and ``graphs.json`` with their number.
-    :class:`GraphFolder` reads it. ``e_id`` is among the tensors, so that the original
+    :class:`SavedDataset` reads it. ``e_id`` is among the tensors, so that the original
     positions of the kept edges stay known. Sparse features are written as dense ones,
     compressed.
 
@@ -41,14 +41,14 @@ def write_dataset(graphs: Data | Iterable[Data], root: str | Path) -> int:
 
     Example:
         >>> import tempfile
-        >>> from gsparse.data import GraphFolder, karate, write_dataset
+        >>> from gsparse.data import SavedDataset, karate, write_dataset
         >>> from gsparse.transforms import RandomEdge
         >>> thin = RandomEdge(sparsity=0.5, seed=7)(karate())
         >>> with tempfile.TemporaryDirectory() as root:
         ...     count = write_dataset(thin, root)
-        ...     dataset = GraphFolder(root)
+        ...     dataset = SavedDataset(root)
         >>> dataset, dataset[0].edge_index.equal(thin.edge_index)
-        (GraphFolder(), True)
+        (SavedDataset(), True)
     """
     found = [graphs] if isinstance(graphs, Data) else list(graphs)
     if not found:
@@ -71,7 +71,7 @@ def write_dataset(graphs: Data | Iterable[Data], root: str | Path) -> int:
     return len(found)
 
 
-class GraphFolder(InMemoryDataset):
+class SavedDataset(InMemoryDataset):
     """A data set that :func:`write_dataset` has written.
 
     It behaves as other data sets in memory do, but has nothing to download or process,
