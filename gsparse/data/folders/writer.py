@@ -1,6 +1,7 @@
 """Write a graph folder from sorted blocks of edges."""
 
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
@@ -127,3 +128,13 @@ def write_labels(folder: Path, labels: Iterable[Labels]) -> dict[str, FileFacts]
         file.flush()
         os.fsync(file.fileno())
     return {NAMES: FileFacts(path.stat().st_size, file_hash(path, 0))}
+
+
+def copy_labels(
+    source: Path, target: Path, files: Mapping[str, FileFacts]
+) -> dict[str, FileFacts]:
+    """Copy the labels of a graph folder, if it has any, and return their facts."""
+    found = {name: facts for name, facts in files.items() if name in (LABELS, NAMES)}
+    for name in found:
+        shutil.copyfile(source / name, target / name)
+    return found

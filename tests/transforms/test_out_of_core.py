@@ -1,0 +1,186 @@
+"""A graph folder is cut to the same edges as the graph in memory."""
+
+import pytest
+import torch
+
+from gsparse.data import convert_graph, open_graph
+from gsparse.edges import undirected_pairs
+from gsparse.transforms import (
+    DSpar,
+    EffectiveResistance,
+    RandomEdge,
+    sparsify_folder,
+)
+from gsparse.transforms.by_name import sparsifiers
+from tests.data.folders.messy import messy_graph, summed
+
+METHODS = [
+    lambda sparsity: RandomEdge(sparsity=sparsity, seed=71993),
+    lambda sparsity: DSpar(sparsity=sparsity, seed=71993),
+    lambda sparsity: DSpar(sparsity=sparsity, reweight=False, seed=20011),
+]
+BOTH = {RandomEdge, DSpar}
+SPARSITIES = [0.0, 0.1, 0.5, 0.9, 0.999]
+
+
+def in_blocks(monkeypatch, size):
+    def few(*_args, **_options):
+        return size
+
+    monkeypatch.setattr("gsparse.transforms.out_of_core.edges_within", few)
+
+
+def entries(data):
+    """Return {(u, v): weight} of all entries of a graph without parallel edges."""
+    weight = data.get("edge_weight")
+    values = [None] * data.num_edges if weight is None else weight.tolist()
+    found = dict(zip(map(tuple, data.edge_index.t().tolist()), values, strict=True))
+    assert len(found) == data.num_edges
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 13, 10_000])
+@pytest.mark.parametrize("kind", ["plain", "counted", "weighted"])
+@pytest.mark.parametrize("make", METHODS, ids=lambda it: repr(it(0.5)))
+def test_both_engines_keep_the_same_edges(tmp_path, monkeypatch, make, kind, size):
+    in_blocks(monkeypatch, size)
+    graph = messy_graph(46091, weighted=kind == "weighted", copies=kind != "plain")
+    if kind == "weighted":  # degrees that depend on the order of their sums
+        graph.edge_weight = graph.edge_weight / 3
+    if kind == "plain":
+        graph.edge_index = graph.edge_index.unique(dim=1)
+    folder = convert_graph(graph, tmp_path / "g")
+    assert folder.is_weighted == (kind != "plain")
+    for sparsity in SPARSITIES:
+        transform = make(sparsity)
+        cut = sparsify_folder(folder, tmp_path / f"{sparsity}", transform)
+        data = cut.data()
+        assert entries(data) == entries(transform(folder.data()))
+        assert cut.num_nodes == graph.num_nodes
+        assert cut.num_loops == folder.num_loops
+        assert cut.num_pairs == folder.num_pairs - round(sparsity * folder.num_pairs)
+        open_graph(cut.path, verify=True)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("make", METHODS, ids=lambda it: repr(it(0.5)))
+def test_parallel_edges_stay_or_go_together(tmp_path, monkeypatch, make, weighted):
+    """The pairs kept of a list with copies are those kept of the folder."""
+    in_blocks(monkeypatch, 17)
+    graph = messy_graph(99023, weighted=weighted)
+    folder = convert_graph(graph, tmp_path / "g")
+    transform = make(0.6)
+    kept = transform(graph)
+    cut = sparsify_folder(folder, tmp_path / "cut", transform).data()
+    assert {*summed(cut)} == {*summed(kept)}
+    if kept.get("edge_weight") is not None:
+        for pair, weight in summed(kept).items():
+            assert summed(cut)[pair] == pytest.approx(weight, rel=1e-5)
+    assert undirected_pairs(kept.edge_index, 60).num_pairs == round(
+        0.4 * folder.num_pairs
+    )
+
+
+def test_equal_scores_at_the_cut(tmp_path, monkeypatch):
+    """All edges of a cycle have the same importance of DSpar."""
+    in_blocks(monkeypatch, 5)
+    node = torch.arange(40)
+    graph = messy_graph(3)
+    graph.edge_index = torch.stack([node, node.roll(1)])
+    graph.num_nodes = 40
+    folder = convert_graph(graph, tmp_path / "g", symmetrize=True)
+    monkeypatch.setattr(
+        "gsparse.transforms.sampled.pair_uniform",
+        lambda pairs, _seed: torch.ones(pairs.num_pairs).double(),
+    )
+    monkeypatch.setattr(
+        "gsparse.edges.sample.pair_uniform",
+        lambda pairs, _seed: torch.ones(pairs.num_pairs).double(),
+    )
+    transform = DSpar(sparsity=0.7, seed=5)
+    cut = sparsify_folder(folder, tmp_path / "cut", transform)
+    assert entries(cut.data()) == entries(transform(folder.data()))
+    assert cut.num_pairs == 12
+
+
+@pytest.mark.parametrize("make", METHODS, ids=lambda it: repr(it(0.5)))
+@pytest.mark.parametrize("num_pairs", [0, 1])
+def test_tiny_graphs(tmp_path, make, num_pairs):
+    graph = messy_graph(8)
+    graph.edge_index = torch.tensor([[0, 1, 2], [1, 0, 2]])[:, 2 - 2 * num_pairs :]
+    folder = convert_graph(graph, tmp_path / "g")
+    cut = sparsify_folder(folder, tmp_path / "cut", make(0.9))
+    assert (cut.num_pairs, cut.num_loops) == (0, 1)
+
+
+def test_labels_and_notes_go_along(tmp_path):
+    graph = messy_graph(4409)
+    graph.node_label = [f"n{i}" for i in range(60)]
+    folder = convert_graph(graph, tmp_path / "g")
+    transform = RandomEdge(0.5, seed=3)
+    cut = sparsify_folder(folder.path, tmp_path / "cut", transform)
+    assert open_graph(cut.path, verify=True).node_label == graph.node_label
+    assert cut.header.made == {"source": "g", "method": repr(transform)}
+
+
+class TestRefusals:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        return convert_graph(messy_graph(6011), tmp_path / "g")
+
+    @pytest.mark.parametrize(
+        ("transform", "text"),
+        [
+            (EffectiveResistance(0.5), "EffectiveResistance needs the whole graph"),
+            (DSpar(epsilon=0.5), "DSpar with epsilon=0.5 needs the whole graph"),
+            (DSpar(0.5, connected=True), "DSpar with connected=True needs the whole"),
+        ],
+    )
+    def test_methods_that_need_the_graph_in_memory(
+        self, tmp_path, folder, transform, text
+    ):
+        with pytest.raises(ValueError, match=text):
+            sparsify_folder(folder, tmp_path / "cut", transform)
+        assert [it.name for it in tmp_path.iterdir()] == ["g"]
+
+    def test_every_method_works_or_refuses_by_name(self, tmp_path, folder):
+        for name, cls in sparsifiers().items():
+            transform = cls(sparsity=0.5)
+            if cls in BOTH:
+                sparsify_folder(folder, tmp_path / name, transform)
+                continue
+            with pytest.raises(ValueError, match=rf"{name} .*the whole graph in mem"):
+                sparsify_folder(folder, tmp_path / name, transform)
+
+    def test_a_bound_below_what_is_possible(self, tmp_path, folder):
+        with pytest.raises(ValueError, match=r"must be at least .* \(got 1 MB\)"):
+            sparsify_folder(folder, tmp_path / "cut", RandomEdge(0.5), memory="1MB")
+
+    def test_what_is_no_transform(self, tmp_path, folder):
+        with pytest.raises(TypeError, match=r"edge sparsifier \(got str\)"):
+            sparsify_folder(folder, tmp_path / "cut", "RandomEdge")
+
+    def test_an_existing_target(self, tmp_path, folder):
+        with pytest.raises(ValueError, match="must not exist yet"):
+            sparsify_folder(folder, tmp_path / "g", RandomEdge(0.5))
+
+    def test_a_transform_takes_no_folder(self, folder):
+        with pytest.raises(TypeError, match=r"sparsify_folder\(folder, "):
+            RandomEdge(0.5)(folder)
+
+
+def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):
+    folder = convert_graph(messy_graph(6011), tmp_path / "g")
+    with monkeypatch.context() as patch:
+
+        def stop(*_args):
+            raise KeyboardInterrupt
+
+        patch.setattr("gsparse.transforms.out_of_core._cut", stop)
+        with pytest.raises(KeyboardInterrupt):
+            sparsify_folder(folder, tmp_path / "cut", RandomEdge(0.5))
+    assert [it.name for it in tmp_path.iterdir()] == ["g"]
+    (tmp_path / ".cut.part").mkdir()  # a killed process leaves its files
+    (tmp_path / ".cut.part" / "indices.npy").write_bytes(b"half")
+    sparsify_folder(folder, tmp_path / "cut", RandomEdge(0.5))
+    assert sorted(it.name for it in tmp_path.iterdir()) == ["cut", "g"]
