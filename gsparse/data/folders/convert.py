@@ -1,13 +1,16 @@
 """Convert a graph of any size to a graph folder."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from torch_geometric.data import Data
 
 from gsparse.data.folders.byte_sizes import parse_bytes
 from gsparse.data.folders.graph_folder import GraphFolder, open_graph
 from gsparse.data.folders.memory import edges_within
-from gsparse.data.folders.merge import merge_directions
+from gsparse.data.folders.merge import Copies, Merged, merge_directions
 from gsparse.data.folders.publish import publishing
 from gsparse.data.folders.sort_stage import (
     PER_EDGE,
@@ -16,7 +19,7 @@ from gsparse.data.folders.sort_stage import (
     name_of,
     sort_edges,
 )
-from gsparse.data.folders.sorted_runs import choose_cuts
+from gsparse.data.folders.sorted_runs import Entries, choose_cuts
 from gsparse.data.folders.sources import Report
 from gsparse.data.folders.writer import FolderWriter
 
@@ -27,6 +30,7 @@ def convert_graph(
     *,
     relabel: bool = False,
     symmetrize: bool = False,
+    copies: Copies = "check",
     memory: str | int = "2GB",
     report: Report | None = None,
 ) -> GraphFolder:
@@ -57,6 +61,10 @@ def convert_graph(
             which may be any 64-bit integers or text.
         symmetrize: Whether an undirected edge may be listed once. Otherwise both
             directions of every edge must be listed.
+        copies: What to do with copies of an edge. ``"check"`` adds the copies of each
+            direction and refuses a graph whose directions differ. ``"add"`` adds all
+            copies in both directions, so that every line is an undirected edge of its
+            own. ``"one"`` keeps one copy, of weight 1, of a source without weights.
         memory: Bound of the memory of the process, for example ``"4GB"``. Graphs that
             are read at once may exceed it.
         report: Called with the name of the step and its progress.
@@ -68,6 +76,9 @@ def convert_graph(
         ModuleNotFoundError: If the source needs the extra ``scale``.
     """
     bound = parse_bytes(memory)
+    if copies not in get_args(Copies):
+        known = ", ".join(map(repr, get_args(Copies)))
+        raise ValueError(f"'copies' must be one of {known} (got {copies!r})")
     source = source if isinstance(source, Data) else Path(source)
     if not isinstance(source, Data) and not source.exists():
         raise FileNotFoundError(f"no such file: {source}")
@@ -77,15 +88,25 @@ def convert_graph(
             found = sort_edges(
                 part, source, relabel=relabel, bound=bound, report=report
             )
-        _merge(part, found, name_of(source), symmetrize, bound, report)
+        if found.weighted and copies == "one":
+            raise ValueError(
+                f"{name_of(source)} has weights, and copies='one' would drop them; use "
+                "copies='add'"
+            )
+        merge = partial(
+            merge_directions,
+            symmetrize=symmetrize,
+            copies=copies,
+            where=name_of(source),
+        )
+        _write(part, found, merge, bound, report)
     return open_graph(folder)
 
 
-def _merge(
+def _write(
     part: Path,
     found: SortedEdges,
-    where: str,
-    symmetrize: bool,
+    merge: Callable[[Entries, Entries], Merged],
     bound: int,
     report: Report | None,
 ) -> None:
@@ -97,13 +118,10 @@ def _merge(
     done = 0
     try:
         for forward, backward in zip(ahead.parts(cuts), back.parts(cuts), strict=True):
-            merged = merge_directions(
-                forward, backward, symmetrize=symmetrize, where=where
-            )
-            writer.write(*merged)
+            writer.write(*merge(forward, backward))
             done += forward.key.size + backward.key.size
             if report is not None:
                 report("writing", done, total)
-        writer.finish({"source": Path(where).name, "entries": total}, found.labels)
+        writer.finish({"entries": total}, found.labels)
     finally:
         writer.close()

@@ -1,11 +1,13 @@
 """Merge the two directions and the parallel copies of edges."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gsparse.data.folders.sorted_runs import Entries, Keys, unpack
+
+Copies = Literal["check", "add", "one"]
 
 
 class Merged(NamedTuple):
@@ -21,17 +23,24 @@ class Merged(NamedTuple):
 
 
 def merge_directions(
-    forward: Entries, backward: Entries, *, symmetrize: bool, where: object
+    forward: Entries,
+    backward: Entries,
+    *,
+    symmetrize: bool,
+    copies: Copies,
+    where: object,
 ) -> Merged:
     """Add up parallel copies and compare both directions of every edge.
 
     The weight of an edge is the sum of its copies in one direction; without weights,
-    their number. If the directions differ by rounding, it is their mean.
+    their number. If the directions differ by rounding, it is their mean. See
+    :func:`~gsparse.data.convert_graph` for the other rules.
 
     Args:
         forward: Sorted entries ``(u, v)`` with ``u <= v``.
         backward: Sorted entries ``(v, u)`` with ``u < v``, with the keys of ``(u, v)``.
         symmetrize: Whether an edge may be listed in one direction only.
+        copies: What to do with copies of an edge.
         where: Name of the file for error messages.
 
     Raises:
@@ -45,6 +54,8 @@ def merge_directions(
     first, second = _align(key, *ahead), _align(key, *back)
     row, col = unpack(key)
     loop = row == col
+    if copies == "add":
+        return Merged(row, col, first.clip(0) + second.clip(0))
     second[loop] = first[loop]
     alone = (first < 0) | (second < 0)
     if symmetrize:
@@ -61,12 +72,16 @@ def merge_directions(
             f"(got ({u}, {v}) without ({v}, {u})); use symmetrize=True (--symmetrize) "
             "if it lists each edge once"
         )
+    if copies == "one":
+        return Merged(row, col, np.ones(key.size))
     bad = ~np.isclose(first, second, rtol=1e-5, atol=0)
     if bad.any():
         u, v = int(row[bad][0]), int(col[bad][0])
         raise ValueError(
             f"{where} must give both directions of an edge the same weight (got "
-            f"{first[bad][0]:g} for ({u}, {v}) and {second[bad][0]:g} for ({v}, {u}))"
+            f"{first[bad][0]:g} for ({u}, {v}) and {second[bad][0]:g} for ({v}, {u})); "
+            "use copies='add' (--copies add) if every line is an edge of its own, or "
+            "copies='one' if repeated lines mean nothing"
         )
     return Merged(row, col, (first + second) / 2)
 

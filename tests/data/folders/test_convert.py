@@ -246,6 +246,9 @@ def test_bad_parquet(tmp_path, columns, text):
         ("0 1 2\n1 0 3\n", {}, r"same weight \(got 2 for \(0, 1\) and 3 for \(1, 0\)"),
         ("0 1\n0 1\n1 0\n", {}, r"got 2 for \(0, 1\) and 1 for \(1, 0\)"),
         ("0 1 2\n1 0 3\n", {"symmetrize": True}, "same weight"),
+        ("0 1 2\n1 0 2\n", {"copies": "one"}, "has weights, and copies='one' would"),
+        ("0 1\n1 2\n2 1\n", {"copies": "one"}, "both directions of every edge"),
+        ("0 1\n1 0\n", {"copies": "two"}, r"'check', 'add', 'one' \(got 'two'\)"),
         ("0 1 -1\n1 0 -1\n", {}, r"finite and not negative \(got -1.0\)"),
         ("0 1 inf\n1 0 inf\n", {}, "finite and not negative"),
         ("0 1\n1 0\n", {"memory": "1MB"}, "memory must be at least"),
@@ -257,6 +260,28 @@ def test_refusals(tmp_path, content, options, text):
     with pytest.raises(ValueError, match=text):
         convert_graph(tmp_path / "g.txt", tmp_path / "g", **options)
     assert [it.name for it in tmp_path.iterdir()] == ["g.txt"]
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "expected"),
+    [
+        ("0 1\n1 0\n1 0\n2 2\n2 2\n", {"copies": "add"}, {(0, 1): 3, (2, 2): 2}),
+        ("0 1 2\n1 0 3\n2 1 5\n", {"copies": "add"}, {(0, 1): 5, (1, 2): 5}),
+        (
+            "0 1\n1 0\n1 0\n2 1\n2 2\n2 2\n",
+            {"copies": "one", "symmetrize": True},
+            {(0, 1): 1, (1, 2): 1, (2, 2): 1},
+        ),
+        ("0 1\n1 0\n1 0\n", {"copies": "one"}, {(0, 1): 1}),
+        ("0 1\n0 1\n1 2\n", {"symmetrize": True}, {(0, 1): 2, (1, 2): 1}),
+        ("0 1\n1 0\n2 1\n", {"symmetrize": True}, {(0, 1): 1, (1, 2): 1}),
+    ],
+)
+def test_copies(tmp_path, content, options, expected):
+    (tmp_path / "g.txt").write_text(content)
+    folder = convert_graph(tmp_path / "g.txt", tmp_path / "g", **options)
+    assert summed(folder.data()) == expected
+    assert folder.is_weighted == (set(expected.values()) != {1})
 
 
 def test_a_folder_is_never_replaced(tmp_path):
