@@ -1,7 +1,5 @@
 """DSpar: sample edges by the degrees of their end points."""
 
-from functools import partial
-
 from torch import Tensor
 from torch_geometric.data import Data
 
@@ -50,7 +48,8 @@ class DSpar(SampledSparsifier):
         return _importance(1 / degree(pairs, weight), pairs, weight)
 
     def block_importance(self, stream: PairStream) -> BlockImportance:
-        return partial(_importance, stream.degree().reciprocal_())
+        inverse = stream.degree().reciprocal_()
+        return lambda block: _importance(inverse, block.pairs, block.weight)
 
 
 def _importance(inverse: Tensor, pairs: Pairs, weight: Tensor | None) -> Tensor:

@@ -7,13 +7,14 @@ import torch
 from gsparse.data import EdgeBlock, GraphFolder, open_graph
 from gsparse.data.folders.byte_sizes import parse_bytes
 from gsparse.data.folders.memory import edges_within
-from gsparse.data.folders.publish import publishing
+from gsparse.data.folders.publish import SCRATCH, publishing
 from gsparse.data.folders.writer import FolderWriter, copy_labels
 from gsparse.transforms.base import EdgeSparsifier, Selection
 from gsparse.transforms.pair_stream import PairBlock, PairStream, Report
 
-PER_EDGE = 160  # bytes of memory per edge of a block
-PER_NODE = 24  # bytes of memory per node
+PER_EDGE = 280  # bytes of memory per edge of a block
+MOST = 1 << 19  # edges of a block; larger ones leave the cache of the processor
+PER_NODE = 32  # bytes of memory per node
 
 
 def sparsify_folder(
@@ -46,8 +47,8 @@ def sparsify_folder(
         folder: The graph.
         target: Path of the new folder, which must not exist. It appears when it is
             complete; an interrupted call leaves nothing that the next one uses.
-        transform: :class:`RandomEdge`, or :class:`DSpar` with ``sparsity`` and without
-            ``connected``.
+        transform: :class:`RandomEdge`, :class:`KNeighbor`, :class:`LocalDegree`, or
+            :class:`DSpar` with ``sparsity`` and without ``connected``.
         memory: Bound of the memory of the process, for example ``"4GB"``.
         report: Called with the name of each pass and its progress.
 
@@ -63,10 +64,10 @@ def sparsify_folder(
         )
     found = folder if isinstance(folder, GraphFolder) else open_graph(folder)
     beside = PER_NODE * found.num_nodes
-    size = edges_within(parse_bytes(memory), PER_EDGE, beside=beside)
+    size = edges_within(parse_bytes(memory), PER_EDGE, beside=beside, most=MOST)
     weighted = found.is_weighted or (transform.reweights and transform.reweight)
     with publishing(Path(target)) as part:
-        stream = PairStream(found, size, report)
+        stream = PairStream(found, size, part / SCRATCH, report)
         select = transform.select_blocks(stream)
         writer = FolderWriter(part, found.num_nodes, weighted)
         try:

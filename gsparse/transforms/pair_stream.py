@@ -1,6 +1,7 @@
 """Pairs of a graph folder, read in blocks as often as needed."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,8 @@ Report = Callable[[str, int, int], None]
 class PairBlock(NamedTuple):
     """A block of stored edges, and the pairs in it, which are not self-loops.
 
+    ``start`` is the number of pairs before the block.
+
     Shapes:
         - **is_pair:** :math:`(n,)`
         - **weight:** :math:`(M,)`, float64, or None if all weights are 1
@@ -27,10 +30,11 @@ class PairBlock(NamedTuple):
     is_pair: Tensor
     pairs: Pairs
     weight: Tensor | None
+    start: int
 
 
-BlockImportance = Callable[[Pairs, Tensor | None], Tensor]
-"""Return the importances of a block of pairs, given their weights."""
+BlockImportance = Callable[[PairBlock], Tensor]
+"""Return the importances of the pairs of a block."""
 
 
 class PairStream:
@@ -39,13 +43,19 @@ class PairStream:
     Args:
         folder: The graph.
         size: Number of edges of a block.
+        scratch: Folder for temporary files, which the caller removes.
         report: Called with the progress of every pass.
     """
 
     def __init__(
-        self, folder: GraphFolder, size: int, report: Report | None = None
+        self,
+        folder: GraphFolder,
+        size: int,
+        scratch: Path,
+        report: Report | None = None,
     ) -> None:
-        self.folder, self._size, self._report = folder, size, report
+        self.folder, self.size, self.scratch = folder, size, scratch
+        self._report = report
         self.num_nodes, self.num_pairs = folder.num_nodes, folder.num_pairs
 
     def blocks(self, name: str) -> Iterator[PairBlock]:
@@ -54,8 +64,8 @@ class PairStream:
         Args:
             name: Name of the pass for the progress.
         """
-        done = 0
-        for stored in self.folder.blocks(self._size):
+        done = start = 0
+        for stored in self.folder.blocks(self.size):
             row, col, weight = stored
             is_pair = row != col
             if not is_pair.all():
@@ -63,22 +73,28 @@ class PairStream:
                 weight = None if weight is None else weight[is_pair]
             pairs = Pairs(row, col, row.new_empty(0), self.num_nodes)
             double = None if weight is None else weight.double()
-            yield PairBlock(stored, is_pair, pairs, double)
+            yield PairBlock(stored, is_pair, pairs, double, start)
+            start += row.numel()
             done += stored.row.numel()
             if self._report is not None:
                 self._report(name, done, self.folder.num_stored)
 
-    def degree(self) -> Tensor:
-        """Compute the weighted degree of every node without self-loops.
+    def degree(self, *, weighted: bool = True) -> Tensor:
+        """Compute the degree of every node without self-loops.
 
         The numbers are added in the order of :func:`gsparse.transforms.sampled.degree`,
         all larger ends after all smaller ones, so that the sums are equal in every bit.
+
+        Args:
+            weighted: Whether to add the weights; otherwise pairs are counted.
 
         Shapes:
             - **output:** :math:`(N,)`, float64
         """
         out = np.zeros(self.num_nodes)
-        if not self.folder.is_weighted:  # numbers of edges are exact in any order
+        if not (
+            weighted and self.folder.is_weighted
+        ):  # numbers of edges are exact in any order
             for block in self.blocks("degrees"):
                 for ends in (block.pairs.row, block.pairs.col):
                     np.add.at(out, ends.numpy(), 1.0)
@@ -105,7 +121,7 @@ def keep_largest_blocks(
     """
 
     def score(block: PairBlock) -> ScoredPairs:
-        return ScoredPairs(block.pairs, importance(block.pairs, block.weight))
+        return ScoredPairs(block.pairs, importance(block))
 
     def scored() -> Iterator[ScoredPairs]:
         return map(score, stream.blocks("threshold"))

@@ -44,7 +44,7 @@ class RandomEdge(EdgeSparsifier):
 
     def block_importance(self, stream: PairStream) -> BlockImportance:
         seed = draw_seed(self.seed)
-        return lambda pairs, weight: pair_uniform(pairs, seed)
+        return lambda block: pair_uniform(block.pairs, seed)
 
 
 random_edge = as_function(RandomEdge, "random_edge")

@@ -102,8 +102,8 @@ class SampledSparsifier(EdgeSparsifier):
             return super().select_blocks(stream)
         importance, seed = self.block_importance(stream), draw_seed(self.seed)
 
-        def priority(pairs: Pairs, weight: Tensor | None) -> Tensor:
-            return check_score(importance(pairs, weight)) / pair_uniform(pairs, seed)
+        def priority(block: PairBlock) -> Tensor:
+            return check_score(importance(block)) / pair_uniform(block.pairs, seed)
 
         keep = keep_largest_blocks(stream, priority, k, hash_ties=False)
 
@@ -111,7 +111,7 @@ class SampledSparsifier(EdgeSparsifier):
             kept = keep(block)
             if not self.reweight:
                 return Selection(kept)
-            score = check_score(importance(block.pairs, block.weight))
+            score = check_score(importance(block))
             return Selection(kept, sampled_factor(score, keep.threshold))
 
         return select

@@ -8,19 +8,25 @@ from gsparse.edges import undirected_pairs
 from gsparse.transforms import (
     DSpar,
     EffectiveResistance,
+    KNeighbor,
+    LocalDegree,
     RandomEdge,
     sparsify_folder,
 )
 from gsparse.transforms.by_name import sparsifiers
+from gsparse.transforms.node_ranks import NodeRanks
+from gsparse.transforms.pair_stream import PairStream
 from tests.data.folders.messy import messy_graph, summed
 
 METHODS = [
     lambda sparsity: RandomEdge(sparsity=sparsity, seed=71993),
     lambda sparsity: DSpar(sparsity=sparsity, seed=71993),
     lambda sparsity: DSpar(sparsity=sparsity, reweight=False, seed=20011),
+    lambda sparsity: LocalDegree(sparsity=sparsity),
+    lambda sparsity: KNeighbor(sparsity=sparsity, seed=71993),
 ]
-BOTH = {RandomEdge, DSpar}
-SPARSITIES = [0.0, 0.1, 0.5, 0.9, 0.999]
+BOTH = {RandomEdge, DSpar, LocalDegree, KNeighbor}
+SPARSITIES = [0.0, 0.3, 0.9, 0.999]
 
 
 def in_blocks(monkeypatch, size):
@@ -39,7 +45,7 @@ def entries(data):
     return found
 
 
-@pytest.mark.parametrize("size", [1, 13, 10_000])
+@pytest.mark.parametrize("size", [3, 13, 10_000])
 @pytest.mark.parametrize("kind", ["plain", "counted", "weighted"])
 @pytest.mark.parametrize("make", METHODS, ids=lambda it: repr(it(0.5)))
 def test_both_engines_keep_the_same_edges(tmp_path, monkeypatch, make, kind, size):
@@ -60,6 +66,50 @@ def test_both_engines_keep_the_same_edges(tmp_path, monkeypatch, make, kind, siz
         assert cut.num_loops == folder.num_loops
         assert cut.num_pairs == folder.num_pairs - round(sparsity * folder.num_pairs)
         open_graph(cut.path, verify=True)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_number_of_neighbours(tmp_path, monkeypatch, k, weighted):
+    in_blocks(monkeypatch, 11)
+    folder = convert_graph(messy_graph(5003, weighted=weighted), tmp_path / "g")
+    transform = KNeighbor(k=k, seed=8887)
+    cut = sparsify_folder(folder, tmp_path / "cut", transform)
+    assert entries(cut.data()) == entries(transform(folder.data()))
+    assert cut.num_pairs < folder.num_pairs
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("size", [1, 4, 100])
+def test_ranks_of_nodes_by_their_definition(tmp_path, size, shared):
+    folder = convert_graph(messy_graph(60293), tmp_path / "g")
+    (tmp_path / "scratch").mkdir()
+    stream = PairStream(folder, size, tmp_path / "scratch")
+
+    def keys(block):  # with many equal ones
+        row, col = block.pairs.row, block.pairs.col
+        return ((row * col) % 5).double(), ((row + col) % 4).double()
+
+    ranks = NodeRanks(stream, stream.degree(weighted=False), keys, shared=shared)
+    of_node, found = {}, []
+    for block in stream.blocks("test"):
+        row, col = block.pairs.row.tolist(), block.pairs.col.tolist()
+        every = zip(*keys(block), *ranks.read(block), strict=True)
+        for u, v, (first, second, at_u, at_v) in zip(row, col, every, strict=True):
+            of_node.setdefault(u, []).append((first.item(), 0, u, v))
+            of_node.setdefault(v, []).append((second.item(), 1, u, v))
+            found.append((u, v, at_u.item(), at_v.item()))
+    for u, v, at_u, at_v in found:
+        for node, rank, larger in ((u, at_u, 0), (v, at_v, 1)):
+            mine = next(it for it in of_node[node] if it[1:] == (larger, u, v))
+            before = [it for it in of_node[node] if it < mine]
+            if shared:
+                before = [it for it in before if it[0] < mine[0]]
+            assert rank == 1 + len(before)
+    assert sorted(it.name for it in (tmp_path / "scratch").iterdir()) == [
+        "large",
+        "small",
+    ]
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -6,7 +6,8 @@ from pathlib import Path
 from gsparse.data.folders.byte_sizes import format_bytes
 
 LEAST = 1 << 16  # edges of the smallest block
-MOST = 1 << 24  # more edges at a time are not faster
+MOST = 1 << 24  # edges of the largest block
+RESERVE = 40_000_000  # bytes for libraries and the allocator
 
 
 def resident_bytes() -> int:
@@ -25,18 +26,21 @@ def resident_bytes() -> int:
     return scale * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def edges_within(memory: int, per_edge: int, *, beside: int = 0) -> int:
+def edges_within(
+    memory: int, per_edge: int, *, beside: int = 0, most: int = MOST
+) -> int:
     """Return how many edges may be in memory at a time.
 
     Args:
         memory: Bound of the memory of the whole process in bytes.
         per_edge: Bytes per edge.
         beside: Bytes that are needed besides, for example per node.
+        most: Number of edges beyond which a block is not faster.
 
     Raises:
         ValueError: If the bound is too small for the smallest block.
     """
-    fixed = resident_bytes() + beside
+    fixed = resident_bytes() + RESERVE + beside
     least = fixed + per_edge * LEAST
     if memory < least:
         rounded = -(-least // 10_000_000) * 10_000_000
@@ -45,4 +49,4 @@ def edges_within(memory: int, per_edge: int, *, beside: int = 0) -> int:
             f"{format_bytes(memory)}); the program and its libraries take "
             f"{format_bytes(fixed - beside)}, the nodes {format_bytes(beside)}"
         )
-    return min((memory - fixed) // per_edge, MOST)
+    return min((memory - fixed) // per_edge, most)
