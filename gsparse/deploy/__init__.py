@@ -9,6 +9,7 @@ from gsparse.deploy.n_of_m import keep_n_of_m, prune_n_of_m, to_semi_structured
 from gsparse.deploy.prune_and_save import prune_model
 from gsparse.deploy.pruned_models import load_pruned
 from gsparse.deploy.warm_up import warm_up
+from gsparse.transforms.out_of_core import sparsify_folder
 
 __all__ = [
     "GraphReport",
@@ -23,6 +24,7 @@ __all__ = [
     "prune_n_of_m",
     "save_model",
     "sparsify_file",
+    "sparsify_folder",
     "to_semi_structured",
     "warm_up",
 ]

@@ -9,7 +9,6 @@ from gsparse.transforms.feature_cosine import FeatureCosine, feature_cosine
 from gsparse.transforms.feature_select import FeatureSelect, feature_select
 from gsparse.transforms.k_neighbor import KNeighbor, k_neighbor
 from gsparse.transforms.local_degree import LocalDegree, local_degree
-from gsparse.transforms.out_of_core import sparsify_folder
 from gsparse.transforms.prediction_agreement import (
     PredictionAgreement,
     prediction_agreement,
@@ -34,7 +33,6 @@ __all__ = [
     "local_degree",
     "prediction_agreement",
     "random_edge",
-    "sparsify_folder",
     "spectral_sparsify",
     "teddy",
 ]

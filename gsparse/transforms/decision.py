@@ -38,7 +38,10 @@ def require_graph(transform: object, data: Any, types: type | UnionType) -> None
     if isinstance(data, Tensor):
         advice = "; build Data(edge_index=edge_index, num_nodes=num_nodes)"
     elif isinstance(data, GraphFolder):
-        advice = "; use sparsify_folder(folder, target, transform), or folder.data()"
+        advice = (
+            "; use gsparse.deploy.sparsify_folder(folder, target, transform), or "
+            "folder.data()"
+        )
     elif isinstance(data, list | tuple):
         advice = "; build a batch with Batch.from_data_list()"
     raise TypeError(f"{name} takes {accepted} (got {got}){advice}")

@@ -30,7 +30,8 @@ def sparsify_folder(
     Example:
         >>> from tempfile import TemporaryDirectory
         >>> from gsparse.data import barbell, convert_graph
-        >>> from gsparse.transforms import DSpar, sparsify_folder
+        >>> from gsparse.deploy import sparsify_folder
+        >>> from gsparse.transforms import DSpar
         >>> with TemporaryDirectory() as place:
         ...     folder = convert_graph(barbell(4), f"{place}/barbell")  # 13 edges
         ...     transform = DSpar(sparsity=0.5, seed=51913)

@@ -11,10 +11,10 @@ from gsparse.transforms import (
     KNeighbor,
     LocalDegree,
     RandomEdge,
-    sparsify_folder,
 )
 from gsparse.transforms.by_name import sparsifiers
 from gsparse.transforms.node_ranks import NodeRanks
+from gsparse.transforms.out_of_core import sparsify_folder
 from gsparse.transforms.pair_stream import PairStream
 from tests.data.folders.messy import messy_graph, summed
 
