@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gsparse.data import convert_graph, open_graph
-from gsparse.edges import undirected_pairs
+from gsparse.edges import pair_weight, undirected_pairs
 from gsparse.transforms import (
     DSpar,
     EffectiveResistance,
@@ -16,6 +16,7 @@ from gsparse.transforms.by_name import sparsifiers
 from gsparse.transforms.node_ranks import NodeRanks
 from gsparse.transforms.out_of_core import sparsify_folder
 from gsparse.transforms.pair_stream import PairStream
+from gsparse.transforms.sampled import degree
 from tests.data.folders.messy import messy_graph, summed
 
 METHODS = [
@@ -52,7 +53,7 @@ def test_both_engines_keep_the_same_edges(tmp_path, monkeypatch, make, kind, siz
     in_blocks(monkeypatch, size)
     graph = messy_graph(46091, weighted=kind == "weighted", copies=kind != "plain")
     if kind == "weighted":  # degrees that depend on the order of their sums
-        graph.edge_weight = graph.edge_weight / 3
+        graph.edge_weight = graph.edge_weight**12 / 3
     if kind == "plain":
         graph.edge_index = graph.edge_index.unique(dim=1)
     folder = convert_graph(graph, tmp_path / "g")
@@ -66,6 +67,18 @@ def test_both_engines_keep_the_same_edges(tmp_path, monkeypatch, make, kind, siz
         assert cut.num_loops == folder.num_loops
         assert cut.num_pairs == folder.num_pairs - round(sparsity * folder.num_pairs)
         open_graph(cut.path, verify=True)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_degrees_are_equal_in_every_bit(tmp_path, weighted):
+    graph = messy_graph(46091, weighted=weighted)
+    if weighted:
+        graph.edge_weight = graph.edge_weight**12 / 3
+    folder = convert_graph(graph, tmp_path / "g")
+    data = folder.data()
+    pairs = undirected_pairs(data.edge_index, data.num_nodes)
+    expected = degree(pairs, pair_weight(data.edge_index, data.edge_weight, pairs))
+    assert PairStream(folder, 7, tmp_path).degree().equal(expected)
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
@@ -231,6 +244,11 @@ def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):
             sparsify_folder(folder, tmp_path / "cut", RandomEdge(0.5))
     assert [it.name for it in tmp_path.iterdir()] == ["g"]
     (tmp_path / ".cut.part").mkdir()  # a killed process leaves its files
-    (tmp_path / ".cut.part" / "indices.npy").write_bytes(b"half")
-    sparsify_folder(folder, tmp_path / "cut", RandomEdge(0.5))
+    for name in ("indices.npy", "old.npy"):
+        (tmp_path / ".cut.part" / name).write_bytes(b"half")
+    cut = sparsify_folder(folder, tmp_path / "cut", RandomEdge(0.5))
+    assert {it.name for it in cut.path.iterdir()} == {
+        "header.json",
+        *cut.header.files,
+    }
     assert sorted(it.name for it in tmp_path.iterdir()) == ["cut", "g"]

@@ -60,11 +60,9 @@ def text_blocks(
                     f"{path} must be text, UTF-8 or with a byte-order mark "
                     "(got a zero byte)"
                 )
-            # The second half of a Windows line end may be in the next block.
-            end = len(block) - block.endswith(b"\r")
-            held, block = block[end:], _line_feeds(block[:end])
+            block = _line_feeds(block)  # a Windows line end may become a blank line
             cut = block.rfind(b"\n") + 1
-            rest = block[cut:] + held
+            rest = block[cut:]
             if len(rest) > _LONG:
                 raise ValueError(
                     f"{path} must be text with one edge per line (got a line of more "

@@ -10,6 +10,7 @@ import torch
 
 from gsparse.data import convert_graph, open_graph, read_graph, write_graph
 from gsparse.data.folders import sources
+from gsparse.data.folders.sorted_runs import SortedRuns
 from tests.data.folders.messy import messy_graph, summed
 
 
@@ -75,6 +76,22 @@ def test_the_bound_of_the_memory_changes_no_byte(tmp_path, monkeypatch, weighted
         assert files(tmp_path / f"{size}") == files(tmp_path / "large")
 
 
+def test_copies_are_sorted_by_weight(tmp_path):
+    """The order of a sum can change its last bit."""
+    draw = torch.Generator().manual_seed(20731)
+    key = torch.randint(9, (200,), generator=draw).numpy().astype(np.uint64)
+    weight = torch.rand(200, generator=draw).numpy()
+    runs = SortedRuns(tmp_path, "runs", 7, weighted=True)
+    runs.add(key, weight)
+    runs.flush()
+    found = [*runs.parts(np.array([2, 3, 7], dtype=np.uint64))]
+    keys = np.concatenate([part.key for part in found])
+    weights = np.concatenate([part.weight for part in found])
+    expected = sorted(zip(key.tolist(), weight.tolist(), strict=True))
+    assert list(zip(keys.tolist(), weights.tolist(), strict=True)) == expected
+    assert [part.key.max() for part in found] == [1, 2, 6, 8]
+
+
 def test_the_order_of_the_edges_changes_no_byte(tmp_path):
     data = messy_graph(10069, weighted=True)
     data.edge_weight = data.edge_weight / 3
@@ -101,6 +118,8 @@ def test_files_are_read_as_by_read_graph(tmp_path, monkeypatch, name, weighted):
 
 TEXTS = {
     "names.csv": b"source,target,weight\r\n0,1,0.5\r\n1,0,0.5\r\n",
+    "many lines.csv": b"source,target\n" + b"".join(b"%d,9\n" % i for i in range(99)),
+    "line ends.csv": b"source,target\r\n" + b"1,2\r\n" * 50,
     "other order.csv": b"weight,to,from\n0.5,0,1\n0.25,1,2\n",
     "comments.txt": b"# a graph\n% of the past\n\n0 1 # one\n1 2\n# nodes: 9\n",
     "mark.csv": b"\xef\xbb\xbf0,1\n1,2\n",
