@@ -6,10 +6,10 @@ from typing import Any
 
 from gsparse.data import open_graph
 from gsparse.data.folders.header import NAME
+from gsparse.data.folders.sources import Report
 from gsparse.data.io import FORMATS
 from gsparse.transforms.by_name import make_sparsifier
 from gsparse.transforms.out_of_core import sparsify_folder
-from gsparse.transforms.pair_stream import Report
 
 
 def is_folder_task(source: Path, target: Path) -> bool:

@@ -8,9 +8,10 @@ from gsparse.data import EdgeBlock, GraphFolder, open_graph
 from gsparse.data.folders.byte_sizes import parse_bytes
 from gsparse.data.folders.memory import edges_within
 from gsparse.data.folders.publish import SCRATCH, publishing
+from gsparse.data.folders.sources import Report
 from gsparse.data.folders.writer import FolderWriter, copy_labels
 from gsparse.transforms.base import EdgeSparsifier, Selection
-from gsparse.transforms.pair_stream import PairBlock, PairStream, Report
+from gsparse.transforms.pair_stream import PairBlock, PairStream
 
 PER_EDGE = 280  # bytes of memory per edge of a block
 MOST = 1 << 19  # edges of a block; larger ones leave the cache of the processor
@@ -41,15 +42,19 @@ def sparsify_folder(
     Keeps exactly the edges, with exactly the weights, that the transform keeps of
     ``folder.data()`` with the same seed, at the same exact budget. The edges are read
     in blocks several times: to compute degrees, to find the score at which the kept
-    edges end (in usually two passes), and to write them. Needs memory for
-    :math:`O(N)` numbers and one block.
+    edges end (in usually two passes), and to write them. ``KNeighbor`` and
+    ``LocalDegree`` first rank the edges of every node in files beside the target, which
+    take 32 bytes per edge. Needs memory for :math:`O(N)` numbers and one block.
 
     Args:
         folder: The graph.
         target: Path of the new folder, which must not exist. It appears when it is
             complete; an interrupted call leaves nothing that the next one uses.
-        transform: :class:`RandomEdge`, :class:`KNeighbor`, :class:`LocalDegree`, or
-            :class:`DSpar` with ``sparsity`` and without ``connected``.
+        transform: :class:`~gsparse.transforms.RandomEdge`,
+            :class:`~gsparse.transforms.KNeighbor`,
+            :class:`~gsparse.transforms.LocalDegree`, or
+            :class:`~gsparse.transforms.DSpar` with ``sparsity`` and without
+            ``connected``.
         memory: Bound of the memory of the process, for example ``"4GB"``.
         report: Called with the name of each pass and its progress.
 

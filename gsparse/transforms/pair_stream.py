@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 
 from gsparse.data import EdgeBlock, GraphFolder
+from gsparse.data.folders.sources import Report
 from gsparse.edges import Pairs
 from gsparse.edges.streamed_select import Cut, Keeper, ScoredPairs, find_cut
-
-Report = Callable[[str, int, int], None]
-"""Called with the name of a pass, the edges done, and the number of edges."""
 
 
 class PairBlock(NamedTuple):
@@ -92,9 +90,7 @@ class PairStream:
             - **output:** :math:`(N,)`, float64
         """
         out = np.zeros(self.num_nodes)
-        if not (
-            weighted and self.folder.is_weighted
-        ):  # numbers of edges are exact in any order
+        if not (weighted and self.folder.is_weighted):  # counts, in any order
             for block in self.blocks("degrees"):
                 for ends in (block.pairs.row, block.pairs.col):
                     np.add.at(out, ends.numpy(), 1.0)

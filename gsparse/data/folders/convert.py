@@ -11,7 +11,7 @@ from gsparse.data.folders.byte_sizes import parse_bytes
 from gsparse.data.folders.graph_folder import GraphFolder, open_graph
 from gsparse.data.folders.memory import edges_within
 from gsparse.data.folders.merge import Copies, Merged, merge_directions
-from gsparse.data.folders.publish import publishing
+from gsparse.data.folders.publish import clear, publishing
 from gsparse.data.folders.sort_stage import (
     PER_EDGE,
     SortedEdges,
@@ -85,6 +85,7 @@ def convert_graph(
     with publishing(Path(folder), resume=True) as part:
         found = find_sorted(part, source, relabel)
         if found is None:
+            clear(part)
             found = sort_edges(
                 part, source, relabel=relabel, bound=bound, report=report
             )

@@ -36,7 +36,7 @@ def publishing(folder: Path, *, resume: bool = False) -> Iterator[Path]:
     part.mkdir(exist_ok=True)
     with _locked(part, folder):
         if not resume:
-            _empty(part)
+            clear(part)
         (part / SCRATCH).mkdir(exist_ok=True)
         try:
             yield part
@@ -86,9 +86,11 @@ def _locked(part: Path, folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
+def clear(part: Path) -> None:
+    """Remove everything from a temporary folder, so that work starts anew."""
+    for path in part.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (part / SCRATCH).mkdir()
 
 
 def _sync(folder: Path) -> None:

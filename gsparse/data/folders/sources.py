@@ -1,6 +1,7 @@
 """Sources of edges for a graph folder: graphs in memory, text files and tables."""
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -20,7 +21,7 @@ from gsparse.data.node_labels import Labels
 SLICE = 1 << 20  # edges of a chunk of a graph in memory
 PARQUET = ".parquet"
 TEXT = (".txt", ".csv", ".tsv")
-SMALL = 1 << 26  # bytes of a text file that is numbered anew in memory
+PER_BYTE = 16  # bytes of memory per byte of text whose nodes are numbered in memory
 
 Report = Callable[[str, int, int], None]
 """Called with the name of a step, how much of it is done, and how much there is."""
@@ -62,7 +63,7 @@ def open_source(source: Data | Path, settings: Settings) -> Source:
         ModuleNotFoundError: If the format needs an extra that is not installed.
     """
     if isinstance(source, Data):
-        return GraphSource(check_graph(source.clone(), "the graph"))
+        return GraphSource(check_graph(copy(source), "the graph"))
     if source.suffix.lower() == PARQUET:
         return _table(source, settings)
     suffix = graph_suffix(source).removesuffix(".gz")
@@ -71,7 +72,8 @@ def open_source(source: Data | Path, settings: Settings) -> Source:
     if suffix not in TEXT or is_wide(source, packed=packed):
         return GraphSource(read_graph(source, relabel=settings.relabel))
     first = next(text_blocks(source, packed=packed, size=1 << 16), b"")
-    small = source.stat().st_size * (10 if packed else 1) <= SMALL
+    size = source.stat().st_size * (10 if packed else 1)
+    small = PER_BYTE * size <= settings.memory
     if is_matrix_market(first) or (settings.relabel and small):
         return GraphSource(read_graph(source, relabel=settings.relabel))
     if settings.relabel:
@@ -91,8 +93,10 @@ class GraphSource:
         edge_index, weight = self._data.edge_index, self._data.get("edge_weight")
         for start in range(0, edge_index.size(1), SLICE):
             part = slice(start, start + SLICE)
-            row, col = edge_index[:, part].long().numpy()
-            some = None if weight is None else weight[part].float().numpy()
+            row, col = edge_index[:, part].long().cpu().numpy()
+            some = None
+            if weight is not None:
+                some = weight[part].detach().float().cpu().numpy()
             yield EdgeChunk(row, col, some)
 
     def num_nodes(self, used: int, num_edges: int) -> int:
@@ -138,13 +142,24 @@ class TextSource:
 class TableSource:
     """Edges of a table in a database."""
 
-    def __init__(self, table: EdgeTable, where: Path, num_nodes: int | None) -> None:
+    def __init__(
+        self,
+        table: EdgeTable,
+        where: Path,
+        num_nodes: int | None,
+        report: Report | None,
+    ) -> None:
         self._table, self._where, self._num_nodes = table, where, num_nodes
+        self._report = report
         self.is_weighted = table.is_weighted
 
     def chunks(self) -> Iterator[EdgeChunk]:
         """Yield slices of the table."""
+        done, total = 0, self._table.num_edges
         for chunk in self._table.chunks():
+            done += chunk.row.size
+            if self._report is not None:
+                self._report("sorting", done, total)
             least = min(chunk.row.min(), chunk.col.min())
             if least < 0:
                 raise ValueError(
@@ -173,7 +188,8 @@ def _table(path: Path, settings: Settings) -> TableSource:
         raise FileNotFoundError(f"no such file: {path}")
     table = EdgeTable(settings.scratch, settings.memory, path)
     table.read_parquet(path, relabel=settings.relabel)
-    return TableSource(table, path, table.number() if settings.relabel else None)
+    num_nodes = table.number() if settings.relabel else None
+    return TableSource(table, path, num_nodes, settings.report)
 
 
 def _named_table(
@@ -181,7 +197,7 @@ def _named_table(
 ) -> TableSource:
     table = EdgeTable(settings.scratch, settings.memory // 2, path)
     read_into(table, _blocks(path, packed, settings), suffix, path)
-    return TableSource(table, path, table.number())
+    return TableSource(table, path, table.number(), settings.report)
 
 
 def _blocks(path: Path, packed: bool, settings: Settings) -> Iterator[bytes]:

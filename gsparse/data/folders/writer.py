@@ -88,10 +88,8 @@ class FolderWriter:
             files |= labels
         pairs = self._indices.length - self._num_loops
         header = Header(self._num_nodes, pairs, self._num_loops, made, files)
-        with (self._folder / NAME).open("w", encoding="utf-8") as file:
-            file.write(header.to_text())
-            file.flush()
-            os.fsync(file.fileno())
+        (self._folder / NAME).write_text(header.to_text(), encoding="utf-8")
+        _sync(self._folder / NAME)
 
     def close(self) -> None:
         """Close the files, complete or not."""
@@ -125,8 +123,7 @@ def write_labels(folder: Path, labels: Iterable[Labels]) -> dict[str, FileFacts]
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for block in chain([first], blocks):
             file.writelines(f"{label}\n" for label in block)
-        file.flush()
-        os.fsync(file.fileno())
+    _sync(path)
     return {NAMES: FileFacts(path.stat().st_size, file_hash(path, 0))}
 
 
@@ -137,4 +134,11 @@ def copy_labels(
     found = {name: facts for name, facts in files.items() if name in (LABELS, NAMES)}
     for name in found:
         shutil.copyfile(source / name, target / name)
+        _sync(target / name)
     return found
+
+
+def _sync(path: Path) -> None:
+    """Make the content of a file durable."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())

@@ -43,7 +43,7 @@ def in_tiny_blocks(monkeypatch, size=11):
         return real(path, packed=packed, size=37, at=at)
 
     monkeypatch.setattr(sources, "text_blocks", small)
-    monkeypatch.setattr(sources, "SMALL", 0)
+    monkeypatch.setattr(sources, "PER_BYTE", 1 << 40)
     monkeypatch.setattr("gsparse.data.folders.tables.SLICE", 17)
 
 
@@ -325,7 +325,18 @@ class TestInterruption:
     def test_another_source_starts_anew(self, tmp_path, monkeypatch):
         path = self._interrupt(tmp_path, monkeypatch)
         path.write_text("0 1\n1 0\n")
-        assert convert_graph(path, tmp_path / "g").num_pairs == 1
+        (tmp_path / ".g.part" / "node_label.npy").write_bytes(b"old")
+        folder = convert_graph(path, tmp_path / "g")
+        assert folder.num_pairs == 1
+        names = {it.name for it in folder.path.iterdir()}
+        assert names == {"header.json", "indptr.npy", "indices.npy"}
+
+    def test_labels_are_kept_too(self, tmp_path, monkeypatch):
+        path = self._interrupt(tmp_path, monkeypatch, relabel=True)
+        monkeypatch.setattr("gsparse.data.folders.convert.sort_edges", None)
+        folder = convert_graph(path, tmp_path / "g", relabel=True)
+        used = read_graph(path).edge_index.unique()
+        assert folder.node_label.equal(used)
 
     def test_two_processes_do_not_write_one_folder(self, tmp_path):
         fcntl = pytest.importorskip("fcntl")
@@ -338,7 +349,7 @@ class TestInterruption:
         os.close(handle)
         assert convert_graph(messy_graph(5), tmp_path / "g").num_pairs
 
-    def _interrupt(self, tmp_path, monkeypatch):
+    def _interrupt(self, tmp_path, monkeypatch, **options):
         path = tmp_path / "g.txt"
         write_graph(messy_graph(60107), path)
 
@@ -348,7 +359,7 @@ class TestInterruption:
         with monkeypatch.context() as patch:
             patch.setattr("gsparse.data.folders.convert.merge_directions", stop)
             with pytest.raises(KeyboardInterrupt):
-                convert_graph(path, tmp_path / "g")
+                convert_graph(path, tmp_path / "g", **options)
         assert not (tmp_path / "g").exists()
         with pytest.raises(ValueError, match="not written to its end"):
             open_graph(tmp_path / ".g.part")
