@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from gsparse.data import convert_graph, open_graph, read_graph, write_graph
 from gsparse.data.folders import sources
+from gsparse.data.folders.sort_stage import PER_EDGE
 from gsparse.data.folders.sorted_runs import SortedRuns
 from tests.data.folders.messy import messy_graph, summed
 
@@ -74,6 +76,21 @@ def test_the_bound_of_the_memory_changes_no_byte(tmp_path, monkeypatch, weighted
         in_tiny_blocks(monkeypatch, size)
         convert_graph(data, tmp_path / f"{size}")
         assert files(tmp_path / f"{size}") == files(tmp_path / "large")
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sorting_needs_memory_for_a_run(tmp_path, monkeypatch, weighted):
+    """No more than the stated bytes for every edge of a run, however many there are."""
+    data = messy_graph(9203, num_nodes=2000, num_pairs=250_000, weighted=weighted)
+    size = 20_000
+    in_tiny_blocks(monkeypatch, size)
+    monkeypatch.setattr(sources, "SLICE", size)
+    tracemalloc.start()
+    convert_graph(data, tmp_path / "g")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert data.num_edges > 20 * size
+    assert peak < PER_EDGE * size
 
 
 def test_copies_are_sorted_by_weight(tmp_path):
