@@ -11,10 +11,9 @@ from gsparse.data.edge_lists import (
     ODD_INTEGER,
     Layout,
     find_layout,
-    read_names,
     read_numbers,
-    refuse_column_names,
 )
+from gsparse.data.edge_texts import read_names, refuse_column_names
 from gsparse.data.folders.tables import EdgeTable
 from gsparse.data.node_labels import check_labels
 

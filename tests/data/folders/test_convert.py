@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -221,6 +222,14 @@ def test_a_first_line_taken_for_names_must_stay_one(tmp_path, monkeypatch):
     in_tiny_blocks(monkeypatch)
     with pytest.raises(ValueError, match="whether its first line is an edge"):
         convert_graph(tmp_path / "g.csv", tmp_path / "g", relabel=True)
+
+
+def test_a_missing_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    (tmp_path / "g.parquet").write_bytes(b"")
+    with pytest.raises(ModuleNotFoundError, match=r"'gsparse-gnn\[scale\]'"):
+        convert_graph(tmp_path / "g.parquet", tmp_path / "g")
+    assert [it.name for it in tmp_path.iterdir()] == ["g.parquet"]
 
 
 @pytest.mark.parametrize("relabel", [False, True])
