@@ -243,7 +243,7 @@ def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             sparsify_folder(folder, tmp_path / "cut", RandomEdge(0.5))
     assert [it.name for it in tmp_path.iterdir()] == ["g"]
-    (tmp_path / ".cut.part").mkdir()  # a killed process leaves its files
+    (tmp_path / ".cut.part" / "scratch").mkdir(parents=True)  # of a killed process
     for name in ("indices.npy", "old.npy"):
         (tmp_path / ".cut.part" / name).write_bytes(b"half")
     cut = sparsify_folder(folder, tmp_path / "cut", RandomEdge(0.5))

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gsparse.data.folders.header import NAME
+
 try:
     import fcntl
 except ImportError:  # Windows has no such locks
@@ -28,13 +30,15 @@ def publishing(folder: Path, *, resume: bool = False) -> Iterator[Path]:
 
     Raises:
         FileNotFoundError: If the folder above does not exist.
-        ValueError: If the folder exists, or another process is writing it.
+        ValueError: If the folder exists, another process is writing it, or a folder of
+            another kind has the temporary name.
     """
     folder = Path(os.path.abspath(folder))
     check_new_folder(folder)
     part = folder.with_name(f".{folder.name}.part")
     part.mkdir(exist_ok=True)
     with _locked(part, folder):
+        _check_ours(part)
         if not resume:
             clear(part)
         (part / SCRATCH).mkdir(exist_ok=True)
@@ -66,6 +70,16 @@ def check_new_folder(folder: Path) -> None:
     if folder.exists():
         raise ValueError(
             f"{folder} must not exist yet (it does); remove it or write to another one"
+        )
+
+
+def _check_ours(part: Path) -> None:
+    """Refuse a folder that this module has not made, whose files would be removed."""
+    ours = [SCRATCH, NAME]
+    if any(part.iterdir()) and not any((part / name).exists() for name in ours):
+        raise ValueError(
+            f"{part} must be a temporary folder of gsparse (it holds other files); "
+            "rename it"
         )
 
 

@@ -364,6 +364,13 @@ class TestInterruption:
         used = read_graph(path).edge_index.unique()
         assert folder.node_label.equal(used)
 
+    def test_a_folder_of_the_user_is_not_cleared(self, tmp_path):
+        (tmp_path / ".g.part").mkdir()
+        (tmp_path / ".g.part" / "notes.txt").write_text("mine")
+        with pytest.raises(ValueError, match="it holds other files"):
+            convert_graph(messy_graph(5), tmp_path / "g")
+        assert (tmp_path / ".g.part" / "notes.txt").read_text() == "mine"
+
     def test_two_processes_do_not_write_one_folder(self, tmp_path):
         fcntl = pytest.importorskip("fcntl")
         part = tmp_path / ".g.part"
