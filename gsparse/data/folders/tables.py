@@ -227,8 +227,10 @@ def _connect(scratch: Path, memory: int) -> "duckdb.DuckDBPyConnection":
         "threads": torch.get_num_threads(),
         "temp_directory": str(scratch / "spilled"),
         "preserve_insertion_order": False,
+        "enable_progress_bar": False,
     }.items():
-        db.execute(f"SET {key} = '{value}'")
+        text = str(value).replace("'", "''")
+        db.execute(f"SET {key} = '{text}'")
     return db
 
 

@@ -244,14 +244,15 @@ def test_parquet(tmp_path, monkeypatch, relabel, weighted):
     table = {"target": ends[1], "source": ends[0]}
     if weighted:
         table["weight"] = data.edge_weight.numpy()
-    parts = tmp_path / "g.parquet"
-    parts.mkdir()
+    parts = tmp_path / "a graph's" / "g.parquet"
+    parts.mkdir(parents=True)
     for i in (0, 1):
         half = {key: it[i::2] for key, it in table.items()}
         assert len(half["source"])
-        duckdb.sql(f"COPY (SELECT * FROM half) TO '{parts}/{i}.parquet'")
+        path = str(parts / f"{i}.parquet").replace("'", "''")
+        duckdb.sql(f"COPY (SELECT * FROM half) TO '{path}'")
     in_tiny_blocks(monkeypatch)
-    folder = convert_graph(parts, tmp_path / "g", relabel=relabel)
+    folder = convert_graph(parts, parts.parent / "g", relabel=relabel)
     used = sorted({*row.tolist(), *col.tolist()})
     if relabel:
         assert folder.node_label == [f"n{i:03}" for i in used]
