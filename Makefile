@@ -14,6 +14,7 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt torch==2.13.0
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	-$(BIN)/pip install -q -c constraints.txt -e '.[lightning,scale]'  # else their tests are skipped
 	touch $@
 
 demo: $(BIN)/.installed

@@ -222,7 +222,7 @@ def test_memory_and_permission_are_one_line_too(tmp_path, capsys, monkeypatch, e
     def fail(*_args, **_options):
         raise error
 
-    monkeypatch.setattr("gsparse.deploy.open_graph.read_graph", fail)
+    monkeypatch.setattr("gsparse.deploy.stated_graph.read_graph", fail)
     args = ["a.txt", tmp_path / "b.txt", "--method", "RandomEdge", "--sparsity", 0.5]
     assert run(capsys, "sparsify", *args) == (2, "", f"error: {error}\n")
 

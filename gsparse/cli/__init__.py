@@ -61,7 +61,7 @@ def main(args: list[str] | None = None) -> None:
 
 def _app() -> typer.Typer:
     from gsparse import __version__
-    from gsparse.cli import experiments, files, inspect, lists
+    from gsparse.cli import experiments, files, folders, inspect, lists
 
     app = typer.Typer(
         no_args_is_help=True,
@@ -74,6 +74,7 @@ def _app() -> typer.Typer:
         experiments.reproduce,
         inspect.inspect,
         files.sparsify,
+        folders.convert,
         files.prune,
         experiments.report,
         lists.datasets,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,13 +15,16 @@ def sparsify(
         Path,
         typer.Argument(
             metavar="IN",
-            help="Graph: .pt, .npz, .mtx, .txt, .csv or .tsv; text also with .gz.",
+            help="Graph: .pt, .npz, .mtx, .txt, .csv or .tsv; text also with .gz; or "
+            "a folder of `gsparse convert`.",
         ),
     ],
     target: Annotated[
         Path,
         typer.Argument(
-            metavar="OUT", help="Sparsified graph; its suffix decides the format."
+            metavar="OUT",
+            help="Sparsified graph; its suffix decides the format. A folder for a "
+            "folder.",
         ),
     ],
     method: Annotated[str, typer.Option(help="See `gsparse methods`.")],
@@ -49,15 +52,34 @@ def sparsify(
         ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    memory: Annotated[
+        str | None, typer.Option(help="Bound of the memory for a folder. (2GB)")
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Number of threads.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Remove edges from the graph in a file."""
+    """Remove edges from the graph in a file or a folder."""
     from gsparse.deploy.cut_file import sparsify_file
+    from gsparse.deploy.cut_folder import is_folder_task
 
     set_threads(threads)
+    if is_folder_task(source, target):
+        if symmetrize or relabel or not undirected:
+            raise ValueError(
+                "--directed, --symmetrize and --relabel are for files (IN is a folder)"
+            )
+        record = _sparsify_folder(
+            source, target, method, sparsity, epsilon, seed, memory
+        )
+        _print_cut(record, "pairs", "undirected", target, as_json)
+        return
+    if memory is not None:
+        raise ValueError(
+            f"--memory needs a graph folder (got IN {source}); make one with "
+            "`gsparse convert`"
+        )
     record = sparsify_file(
         source,
         target,
@@ -70,6 +92,40 @@ def sparsify(
         seed=seed,
     )
     counted, kind = ("pairs", "undirected") if undirected else ("edges", "directed")
+    _print_cut(record, counted, kind, target, as_json)
+
+
+def _sparsify_folder(
+    source: Path,
+    target: Path,
+    method: str,
+    sparsity: float | None,
+    epsilon: float | None,
+    seed: int,
+    memory: str | None,
+) -> dict[str, Any]:
+    from gsparse.cli.meter import Meter
+    from gsparse.deploy.cut_folder import sparsify_stored
+
+    meter = Meter()
+    try:
+        return sparsify_stored(
+            source,
+            target,
+            method,
+            sparsity=sparsity,
+            epsilon=epsilon,
+            seed=seed,
+            memory=memory or "2GB",
+            report=meter,
+        )
+    finally:
+        meter.close()
+
+
+def _print_cut(
+    record: dict[str, Any], counted: str, kind: str, target: Path, as_json: bool
+) -> None:
     before, after = (record[f"num_{counted}_{when}"] for when in ("before", "after"))
     text = f"{before:,} -> {after:,} {kind} edges in {record['seconds']:.2f} s"
     print_value(record, f"{text}: {target}", as_json)

@@ -3,6 +3,8 @@
 from gsparse.data.cards import Card, Variant, card, names
 from gsparse.data.chung_lu import chung_lu
 from gsparse.data.erdos_renyi import random_graph
+from gsparse.data.folders.convert import convert_graph
+from gsparse.data.folders.graph_folder import EdgeBlock, GraphFolder, open_graph
 from gsparse.data.inductive import InductiveGraphs, inductive
 from gsparse.data.io import read_graph, write_graph
 from gsparse.data.load import load
@@ -23,6 +25,8 @@ from gsparse.data.toy import (
 
 __all__ = [
     "Card",
+    "EdgeBlock",
+    "GraphFolder",
     "InductiveGraphs",
     "SavedDataset",
     "Variant",
@@ -30,6 +34,7 @@ __all__ = [
     "card",
     "chung_lu",
     "complete",
+    "convert_graph",
     "cycle",
     "grid",
     "house",
@@ -38,6 +43,7 @@ __all__ = [
     "load",
     "lollipop",
     "names",
+    "open_graph",
     "path",
     "planted_partition",
     "random_graph",

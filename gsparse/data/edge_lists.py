@@ -20,15 +20,15 @@ from gsparse.data.column_names import (
 from gsparse.data.edge_lines import (
     check_comments,
     check_first_line,
-    check_notation,
     find_delimiter,
     split_lines,
 )
+from gsparse.data.edge_texts import read_names, refuse_column_names
 from gsparse.data.node_labels import Labels, number_ids, number_labels, parse_ids
 
-_HEAD = re.compile(rb"(?:[ \t]*(?:[#%][^\n]*)?\n)*")
+HEAD = re.compile(rb"(?:[ \t]*(?:[#%][^\n]*)?\n)*")
 _NUM_NODES = re.compile(rb"^#.*nodes:\s*(\d+)", re.IGNORECASE | re.MULTILINE)
-_ODD_INTEGER = re.compile(rb"(?:^|[\s,;])(?:\+|-?0[0-9]|-0\b)", re.MULTILINE)
+ODD_INTEGER = re.compile(rb"(?:^|[\s,;])(?:\+|-?0[0-9]|-0\b)", re.MULTILINE)
 
 
 class Table(NamedTuple):
@@ -57,7 +57,7 @@ def read_edge_list(
     if relabel:
         check_comments(content, where)
     body = content if content.endswith(b"\n") else content + b"\n"
-    head = _HEAD.match(body)
+    head = HEAD.match(body)
     body = body[head.end() if head else 0 :]
     if body:
         ids, weight, labels = _read_body(body, suffix, where, relabel)
@@ -71,11 +71,16 @@ def read_edge_list(
         data.node_label = labels
         data.num_nodes = len(labels)
         return data
-    counts = [found[1] for found in _NUM_NODES.finditer(content)]
-    stated = max((int(n) if len(n) < 19 else 10**18 for n in counts), default=0)
+    stated = stated_nodes(content)
     if not ids.numel() or stated > ids.max():
         data.num_nodes = stated
     return data
+
+
+def stated_nodes(content: bytes) -> int:
+    """Return the largest number of nodes that a comment states, or 0."""
+    counts = [found[1] for found in _NUM_NODES.finditer(content)]
+    return max((int(n) if len(n) < 19 else 10**18 for n in counts), default=0)
 
 
 def read_columns(body: bytes, count: int, where: object) -> tuple[Tensor, Tensor]:
@@ -85,9 +90,9 @@ def read_columns(body: bytes, count: int, where: object) -> tuple[Tensor, Tensor
         Ids ``[2, E]`` and weights ``[E]``, or no weights if there are two columns.
     """
     columns = Columns(0, 1, 2 if count == 3 else None, count, header=False)
-    table = _read_numbers(body, None, columns)
+    table = read_numbers(body, None, columns)
     if table is None:
-        table = _read_texts(body, None, columns, where, relabel=False)
+        table = read_texts(body, None, columns, where, relabel=False)
     weight = np.empty(0) if table.weight is None else table.weight
     return table.ids, torch.from_numpy(weight).float()
 
@@ -114,8 +119,27 @@ def edge_lines(data: Data, delimiter: str, first: int = 0) -> str:
     return "".join(f"{delimiter.join(map(str, row))}\n" for row in rows)
 
 
-def _read_body(body: bytes, suffix: str, where: object, relabel: bool) -> Table:
-    """Read the lines after the leading comments and blank lines."""
+class Layout(NamedTuple):
+    """Delimiter and columns of a file, and the fields of its first line."""
+
+    delimiter: str | None
+    columns: Columns
+    fields: list[str]
+    known: bool
+
+
+def find_layout(body: bytes, suffix: str, where: object, *, relabel: bool) -> Layout:
+    """Find the delimiter and the columns from the first line of a file.
+
+    Args:
+        body: Content after the leading comments and blank lines; not empty.
+        suffix: ``.txt``, ``.csv`` or ``.tsv``.
+        where: Name of the file for error messages.
+        relabel: Whether nodes may have any ids.
+
+    Raises:
+        ValueError: If the delimiter or the columns are ambiguous.
+    """
     line = body[: body.index(b"\n")].decode("utf-8", "replace")
     delimiter = find_delimiter(line, suffix, where, relabel=relabel)
     rows = split_lines([line], delimiter, where, comments=not relabel)
@@ -132,11 +156,19 @@ def _read_body(body: bytes, suffix: str, where: object, relabel: bool) -> Table:
     if relabel and not known and are_names(fields) and len(fields) == 2:
         # The first line has the names if all other lines are numbers.
         columns = find_columns(fields, where, header=True)
-        header = _read_numbers(body, delimiter, columns) is not None
+        header = read_numbers(body, delimiter, columns) is not None
     columns = find_columns(fields, where, header=header)
-    table = _read_numbers(body, delimiter, columns)
-    if table is None or (relabel and _ODD_INTEGER.search(body)):
-        table = _read_texts(body, delimiter, columns, where, relabel)
+    return Layout(delimiter, columns, fields, known)
+
+
+def _read_body(body: bytes, suffix: str, where: object, relabel: bool) -> Table:
+    """Read the lines after the leading comments and blank lines."""
+    delimiter, columns, fields, known = find_layout(
+        body, suffix, where, relabel=relabel
+    )
+    table = read_numbers(body, delimiter, columns)
+    if table is None or (relabel and ODD_INTEGER.search(body)):
+        table = read_texts(body, delimiter, columns, where, relabel)
         if not (known or table.ids.numel()):
             parse_ids(fields[:2], where)  # refuse a single line of text
     elif relabel:
@@ -144,12 +176,12 @@ def _read_body(body: bytes, suffix: str, where: object, relabel: bool) -> Table:
         table = Table(ids, table.weight, labels)
     elif table.ids.numel() and table.ids.min() < 0:
         parse_ids([str(int(table.ids.min()))], where)  # refuse the negative id
-    if not header and table.weight is not None:
-        _check_no_time(fields[2], table.weight, where)
+    if not columns.header and table.weight is not None:
+        check_no_time(fields[2], table.weight, where)
     return table
 
 
-def _read_numbers(body: bytes, delimiter: str | None, columns: Columns) -> Table | None:
+def read_numbers(body: bytes, delimiter: str | None, columns: Columns) -> Table | None:
     """Read a table of numbers at once; return None if it has other fields."""
     roles = {columns.source: "source", columns.target: "target"}
     if columns.weight is not None:
@@ -174,54 +206,22 @@ def _read_numbers(body: bytes, delimiter: str | None, columns: Columns) -> Table
     return Table(ids, weight)
 
 
-def _read_texts(
+def read_texts(
     body: bytes, delimiter: str | None, columns: Columns, where: object, relabel: bool
 ) -> Table:
     """Read a table line by line with errors that show the wrong field."""
-    try:
-        lines = body.decode("utf-8", "strict" if relabel else "replace").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{where} must be UTF-8 text ({error})") from None
-    comments = not (relabel or columns.header)
-    rows = split_lines(lines, delimiter, where, comments=comments)
-    for row in rows:
-        if len(row) < columns.width or any(row[columns.width :]):
-            raise ValueError(
-                f"{where} must have {columns.width} columns in every line "
-                f"(got {len(row)} in {row!r:.60})"
-            )
-    names = rows.pop(0) if columns.header else []
-    texts = [row[i] for i in (columns.source, columns.target) for row in rows]
-    weight = None
-    if columns.weight is not None:
-        weight = _parse_weights([row[columns.weight] for row in rows], where)
+    names = read_names(body, delimiter, columns, where, relabel=relabel)
     if not relabel:
-        return Table(parse_ids(texts, where).view(2, -1), weight)
-    if names and {names[columns.source], names[columns.target]} & set(texts):
-        raise ValueError(
-            f"{where} must not use names of columns as nodes "
-            f"(got {names[columns.source]!r}, {names[columns.target]!r})"
-        )
-    check_notation(rows, columns, where)
+        return Table(parse_ids(names.ids, where).view(2, -1), names.weight)
+    if {*names.header} & {*names.ids}:
+        refuse_column_names(names.header, where)
     if not columns.header:
-        check_first_line(rows, texts, where)
-    labels, ids = number_labels(texts, where)
-    return Table(ids.view(2, -1), weight, labels)
+        check_first_line(names.rows, names.ids, where)
+    labels, ids = number_labels(names.ids, where)
+    return Table(ids.view(2, -1), names.weight, labels)
 
 
-def _parse_weights(texts: list[str], where: object) -> NDArray[np.float64]:
-    weights = np.empty(len(texts))
-    for i, text in enumerate(texts):
-        try:
-            weights[i] = float("" if "_" in text else text)
-        except ValueError:
-            raise ValueError(
-                f"{where} must hold numbers in the weight column (got {text!r})"
-            ) from None
-    return weights
-
-
-def _check_no_time(first: str, weight: NDArray[np.float64], where: object) -> None:
+def check_no_time(first: str, weight: NDArray[np.float64], where: object) -> None:
     """Refuse a third column without a name that is more likely a time than a weight.
 
     Such columns hold integers that all exceed 10**8 (Unix time since 1973), or that

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -69,18 +69,23 @@ def number_labels(texts: Sequence[str], where: object) -> tuple[Labels, Tensor]:
         ValueError: If a label is empty or contains a control character.
     """
     distinct = set(texts)
-    for label in distinct:
-        if not label or _CONTROL.search(label):
-            raise ValueError(
-                f"{where} must name two nodes in every line, without tabs and line "
-                f"breaks (got {label!r})"
-            )
+    check_labels(distinct, where)
     if all(map(_is_int64, distinct)):
         numbers = [int(text.removesuffix(".0")) for text in texts]
         return number_ids(torch.tensor(numbers, dtype=torch.long))
     labels = order = sorted(distinct)
     place = {label: i for i, label in enumerate(order)}
     return labels, torch.tensor([place[text] for text in texts], dtype=torch.long)
+
+
+def check_labels(labels: Iterable[str], where: object) -> None:
+    """Refuse labels that are empty or contain a control character."""
+    for label in labels:
+        if not label or _CONTROL.search(label):
+            raise ValueError(
+                f"{where} must name two nodes in every line, without tabs and line "
+                f"breaks (got {label!r})"
+            )
 
 
 def _is_int64(text: str) -> bool:

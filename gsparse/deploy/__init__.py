@@ -12,6 +12,7 @@ from gsparse.deploy.prune_and_save import prune_model
 from gsparse.deploy.pruned_models import load_pruned
 from gsparse.deploy.saving import save
 from gsparse.deploy.warm_up import warm_up
+from gsparse.transforms.out_of_core import sparsify_folder
 
 __all__ = [
     "GraphReport",
@@ -30,6 +31,7 @@ __all__ = [
     "save",
     "save_model",
     "sparsify_file",
+    "sparsify_folder",
     "to_semi_structured",
     "warm_up",
 ]

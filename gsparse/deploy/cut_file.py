@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 from gsparse.data.io import check_target, graph_suffix, writing
 from gsparse.data.node_labels import Labels, label_path, label_table
 from gsparse.data.places import replacing
-from gsparse.deploy.open_graph import open_graph
+from gsparse.deploy.stated_graph import read_stated_graph
 from gsparse.edges import undirected_pairs
 from gsparse.transforms.by_name import make_sparsifier
 
@@ -56,7 +56,7 @@ def sparsify_file(
     transform = make_sparsifier(method, sparsity=sparsity, epsilon=epsilon, seed=seed)
     if not undirected and transform.needs_undirected:
         raise ValueError(f"{method} needs an undirected graph (got --directed)")
-    data = open_graph(
+    data = read_stated_graph(
         source, undirected=undirected, relabel=relabel, symmetrize=symmetrize
     )
     labels = data.pop("node_label") if relabel else None

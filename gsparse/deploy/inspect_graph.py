@@ -18,13 +18,13 @@ from gsparse.deploy.busy_cores import busy_cores
 from gsparse.deploy.epoch_cost import EpochCost, epoch_costs
 from gsparse.deploy.graph_facts import GraphFacts, graph_facts
 from gsparse.deploy.inspect_text import screen
-from gsparse.deploy.open_graph import open_graph
 from gsparse.deploy.quick_scores import (
     MOST_WORK,
     QuickScores,
     epoch_work,
     quick_scores,
 )
+from gsparse.deploy.stated_graph import read_stated_graph
 from gsparse.train import sparse_features
 
 SPLIT = "60-20-20"
@@ -171,7 +171,7 @@ def inspect_source(
         FileNotFoundError: If there is no such file.
     """
     if graph.lower().endswith(FORMATS):
-        data = open_graph(
+        data = read_stated_graph(
             Path(graph), undirected=undirected, relabel=relabel, symmetrize=symmetrize
         )
         if labels is not None:

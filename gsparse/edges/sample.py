@@ -45,7 +45,7 @@ def priority_sample(
         ValueError: If an importance is negative or not finite, or if there are more
             ``sure`` pairs than the budget allows.
     """
-    score = _check_score(score)
+    score = check_score(score)
     k = budget(score.numel(), sparsity)
     priority = score / pair_uniform(pairs, seed)
     if sure is not None:
@@ -61,10 +61,19 @@ def priority_sample(
     factor = torch.ones_like(score)
     if k < score.numel():
         threshold = priority[~keep].max()
-        factor = (threshold / score).nan_to_num(1.0).clamp(min=1.0)
+        factor = sampled_factor(score, threshold)
         if sure is not None:
             factor.masked_fill_(sure, 1.0)
     return keep, factor.masked_fill_(~keep, 0.0)
+
+
+def sampled_factor(score: Tensor, threshold: float | Tensor) -> Tensor:
+    r"""Return the factors :math:`\max(1, \tau / s_e)` of the weights of kept pairs.
+
+    Shapes:
+        - **score**, **output:** :math:`(M,)`
+    """
+    return (threshold / score).nan_to_num(1.0).clamp(min=1.0)
 
 
 def sample_with_replacement(
@@ -88,7 +97,7 @@ def sample_with_replacement(
     Shapes:
         - **score**, **sure**, both outputs: :math:`(M,)`
     """
-    score = _check_score(score)
+    score = check_score(score)
     if sure is not None:
         score = score.masked_fill(sure, 0.0)
     cumulative = score.cumsum(0)
@@ -107,7 +116,12 @@ def sample_with_replacement(
     return keep, factor
 
 
-def _check_score(score: Tensor) -> Tensor:
+def check_score(score: Tensor) -> Tensor:
+    """Return importances in float64; refuse what cannot be sampled by.
+
+    Shapes:
+        - **score**, **output:** :math:`(M,)`
+    """
     score = score.double()
     if not (torch.isfinite(score) & (score >= 0)).all():
         raise ValueError("'score' must be finite and non-negative for random selection")

@@ -15,6 +15,7 @@ from gsparse.edges import (
     Pairs,
     SplitBatch,
     apply_edge_mask,
+    budget,
     check_edge_weight,
     check_sparsity,
     gather_pairs,
@@ -33,6 +34,12 @@ from gsparse.transforms.decision import (
     require_graph,
 )
 from gsparse.transforms.hetero import sparsify_hetero
+from gsparse.transforms.pair_stream import (
+    BlockImportance,
+    PairBlock,
+    PairStream,
+    keep_largest_blocks,
+)
 
 
 class Selection(NamedTuple):
@@ -98,6 +105,32 @@ class EdgeSparsifier(EdgeMethod, BaseTransform):
             - **importance**, **weight:** :math:`(M,)`
         """
         return Selection(keep_top(importance, self.sparsity, tie_breaker(pairs)))
+
+    def block_importance(self, stream: PairStream) -> BlockImportance:
+        """Return a function that computes the importances of a block of pairs.
+
+        They equal those of :meth:`pair_importance`. Passes over the stream may be made
+        first, with memory for the nodes and a block.
+
+        Raises:
+            ValueError: If the method needs the whole graph in memory.
+        """
+        raise ValueError(
+            f"{type(self).__name__} needs the whole graph in memory (got a graph "
+            "folder); apply it to open_graph(folder).data()"
+        )
+
+    def select_blocks(self, stream: PairStream) -> Callable[[PairBlock], Selection]:
+        """Return a function that selects pairs as :meth:`select` does.
+
+        It must be called with the blocks of one pass in their order.
+        """
+        k = budget(stream.num_pairs, self.sparsity)
+        if k == stream.num_pairs:
+            return lambda block: Selection(block.is_pair[block.is_pair])
+        importance = self.block_importance(stream)
+        keep = keep_largest_blocks(stream, importance, k, hash_ties=True)
+        return lambda block: Selection(keep(block))
 
     def importance(self, data: Data) -> Tensor:
         """Compute the importance of each entry of ``edge_index``; 0 for self-loops.

@@ -5,6 +5,7 @@ from torch_geometric.data import Data
 
 from gsparse.edges import Pairs
 from gsparse.transforms.as_function import as_function
+from gsparse.transforms.pair_stream import BlockImportance, PairStream
 from gsparse.transforms.sampled import SampledSparsifier, degree
 
 
@@ -44,10 +45,23 @@ class DSpar(SampledSparsifier):
     def pair_importance(
         self, data: Data, pairs: Pairs, weight: Tensor | None
     ) -> Tensor:
-        inverse = 1 / degree(pairs, weight)
-        importance = inverse[pairs.row] + inverse[pairs.col]
-        # 0 * inf for an edge of weight 0 between nodes of degree 0.
-        return importance if weight is None else (weight * importance).nan_to_num(0.0)
+        return _importance(1 / degree(pairs, weight), pairs, weight)
+
+    def block_importance(self, stream: PairStream) -> BlockImportance:
+        inverse = stream.degree().reciprocal_()
+        return lambda block: _importance(inverse, block.pairs, block.weight)
+
+
+def _importance(inverse: Tensor, pairs: Pairs, weight: Tensor | None) -> Tensor:
+    """Compute the importance from the inverse degree of every node.
+
+    Shapes:
+        - **inverse:** :math:`(N,)`
+        - **weight**, **output:** :math:`(M,)`
+    """
+    importance = inverse[pairs.row] + inverse[pairs.col]
+    # 0 * inf for an edge of weight 0 between nodes of degree 0.
+    return importance if weight is None else (weight * importance).nan_to_num(0.0)
 
 
 d_spar = as_function(DSpar, "d_spar")

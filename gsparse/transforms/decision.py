@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 
+from gsparse.data import GraphFolder
 from gsparse.edges import SplitBatch
 
 Result = TypeVar("Result")
@@ -36,6 +37,11 @@ def require_graph(transform: object, data: Any, types: type | UnionType) -> None
     advice = ""
     if isinstance(data, Tensor):
         advice = "; build Data(edge_index=edge_index, num_nodes=num_nodes)"
+    elif isinstance(data, GraphFolder):
+        advice = (
+            "; use gsparse.deploy.sparsify_folder(folder, target, transform), or "
+            "folder.data()"
+        )
     elif isinstance(data, list | tuple):
         advice = "; build a batch with Batch.from_data_list()"
     raise TypeError(f"{name} takes {accepted} (got {got}){advice}")

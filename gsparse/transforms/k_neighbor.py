@@ -1,5 +1,7 @@
 """KNeighbor: every node keeps random edges of its own."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -7,6 +9,8 @@ from torch_geometric.data import Data
 from gsparse.edges import Pairs, check_sparsity, draw_seed, pair_uniform
 from gsparse.transforms.as_function import as_function
 from gsparse.transforms.base import EdgeSparsifier, Selection
+from gsparse.transforms.node_ranks import NodeRanks
+from gsparse.transforms.pair_stream import BlockImportance, PairBlock, PairStream
 from gsparse.transforms.sampled import degree
 
 
@@ -71,12 +75,9 @@ class KNeighbor(EdgeSparsifier):
     def pair_importance(
         self, data: Data, pairs: Pairs, weight: Tensor | None
     ) -> Tensor:
-        seed = draw_seed(self.seed)
-        key = torch.cat([pair_uniform(pairs, seed, stream) for stream in (0, 1)])
-        if weight is not None:  # the first arrival of a Poisson process of this rate
-            key = -key.log() / torch.cat([weight, weight]).double()
+        key = torch.cat(_keys(pairs, weight, draw_seed(self.seed)))
         ends = torch.cat([pairs.row, pairs.col])
-        order = key.argsort()
+        order = key.argsort(stable=True)
         order = order[ends[order].argsort(stable=True)]  # by node, then by key
         d = degree(pairs, None).long()
         start = d.cumsum(0) - d
@@ -91,6 +92,34 @@ class KNeighbor(EdgeSparsifier):
         if self.k is None:
             return super().select(importance, pairs, weight)
         return Selection(importance >= 1 / self.k)
+
+    def block_importance(self, stream: PairStream) -> BlockImportance:
+        seed = draw_seed(self.seed)
+
+        def keys(block: PairBlock) -> tuple[Tensor, Tensor]:
+            return _keys(block.pairs, block.weight, seed)
+
+        ranks = NodeRanks(stream, stream.degree(weighted=False), keys, shared=False)
+        return lambda block: 1 / torch.minimum(*ranks.read(block)).double()
+
+    def select_blocks(self, stream: PairStream) -> Callable[[PairBlock], Selection]:
+        if self.k is None:
+            return super().select_blocks(stream)
+        importance, least = self.block_importance(stream), 1 / self.k
+        return lambda block: Selection(importance(block) >= least)
+
+
+def _keys(pairs: Pairs, weight: Tensor | None, seed: int) -> tuple[Tensor, Tensor]:
+    """Draw the number by which each end of a pair orders it.
+
+    Shapes:
+        - **weight**, both outputs: :math:`(M,)`
+    """
+    first, second = (pair_uniform(pairs, seed, stream) for stream in (0, 1))
+    if weight is None:
+        return first, second
+    # The first arrival of a Poisson process of this rate.
+    return -first.log() / weight.double(), -second.log() / weight.double()
 
 
 k_neighbor = as_function(KNeighbor, "k_neighbor")

@@ -7,6 +7,8 @@ from torch_geometric.data import Data
 from gsparse.edges import Pairs
 from gsparse.transforms.as_function import as_function
 from gsparse.transforms.base import EdgeSparsifier
+from gsparse.transforms.node_ranks import NodeRanks
+from gsparse.transforms.pair_stream import BlockImportance, PairBlock, PairStream
 from gsparse.transforms.sampled import degree
 
 
@@ -55,8 +57,31 @@ class LocalDegree(EdgeSparsifier):
         key = source * (most + 1) + most - d[target]  # by source, largest degree first
         start = d.cumsum(0) - d
         above = torch.searchsorted(key.sort().values, key) - start[source]
-        exponent = (above + 1).double().log() / d[source].double().log()
-        return 1 - exponent.nan_to_num(0.0).view(2, -1).amin(0)  # 0 / 0 of leaves
+        exponent = _exponent(above + 1, d[source])
+        return 1 - exponent.view(2, -1).amin(0)
+
+    def block_importance(self, stream: PairStream) -> BlockImportance:
+        d = stream.degree(weighted=False)
+
+        def keys(block: PairBlock) -> tuple[Tensor, Tensor]:
+            return -d[block.pairs.col], -d[block.pairs.row]
+
+        ranks = NodeRanks(stream, d, keys, shared=True)
+
+        def importance(block: PairBlock) -> Tensor:
+            first, second = ranks.read(block)
+            pairs = block.pairs
+            return 1 - torch.minimum(
+                _exponent(first, d[pairs.row]), _exponent(second, d[pairs.col])
+            )
+
+        return importance
+
+
+def _exponent(rank: Tensor, degree: Tensor) -> Tensor:
+    """Return the exponent at which a node keeps the edge of this rank."""
+    exponent = rank.double().log() / degree.double().log()
+    return exponent.nan_to_num(0.0)  # 0 / 0 of leaves
 
 
 local_degree = as_function(LocalDegree, "local_degree")

@@ -6,6 +6,7 @@ from torch_geometric.data import Data
 from gsparse.edges import Pairs, draw_seed, pair_uniform
 from gsparse.transforms.as_function import as_function
 from gsparse.transforms.base import EdgeSparsifier
+from gsparse.transforms.pair_stream import BlockImportance, PairStream
 
 
 class RandomEdge(EdgeSparsifier):
@@ -40,6 +41,10 @@ class RandomEdge(EdgeSparsifier):
         self, data: Data, pairs: Pairs, weight: Tensor | None
     ) -> Tensor:
         return pair_uniform(pairs, draw_seed(self.seed))
+
+    def block_importance(self, stream: PairStream) -> BlockImportance:
+        seed = draw_seed(self.seed)
+        return lambda block: pair_uniform(block.pairs, seed)
 
 
 random_edge = as_function(RandomEdge, "random_edge")

@@ -1,5 +1,6 @@
 """Base class of the sparsifiers that sample edges and reweight them."""
 
+from collections.abc import Callable
 from math import isfinite, log
 
 import torch
@@ -7,13 +8,17 @@ from torch import Tensor
 
 from gsparse.edges import (
     Pairs,
+    budget,
     check_sparsity,
     draw_seed,
+    pair_uniform,
     priority_sample,
     sample_with_replacement,
 )
+from gsparse.edges.sample import check_score, sampled_factor
 from gsparse.linalg.forest import spanning_forest
 from gsparse.transforms.base import EdgeSparsifier, Selection
+from gsparse.transforms.pair_stream import PairBlock, PairStream, keep_largest_blocks
 
 
 def num_draws(num_nodes: int, epsilon: float) -> int:
@@ -83,6 +88,33 @@ class SampledSparsifier(EdgeSparsifier):
             q = num_draws(pairs.num_nodes, self.epsilon)
             keep, factor = sample_with_replacement(importance, q, seed, sure)
         return Selection(keep, factor if self.reweight else None)
+
+    def select_blocks(self, stream: PairStream) -> Callable[[PairBlock], Selection]:
+        if self.epsilon is not None or self.connected:
+            setting = "connected=True" if self.connected else f"epsilon={self.epsilon}"
+            raise ValueError(
+                f"{type(self).__name__} with {setting} needs the whole graph in memory "
+                "(got a graph folder); use 'sparsity' alone, or apply it to "
+                "open_graph(folder).data()"
+            )
+        k = budget(stream.num_pairs, self.sparsity)
+        if k == stream.num_pairs:
+            return super().select_blocks(stream)
+        importance, seed = self.block_importance(stream), draw_seed(self.seed)
+
+        def priority(block: PairBlock) -> Tensor:
+            return check_score(importance(block)) / pair_uniform(block.pairs, seed)
+
+        keep = keep_largest_blocks(stream, priority, k, hash_ties=False)
+
+        def select(block: PairBlock) -> Selection:
+            kept = keep(block)
+            if not self.reweight:
+                return Selection(kept)
+            score = check_score(importance(block))
+            return Selection(kept, sampled_factor(score, keep.threshold))
+
+        return select
 
 
 def degree(pairs: Pairs, weight: Tensor | None) -> Tensor:

@@ -8,7 +8,7 @@ from torch_geometric.utils import is_undirected
 from gsparse.data import read_graph
 
 
-def open_graph(
+def read_stated_graph(
     source: Path,
     *,
     undirected: bool = True,

@@ -1,0 +1,1 @@
+"""Graph folders: undirected graphs on disk that are read in blocks."""
