@@ -9,7 +9,7 @@ scratch on the half of the edges that it leaves, half of which DropEdge leaves o
 every training step. RandomEdge in place of KEdge says what the choice is worth. Plain
 training and DropEdge alone have the same recipe and all edges.
 
-Second, :class:`~gsparse.train.GCNII` is trained on all edges, and
+Second, :class:`~gsparse.train.GCNII` is trained with DropEdge, and
 :class:`~gsparse.train.EdgeExchange` searches edges that keep its predictions, while its
 weights stay at rest.
 """
@@ -53,8 +53,7 @@ REST_GRAPHS = {DATASET: "public", "CS": "60-20-20"}
 """Their splits."""
 
 PLAINER = "identity"
-"""A backbone without residuals whose weights, trained with DropEdge, are left at rest
-on the half of the edges."""
+"""A backbone without residuals whose weights are left at rest on half of the edges."""
 
 SHALLOW = "plain"
 """The backbone of the two-layer GCN on all edges with which deep ones are compared."""
@@ -87,25 +86,26 @@ def runs(quick: bool) -> list[Task]:
 
 
 def _rested() -> list[Config]:
-    """Return GCNII on all edges, with DropEdge, and at rest on few edges.
+    """Return GCNII on all edges, with DropEdge, and then at rest on few edges.
 
-    Beside it, a backbone without residuals whose weights DropEdge helped to train.
+    Beside it, a backbone without residuals. Weights at rest were trained with DropEdge.
     """
     found = []
     for graph, split in REST_GRAPHS.items():
         grid = partial(configs, [graph], ["gcn"], split=split, table=TABLE)
-        cells = grid(["DropEdge"], [DROP]) + grid(RESTED, REST_CUTS, trainings=["rest"])
-        deep = [replace(it, backbone=RESTING) for it in cells if it.model == "gcn"]
+        named = [it for it in grid(["DropEdge"], [DROP]) if it.model == "gcn"]
+        cut = [
+            replace(it, drop_edge=DROP)
+            for it in grid(RESTED, REST_CUTS, trainings=["rest"])
+            if it.training == "rest"
+        ]
+        deep = [replace(it, backbone=RESTING) for it in (*named, *cut)]
         if graph == DATASET:
-            deep += [
-                replace(it, backbone=PLAINER, drop_edge=DROP)
-                for it in cells
-                if it.training == "rest" and it.sparsity == CUT
-            ]
+            half = [it for it in cut if it.sparsity == CUT]
+            deep += [replace(it, backbone=PLAINER) for it in half]
         found += [replace(it, num_layers=depth) for depth in DEEP for it in deep]
         if graph != DATASET:  # there it is among the others
-            dense = next(it for it in cells if it.method == "Dense")
-            found.append(replace(dense, num_layers=2, backbone=SHALLOW))
+            found.append(replace(named[0], num_layers=2, backbone=SHALLOW))
     return list(dict.fromkeys(found))
 
 

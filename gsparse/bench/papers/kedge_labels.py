@@ -25,6 +25,7 @@ LEARNED = ("KEdge", "SparseGAT", "PTDNet", "NeuralSparse")
 CONTROLS = ("RandomEdge", "EffectiveResistance")
 EPOCHS = 2000  # the cap of the citation graphs' recipe stops training early
 QUICK_SEEDS, NAMED_SEEDS, BESIDE_SEEDS = 1, 5, 3
+MOST_SEEDS = 10  # of the methods that a claim names
 MOST_LOST = 2.0  # points
 
 
@@ -33,9 +34,10 @@ def runs(quick: bool) -> list[Task]:
     if quick:
         return tasks(_cells(NAMED, LEARNED[:1], CONTROLS[:1]), range(QUICK_SEEDS))
     found = tasks(_cells(NAMED, LEARNED, CONTROLS), range(NAMED_SEEDS))
+    found += tasks(_cells(NAMED, LEARNED[:1], CONTROLS[:1]), range(MOST_SEEDS))
     for graph in BESIDE:
         found += tasks(_cells(graph, LEARNED, CONTROLS), range(BESIDE_SEEDS))
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _cells(
@@ -63,7 +65,8 @@ def findings(out: Path, quick: bool, root: Path | None = None) -> list[Finding]:
         root: Not used.
     """
     rows, found = grid_rows(runs(quick), out / f"{TABLE}.jsonl"), []
-    for graph in (NAMED,) if quick else (NAMED, *BESIDE):
+    seen = {row["dataset"] for row in rows}
+    for graph in (it for it in (NAMED, *BESIDE) if it in seen):
         here = partial(scores, rows, dataset=graph, model="gcn")
         ours, random = (here(method=it) for it in ("KEdge", "RandomEdge"))
         lost, above = gap(here(method="Dense"), ours), gap(ours, random)
