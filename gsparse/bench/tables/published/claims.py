@@ -10,7 +10,7 @@ from gsparse.bench.tables.grid_table import markdown
 from gsparse.bench.verdicts import Verdict
 
 NAMES = (
-    *("kedge-pubmed", "kedge-citation", "kedge-graphs", "kedge-depth"),
+    *("kedge-pubmed", "kedge-citation", "kedge-graphs", "kedge-labels", "kedge-depth"),
     *("prune-citation", "structured", "implicit", "incremental", "interactions"),
 )
 

@@ -98,7 +98,13 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     "claims": tuple(
         Command(f"gsparse reproduce {name} --full")
         for name in (
-            *("prune-citation", "kedge-depth", "structured", "implicit"),
+            *(
+                "kedge-labels",
+                "kedge-depth",
+                "prune-citation",
+                "structured",
+                "implicit",
+            ),
             *("incremental", "interactions"),
         )
     ),

@@ -5,6 +5,7 @@ from statistics import fmean
 
 from gsparse.bench.chosen import CHOSEN, chosen
 from gsparse.bench.paired import paired_difference, scores
+from gsparse.bench.papers import kedge_labels
 from gsparse.bench.papers.kedge_graphs import GRAPHS
 from gsparse.bench.tables.documents import Blocks, Results
 from gsparse.bench.tables.grid_table import (
@@ -217,6 +218,21 @@ def _of(graph: str) -> Filter:
     return {"dataset": graph, "model": "gcn"}
 
 
+def _labels() -> GridTable:
+    """Return the table of masks and weights from the labels of most nodes."""
+    where: Filter = {"model": "gcn", "teacher": "none"}
+    dense = {"method": "Dense"}
+    lines = [Line((percent(0), "Dense"), {**where, **dense})]
+    for name in (*kedge_labels.LEARNED, *kedge_labels.CONTROLS):
+        cut = {"method": name, "sparsity": kedge_labels.SPARSITY}
+        lines.append(Line((percent(kedge_labels.SPARSITY), name), {**where, **cut}))
+    lines.append(Line((percent(1), "MLP"), {"method": "MLP"}))
+    columns = [Column("PubMed", {"dataset": "PubMed"}, _five)]
+    three = partial(points, seeds=3)
+    columns += [Column(it, {"dataset": it}, three) for it in kedge_labels.BESIDE]
+    return GridTable("labels", ("removed", "method"), lines, columns)
+
+
 def _labels_only(model: str) -> GridTable:
     learned = ("KEdge", "SparseGAT", "PTDNet", "NeuralSparse")
     lines = [Line((name,), {"method": name, "training": "joint"}) for name in learned]
@@ -249,6 +265,7 @@ def _sentence(results: Results) -> str:
 
 
 BLOCKS: Blocks = {
+    "kedge-labels": _labels(),
     "kedge-labels-only-gat": _sentence,
     "kedge-headline": _headline(),
     **{
