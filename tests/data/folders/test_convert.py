@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch_geometric.data import Data
 
 from gsparse.data import convert_graph, open_graph, read_graph, write_graph
 from gsparse.data.folders import sources
@@ -406,6 +407,32 @@ def test_labels_are_kept_of_a_graph_in_memory(tmp_path):
     folder = convert_graph(data, tmp_path / "g")
     assert folder.node_label.equal(data.node_label)
     assert folder.data().node_label.equal(data.node_label)
+
+
+@pytest.mark.parametrize(
+    ("labels", "got"),
+    [
+        (torch.tensor([0.5, 1.5]), "torch.float32"),
+        (torch.tensor([5, 6, 7]), r"shape \[3\]"),
+        (torch.tensor([[5], [6]]), r"shape \[2, 1\]"),
+        (["a", "b", "c"], "list of 3"),
+        (["a\nb", "c"], r"'a\\nb'"),
+        (["a", 5], "got 5"),
+        (("a", "b"), "tuple"),
+    ],
+)
+def test_labels_that_a_file_cannot_hold_are_refused(tmp_path, labels, got):
+    data = Data(edge_index=torch.tensor([[0, 1], [1, 0]]), node_label=labels)
+    data.num_nodes = 2
+    with pytest.raises(ValueError, match=f"'node_label' must hold .*{got}"):
+        convert_graph(data, tmp_path / "g")
+
+
+def test_a_sum_that_float32_cannot_hold_is_refused(tmp_path):
+    (tmp_path / "g.txt").write_text("source target weight\n0 1 1\n1 2 3e38\n1 2 3e38\n")
+    with pytest.raises(ValueError, match=r"edge \(1, 2\) .* at most 3.4e\+38"):
+        convert_graph(tmp_path / "g.txt", tmp_path / "g", symmetrize=True)
+    assert not (tmp_path / "g").exists()
 
 
 def test_the_progress_ends_at_the_whole(tmp_path):
