@@ -36,7 +36,7 @@ def error_of(function, *args, **options):
 def in_tiny_blocks(monkeypatch, size=11):
     """Sort a few edges at a time and read a few lines at a time."""
 
-    def tiny(_memory, per_edge):
+    def tiny(_memory, per_edge, **_):
         return size if per_edge > 1 else 200_000_000
 
     monkeypatch.setattr("gsparse.data.folders.sort_stage.edges_within", tiny)
@@ -223,6 +223,22 @@ def test_a_first_line_taken_for_names_must_stay_one(tmp_path, monkeypatch):
     in_tiny_blocks(monkeypatch)
     with pytest.raises(ValueError, match="whether its first line is an edge"):
         convert_graph(tmp_path / "g.csv", tmp_path / "g", relabel=True)
+
+
+def test_a_larger_bound_gives_more_memory_to_the_source(tmp_path, monkeypatch):
+    found, real = [], sources.open_source
+
+    def noted(source, settings):
+        found.append(settings.memory)
+        return real(source, settings)
+
+    monkeypatch.setattr("gsparse.data.folders.sort_stage.open_source", noted)
+    (tmp_path / "g.csv").write_text("ann,bob\nbob,ann\n")
+    for bound in (4_000_000_000, 8_000_000_000):
+        convert_graph(
+            tmp_path / "g.csv", tmp_path / f"{bound}", relabel=True, memory=bound
+        )
+    assert found[1] - found[0] == pytest.approx(2_000_000_000, rel=0.1)
 
 
 def test_a_missing_extra_is_named(tmp_path, monkeypatch):
