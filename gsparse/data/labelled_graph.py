@@ -10,6 +10,7 @@ from torch_geometric.data import Data
 from gsparse.data.check_graph import check_graph
 from gsparse.data.features import csr_matrix
 from gsparse.data.label_files import number_classes, read_labels
+from gsparse.data.node_labels import Labels
 from gsparse.data.symmetrize import symmetrize
 
 MAX_DEGREE = 1000
@@ -41,7 +42,8 @@ def labelled_graph(
         data: Graph with ``edge_index``; ``x``, ``y``, ``edge_weight`` and masks are
             kept, other attributes are dropped. It is not changed.
         labels: File of labels, which replaces ``y``, see
-            :func:`gsparse.data.label_files.read_labels`.
+            :func:`gsparse.data.label_files.read_labels`. It names nodes by their
+            ``node_label`` if the graph was relabelled.
         where: Name of the graph for error messages.
 
     Raises:
@@ -61,7 +63,7 @@ def labelled_graph(
     if labels is not None and found.get("y") is not None:
         notes.append(f"{where}: labels of {labels} replace 'y'")
     if labels is not None:
-        found.y = read_labels(labels, int(found.num_nodes or 0))
+        found.y = read_labels(labels, int(found.num_nodes or 0), _old_ids(data))
     found.y = _class_numbers(found, where)
     if found.get("x") is None:
         found.x = degree_features(found)
@@ -95,6 +97,17 @@ def _needed(data: Data) -> Data:
     if data._store.get("num_nodes") is not None:
         out.num_nodes = data.num_nodes
     return out
+
+
+def _old_ids(data: Data) -> Labels | None:
+    """Return the ids that nodes had before they were numbered, if there are any."""
+    ids, num_nodes = data.get("node_label"), data.num_nodes
+    if isinstance(ids, Tensor):
+        whole = ids.dtype == torch.long and ids.dim() == 1 and ids.numel() == num_nodes
+        return ids if whole and ids.unique().numel() == num_nodes else None
+    if isinstance(ids, list) and all(isinstance(it, str) for it in ids):
+        return ids if len({*ids}) == len(ids) == num_nodes else None
+    return None
 
 
 def _class_numbers(data: Data, where: object) -> Tensor:

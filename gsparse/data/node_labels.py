@@ -16,6 +16,7 @@ _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)(\.0)?")
 _DIGITS = re.compile(r"[+-]?[0-9]+")
 _FRACTION = re.compile(r"[+-]?[0-9]*\.?[0-9]*([eE][+-]?[0-9]{1,3})?(?<=[0-9.])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_IDS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _HAS_POSITIONS = ("num_nodes", "x", "y", "train_mask", "val_mask", "test_mask")
 
 
@@ -78,6 +79,23 @@ def number_labels(texts: Sequence[str], where: object) -> tuple[Labels, Tensor]:
     return labels, torch.tensor([place[text] for text in texts], dtype=torch.long)
 
 
+def position_of(texts: Sequence[str], labels: Labels) -> list[int | None]:
+    """Return the place of each text among the labels of nodes, or None.
+
+    Example:
+        >>> position_of(["7", "5.0", "8"], torch.tensor([5, 7]))
+        [1, 0, None]
+    """
+    if not isinstance(labels, Tensor):
+        names = {label: i for i, label in enumerate(labels)}
+        return [names.get(text) for text in texts]
+    numbers = {label: i for i, label in enumerate(labels.tolist())}
+    return [
+        numbers.get(int(text.removesuffix(".0"))) if _is_int64(text) else None
+        for text in texts
+    ]
+
+
 def check_labels(labels: Iterable[str], where: object) -> None:
     """Refuse labels that are empty or contain a control character."""
     for label in labels:
@@ -86,6 +104,29 @@ def check_labels(labels: Iterable[str], where: object) -> None:
                 f"{where} must name two nodes in every line, without tabs and line "
                 f"breaks (got {label!r})"
             )
+
+
+def check_node_labels(labels: object, num_nodes: int) -> None:
+    """Refuse labels that are not one integer or one line of text for each node.
+
+    Raises:
+        ValueError: If they are anything else but None.
+    """
+    if labels is None:
+        return
+    if isinstance(labels, Tensor):
+        fits = labels.dtype in _IDS and labels.shape == (num_nodes,)
+        got = f"{labels.dtype}, shape {list(labels.shape)}"
+    else:
+        names = labels if isinstance(labels, list) else []
+        bad = [it for it in names if not isinstance(it, str) or _CONTROL.search(it)]
+        fits = isinstance(labels, list) and len(names) == num_nodes and not bad
+        got = f"{bad[0]!r:.60}" if bad else f"{type(labels).__name__} of {len(names)}"
+    if not fits:
+        raise ValueError(
+            f"'node_label' must hold one integer or one line of text for each of the "
+            f"{num_nodes} nodes (got {got}); delete it if it is no name"
+        )
 
 
 def _is_int64(text: str) -> bool:

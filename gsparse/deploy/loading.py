@@ -79,7 +79,9 @@ def load(
         folder: Folder with ``model.safetensors``.
         model: A module to fill, with the layers and sizes of the saved one; masks are
             added where it has none. Settings of layers of torch, PyG and gsparse, such
-            as ``heads``, must be those of the saved model. It is not changed on an
+            as ``heads``, must be those of the saved model. What is in no checkpoint,
+            such as hooks, attributes of your own classes and buffers with
+            ``persistent=False``, stays as it is in the module. It is not changed on an
             error.
         build: The function that built the innermost model, or its name
             ``module:function``, which is imported.

@@ -59,9 +59,9 @@ def _compare(path: str, here: Module, there: Module) -> Iterator[Difference]:
         yield Difference(path, "class", kinds[0].__name__, kinds[1].__name__)
         return
     yield from _attributes(path, here, there)
-    for name in _HOOKS:
+    for name in _hook_kinds(here, there):
         hooks = [
-            [type(it).__qualname__ for it in vars(module)[name].values()]
+            [type(it).__qualname__ for it in vars(module).get(name, {}).values()]
             for module in (here, there)
         ]
         if hooks[0] != hooks[1]:
@@ -75,6 +75,17 @@ def _compare(path: str, here: Module, there: Module) -> Iterator[Difference]:
         return
     for name, child in children[0].items():
         yield from _compare(f"{path}.{name}".lstrip("."), child, children[1][name])
+
+
+def _hook_kinds(*layers: Module) -> list[str]:
+    """Return the kinds of hooks of a call, also those inside of PyG's layers."""
+    inner = {
+        name
+        for layer in layers
+        for name, held in vars(layer).items()
+        if name.endswith("_hooks") and name not in _INTERNAL and isinstance(held, dict)
+    }
+    return [*_HOOKS, *sorted(inner)]
 
 
 def _attributes(path: str, here: Module, there: Module) -> Iterator[Difference]:

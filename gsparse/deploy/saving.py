@@ -201,6 +201,7 @@ def _check(model: Module, state: State, loaded: Module, data: Data | None) -> No
         other = next(differences(model, loaded), None)
         if other is not None:
             raise ValueError(f"the loaded model differs: {other}")
+        _check_unsaved(model, loaded)
         if data is None:
             return
         device = next((it.device for it in model.parameters()), torch.device("cpu"))
@@ -212,6 +213,20 @@ def _check(model: Module, state: State, loaded: Module, data: Data | None) -> No
             "what its 'build' does not return, cannot be saved like this: omit 'data' "
             "and 'build', and load it by load(folder, model=...)"
         )
+
+
+def _check_unsaved(model: Module, loaded: Module) -> None:
+    """Refuse values of buffers that no checkpoint has."""
+    there = dict(loaded.named_modules(remove_duplicate=False))
+    for path, layer in model.named_modules(remove_duplicate=False):
+        for name in sorted(layer._non_persistent_buffers_set):
+            held = [it._buffers.get(name) for it in (layer, there[path])]
+            if not _same(*held):
+                raise ValueError(
+                    f"{f'{path}.{name}'.lstrip('.')!r} is a buffer with "
+                    "persistent=False, which is not saved, and must have the values "
+                    "that 'build' gives it (it does not); register it as persistent"
+                )
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from gsparse.data.label_files import read_labels
 
@@ -75,3 +76,37 @@ def test_objects_are_not_unpickled(tmp_path):
     np.save(tmp_path / "y.npy", np.array(["a", None], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="must be an array without objects"):
         read_labels(tmp_path / "y.npy", 2)
+
+
+@pytest.mark.parametrize(
+    ("node_label", "text"),
+    [
+        (["ann", "bob", "cem", "dora"], "node,label\ndora,b\nann,b\nbob,a\n"),
+        (["ann", "bob", "cem", "dora"], "dora,b\nann,b\nbob,a\n"),
+        (torch.tensor([1, 2, 3, 10]), "node,label\n10,b\n1.0,b\n2,a\n"),
+        (torch.tensor([-5, 2, 3, 2**62]), f"{2**62},b\n-5,b\n2,a\n"),
+    ],
+    ids=["names", "without_titles", "integers", "large"],
+)
+def test_nodes_of_a_relabelled_graph_go_by_their_ids(node_label, text, tmp_path):
+    (tmp_path / "y.csv").write_text(text)
+    assert read_labels(tmp_path / "y.csv", 4, node_label).tolist() == [1, 0, -1, 1]
+
+
+@pytest.mark.parametrize(
+    ("node_label", "text", "match"),
+    [
+        (["ann", "bob"], "ann,a\nbib,b\n", r"nodes with an edge.*\(got 'bib'\)"),
+        (["ann", "bob"], "enn,a\nann,a\nbob,b\n", r"nodes with an edge.*'enn'"),
+        (["ann", "bob"], "a\nb\n", r"two columns.*\['ann'\]"),
+        (["ann", "bob"], "ann,a\nann,b\n", "every node once"),
+        (torch.tensor([1, 2]), "0,a\n1,b\n2,b\n", r"nodes with an edge.*'0'"),
+        (torch.tensor([5, 7]), "0,a\n1,b\n0,b\n", r"nodes with an edge.*'0'"),
+    ],
+)
+def test_other_labels_of_a_relabelled_graph_are_refused(
+    node_label, text, match, tmp_path
+):
+    (tmp_path / "y.csv").write_text(text)
+    with pytest.raises(ValueError, match=match):
+        read_labels(tmp_path / "y.csv", 2, node_label)

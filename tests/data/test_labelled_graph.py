@@ -90,3 +90,20 @@ def test_masks_of_numbers_become_boolean():
 def test_refusals(changes, match):
     with pytest.raises(ValueError, match=match):
         labelled_graph(graph(**changes), where="g")
+
+
+@pytest.mark.parametrize(
+    ("node_label", "text"),
+    [
+        (torch.tensor([1, 2, 7]), "1,b\n7,a\n2,a\n"),
+        (["x", "y", "z"], "z,a\nx,b\ny,a\n"),
+        (torch.tensor([4, 4, 5]), "0,b\n2,a\n1,a\n"),  # no ids: two are equal
+        (torch.tensor([4, 5]), "0,b\n2,a\n1,a\n"),
+    ],
+)
+def test_a_file_of_labels_names_the_nodes_of_a_relabelled_graph(
+    node_label, text, tmp_path
+):
+    (tmp_path / "y.csv").write_text(text)
+    found, _ = labelled_graph(graph(node_label=node_label), tmp_path / "y.csv")
+    assert found.y.tolist() == [1, 0, 0]

@@ -349,6 +349,36 @@ def test_hooks_of_the_user_are_not_lost_in_silence(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["propagate", "message", "aggregate"])
+def test_hooks_inside_of_layers_are_not_lost_in_silence(tmp_path, kind):
+    model = pyg.GCN(F, 4, 2, 3)
+    getattr(model.convs[0], f"register_{kind}_forward_hook")(lambda *_: None)
+    save(tmp_path, model)
+    with pytest.raises(ValueError, match=rf"_{kind}_forward_hooks' is \['function'\]"):
+        load(tmp_path)
+
+
+class Shifted(nn.Module):
+    """A model with a buffer that no checkpoint has."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(F, 3)
+        self.inner.register_buffer("shift", torch.zeros(F), persistent=False)
+
+    def forward(self, x, edge_index):
+        return self.inner(x + self.inner.shift)
+
+
+@pytest.mark.parametrize("data", [None, DATA])
+def test_other_values_of_buffers_that_are_not_saved_are_refused(tmp_path, data):
+    save(tmp_path, Shifted(), data, build=Shifted)
+    model = Shifted()
+    model.inner.shift += 1
+    with pytest.raises(ValueError, match=r"'inner.shift' is a buffer with persistent="):
+        save(tmp_path, model, data, build=Shifted)
+
+
 def test_a_module_to_fill(tmp_path):
     torch.manual_seed(3)
     model = pruned(Own(8)).eval()

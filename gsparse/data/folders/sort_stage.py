@@ -63,7 +63,8 @@ def sort_edges(
         bound: Bound of the memory of the process in bytes.
         report: Called with the progress.
     """
-    settings = Settings(relabel, part / SCRATCH, edges_within(bound, 1) // 2, report)
+    free = edges_within(bound, 1, most=bound)  # in bytes
+    settings = Settings(relabel, part / SCRATCH, free // 2, report)
     with closing(open_source(source, settings)) as opened:
         found = _sort(part, source, opened, edges_within(bound, PER_EDGE), relabel)
     (part / SCRATCH / _DONE).write_text(json.dumps(asdict(found)))

@@ -16,7 +16,7 @@ from gsparse.data.folders.text_edges import EdgeChunk, TextEdges
 from gsparse.data.folders.text_names import read_into
 from gsparse.data.io import graph_suffix, read_graph
 from gsparse.data.matrix_market import is_matrix_market
-from gsparse.data.node_labels import Labels
+from gsparse.data.node_labels import Labels, check_node_labels
 
 SLICE = 1 << 20  # edges of a chunk of a graph in memory
 PARQUET = ".parquet"
@@ -85,6 +85,7 @@ class GraphSource:
     """Edges of a graph in memory."""
 
     def __init__(self, data: Data) -> None:
+        check_node_labels(data.get("node_label"), int(data.num_nodes or 0))
         self._data = data
         self.is_weighted = data.get("edge_weight") is not None
 

@@ -55,18 +55,22 @@ class FolderWriter:
 
         Shapes:
             - **row**, **col**, **weight:** :math:`(n,)`, ``row <= col``
+
+        Raises:
+            ValueError: If a weight is infinite in float32, as sums of copies may be.
         """
         if not row.size:
             return
+        single = None if weight is None else _single(row, col, weight)
         self._close_rows(int(row[-1]), row)
         self._indices.write(col)
         self._num_loops += int((row == col).sum())
         if self._weighted is False:
             return
-        if weight is None:
-            weight = np.ones(row.size, dtype=np.float32)
-        self._all_one = self._all_one and bool((weight == 1).all())
-        self._weight.write(weight)
+        if single is None:
+            single = np.ones(row.size, dtype=np.float32)
+        self._all_one = self._all_one and bool((single == 1).all())
+        self._weight.write(single)
 
     def finish(
         self, made: Mapping[str, Any], labels: Mapping[str, FileFacts] | None = None
@@ -103,6 +107,22 @@ class FolderWriter:
         for start in range(first, row, ROWS):
             some = np.arange(start, min(start + ROWS, row))
             self._indptr.write(before + np.searchsorted(rows, some, side="right"))
+
+
+def _single(
+    row: NDArray[Any], col: NDArray[Any], weight: NDArray[Any]
+) -> NDArray[np.float32]:
+    """Round weights to float32, and refuse those that become infinite."""
+    with np.errstate(over="ignore"):
+        out = weight.astype(np.float32, copy=False)
+    bad = ~np.isfinite(out)
+    if bad.any():
+        raise ValueError(
+            f"the weight of edge ({row[bad][0]}, {col[bad][0]}) must be at most "
+            f"{np.finfo(np.float32).max:.3g} (got {weight[bad][0]:.3g}); scale the "
+            "weights down"
+        )
+    return out
 
 
 def write_labels(folder: Path, labels: Iterable[Labels]) -> dict[str, FileFacts]:

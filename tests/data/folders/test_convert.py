@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch_geometric.data import Data
 
 from gsparse.data import convert_graph, open_graph, read_graph, write_graph
 from gsparse.data.folders import sources
@@ -35,7 +36,7 @@ def error_of(function, *args, **options):
 def in_tiny_blocks(monkeypatch, size=11):
     """Sort a few edges at a time and read a few lines at a time."""
 
-    def tiny(_memory, per_edge):
+    def tiny(_memory, per_edge, **_):
         return size if per_edge > 1 else 200_000_000
 
     monkeypatch.setattr("gsparse.data.folders.sort_stage.edges_within", tiny)
@@ -224,6 +225,22 @@ def test_a_first_line_taken_for_names_must_stay_one(tmp_path, monkeypatch):
         convert_graph(tmp_path / "g.csv", tmp_path / "g", relabel=True)
 
 
+def test_a_larger_bound_gives_more_memory_to_the_source(tmp_path, monkeypatch):
+    found, real = [], sources.open_source
+
+    def noted(source, settings):
+        found.append(settings.memory)
+        return real(source, settings)
+
+    monkeypatch.setattr("gsparse.data.folders.sort_stage.open_source", noted)
+    (tmp_path / "g.csv").write_text("ann,bob\nbob,ann\n")
+    for bound in (4_000_000_000, 8_000_000_000):
+        convert_graph(
+            tmp_path / "g.csv", tmp_path / f"{bound}", relabel=True, memory=bound
+        )
+    assert found[1] - found[0] == pytest.approx(2_000_000_000, rel=0.1)
+
+
 def test_a_missing_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "duckdb", None)
     (tmp_path / "g.parquet").write_bytes(b"")
@@ -406,6 +423,32 @@ def test_labels_are_kept_of_a_graph_in_memory(tmp_path):
     folder = convert_graph(data, tmp_path / "g")
     assert folder.node_label.equal(data.node_label)
     assert folder.data().node_label.equal(data.node_label)
+
+
+@pytest.mark.parametrize(
+    ("labels", "got"),
+    [
+        (torch.tensor([0.5, 1.5]), "torch.float32"),
+        (torch.tensor([5, 6, 7]), r"shape \[3\]"),
+        (torch.tensor([[5], [6]]), r"shape \[2, 1\]"),
+        (["a", "b", "c"], "list of 3"),
+        (["a\nb", "c"], r"'a\\nb'"),
+        (["a", 5], "got 5"),
+        (("a", "b"), "tuple"),
+    ],
+)
+def test_labels_that_a_file_cannot_hold_are_refused(tmp_path, labels, got):
+    data = Data(edge_index=torch.tensor([[0, 1], [1, 0]]), node_label=labels)
+    data.num_nodes = 2
+    with pytest.raises(ValueError, match=f"'node_label' must hold .*{got}"):
+        convert_graph(data, tmp_path / "g")
+
+
+def test_a_sum_that_float32_cannot_hold_is_refused(tmp_path):
+    (tmp_path / "g.txt").write_text("source target weight\n0 1 1\n1 2 3e38\n1 2 3e38\n")
+    with pytest.raises(ValueError, match=r"edge \(1, 2\) .* at most 3.4e\+38"):
+        convert_graph(tmp_path / "g.txt", tmp_path / "g", symmetrize=True)
+    assert not (tmp_path / "g").exists()
 
 
 def test_the_progress_ends_at_the_whole(tmp_path):
