@@ -57,16 +57,17 @@ def _scores() -> GridTable:
     return GridTable("depth", ("backbone", "layers"), lines, columns, cell=cell)
 
 
-def _rested() -> GridTable:
+def _rested(results: Results) -> str:
     """Return the table of deep weights that stay as they are on few edges."""
-    shallow = [Line((it, SHALLOW, "2"), _cell(it, SHALLOW, 2)) for it in REST_GRAPHS]
-    cells = [*product(REST_GRAPHS, [RESTING], DEEP)]
+    seen = {row["dataset"] for row in select(results("depth"), {"training": "rest"})}
+    cells: list[tuple[str, str, int]] = [(it, SHALLOW, 2) for it in REST_GRAPHS]
+    cells += product(REST_GRAPHS, [RESTING], DEEP)
     cells += product([DATASET], [PLAINER], DEEP)
-    lines = [Line((*it[:2], str(it[2])), _cell(*it)) for it in cells]
+    lines = [Line((*it[:2], str(it[2])), _cell(*it)) for it in cells if it[0] in seen]
     columns = [Column(title, where) for title, where in REST_COLUMNS.items()]
     cell = partial(points, seeds=5)
     labels = ("graph", "backbone", "layers")
-    return GridTable("depth", labels, shallow + lines, columns, cell=cell)
+    return GridTable("depth", labels, lines, columns, cell=cell)(results)
 
 
 def _cell(graph: str, backbone: str, depth: int) -> Filter:
@@ -98,5 +99,5 @@ def _short(value: float, sign: str = "") -> str:
 BLOCKS: Blocks = {
     "depth-scores": _scores(),
     "depth-differences": _differences,
-    "depth-rest": _rested(),
+    "depth-rest": _rested,
 }
