@@ -39,8 +39,8 @@ def test_one_digit_is_noticed_wherever_it_is(tmp_path):
         tmp_path / "docs" / "fastgat.md", "--sparsity 0.8,0.9 \\", "--sparsity 0.8 \\"
     )
     changed(folder / "structured.jsonl", '"test_score": 0.7', '"test_score": 0.6')
-    lines = (folder / "depth.jsonl").read_text().splitlines(keepends=True)
-    (folder / "depth.jsonl").write_text("".join(lines[1:]))
+    lines = (folder / "converged.jsonl").read_text().splitlines(keepends=True)
+    (folder / "converged.jsonl").write_text("".join(lines[1:]))
 
     text = "\n".join(audit(folder, BLOCKS, published_commands()).faults)
     assert "1 points has no row and no source" in text
@@ -49,7 +49,7 @@ def test_one_digit_is_noticed_wherever_it_is(tmp_path):
     assert "docs/incremental.md: block incremental differs" in text
     assert "docs/structured.md: block structured-" in text
     assert "docs/fastgat.md: no listed command: gsparse bench" in text
-    assert "depth: 1 runs have no row" in text
+    assert "converged: 1 runs have no row" in text
 
 
 @pytest.mark.parametrize("command", published_commands(), ids=lambda it: it.text[:60])

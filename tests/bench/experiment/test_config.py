@@ -138,7 +138,7 @@ def test_depth_decides_the_recipe_and_not_that_of_the_teacher():
             {"backbone": "wide"},
             r"'backbone' must be one of plain, identity, batch-norm",
         ),
-        ({"training": "finetune"}, "trained from scratch .*, or are left at rest"),
+        ({"training": "finetune"}, "trained from scratch, .* or are left at rest"),
         ({"method": "KEdge", "sparsity": 0.5}, r"got KEdge, scratch, teacher none"),
         ({"method": "EdgeLottery", "sparsity": 0.5}, "got EdgeLottery"),
     ],
