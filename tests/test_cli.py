@@ -17,6 +17,7 @@ import torch
 from gsparse import __version__, cli
 from gsparse.bench.tables.rows import KEYS, read_rows
 from gsparse.bench.tables.table import format_blocks
+from tests.cli.command import run
 
 BENCH = ["bench", "--model", "gcn", "--method", "RandomEdge", "--sparsity", "0.5"]
 BENCH += ["--threads", "1"]
@@ -24,17 +25,10 @@ BENCH += ["--threads", "1"]
 
 @pytest.fixture(autouse=True, scope="module")
 def same_threads_afterwards():
+    """``rows_file`` lives longer than the threads of a test."""
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
-
-
-def run(capsys, *args):
-    """Exit code, standard output and standard error of one command."""
-    with pytest.raises(SystemExit) as stop:
-        cli.main([str(arg) for arg in args])
-    captured = capsys.readouterr()
-    return stop.value.code, captured.out, captured.err
 
 
 @pytest.fixture(scope="module")

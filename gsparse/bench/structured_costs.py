@@ -13,8 +13,8 @@ from torch.nn import Module
 
 from gsparse.bench.experiment.config import Config
 from gsparse.bench.experiment.fresh_process import ask
+from gsparse.bench.experiment.graphs import load_graphs
 from gsparse.bench.experiment.memory import toy_graph
-from gsparse.bench.experiment.workspace import load_graphs
 from gsparse.deploy.model_file import save_model
 from gsparse.deploy.peak_memory import peak, reset_peak
 from gsparse.nn import to_sparse

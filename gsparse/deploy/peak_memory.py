@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from gsparse.data.folders.memory import status_bytes
+
 
 def reset_peak(device: torch.device) -> int:
     """Reset the peak and return the bytes in use now.
@@ -41,7 +43,7 @@ def available_bytes() -> int | None:
 
 def _status(key: str) -> int:
     """Return one line of /proc/self/status in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{key}:"):
-            return 1024 * int(line.split()[1])
-    raise RuntimeError(f"/proc/self/status has no {key}")
+    found = status_bytes(key)
+    if found is None:
+        raise RuntimeError(f"/proc/self/status has no {key}")
+    return found

@@ -5,28 +5,12 @@ import json
 import os
 
 import pytest
-import torch
 
-from gsparse import cli
 from gsparse.cli import meter
 from gsparse.data import open_graph, read_graph, write_graph
 from gsparse.transforms import DSpar
+from tests.cli.command import run
 from tests.data.folders.messy import messy_graph, summed
-
-
-@pytest.fixture(autouse=True, scope="module")
-def same_threads_afterwards():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-
-
-def run(capsys, *args):
-    """Exit code, standard output and standard error of one command."""
-    with pytest.raises(SystemExit) as stop:
-        cli.main([str(arg) for arg in args])
-    captured = capsys.readouterr()
-    return stop.value.code, captured.out, captured.err
 
 
 @pytest.fixture

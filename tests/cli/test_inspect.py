@@ -5,16 +5,12 @@ import json
 import pytest
 from torch_geometric.data import Data
 
-from gsparse import cli
 from gsparse.data import karate, write_graph
+from tests.cli import command
 
 
 def run(capsys, *args):
-    """Exit code, standard output and standard error of one command."""
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["inspect", *map(str, args)])
-    captured = capsys.readouterr()
-    return stop.value.code, captured.out, captured.err
+    return command.run(capsys, "inspect", *args)
 
 
 def test_a_data_set_fills_one_screen(capsys):

@@ -10,13 +10,20 @@ MOST = 1 << 24  # edges of the largest block
 RESERVE = 40_000_000  # bytes for libraries and the allocator
 
 
+def status_bytes(key: str) -> int | None:
+    """Return a line of ``/proc/self/status`` in bytes; None where there is none."""
+    path = Path("/proc/self/status")
+    for line in path.read_text().splitlines() if path.exists() else ():
+        if line.startswith(f"{key}:"):
+            return 1024 * int(line.split()[1])
+    return None
+
+
 def resident_bytes() -> int:
     """Return the resident memory of this process, or 0 where the system hides it."""
-    path = Path("/proc/self/status")
-    if path.exists():
-        for line in path.read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return 1024 * int(line.split()[1])
+    found = status_bytes("VmRSS")
+    if found is not None:
+        return found
     if sys.platform == "win32":
         return 0
     # A local import: this module does not exist on Windows.

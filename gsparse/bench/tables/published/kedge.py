@@ -218,19 +218,20 @@ def _of(graph: str) -> Filter:
     return {"dataset": graph, "model": "gcn"}
 
 
-def _labels() -> GridTable:
+def _labels(results: Results) -> str:
     """Return the table of masks and weights from the labels of most nodes."""
+    graphs = (kedge_labels.NAMED, *kedge_labels.BESIDE)
+    seen = {row["dataset"] for row in results("labels")}
     where: Filter = {"model": "gcn", "teacher": "none"}
-    dense = {"method": "Dense"}
-    lines = [Line((percent(0), "Dense"), {**where, **dense})]
+    lines = [Line((percent(0), "Dense"), {**where, "method": "Dense"})]
     for name in (*kedge_labels.LEARNED, *kedge_labels.CONTROLS):
         cut = {"method": name, "sparsity": kedge_labels.SPARSITY}
         lines.append(Line((percent(kedge_labels.SPARSITY), name), {**where, **cut}))
     lines.append(Line((percent(1), "MLP"), {"method": "MLP"}))
-    columns = [Column("PubMed", {"dataset": "PubMed"}, _five)]
-    three = partial(points, seeds=3)
-    columns += [Column(it, {"dataset": it}, three) for it in kedge_labels.BESIDE]
-    return GridTable("labels", ("removed", "method"), lines, columns)
+    columns = [Column(it, {"dataset": it}) for it in graphs if it in seen]
+    return GridTable("labels", ("removed", "method"), lines, columns, cell=_five)(
+        results
+    )
 
 
 def _labels_only(model: str) -> GridTable:
@@ -265,7 +266,7 @@ def _sentence(results: Results) -> str:
 
 
 BLOCKS: Blocks = {
-    "kedge-labels": _labels(),
+    "kedge-labels": _labels,
     "kedge-labels-only-gat": _sentence,
     "kedge-headline": _headline(),
     **{
