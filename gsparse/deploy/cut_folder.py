@@ -8,7 +8,7 @@ from gsparse.data import open_graph
 from gsparse.data.folders.header import NAME
 from gsparse.data.folders.sources import Report
 from gsparse.data.io import FORMATS
-from gsparse.transforms.by_name import make_sparsifier
+from gsparse.transforms.by_name import make_sparsifier, sparsifier_class
 from gsparse.transforms.out_of_core import sparsify_folder
 
 
@@ -57,7 +57,9 @@ def sparsify_stored(
     """
     if sparsity is None and epsilon is None:
         raise ValueError("give --sparsity, or --epsilon if the method supports it")
-    transform = make_sparsifier(method, sparsity=sparsity, epsilon=epsilon, seed=seed)
+    settings = {"sparsity": sparsity, "epsilon": epsilon, "seed": seed}
+    settings |= sparsifier_class(method).folder_settings
+    transform = make_sparsifier(method, **settings)
     folder, start = open_graph(source), perf_counter()
     out = sparsify_folder(folder, target, transform, memory=memory, report=report)
     return {

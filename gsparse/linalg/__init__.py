@@ -11,6 +11,7 @@ from gsparse.linalg.resistance import (
     effective_resistance,
     pair_resistance,
 )
+from gsparse.linalg.stream import StreamedLeverage, streamed_leverage
 from gsparse.linalg.trees import TreeEstimate, tree_resistance
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "PCGState",
     "ResistanceResult",
     "Solution",
+    "StreamedLeverage",
     "TreeEstimate",
     "approximate_cholesky",
     "effective_resistance",
@@ -29,5 +31,6 @@ __all__ = [
     "pair_resistance",
     "predict_exact",
     "spanning_forest",
+    "streamed_leverage",
     "tree_resistance",
 ]

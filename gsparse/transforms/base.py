@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from inspect import signature
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -73,6 +73,12 @@ class EdgeSparsifier(EdgeMethod, BaseTransform):
     """
 
     needs_undirected = True
+
+    folder_settings: ClassVar[dict[str, Any]] = {}
+    """Settings that graph folders need."""
+
+    bytes_per_node = 32
+    """Memory per node to sparsify a graph folder."""
 
     method_used: str | None = None
     """Method by which the last importances were computed, if there is a choice."""

@@ -1,13 +1,20 @@
 """Spectral sparsification: sample edges by effective resistance."""
 
+from typing import ClassVar, Literal
+
 from torch import Tensor
 from torch_geometric.data import Data
 
 from gsparse.edges import Pairs, draw_seed
 from gsparse.linalg import pair_resistance
+from gsparse.linalg.pair_sums import FileSums
 from gsparse.linalg.resistance import Method
+from gsparse.linalg.stream import pair_leverage, streamed_leverage
 from gsparse.transforms.as_function import as_function
+from gsparse.transforms.pair_stream import BlockImportance, PairBlock, PairStream
 from gsparse.transforms.sampled import SampledSparsifier
+
+STREAM: Literal["stream"] = "stream"
 
 
 class EffectiveResistance(SampledSparsifier):
@@ -54,7 +61,8 @@ class EffectiveResistance(SampledSparsifier):
         epsilon: Parameter of the paper: :math:`q = 0.16 N \ln N / \epsilon^2` draws
             with replacement.
         method: Method to compute the resistances, see
-            :func:`~gsparse.linalg.effective_resistance`.
+            :func:`~gsparse.linalg.effective_resistance`, or ``"stream"``, which reads
+            the edges in blocks and is the only one for graph folders.
         reweight: Multiply the weights of the kept edges so that the expected weight of
             every edge is unchanged.
         connected: Always keep a spanning forest of maximum importance; an error is
@@ -63,12 +71,14 @@ class EffectiveResistance(SampledSparsifier):
     """
 
     revision = 2  # resistances at bottlenecks, and a choice by the graph only
+    folder_settings: ClassVar = {"method": STREAM}
+    bytes_per_node = 480  # seven vectors of eight columns, and the pieces
 
     def __init__(
         self,
         sparsity: float | None = None,
         epsilon: float | None = None,
-        method: Method = "auto",
+        method: Method | Literal["stream"] = "auto",
         reweight: bool = True,
         connected: bool = False,
         seed: int | None = None,
@@ -79,6 +89,11 @@ class EffectiveResistance(SampledSparsifier):
     def pair_importance(
         self, data: Data, pairs: Pairs, weight: Tensor | None
     ) -> Tensor:
+        if self.method == STREAM:
+            ends, seed = (pairs.row, pairs.col), draw_seed(self.seed)
+            found = pair_leverage(*ends, weight, pairs.num_nodes, seed=seed)
+            self.method_used = STREAM
+            return found.to(pairs.row.device)
         result = pair_resistance(
             pairs.row,
             pairs.col,
@@ -90,6 +105,22 @@ class EffectiveResistance(SampledSparsifier):
         self.method_used, resistance = result.method, result.resistance
         # 0 * inf for a pair of weight 0 that nothing else connects.
         return resistance if weight is None else (weight * resistance).nan_to_num(0.0)
+
+    def block_importance(self, stream: PairStream) -> BlockImportance:
+        if self.method != STREAM:
+            raise ValueError(
+                f"{type(self).__name__} needs method={STREAM!r} for a graph folder "
+                f"(got {self.method!r}), or apply it to open_graph(folder).data()"
+            )
+        sums = FileSums(stream.scratch / "squares", stream.num_pairs)
+        found = streamed_leverage(stream, sums, seed=draw_seed(self.seed))
+        self.method_used = STREAM
+
+        def importance(block: PairBlock) -> Tensor:
+            row, col = block.pairs.row, block.pairs.col
+            return found.of(block.start, row, col, block.weight)
+
+        return importance
 
 
 spectral_sparsify = as_function(EffectiveResistance, "spectral_sparsify")

@@ -15,7 +15,6 @@ from gsparse.transforms.pair_stream import PairBlock, PairStream
 
 PER_EDGE = 280  # bytes of memory per edge of a block
 MOST = 1 << 19  # edges of a block; larger ones leave the cache of the processor
-PER_NODE = 32  # bytes of memory per node
 
 
 def sparsify_folder(
@@ -69,7 +68,7 @@ def sparsify_folder(
             f"'transform' must be an edge sparsifier (got {type(transform).__name__})"
         )
     found = folder if isinstance(folder, GraphFolder) else open_graph(folder)
-    beside = PER_NODE * found.num_nodes
+    beside = transform.bytes_per_node * found.num_nodes
     size = edges_within(parse_bytes(memory), PER_EDGE, beside=beside, most=MOST)
     weighted = found.is_weighted or (transform.reweights and transform.reweight)
     with publishing(Path(target)) as part:

@@ -11,6 +11,7 @@ from torch import Tensor
 from gsparse.data import EdgeBlock, GraphFolder
 from gsparse.data.folders.sources import Report
 from gsparse.edges import Pairs
+from gsparse.edges.row_blocks import RowBlock
 from gsparse.edges.streamed_select import Cut, Keeper, ScoredPairs, find_cut
 
 
@@ -74,6 +75,19 @@ class PairStream:
             yield PairBlock(stored, is_pair, pairs, double, start)
             start += row.numel()
             done += stored.row.numel()
+            if self._report is not None:
+                self._report(name, done, self.folder.num_stored)
+
+    def passes(self, name: str) -> Iterator[RowBlock]:
+        """Begin a new pass over all stored edges as compressed rows.
+
+        Args:
+            name: Name of the pass for the progress.
+        """
+        done = 0
+        for block in self.folder.rows(self.size):
+            yield block
+            done += block.col.size
             if self._report is not None:
                 self._report(name, done, self.folder.num_stored)
 

@@ -25,8 +25,9 @@ METHODS = [
     lambda sparsity: DSpar(sparsity=sparsity, reweight=False, seed=20011),
     lambda sparsity: LocalDegree(sparsity=sparsity),
     lambda sparsity: KNeighbor(sparsity=sparsity, seed=71993),
+    lambda sparsity: EffectiveResistance(sparsity, method="stream", seed=71993),
 ]
-BOTH = {RandomEdge, DSpar, LocalDegree, KNeighbor}
+BOTH = {RandomEdge, DSpar, LocalDegree, KNeighbor, EffectiveResistance}
 SPARSITIES = [0.0, 0.3, 0.9, 0.999]
 
 
@@ -194,7 +195,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("transform", "text"),
         [
-            (EffectiveResistance(0.5), "EffectiveResistance needs the whole graph"),
+            (EffectiveResistance(0.5), "EffectiveResistance needs method='stream' for"),
             (DSpar(epsilon=0.5), "DSpar with epsilon=0.5 needs the whole graph"),
             (DSpar(0.5, connected=True), "DSpar with connected=True needs the whole"),
         ],
@@ -208,7 +209,7 @@ class TestRefusals:
 
     def test_every_method_works_or_refuses_by_name(self, tmp_path, folder):
         for name, cls in sparsifiers().items():
-            transform = cls(sparsity=0.5)
+            transform = cls(sparsity=0.5, **cls.folder_settings)
             if cls in BOTH:
                 sparsify_folder(folder, tmp_path / name, transform)
                 continue

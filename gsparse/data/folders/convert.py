@@ -1,10 +1,12 @@
 """Convert a graph of any size to a graph folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import get_args
 
+from torch import Tensor
 from torch_geometric.data import Data
 
 from gsparse.data.folders.byte_sizes import parse_bytes
@@ -25,7 +27,7 @@ from gsparse.data.folders.writer import FolderWriter
 
 
 def convert_graph(
-    source: Data | str | Path,
+    source: Data | str | Path | Iterable[Tensor],
     folder: str | Path,
     *,
     relabel: bool = False,
@@ -55,7 +57,9 @@ def convert_graph(
     kept.
 
     Args:
-        source: A graph, a file, or a folder ``name.parquet`` of Parquet files.
+        source: A graph, a file, a folder ``name.parquet`` of Parquet files, or an
+            iterable of blocks of ``edge_index``, each of shape ``[2, n]``, for example
+            a generator that reads a format of your own.
         folder: Path of the new folder, which must not exist.
         relabel: Whether to number the nodes from 0 in ascending order of their ids,
             which may be any 64-bit integers or text.
@@ -72,6 +76,7 @@ def convert_graph(
     Raises:
         ValueError: If the source is broken, ambiguous or not undirected, a weight is
             negative, the folder exists, or the bound of the memory is too small.
+        TypeError: If a block is not a tensor.
         FileNotFoundError: If there is no such file, or no folder above the new one.
         ModuleNotFoundError: If the source needs the extra ``scale``.
     """
@@ -79,8 +84,14 @@ def convert_graph(
     if copies not in get_args(Copies):
         known = ", ".join(map(repr, get_args(Copies)))
         raise ValueError(f"'copies' must be one of {known} (got {copies!r})")
-    source = source if isinstance(source, Data) else Path(source)
-    if not isinstance(source, Data) and not source.exists():
+    if isinstance(source, str | PathLike):
+        source = Path(source)
+    if not isinstance(source, Data | Path) and not isinstance(source, Iterable):
+        raise TypeError(
+            "'source' must be a graph, a path or an iterable of blocks (got "
+            f"{type(source).__name__})"
+        )
+    if isinstance(source, Path) and not source.exists():
         raise FileNotFoundError(f"no such file: {source}")
     with publishing(Path(folder), resume=True) as part:
         found = find_sorted(part, source, relabel)

@@ -24,6 +24,7 @@ from gsparse.data.folders.header import (
 )
 from gsparse.data.folders.verify import verify_files
 from gsparse.data.node_labels import Labels
+from gsparse.edges.row_blocks import RowBlock, rows_between
 
 BLOCK = 1 << 20  # edges read at a time
 
@@ -124,6 +125,14 @@ class GraphFolder:
 
         Needs memory for one block; pages of the two large files are not mapped.
         """
+        for first, ptr, indices, weights in self.rows(size):
+            rows = torch.arange(first, first + ptr.size - 1)
+            row = rows.repeat_interleave(torch.from_numpy(np.diff(ptr)))
+            weight = torch.from_numpy(weights) if self.is_weighted else None
+            yield EdgeBlock(row, torch.from_numpy(indices).long(), weight)
+
+    def rows(self, size: int = BLOCK) -> Iterator[RowBlock]:
+        """Yield the edges in blocks of at most ``size`` as compressed rows."""
         if size < 1:
             raise ValueError(f"'size' must be positive (got {size})")
         types = self.header.arrays()
@@ -133,13 +142,13 @@ class GraphFolder:
             ArrayReader(self.path / INDICES, types[INDICES][0]) as indices,
             ArrayReader(weight_path, weight_type) as weights,
         ):
+            weight = np.empty(0, np.float32)
             for start in range(0, self.num_stored, size):
                 stop = min(start + size, self.num_stored)
-                col = torch.from_numpy(indices.read(start, stop)).long()
-                weight = None
                 if self.is_weighted:
-                    weight = torch.from_numpy(weights.read(start, stop))
-                yield EdgeBlock(self._rows(start, stop), col, weight)
+                    weight = weights.read(start, stop)
+                first, ptr = rows_between(self.indptr, start, stop)
+                yield RowBlock(first, ptr, indices.read(start, stop), weight)
 
     def data(self) -> Data:
         """Read the whole graph into memory, with both directions of every edge.
@@ -184,14 +193,6 @@ class GraphFolder:
         if length == 0:  # an empty file cannot be mapped
             return np.empty(0, dtype)
         return np.memmap(self.path / name, dtype, mode="r", offset=HEAD, shape=length)
-
-    def _rows(self, start: int, stop: int) -> Tensor:
-        """Return the row of every edge from ``start`` to ``stop``."""
-        ends = np.array([start, stop - 1])
-        first, last = np.searchsorted(self.indptr, ends, side="right") - 1
-        inner = np.clip(self.indptr[first + 1 : last + 1], start, stop)
-        counts = torch.from_numpy(np.diff(inner, prepend=start, append=stop))
-        return torch.arange(first, last + 1).repeat_interleave(counts)
 
 
 def open_graph(folder: str | Path, *, verify: bool = False) -> GraphFolder:

@@ -14,7 +14,13 @@ from gsparse.data.folders.array_file import FileFacts
 from gsparse.data.folders.memory import edges_within
 from gsparse.data.folders.publish import SCRATCH
 from gsparse.data.folders.sorted_runs import Keys, SortedRuns, Weights, pack
-from gsparse.data.folders.sources import Report, Settings, Source, open_source
+from gsparse.data.folders.sources import (
+    Origin,
+    Report,
+    Settings,
+    Source,
+    open_source,
+)
 from gsparse.data.folders.writer import write_labels
 
 PER_EDGE = 160  # bytes of memory per edge that is sorted or merged at a time
@@ -39,7 +45,7 @@ class SortedEdges:
         return ahead, back
 
 
-def find_sorted(part: Path, source: Data | Path, relabel: bool) -> SortedEdges | None:
+def find_sorted(part: Path, source: Origin, relabel: bool) -> SortedEdges | None:
     """Return what an interrupted conversion of the same source has sorted."""
     try:
         fields = json.loads((part / SCRATCH / _DONE).read_text())
@@ -48,17 +54,17 @@ def find_sorted(part: Path, source: Data | Path, relabel: bool) -> SortedEdges |
     except (OSError, ValueError, TypeError, KeyError):
         return None
     same = found.source == _fingerprint(source, relabel)
-    return found if same and not isinstance(source, Data) else None
+    return found if same and isinstance(source, Path) else None
 
 
 def sort_edges(
-    part: Path, source: Data | Path, *, relabel: bool, bound: int, report: Report | None
+    part: Path, source: Origin, *, relabel: bool, bound: int, report: Report | None
 ) -> SortedEdges:
     """Read a source and write sorted runs of its edges.
 
     Args:
         part: Temporary folder of the conversion.
-        source: A graph in memory, or the path of one.
+        source: A graph in memory, the path of one, or blocks of ``edge_index``.
         relabel: Whether nodes may have any ids.
         bound: Bound of the memory of the process in bytes.
         report: Called with the progress.
@@ -72,7 +78,7 @@ def sort_edges(
 
 
 def _sort(
-    part: Path, source: Data | Path, opened: Source, size: int, relabel: bool
+    part: Path, source: Origin, opened: Source, size: int, relabel: bool
 ) -> SortedEdges:
     scratch, where = part / SCRATCH, name_of(source)
     ahead = SortedRuns(scratch, "forward", size, opened.is_weighted)
@@ -111,9 +117,11 @@ def _side(
     return pack(small[side], large[side]), None if weight is None else weight[side]
 
 
-def name_of(source: Data | Path) -> str:
+def name_of(source: Origin) -> str:
     """Return the name of a source for error messages."""
-    return "the graph" if isinstance(source, Data) else str(source)
+    if isinstance(source, Path):
+        return str(source)
+    return "the graph" if isinstance(source, Data) else "the blocks"
 
 
 def _check_weight(weight: NDArray[np.float32] | None, where: str) -> None:
@@ -128,9 +136,9 @@ def _check_weight(weight: NDArray[np.float32] | None, where: str) -> None:
         )
 
 
-def _fingerprint(source: Data | Path, relabel: bool) -> str:
+def _fingerprint(source: Origin, relabel: bool) -> str:
     """Identify a version of a source."""
-    if isinstance(source, Data):
+    if not isinstance(source, Path):
         return ""
     paths = sorted(source.iterdir()) if source.is_dir() else [source]
     facts = [

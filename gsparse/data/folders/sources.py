@@ -1,11 +1,12 @@
-"""Sources of edges for a graph folder: graphs in memory, text files and tables."""
+"""Sources of edges for a graph folder: graphs, blocks, text files and tables."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+from torch import Tensor
 from torch_geometric.data import Data
 
 from gsparse.data.check_graph import check_graph, check_largest
@@ -17,6 +18,7 @@ from gsparse.data.folders.text_names import read_into
 from gsparse.data.io import graph_suffix, read_graph
 from gsparse.data.matrix_market import is_matrix_market
 from gsparse.data.node_labels import Labels, check_node_labels
+from gsparse.edges.check import check_edge_index
 
 SLICE = 1 << 20  # edges of a chunk of a graph in memory
 PARQUET = ".parquet"
@@ -54,7 +56,11 @@ class Source(Protocol):
         """Release files and memory."""
 
 
-def open_source(source: Data | Path, settings: Settings) -> Source:
+Origin: TypeAlias = Data | Path | Iterable[Tensor]
+"""A graph in memory, the path of one, or blocks of ``edge_index``."""
+
+
+def open_source(source: Origin, settings: Settings) -> Source:
     """Find out how to read a source.
 
     Raises:
@@ -64,6 +70,8 @@ def open_source(source: Data | Path, settings: Settings) -> Source:
     """
     if isinstance(source, Data):
         return GraphSource(check_graph(copy(source), "the graph"))
+    if not isinstance(source, Path):
+        return BlockSource(source, settings)
     if source.suffix.lower() == PARQUET:
         return _table(source, settings)
     suffix = graph_suffix(source).removesuffix(".gz")
@@ -111,6 +119,52 @@ class GraphSource:
 
     def close(self) -> None:
         """Do nothing; the graph belongs to the caller."""
+
+
+class BlockSource:
+    """Edges of an iterable of blocks of ``edge_index``."""
+
+    is_weighted = False
+
+    def __init__(self, blocks: Iterable[Tensor], settings: Settings) -> None:
+        if settings.relabel:
+            raise ValueError(
+                "relabel=True needs a graph or a file (got blocks); number the nodes "
+                "of the blocks from 0"
+            )
+        self._blocks, self._report = blocks, settings.report
+
+    def chunks(self) -> Iterator[EdgeChunk]:
+        """Yield slices of the blocks."""
+        done = 0
+        for number, block in enumerate(self._blocks):
+            if not isinstance(block, Tensor):
+                raise TypeError(
+                    "blocks must be tensors 'edge_index' of shape [2, n] (got "
+                    f"{type(block).__name__} as block {number})"
+                )
+            try:
+                check_edge_index(block)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"block {number}: {error}") from None
+            for part in block.split(SLICE, dim=1):
+                if part.size(1):
+                    row, col = part.long().cpu().numpy()
+                    yield EdgeChunk(row, col, None)
+            done += block.size(1)
+            if self._report is not None:
+                self._report("sorting", done, done)
+
+    def num_nodes(self, used: int, num_edges: int) -> int:
+        """Return the largest id plus one."""
+        return check_largest(used, num_edges)
+
+    def labels(self) -> Iterator[Labels] | None:
+        """Return None, because ids are positions."""
+        return None
+
+    def close(self) -> None:
+        """Do nothing; the blocks belong to the caller."""
 
 
 class TextSource:
