@@ -58,20 +58,19 @@ def test_leverages_are_within_the_tolerance(seed, spread):
 
 
 def test_estimates_have_no_bias_at_a_bottleneck():
-    left, right = nx.complete_graph(12), nx.complete_graph(range(12, 24))
-    row, col = pairs_of(nx.compose(left, right))
-    row, col = (
-        torch.cat([row, torch.tensor([0, 3])]),
-        torch.cat([col, torch.tensor([14, 17])]),
-    )
-    order = (row * 24 + col).argsort()
-    row, col = row[order], col[order]
-    true = exact(row, col, None, 24)
+    """Three cliques, of which two edges join the first two, and a bridge the third."""
+    cliques = [nx.complete_graph(range(i, i + 12)) for i in (0, 12, 24)]
+    graph = nx.compose_all(cliques)
+    graph.add_edges_from([(0, 14), (3, 17), (5, 30)])
+    row, col = pairs_of(graph)
+    bridge = (row == 5) & (col == 30)
+    true = exact(row, col, None, 36)
     drawn = torch.stack(
-        [pair_leverage(row, col, None, 24, seed=seed) for seed in range(200)]
+        [pair_leverage(row, col, None, 36, seed=seed) for seed in range(200)]
     )
-    across = (row < 12) & (col >= 12)
-    assert across.sum() == 2
+    assert (drawn[:, bridge] == 1.0).all()
+    drawn, true, row, col = drawn[:, ~bridge], true[~bridge], row[~bridge], col[~bridge]
+    assert ((row < 12) & (col >= 12)).sum() == 2
     assert drawn.max() < 1.0  # nothing is clipped, which would be a bias
     noise = 4 * drawn.std(0) / 200**0.5
     assert ((drawn.mean(0) - true).abs() < noise + 2 * SOLVED * true).all()
