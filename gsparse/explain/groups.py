@@ -157,7 +157,7 @@ def choose_num_groups(
         tolerance: Fraction of the largest change.
 
     Returns:
-        The number of groups, and the changes :math:`\Delta_2, \Delta_3, \dots`.
+        The number of groups, and the changes :math:`\Delta_2, \Delta_3, \ldots`.
     """
     if most < 2:
         raise ValueError(f"'most' must be at least 2 (got {most})")

@@ -96,7 +96,7 @@ def jl_resistance(
 
     .. math::
         R_{uv} = y_u - y_v +
-        \mathbb{E} \big(x_u - x_v - y_u (LX)_u - y_v (LX)_v \big)^2,
+        \mathbb{E} \left(x_u - x_v - y_u (LX)_u - y_v (LX)_v \right)^2,
         \qquad
         y_u - y_v = \frac{d_u + d_v - 2 w}{d_u d_v - w^2},
 

@@ -23,13 +23,20 @@ class DropEdge(EdgeMethod, Wrapper):
     Towards Deep Graph Convolutional Networks on Node Classification"
     <https://arxiv.org/abs/1907.10903>`_ paper.
 
-    It is a regulariser, not a sparsifier: evaluation uses all edges, so it saves no
-    time and has no ``sparsify``. Degrees and softmaxes are computed over the remaining
-    edges, and both directions of an edge are dropped together. Random numbers come from
-    torch's global generator. A checkpoint of the plain model loads into the wrapper; in
-    the other direction, use ``plain.load_state_dict(wrapper.model.state_dict())``.
-    Layers with ``cached=True`` normalise again in every call. The cost is one random
-    number per edge and step.
+    In every training step each edge is kept with probability :math:`1 - p`. Degrees and
+    softmaxes are computed over the remaining edges, and both directions of an edge are
+    dropped together. Random numbers come from torch's global generator. A checkpoint of
+    the plain model loads into the wrapper; in the other direction, use
+    ``plain.load_state_dict(wrapper.model.state_dict())``. Layers with ``cached=True``
+    normalise again in every call.
+
+    **When to use it.** To train deep models, and against overfitting: it is a
+    regulariser.
+
+    **When not to use it.** To save time or memory: evaluation uses all edges, and there
+    is no ``sparsify``. A model of two layers may lose accuracy.
+
+    **Cost.** One random number per edge and step. Memory is one number per edge.
 
     Args:
         model: Any module called as ``model(x, edge_index, ...)`` whose convolutions

@@ -18,12 +18,20 @@ class EdgeGates(LearnedMask):
     edge, whose log-odds are a free parameter, as in `"Learning Sparse Neural Networks
     through L0 Regularization" <https://arxiv.org/abs/1712.01312>`_.
 
-    It is the control for masks that are computed from features, such as
-    :class:`~gsparse.nn.KEdge`: on the graph that it is fitted to, with the predictions
-    of a trained model at all nodes as signal (:func:`gsparse.train.fit_mask`), it keeps
-    as many of them. It costs a sample per edge on top of the model. Do not use it for
-    edges or graphs that were not there when it was fitted, nor with few labels as the
-    only signal: an edge far from them has no gradient.
+    A gate is sampled in training and multiplies its edge; in evaluation the edges of
+    largest log-odds are kept, at the exact budget. Gates meet the budget by the
+    Lagrangian of :class:`~gsparse.nn.KEdge`.
+
+    **When to use it.** As the control for masks that are computed from features, such
+    as :class:`~gsparse.nn.KEdge`. On the graph that it is fitted to, with the
+    predictions of a trained model at all nodes as signal
+    (:func:`gsparse.train.fit_mask`), it keeps as many of them.
+
+    **When not to use it.** For edges or graphs that were not there when it was fitted,
+    nor with few labels as the only signal: an edge far from them has no gradient.
+
+    **Cost.** One sample per edge and step; a training step takes about two plain ones.
+    Memory is one parameter per edge, with its moments in the optimiser.
 
     Args:
         model: Any module called as ``model(x, edge_index, ...)`` whose convolutions

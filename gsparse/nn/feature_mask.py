@@ -93,10 +93,15 @@ class FeatureMask(BudgetedMask):
     Differences from the paper: only the inputs have gates; the Lagrangian and the exact
     budget are ours. The gate parameters move ten times as fast as weights.
 
-    It costs one product per stored value and step, and memory for one more copy of the
-    feature values. Do not use it if most features are rare: if no labelled node is
-    close to a feature, only the budget moves its gate, and
+    **When to use it.** If many features are noise, and the useful ones occur at or near
+    labelled nodes.
+
+    **When not to use it.** If most features are rare: if no labelled node is close to a
+    feature, only the budget moves its gate, and
     :class:`~gsparse.transforms.FeatureSelect`, which needs no labels, is as good.
+
+    **Cost.** One product per stored value and step. Memory is one more copy of the
+    feature values.
 
     Args:
         model: Any module called as ``model(x, edge_index, ...)``.

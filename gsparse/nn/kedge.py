@@ -36,18 +36,26 @@ class KEdge(LearnedMask):
     the pairs for which 0 is the most likely of three cases: 0, 1, and anything in
     between.
 
-    **How to train it.** A few labels carry no information about edges far from them:
-    fitted to PubMed's 60 labels alone, the mask was no better than random edges.
-    :func:`gsparse.train.fit_mask` fits it so that the sparse graph keeps the
-    predictions of a trained model at all nodes; the numbers in ``docs/kedge.md`` were
-    obtained in this way.
+    **How to train it.** :func:`gsparse.train.fit_mask` fits it so that the sparse graph
+    keeps the predictions of a trained model at all nodes; the numbers in
+    ``docs/kedge.md`` were obtained in this way.
+
+    **When to use it.** For a trained model, if edges or graphs are to be cut that are
+    not there yet, or if the mask is to be learned with the weights.
+
+    **When not to use it.** With few labels as the only signal: they carry no
+    information about edges far from them, and fitted to PubMed's 60 labels alone the
+    mask was no better than random edges. For a trained model on one graph
+    :class:`~gsparse.train.EdgeExchange` is faster and keeps more.
 
     Differences from the paper: its parameter network is not public, so the network, the
     Lagrangian, the exact budget and the terms per edge are ours.
 
-    The mask treats a batch of graphs as one graph, with one budget over all edges. It
-    costs one inner product per edge and shape parameter on top of the model, and stores
-    no tensor of edges times channels beyond those of the layers.
+    The mask treats a batch of graphs as one graph, with one budget over all edges.
+
+    **Cost.** One inner product per edge and shape parameter on top of the model; a
+    training step takes one to three plain ones. No tensor of edges times channels is
+    stored beyond those of the layers.
 
     Args:
         model: Any module called as ``model(x, edge_index, ...)`` whose convolutions

@@ -76,18 +76,26 @@ class NeuralSparse(LearnedMask):
     Graph Representation Learning via Neural Sparsification"
     <https://proceedings.mlr.press/v119/zheng20d.html>`_ paper.
 
-    Both directions of an edge get a score from the features of its end points
-    (:class:`~gsparse.nn.pair_scorer.PairScorer`). In training every node samples ``k``
-    neighbours (:class:`Choice`), with a temperature that falls by 1 % per step. In
-    evaluation the edges with the largest probability are kept, at the exact budget of
-    ``sparsity``.
+    Both directions of an edge get a score :math:`s_{uv}` from the features of its end
+    points (:class:`~gsparse.nn.pair_scorer.PairScorer`). In training every node
+    :math:`u` samples ``k`` neighbours :math:`v` (:class:`Choice`) with the
+    probabilities :math:`\operatorname{softmax}_{v \in N(u)} s_{uv}`, relaxed to a
+    Gumbel-softmax with a temperature that falls by 1 % per step. In evaluation the
+    edges with the largest probability are kept, at the exact budget of ``sparsity``.
 
     Differences from the paper: an edge is kept in both directions if either end selects
     it, so that an undirected graph stays undirected; the budget is exact.
 
-    It costs ``k`` passes over the edges per training step. It learns from the loss of
-    the model only, so do not use it with few labels. The mask treats a batch of graphs
-    as one graph, with one budget over all edges.
+    The mask treats a batch of graphs as one graph, with one budget over all edges.
+
+    **When to use it.** If all nodes have labels, and each node needs few of its
+    neighbours.
+
+    **When not to use it.** With few labels: it learns from the loss of the model only.
+    With a trained model :class:`~gsparse.nn.KEdge` keeps more of its predictions.
+
+    **Cost.** ``k`` passes over the edges per training step. Memory is a few numbers per
+    edge for each of the ``k`` draws.
 
     Args:
         model: Any module called as ``model(x, edge_index, ...)`` whose convolutions

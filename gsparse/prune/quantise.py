@@ -32,7 +32,7 @@ def largest_code(bits: int) -> int:
 def nearest_codes(
     weight: Tensor, scale: Tensor, bits: int, keep: Tensor | None = None
 ) -> Tensor:
-    r"""Return the nearest of the levels :math:`\pm q, \pm 2q, \dots` of every weight.
+    r"""Return the nearest of the levels :math:`\pm q, \pm 2q, \ldots` of every weight.
 
     Args:
         weight: Any values.
@@ -88,7 +88,7 @@ def quantise(
     start: Tensor | None = None,
 ) -> Quantised:
     r"""Return the projection :math:`\Pi_Q` of a weight onto levels
-    :math:`\{\pm q, \pm 2q, \dots, \pm (2^{b-1} - 1) q\}`, as in the `"Tiny but
+    :math:`\{\pm q, \pm 2q, \ldots, \pm (2^{b-1} - 1) q\}`, as in the `"Tiny but
     Accurate" <https://arxiv.org/abs/1908.10017>`_ paper.
 
     A kept weight has no level at zero; the code 0 stands for a pruned weight. With that

@@ -71,15 +71,22 @@ class EdgeExchange(EdgeMethod):
     :attr:`patience` failures in a row, or after :attr:`max_steps`. The loss is
     :math:`\mathrm{softplus}(-10 m_i / m)`, the mean over all nodes, for the margin
     :math:`m_i` of the model's class over the next and the median :math:`m` of the
-    margins on the full graph.
+    margins on the full graph. Weights are not changed and labels are not read.
 
-    It is ours, the opposite of attacks that flip few edges to change predictions, such
+    **When to use it.** With a trained model and one graph to run it on: the model is
+    used as it is on the sparse graph.
+
+    **When not to use it.** For another model or for fresh weights: the graph keeps what
+    these weights need. For edges and graphs that are not there yet, learn a
+    :class:`~gsparse.nn.KEdge` from features.
+
+    **Cost.** A forward and a backward pass per step, usually 100 to 400 steps. Memory
+    is linear in the edges.
+
+    In contrast to the papers on attacks that flip few edges to change predictions, such
     as `"Robustness of Graph Neural Networks at Scale"
-    <https://arxiv.org/abs/2110.14038>`_. Each step costs a forward and a backward pass;
-    memory is linear in the edges. Weights are not changed and labels are not read.
-    Use the model as it is on the sparse graph. Do not use the graph for another model,
-    nor for fresh weights: it keeps what these weights need. For edges and graphs that
-    are not there yet, learn a :class:`~gsparse.nn.KEdge` from features.
+    <https://arxiv.org/abs/2110.14038>`_, it exchanges edges to keep them. The method is
+    ours.
 
     Args:
         sparsity: Fraction of the undirected edges to remove, in [0, 1).

@@ -39,11 +39,18 @@ class EdgeLottery(EdgeMethod):
     smallest remaining weights are removed, model and weights are rewound to their
     initial values, and the next round starts; the last round meets the exact budget.
 
-    Differences from the paper: one weight per pair instead of a dense
-    :math:`N \times N` mask; the last round removes only as many edges as the budget
-    needs; the weights of the model are not pruned (see
-    :class:`~gsparse.train.WeightLottery`). It costs :math:`\log(1 - s) / \log(1 - r)`
-    trainings, 32 for 80 % at the paper's rate of 5 %.
+    **When to use it.** To compare with UGS, or if many trainings are affordable and a
+    sparse graph for fresh weights is wanted.
+
+    **When not to use it.** If a trained model may stay as it is:
+    :class:`~gsparse.train.EdgeExchange` needs no training.
+
+    **Cost.** :math:`\log(1 - s) / \log(1 - r)` trainings, 32 for 80 % at the paper's
+    rate of 5 %. Memory is that of one training and one weight per edge.
+
+    Differences from the paper: one weight per pair instead of a dense :math:`N \times
+    N` mask; the last round removes only as many edges as the budget needs; the weights
+    of the model are not pruned (see :class:`~gsparse.train.WeightLottery`).
 
     Args:
         sparsity: Fraction of the undirected edges to remove, in [0, 1).

@@ -17,8 +17,8 @@ class GCNII(Stack):
     Between two linear layers, convolution :math:`l` of :math:`L` computes
 
     .. math::
-        H_l = \mathrm{ReLU}\big(((1 - \alpha) \hat{A} H_{l-1} + \alpha H_0)
-              ((1 - \beta_l) I + \beta_l W_l)\big),
+        H_l = \mathrm{ReLU}\left(((1 - \alpha) \hat{A} H_{l-1} + \alpha H_0)
+              ((1 - \beta_l) I + \beta_l W_l)\right),
         \qquad \beta_l = \log(\theta / l + 1).
 
     Every layer sees the first hidden features :math:`H_0` and starts near the identity,

@@ -38,9 +38,15 @@ class WeightLottery(Declared):
     the `"Linear Mode Connectivity" <https://arxiv.org/abs/1912.05671>`_ paper. Without
     rewinding (``rewind=None``) the rounds continue the training.
 
-    It costs one training per round; try one-shot pruning first, which needs a single
-    training. For sparse edges and sparse weights, run
-    :class:`~gsparse.train.EdgeLottery` first and pass its graph to this one.
+    **When to use it.** To study which subsets of fresh weights train well.
+
+    **When not to use it.** For accuracy alone: one-shot pruning of trained weights
+    (:class:`~gsparse.prune.Magnitude`) needs a single training and was as good. For
+    sparse edges and sparse weights, run :class:`~gsparse.train.EdgeLottery` first and
+    pass its graph to this one.
+
+    **Cost.** One training per round and one before. Memory is that of one training and
+    a copy of the initial weights.
 
     Args:
         sparsity: Fraction of the targeted weights to remove, in [0, 1).

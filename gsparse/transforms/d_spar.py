@@ -25,9 +25,17 @@ class DSpar(SampledSparsifier):
     .. math::
         s_{uv} = w_{uv} \left(\frac{1}{d_u} + \frac{1}{d_v}\right).
 
-    On a well-connected graph this is at most about twice the effective resistance, at
-    the cost of one pass over the edges. It does not detect the few edges that connect
-    communities; use :class:`~gsparse.transforms.EffectiveResistance` for them.
+    On a well-connected graph this is at most about twice the effective resistance.
+
+    **When to use it.** On a dense graph without bottlenecks, for a model that is
+    trained on the sparse graph. It is the cheapest method that knows the graph, and
+    nearly as good as :class:`~gsparse.transforms.EffectiveResistance` there.
+
+    **When not to use it.** If few edges connect the communities of the graph: it does
+    not detect them. On sparse graphs, once fewer edges are left than a spanning forest
+    has, random edges are as good.
+
+    **Cost.** One pass over the edges. Memory is one number per edge.
 
     In contrast to the paper, undirected edges are sampled instead of single directions,
     so an undirected graph stays undirected.

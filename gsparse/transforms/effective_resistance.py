@@ -43,14 +43,21 @@ class EffectiveResistance(SampledSparsifier):
     for :math:`c` components. It is the probability that a random spanning forest
     contains the edge: 1 for bridges and small for edges in dense communities. If the
     weights are multiplied (the default), the expected Laplacian is unchanged, and
-    :math:`O(N \log N / \epsilon^2)` edges preserve every quadratic form within
-    :math:`1 \pm \epsilon`. **Below** :math:`N - c` **edges there is no such bound**,
-    because the graph is split into more components, for example PubMed with 80 % of
-    its edges removed. The method is most useful on dense graphs.
+    :math:`O(N \log N / \epsilon^2)` edges preserve every quadratic form within :math:`1
+    \pm \epsilon`.
 
-    The cost is that of :func:`~gsparse.linalg.effective_resistance`: seconds for
-    millions of edges. :class:`~gsparse.transforms.DSpar` needs one pass over the edges
-    and gives similar results on graphs without bottlenecks.
+    **When to use it.** On dense graphs, and where a bottleneck has to stay, for a model
+    that is trained on the sparse graph.
+
+    **When not to use it.** Below :math:`N - c` edges, because the graph is split into
+    more components and there is no such bound, for example on PubMed with 80 % of its
+    edges removed. Nor if a trained model is to stay as it is
+    (:class:`~gsparse.train.EdgeExchange`).
+
+    **Cost.** A few Laplacian solves: seconds for millions of edges
+    (:func:`~gsparse.linalg.effective_resistance`). Memory is linear in the edges.
+    :class:`~gsparse.transforms.DSpar` needs one pass over the edges and gives similar
+    results on graphs without bottlenecks.
 
     In contrast to the paper, ``sparsity`` sets the number of edges exactly;
     ``epsilon`` gives the paper's draws with replacement. The resistances of the input

@@ -32,10 +32,17 @@ class FeatureCosine(EdgeSparsifier):
     .. math::
         s_{uv} = \frac{x_u \cdot x_v}{\lVert x_u \rVert \lVert x_v \rVert},
 
-    and 0 if a node has no features. Use it if neighbours with similar features have the
-    same class. Features alone may then be sufficient, so compare with an MLP. Works on
-    directed graphs, in which an edge and its reverse are kept or removed together.
-    It costs one inner product per pair, of the stored values only if ``x`` is sparse.
+    and 0 if a node has no features. Works on directed graphs, in which an edge and its
+    reverse are kept or removed together.
+
+    **When to use it.** If neighbours with similar features have the same class.
+
+    **When not to use it.** Without comparing it with an MLP and with random edges:
+    where features are this telling, they may be sufficient without any edge. Nor if
+    classes mix across edges.
+
+    **Cost.** One inner product per pair, of the stored values only if ``x`` is sparse.
+    Memory is one number per pair.
 
     Args:
         sparsity: Fraction of the undirected edges to remove, in [0, 1).

@@ -135,14 +135,19 @@ class FeatureSelect(BaseTransform):
     be combined with any edge sparsifier (with ``"propagated"``, their order matters).
     Works on directed graphs. Of equally important features, the first ones are kept.
 
-    It costs one pass over the stored values, or, for ``"propagated"``, one product with
-    the adjacency matrix.
+    **When to use it.** If the features take most of the memory or of the time of the
+    first layer, and no labels are at hand.
 
-    Do not use it if frequent features carry no information, for example constants,
-    because neither labels nor a model are used. Learn the selection with
-    :class:`~gsparse.nn.FeatureMask` instead. In the inductive setting, use the same
-    importances for both graphs: compute them by ``importance`` on the training graph
-    and pass them to ``cut`` for the other graph.
+    **When not to use it.** If frequent features carry no information, for example
+    constants, because neither labels nor a model are used. Learn the selection with
+    :class:`~gsparse.nn.FeatureMask` instead.
+
+    **Cost.** One pass over the stored values, or, for ``"propagated"``, one product
+    with the adjacency matrix. Memory is one number per feature, and for
+    ``"propagated"`` a copy of the features.
+
+    In the inductive setting, use the same importances for both graphs: compute them by
+    ``importance`` on the training graph and pass them to ``cut`` for the other graph.
 
     All graphs of a :class:`~torch_geometric.data.Batch` keep the same features, and
     ``kept_features`` holds them once per graph. In

@@ -35,10 +35,16 @@ class KNeighbor(EdgeSparsifier):
     draws without replacement in proportion to the weights. Nodes of low degree keep
     their edges and hubs lose most, so that no node is isolated while all edges of
     importance 1 are kept; on a social network these can be most edges. The weights of
-    the kept edges are unchanged. It costs two sorts of the edges.
+    the kept edges are unchanged.
 
-    Compare it with :class:`RandomEdge`, which isolates nodes, and with
-    :class:`LocalDegree`, which prefers hubs.
+    **When to use it.** If every node has to keep a neighbour, and edges are otherwise
+    alike.
+
+    **When not to use it.** If hubs carry the signal: they lose most edges;
+    :class:`LocalDegree` prefers them. Where isolated nodes do no harm,
+    :class:`RandomEdge` is simpler.
+
+    **Cost.** Two sorts of the edges. Memory is a few numbers per edge.
 
     Args:
         sparsity: Fraction of the undirected edges to remove, in [0, 1).

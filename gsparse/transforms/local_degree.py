@@ -36,9 +36,13 @@ class LocalDegree(EdgeSparsifier):
     neighbour of highest degree, so that no node is isolated while all of these are
     kept.
 
-    It keeps hubs and short paths, and removes edges between nodes of low degree. If
-    such edges matter for the labels, use another method. Edge weights are not used. It
-    costs a sort of the edges.
+    **When to use it.** If hubs and short paths have to stay, as for drawing or for
+    distances.
+
+    **When not to use it.** If edges between nodes of low degree matter for the labels:
+    these are removed first. Edge weights are not used.
+
+    **Cost.** One sort of the edges. Memory is a few numbers per edge.
 
     In contrast to the paper, neighbours of equal degree share a rank. Which of them are
     kept is decided by the budget, and ties are broken by a hash of the pair.

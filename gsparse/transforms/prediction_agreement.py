@@ -30,8 +30,16 @@ class PredictionAgreement(EdgeSparsifier):
 
     with the predicted probabilities :math:`p` of any model. The degrees distribute the
     budget over the nodes; with the agreement alone, most nodes would lose all edges.
-    This is a baseline for learned masks and not from a paper. It costs one pass over
-    the edges, in addition to the training of the model.
+
+    **When to use it.** As the baseline of learned masks: it sees the predictions of a
+    trained model, but learns nothing.
+
+    **When not to use it.** To keep the predictions of a trained model:
+    :class:`~gsparse.train.EdgeExchange` and :class:`~gsparse.nn.KEdge` keep more of
+    them.
+
+    **Cost.** One pass over the edges, in addition to the training of the model. Memory
+    is one number per edge.
 
     Args:
         sparsity: Fraction of the undirected edges to remove, in [0, 1).

@@ -18,11 +18,19 @@ class RandomEdge(EdgeSparsifier):
         >>> RandomEdge(sparsity=0.6, seed=20717)(complete(5))  # 4 of 10 edges
         Data(edge_index=[2, 8], num_nodes=5, e_id=[8])
 
-    Compare every other method with this baseline, which is hard to beat on many graphs.
     Edge weights are unchanged. The importance of an edge is a random number that
     depends on the seed and its end points, so samples are nested in the sparsity and
     independent of the order of the edges. Works on directed graphs, in which an edge
-    and its reverse are kept or removed together. It costs one pass over the edges.
+    and its reverse are kept or removed together.
+
+    **When to use it.** As the baseline of every other method, and as the method itself
+    where the others are no better; it is hard to beat on many graphs.
+
+    **When not to use it.** If isolated nodes do harm (:class:`KNeighbor`), if few edges
+    connect the communities (:class:`EffectiveResistance`), or with a trained model
+    whose predictions have to stay (:class:`~gsparse.train.EdgeExchange`).
+
+    **Cost.** One pass over the edges. Memory is one number per edge.
 
     Args:
         sparsity: Fraction of the undirected edges to remove, in [0, 1).

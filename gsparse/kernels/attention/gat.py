@@ -40,7 +40,7 @@ def gat_attention(
     .. math::
         y_i = \sum_{j \to i} m_{ij} p_{ij} x_j, \qquad
         p_{ij} \propto w_{ij} \exp(\mathrm{LeakyReLU}(u_{ij})),
-        \quad \textstyle\sum_j p_{ij} = 1,
+        \quad \sum_j p_{ij} = 1,
 
     where :math:`m` is dropout. A node without in-edges gets 0.
 

@@ -53,15 +53,19 @@ class LossPreservation(Criterion):
     order. Under gradient flow :math:`d\|\Theta\|^2 / dt = -2\,\Theta^\top g`, so the
     remaining weights also carry the first derivative of the weights' norm.
 
-    The importances can be computed before, early in or after training. In a converged
-    model :math:`g \approx 0`, and the first order says little: prune earlier, or use
-    :class:`~gsparse.prune.Magnitude`.
+    **When to use it.** Before training or early in it, with the loss of the training
+    nodes.
 
-    It costs one forward and backward pass per cut, in evaluation mode and on the whole
-    graph, so without sampling noise. The paper rates filters, with gradients averaged
-    over batches; here every weight has an importance of its own unless a structure is
-    given. A group is rated by :math:`|\sum_i \theta_i g_i|`, the change of the loss
-    when the whole group is removed; the authors' code sums :math:`|\theta_i g_i|`.
+    **When not to use it.** On a converged model: there :math:`g \approx 0`, and the
+    first order says little. Prune earlier, or use :class:`~gsparse.prune.Magnitude`.
+
+    **Cost.** One forward and backward pass per cut, in evaluation mode and on the whole
+    graph, so without sampling noise. Memory is one gradient per weight.
+
+    In contrast to the paper, which rates filters, with gradients averaged over batches,
+    every weight has an importance of its own unless a structure is given. A group is
+    rated by :math:`|\sum_i \theta_i g_i|`, the change of the loss when the whole group
+    is removed; the authors' code sums :math:`|\theta_i g_i|`.
 
     Args:
         loss: Returns the training loss of the model in its current state.
@@ -118,8 +122,15 @@ class MagnitudeLoss(LossPreservation):
 
     Small weights matter least to how fast the loss falls; among weights of the same
     effect on the loss the smaller ones are removed first. A group is rated by the sum
-    over its weights. The arguments and the cost are those of
-    :class:`LossPreservation`.
+    over its weights. The arguments are those of :class:`LossPreservation`.
+
+    **When to use it.** Where :class:`LossPreservation` removes large weights too early,
+    before training has converged.
+
+    **When not to use it.** On a converged model: there the gradient is nearly 0. Use
+    :class:`~gsparse.prune.Magnitude`.
+
+    **Cost.** One forward and backward pass per cut. Memory is one gradient per weight.
 
     Example:
         >>> import torch

@@ -61,10 +61,16 @@ class GradientNorm(Criterion):
     over all trained parameters, pruned or not. A group is rated by the sum over its
     weights.
 
-    The paper finds that a rising norm can hurt, and proposes
-    :class:`GradientPreservation`. It costs one Hessian-gradient product per cut. GCN,
-    SAGE and GIN layers, those of PyG and the fast ones, can be differentiated twice;
-    attention layers can after ``gsparse.nn.accelerate(model, attention="reference")``.
+    **When to use it.** Before or early in training, to compare criteria of gradient
+    flow. GCN, SAGE and GIN layers, those of PyG and the fast ones, can be
+    differentiated twice; attention layers can after ``gsparse.nn.accelerate(model,
+    attention="reference")``.
+
+    **When not to use it.** On a converged model, and where accuracy counts most: the
+    paper finds that a rising norm can hurt, and proposes :class:`GradientPreservation`.
+
+    **Cost.** One Hessian-gradient product per cut, about two backward passes. Memory is
+    that of a backward pass whose graph is kept.
 
     Args:
         loss: Returns the training loss; it has to call the pruned model itself if
@@ -133,9 +139,17 @@ class GradientPreservation(GradientNorm):
     Network Pruning" <https://arxiv.org/abs/2009.11839>`_ paper.
 
     Keeps the second derivative of :math:`\|\Theta\|^2` under gradient flow. A group is
-    rated by :math:`|\sum_i \theta_i (Hg)_i|`, as the paper rates filters. At a
-    stationary point all importances are 0 and the choice is arbitrary. The arguments
-    and the cost are those of :class:`GradientNorm`.
+    rated by :math:`|\sum_i \theta_i (Hg)_i|`, as the paper rates filters. The arguments
+    are those of :class:`GradientNorm`.
+
+    **When to use it.** Before or early in training, where :class:`GradientNorm` raises
+    the norm of the gradient too far.
+
+    **When not to use it.** On a converged model: at a stationary point all importances
+    are 0 and the choice is arbitrary. Use :class:`~gsparse.prune.Magnitude` there.
+
+    **Cost.** One Hessian-gradient product per cut, about two backward passes. Memory is
+    that of a backward pass whose graph is kept.
 
     Example:
         >>> import torch

@@ -12,10 +12,23 @@ class GraSP(GradientNorm):
     <https://arxiv.org/abs/2002.07376>`_ paper.
 
     GraSP is :class:`~gsparse.prune.GradientNorm` with the logits divided by 200,
-    applied once, before training. See there for the formula and the arguments. Classes
-    should weigh the same in the loss: ``cross_entropy(..., weight=1 / counts)`` where
-    labels are unbalanced; the paper draws a balanced sample. At high sparsity one cut
-    can remove all weights of a layer; :class:`~gsparse.prune.SynFlow` avoids this.
+    applied once, before training; the importance is :math:`\theta_i (Hg)_i`. See there
+    for the derivation and the arguments.
+
+    **When to use it.** If the sparse model has to be known before it is trained, to
+    compare with :class:`~gsparse.prune.SNIP`.
+
+    **When not to use it.** If a dense training is affordable:
+    :class:`~gsparse.prune.Magnitude` on trained weights keeps more accuracy. At high
+    sparsity one cut can remove all weights of a layer; :class:`~gsparse.prune.SynFlow`
+    avoids this.
+
+    **Cost.** One Hessian-gradient product per cut, about two backward passes. Memory is
+    that of a backward pass whose graph is kept.
+
+    In contrast to the paper, which draws a balanced sample, the loss is that of all
+    training nodes. Classes should weigh the same in it: ``cross_entropy(..., weight=1 /
+    counts)`` where labels are unbalanced.
 
     Example:
         >>> import torch

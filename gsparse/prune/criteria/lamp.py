@@ -44,10 +44,15 @@ class LAMP(Criterion):
 
     Within a layer this keeps the weights of largest magnitude. Between layers it gives
     each its own sparsity without a setting; a weight that is larger than all others of
-    its layer has importance 1 and is removed last. For single weights, with
-    ``scope="local"`` or with a single layer, it equals
-    :class:`~gsparse.prune.Magnitude`, which is cheaper. It costs a sort of each layer
-    per cut.
+    its layer has importance 1 and is removed last.
+
+    **When to use it.** With ``scope="global"``, if layers of different width or scale
+    are pruned together.
+
+    **When not to use it.** With ``scope="local"`` or for a single layer: for single
+    weights it equals :class:`~gsparse.prune.Magnitude` there, which is cheaper.
+
+    **Cost.** One sort of each layer per cut. Memory is one number per weight.
 
     In contrast to the paper, equal magnitudes have equal importances. A group is rated
     by the mean over its weights.

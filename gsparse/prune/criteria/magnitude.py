@@ -18,9 +18,17 @@ class Magnitude(Criterion):
     the gradual pruning of the `"To prune, or not to prune"
     <https://arxiv.org/abs/1710.01878>`_ paper.
 
-    It costs one sort of the weights per cut. It is a baseline that is hard to beat:
-    prune a trained model, then train it further. A group is rated by the mean of
-    :math:`w^2`, which ranks the groups of one layer by their L2 norm.
+    A group is rated by the mean of :math:`w^2`, which ranks the groups of one layer by
+    their L2 norm.
+
+    **When to use it.** First: it is a baseline that is hard to beat. Prune a trained
+    model, then train it further for a few epochs.
+
+    **When not to use it.** On fresh weights, whose magnitudes say nothing, and at very
+    high sparsity without any training after it
+    (:class:`~gsparse.prune.CombinatorialBrainSurgeon`).
+
+    **Cost.** One sort of the weights per cut. Memory is one number per weight.
 
     Example:
         >>> from torch_geometric.nn import GCN
@@ -46,6 +54,13 @@ class RandomWeight(Criterion):
 
     The same seed and shapes give the same numbers on every device. Each group gets one
     random number, whatever its size.
+
+    **When to use it.** Beside every other criterion: the difference is what the
+    criterion is worth.
+
+    **When not to use it.** To keep accuracy at high sparsity.
+
+    **Cost.** One random number per weight or group. Memory is one number per weight.
 
     Args:
         seed: Random seed; ``None`` takes that of the pruner.

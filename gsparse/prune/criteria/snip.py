@@ -20,10 +20,20 @@ class SNIP(LossPreservation):
 
     so the choice is that of :class:`~gsparse.prune.LossPreservation`, which has the
     same argument; only the importances are scaled. Unlike
-    :class:`~gsparse.prune.LossPreservation`, SNIP is applied once, before training. The
-    paper draws one batch; here the loss is that of all training nodes. At high sparsity
-    one cut can remove all weights of a layer; :class:`~gsparse.prune.SynFlow` avoids
-    this. A group of weights is rated through one shared gate.
+    :class:`~gsparse.prune.LossPreservation`, SNIP is applied once, before training. A
+    group of weights is rated through one shared gate.
+
+    **When to use it.** If the sparse model has to be known before it is trained.
+
+    **When not to use it.** If a dense training is affordable:
+    :class:`~gsparse.prune.Magnitude` on trained weights keeps more accuracy. At high
+    sparsity one cut can remove all weights of a layer; :class:`~gsparse.prune.SynFlow`
+    avoids this.
+
+    **Cost.** One forward and backward pass per cut. Memory is one gradient per weight.
+
+    In contrast to the paper, which draws one batch, the loss is that of all training
+    nodes.
 
     Example:
         >>> import torch

@@ -123,12 +123,21 @@ class SynFlow(Criterion):
     no layer is emptied while another one has weights to give, which happens with
     one-shot importances at high sparsity.
 
-    It is meant for untrained models. The graph enters through the other arguments of
-    ``example``; features and labels do not: the weight of a feature that no node has is
-    rated like any other. In a GAT layer equal features give uniform attention, so its
-    attention vectors have flow 0. Biases and the means of batch normalization are taken
-    as 0, as in the paper's formula. It costs one forward and backward pass per round. A
-    group is rated by its mean flow per weight.
+    The graph enters through the other arguments of ``example``; features and labels do
+    not: the weight of a feature that no node has is rated like any other. In a GAT
+    layer equal features give uniform attention, so its attention vectors have flow 0.
+    Biases and the means of batch normalization are taken as 0, as in the paper's
+    formula. A group is rated by its mean flow per weight.
+
+    **When to use it.** On untrained models of several layers at high sparsity, if no
+    layer may be emptied, or without data.
+
+    **When not to use it.** On the wide first layer of a GNN whose features are bags of
+    words: most inputs are zero on most nodes, which it does not see. On trained weights
+    use :class:`~gsparse.prune.Magnitude`.
+
+    **Cost.** One forward and backward pass per round, of which each cut has many.
+    Memory is one gradient per weight.
 
     Args:
         example: Arguments of the model; only the shape of the features matters.

@@ -79,12 +79,19 @@ class Wanda(Criterion):
     :func:`~gsparse.prune.criteria.propagated.propagated_norms`. The weights of a
     feature that is 0 at every node are removed first.
 
-    It needs no labels and no gradient, only one forward pass per cut. The paper removes
-    the same share of every row, compares weights within the row, and updates none; so
-    does this class (rows differ by at most one weight). It is meant for trained models.
-    If all rows lose the same share, no unit can be removed entirely: at very high
-    sparsity try ``by_row=False`` as well. A group is rated by the mean over its
-    weights.
+    A group is rated by the mean over its weights. If all rows lose the same share, no
+    unit can be removed entirely: at very high sparsity try ``by_row=False`` as well.
+
+    **When to use it.** On a trained model without labels and without time for more
+    training, if its inputs differ much in scale.
+
+    **When not to use it.** If the model is trained further:
+    :class:`~gsparse.prune.Magnitude` is simpler. Nor to remove whole units.
+
+    **Cost.** One forward pass per cut. Memory is one number per input and per weight.
+
+    As in the paper, the same share of every row is removed, weights are compared within
+    the row, and none is updated; rows differ by at most one weight.
 
     Args:
         example: Arguments of the model.

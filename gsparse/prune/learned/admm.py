@@ -63,12 +63,18 @@ class ADMM(WeightPruner):
     the cut is a jump, and more steps or a larger last ``rho`` help.
 
     With a fixed small :math:`\rho` the residual does not vanish, as :math:`S` is not
-    convex. It costs two tensors of the size of the weights, a pass over them in each
-    step, and the projection in each update. Use it for structured pruning of a trained
-    model and for few bits; at high unstructured sparsities gradual magnitude pruning is
-    simpler and costs nothing between its cuts.
+    convex.
 
-    It differs from the paper: the ramp of :math:`\rho` and the levels are our own, and
+    **When to use it.** For structured pruning of a trained model, and for few bits.
+
+    **When not to use it.** At high unstructured sparsities: gradual magnitude pruning
+    is simpler and costs nothing between its cuts. For whole units, first try a small
+    model from scratch, which was as good.
+
+    **Cost.** A pass over the weights in each step, and the projection in each update.
+    Memory is two tensors of the size of the weights.
+
+    Differences from the paper: the ramp of :math:`\rho` and the levels are our own, and
     the device is not modelled. There is no closed-form projection onto rows and columns
     together, so they are projected one after the other
     (:func:`~gsparse.prune.structured.support.support`).

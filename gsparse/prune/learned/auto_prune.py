@@ -53,13 +53,17 @@ class AutoPrune(WeightPruner):
     The final mask is therefore taken from the average of :math:`h(m)` over the last
     steps, with the larger :math:`|w|` first if averages are equal.
 
-    It costs a gradient, a switch and an average for every weight, and a few operations
-    on them in each step. Use it to train and prune in one run, or with ``unit="row"``
-    for layers that shrink. Start from a trained model: in a fresh one, a weight with
-    the wrong sign is switched off and never comes back, unless
-    ``regrow="straight-through"``.
+    **When to use it.** To train and prune in one run, or with ``unit="row"`` for layers
+    that shrink. Start from a trained model.
 
-    It differs from the paper: its equations may differ, because the rule here is
+    **When not to use it.** On a fresh model: a weight with the wrong sign is switched
+    off and never comes back, unless ``regrow="straight-through"``. In a short training
+    :class:`~gsparse.prune.Magnitude` is simpler.
+
+    **Cost.** A few operations per weight in each step, little more than a plain epoch.
+    Memory is a gradient, a switch and an average per weight.
+
+    Differences from the paper: its equations may differ, because the rule here is
     derived from the abstract and from what others report of it. :math:`m` starts at 1
     and stays in [-1, 1], so that no switch is ever far from its threshold, and
     :math:`\eta` is divided by the root mean square of all gradients so far, so that it

@@ -76,15 +76,19 @@ class GradualThreshold(WeightPruner):
     existing dense model. A weight that training does not need is removed early, when
     the threshold passes it.
 
-    It costs one comparison per weight and cut, and one selection when a group meets its
-    budget. Use it when layers of different kinds want thresholds of their own and the
-    training is long. In a short training, or for one ranking over all layers,
+    **When to use it.** If layers of different kinds want thresholds of their own and
+    the training is long.
+
+    **When not to use it.** In a short training, or for one ranking over all layers:
     :class:`~gsparse.prune.Magnitude` with :class:`~gsparse.prune.CubicSchedule` reaches
     the same sparsity without a ``q``. The weights must not shrink as a whole while the
     threshold rises (strong weight decay, or a fresh model with large initial weights):
     with ``percentile`` a whole group can then be removed.
 
-    It differs from the paper: with ``sparsity``, :math:`q_g` is the quantile of that
+    **Cost.** One comparison per weight and cut, and one selection when a group meets
+    its budget; little more than a plain epoch. Memory is one mask per weight.
+
+    Differences from the paper: with ``sparsity``, :math:`q_g` is the quantile of that
     level, no group falls below its share, and the last cut meets it exactly whatever
     the weights have become; ``percentile`` is the paper's parameter, whose sparsity
     depends on the weights. The start, ramp and end are fractions of the steps, because

@@ -85,7 +85,7 @@ class ProbMask(WeightPruner):
     passed on as if there were no clamp. A removed weight can then come back as long as
     masks are drawn, at the cost of one wrong mask entry in a thousand.
 
-    It differs from the paper: Adam divides by one second moment of all gradients
+    Differences from the paper: Adam divides by one second moment of all gradients
     together, where the paper's code has one for each weight. With that, every
     probability moves equally fast however small its gradient is: features that no
     labelled node has get no gradient and are kept, while useful ones are removed. On
@@ -95,10 +95,15 @@ class ProbMask(WeightPruner):
     the masks of evaluation and, unless ``"sample"`` is asked for, of the end are the
     most probable weights instead of a draw.
 
-    It costs, besides one pass per sample, about twenty passes over the weights in each
-    step, and memory for four numbers per weight. Do not use it if pruning has only a
-    few steps (:class:`~gsparse.prune.Magnitude` needs none), or with several processes:
-    each would learn probabilities of its own.
+    **When to use it.** At very high sparsity, if the density of each layer should be
+    learned and the training is long enough for the schedules.
+
+    **When not to use it.** If pruning has only a few steps
+    (:class:`~gsparse.prune.Magnitude` needs none), or with several processes: each
+    would learn probabilities of its own.
+
+    **Cost.** One pass per sample and about twenty passes over the weights in each step.
+    Memory is four numbers per weight.
 
     Args:
         num_steps: Steps of the whole training, for the schedules.

@@ -104,12 +104,21 @@ class CombinatorialBrainSurgeon(SecondOrder):
     few nodes have labels: with the 60 labels of PubMed it kept more validation
     accuracy.
 
-    The paper's code returns the pass of lowest training loss, as ``judged=True`` does
-    for one forward pass each. This is off by default: the loss of a pruned model before
-    its update says little about the loss after it, and such searches often ended where
-    they started.
+    In contrast to the paper, whose code returns the pass of lowest training loss, this
+    is off by default (``judged=True`` does it, for one forward pass each): the loss of
+    a pruned model before its update says little about the loss after it, and such
+    searches often ended where they started.
 
-    Use it on a trained model: the quadratic model of the loss has no gradient.
+    **When to use it.** On a trained model, if there is no time or there are no labels
+    for fine-tuning: the kept weights are updated for those that are gone.
+
+    **When not to use it.** On fresh weights: the quadratic model of the loss has no
+    gradient. After long fine-tuning the difference to :class:`~gsparse.prune.Magnitude`
+    is small.
+
+    **Cost.** One backward pass per sample and the local search per cut. Memory is
+    :math:`8 N n` bytes during a cut, for :math:`N` samples and :math:`n` weights, and a
+    copy of the targeted weights for :meth:`undo`.
 
     Args:
         num_starts: Number of starts; the first one is plain magnitude.

@@ -21,11 +21,22 @@ from gsparse.prune.targets import Selector
 
 
 class OptimalBrainDamage(SecondOrder):
-    r"""Removes the weights of smallest :math:`w_q^2 H_{qq}`, from "Optimal Brain
-    Damage" (LeCun, Denker, Solla, 1989), with a Fisher matrix for the Hessian.
+    r"""Removes the weights of smallest :math:`w_q^2 H_{qq}`, from the `"Optimal Brain
+    Damage"
+    <https://proceedings.neurips.cc/paper/1989/hash/6c9882bbac1c7093bd25041881277658-Abstract.html>`_
+    paper (LeCun, Denker, Solla, 1989), with a Fisher matrix for the Hessian.
 
     The other weights keep their values, unless ``update=True``. The arguments are those
     of :class:`~gsparse.prune.surgeons.second_order.SecondOrder`.
+
+    **When to use it.** On a trained model, as the cheapest choice of second order.
+
+    **When not to use it.** If removed weights share an effect: only the diagonal of the
+    matrix counts, see :class:`~gsparse.prune.CombinatorialBrainSurgeon`. Nor on fresh
+    weights: the quadratic model of the loss has no gradient.
+
+    **Cost.** One backward pass per sample and cut. Memory is :math:`8 N n` bytes during
+    a cut, for :math:`N` samples and :math:`n` weights.
 
     Example:
         >>> import torch
@@ -45,12 +56,26 @@ class OptimalBrainDamage(SecondOrder):
 
 
 class OptimalBrainSurgeon(SecondOrder):
-    r"""Removes the weights of smallest :math:`w_q^2 / [H^{-1}]_{qq}`, from "Optimal
-    Brain Surgeon" (Hassibi, Stork, 1992), with a Fisher matrix for the Hessian.
+    r"""Removes the weights of smallest :math:`w_q^2 / [H^{-1}]_{qq}`, from the
+    `"Optimal Brain Surgeon"
+    <https://proceedings.neurips.cc/paper/1992/hash/303ed4c69846ab36c2904d3ba8573050-Abstract.html>`_
+    paper (Hassibi, Stork, 1992), with a Fisher matrix for the Hessian.
 
     All weights of a cut are chosen at once and the kept weights are updated jointly.
-    The original method removes one weight at a time, as ``sequential=True`` does in
-    :math:`O(N n^2)`.
+
+    **When to use it.** On a trained model, to update the kept weights where no
+    fine-tuning follows.
+
+    **When not to use it.** If removed weights share an effect: the choice rates each
+    alone, see :class:`~gsparse.prune.CombinatorialBrainSurgeon`. Nor on fresh weights:
+    the quadratic model of the loss has no gradient.
+
+    **Cost.** One backward pass per sample and cut, and :math:`O(N n^2)` with
+    ``sequential=True``. Memory is :math:`8 N n` bytes during a cut, for :math:`N`
+    samples and :math:`n` weights, and a copy of the targeted weights for :meth:`undo`.
+
+    In contrast to the paper, which removes one weight at a time, as ``sequential=True``
+    does, all are removed together.
 
     Args:
         sequential: Choose one weight at a time, with the update for those before it;
@@ -129,9 +154,17 @@ class WoodFisher(SecondOrder):
     updates for each of them alone, from the `"WoodFisher"
     <https://arxiv.org/abs/2004.14340>`_ paper.
 
-    A baseline: the sum counts what removed weights share several times, and the joint
-    update of :class:`OptimalBrainSurgeon` is never worse in the quadratic model. The
-    arguments are those of :class:`~gsparse.prune.surgeons.second_order.SecondOrder`.
+    The sum counts what removed weights share several times. The arguments are those of
+    :class:`~gsparse.prune.surgeons.second_order.SecondOrder`.
+
+    **When to use it.** As a baseline of joint updates.
+
+    **When not to use it.** In practice: the joint update of
+    :class:`OptimalBrainSurgeon` is never worse in the quadratic model.
+
+    **Cost.** One backward pass per sample and cut. Memory is :math:`8 N n` bytes during
+    a cut, for :math:`N` samples and :math:`n` weights, and a copy of the targeted
+    weights for :meth:`undo`.
 
     Example:
         >>> import torch

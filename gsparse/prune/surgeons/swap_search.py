@@ -125,7 +125,7 @@ def swap_search(
 
     A pass sorts the removed weights by the loss they would save and the kept ones by
     the loss they would cost, and swaps the one of rank :math:`i` with the best of ranks
-    :math:`i - \rho \dots i + \rho`. It ends when more than :math:`\tau` weights have
+    :math:`i - \rho \ldots i + \rho`. It ends when more than :math:`\tau` weights have
     found no partner. The objective never ends above its start, and the number of kept
     weights does not change. Once the kept weights are updated the result is not always
     better than the start (that of :func:`joint_swap_search` is).
