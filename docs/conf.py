@@ -1,5 +1,6 @@
 """Settings of the documentation site; ``make docs`` builds it."""
 
+import re
 import sys
 from importlib import import_module
 from inspect import isroutine
@@ -9,6 +10,11 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from gsparse import __version__  # noqa: E402 (of this checkout)
+from gsparse.bench.tables.documents import Results  # noqa: E402
+from gsparse.bench.tables.published.method_pages import (  # noqa: E402
+    every_method,
+    page,
+)
 
 project, author, release = "gsparse", "The gsparse developers", __version__
 copyright = "the gsparse developers"
@@ -45,19 +51,34 @@ ROOMS = {
 
 
 def write_reference(folder: Path) -> None:
-    """Write a page for every public name, from the ``__all__`` of each room."""
-    folder.mkdir(exist_ok=True)
+    """Write a page for every public name, from the ``__all__`` of each room.
+
+    The pages of names are not in the table of contents, which every page repeats: with
+    them a build takes three times as long. The page of their room lists them.
+    """
     pages = {}
     for room, what in ROOMS.items():
         module = import_module(f"gsparse.{room}")
-        names = "\n".join(f"   {room}.{name}" for name in module.__all__)
-        text = f".. automodule:: gsparse.{room}\n\n.. toctree::\n\n{names}\n"
+        names = "\n".join(f"- :doc:`{it} <{room}.{it}>`" for it in module.__all__)
+        text = f".. automodule:: gsparse.{room}\n\n{names}\n"
         pages[f"{room}.rst"] = _titled(f"gsparse.{room}: {what}", text)
         for name in module.__all__:
-            text = f".. currentmodule:: gsparse.{room}\n\n"
+            text = f"In :doc:`{room}`.\n\n.. currentmodule:: gsparse.{room}\n\n"
             text += _kind(getattr(module, name)).format(name)
-            pages[f"{room}.{name}.rst"] = _titled(name, text)
-    for old in {it.name for it in folder.glob("*.rst")} - {*pages}:
+            pages[f"{room}.{name}.rst"] = ":orphan:\n\n" + _titled(name, text)
+    _write(folder, pages)
+
+
+def write_methods(folder: Path) -> None:
+    """Write a page for every method, with its measured result."""
+    results = Results(HERE / "results")
+    _write(folder, {f"{name}.md": page(results, name) for name in every_method()})
+
+
+def _write(folder: Path, pages: dict[str, str]) -> None:
+    """Write pages that have changed, and delete those that are no more."""
+    folder.mkdir(exist_ok=True)
+    for old in {it.name for it in folder.iterdir()} - {*pages}:
         (folder / old).unlink()
     for name, text in pages.items():
         path = folder / name
@@ -75,4 +96,31 @@ def _kind(found: object) -> str:
     return ".. autofunction:: {}\n" if isroutine(found) else ".. data:: {}\n"
 
 
+def link_methods(_app: object, name: str, source: list[str]) -> None:
+    """Link the names in the list of methods to their pages, which only the site has."""
+    if name == "methods":
+        known = "|".join(every_method())
+        linked = re.sub(
+            rf"^\| (`({known})`) \|", r"| [\1](methods/\2.md) |", source[0], flags=re.M
+        )
+        contents = "```{toctree}\n:hidden:\n:glob:\n\nmethods/*\n```"
+        source[0] = f"{linked}\n\n{contents}\n"
+
+
+def setup(app) -> None:  # noqa: ANN001 (of Sphinx)
+    """Link methods, and write formulas as MathML, which needs no script."""
+    from docutils.nodes import SkipNode
+    from docutils.utils.math.latex2mathml import tex2mathml
+
+    def formula(writer, node) -> None:  # noqa: ANN001 (of docutils)
+        is_block = node.tagname == "math_block"
+        writer.body.append(tex2mathml(node.astext(), as_block=is_block))
+        raise SkipNode
+
+    app.connect("source-read", link_methods)
+    app.add_html_math_renderer("mathml", (formula, None), (formula, None))
+
+
+html_math_renderer = "mathml"
 write_reference(HERE / "api")
+write_methods(HERE / "methods")

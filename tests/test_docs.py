@@ -1,11 +1,14 @@
 """The documentation site has a page for every public name."""
 
 import doctest
+import re
 import runpy
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+from gsparse.bench.catalogue import method_records
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,6 +24,52 @@ def test_every_public_name_has_a_page(tmp_path):
     page = (tmp_path / "nn.KEdge.rst").read_text()
     assert ".. currentmodule:: gsparse.nn" in page
     assert ".. autoclass:: KEdge" in page
+
+
+def test_every_method_has_a_page_with_its_paper_and_result(tmp_path):
+    conf = runpy.run_path(str(ROOT / "docs" / "conf.py"))
+    (tmp_path / "Gone.md").write_text("of a method that is no more")
+    conf["write_methods"](tmp_path)
+    names = {it["name"] for it in method_records()}
+    assert {it.stem for it in tmp_path.iterdir()} == names
+    own, unmeasured = set(), set()
+    for name in names:
+        _, *parts = re.split(r"^## ", (tmp_path / f"{name}.md").read_text(), flags=re.M)
+        found = dict(part.split("\n", 1) for part in parts)
+        titles = ["When to use it", "When not to use it", "Cost", "Measured"]
+        assert [it for it in found if it != "How it works"] == [
+            *titles,
+            "Example",
+            "Paper",
+        ]
+        assert all(found[it].strip(" \n`{}evalrst-") for it in found)
+        assert ">>> " in found["Example"]
+        if "](http" not in found["Paper"]:
+            assert "The method is not from a paper." in found["Paper"]
+            own.add(name)
+        if " ± " not in found["Measured"]:
+            assert "There is no measured result" in found["Measured"]
+            unmeasured.add(name)
+        else:
+            assert "--out docs/results" in found["Measured"]
+    assert own == {
+        *("EdgeExchange", "FeatureCosine", "FeatureSelect", "PredictionAgreement"),
+        *("RandomEdge", "RandomWeight"),
+    }
+    features = {"FeatureSelect", "FeatureMask"}
+    assert unmeasured == {"KNeighbor", "LocalDegree", "LAMP", *features}
+
+
+def test_the_list_of_methods_links_their_pages():
+    conf = runpy.run_path(str(ROOT / "docs" / "conf.py"))
+    text = (ROOT / "docs" / "methods.md").read_text()
+    source = [text]
+    conf["link_methods"](None, "start", source)
+    assert source == [text]
+    conf["link_methods"](None, "methods", source)
+    linked = re.findall(r"\| \[`(\w+)`\]\(methods/(\w+)\.md\) \|", source[0])
+    assert sorted(linked) == sorted((it["name"],) * 2 for it in method_records())
+    assert "methods/*" in source[0]
 
 
 def test_every_page_is_in_the_contents():

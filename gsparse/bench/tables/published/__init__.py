@@ -9,6 +9,7 @@ from gsparse.bench.tables.published import (
     epoch,
     fastgat,
     kedge,
+    method_pages,
     prune,
     resistance,
     speed,
@@ -19,6 +20,6 @@ from gsparse.bench.tables.published import (
 
 MODULES = (
     *(kedge, depth, epoch, fastgat, prune, structured, tasks, speed, resistance),
-    *(training, choose, claims, commands),
+    *(training, choose, claims, commands, method_pages),
 )
 BLOCKS: Blocks = {name: it for module in MODULES for name, it in module.BLOCKS.items()}
