@@ -18,11 +18,14 @@ from gsparse.bench.tables.published.method_pages import (  # noqa: E402
 
 project, author, release = "gsparse", "The gsparse developers", __version__
 copyright = "the gsparse developers"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+source_suffix = {".md": "myst-nb", ".rst": "restructuredtext"}
 exclude_patterns = ["results"]
 html_static_path: list[str] = []
 
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_output_stderr = "remove"  # warnings of torch
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 napoleon_custom_sections = [("Shapes", "params_style")]

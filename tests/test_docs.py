@@ -98,5 +98,22 @@ def test_guides_run_as_they_are_printed(tmp_path, monkeypatch, page, least, left
     assert {it.name for it in tmp_path.iterdir()} == left
 
 
+def test_the_notebook_runs_and_shows_what_it_says(monkeypatch):
+    pytest.importorskip("safetensors")
+    pytest.importorskip("matplotlib").use("Agg")
+    monkeypatch.setenv("GSPARSE_OFFLINE", "1")
+    text = (ROOT / "docs" / "digits.md").read_text()
+    cells = re.findall(r"^```\{code-cell\} python\n(.*?)^```", text, re.M | re.S)
+    assert len(cells) == text.count("{code-cell}") > 5
+    names = {}
+    for cell in cells:
+        exec(cell, names)
+    chosen = names["chosen"]
+    assert all(a > b for a, b in zip(chosen["searched"], chosen["random"], strict=True))
+    assert names["thin"].num_edges == names["cut"].num_edges
+    assert names["small"].convs[0].heads == 2
+    assert names["same"]
+
+
 def _public(room):
     return import_module(f"gsparse.{room}").__all__
