@@ -11,6 +11,7 @@ import typer
 from gsparse.cli.output import (
     print_audit,
     print_documents,
+    print_epoch_plot,
     print_plan,
     print_rows,
     print_value,
@@ -213,7 +214,7 @@ def report(
         bool, typer.Option("--stale", help="List rows of outdated methods or recipes.")
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="File for a plot of score against sparsity.")
+        Path | None, typer.Option(help="File for a plot, see below.")
     ] = None,
     html: Annotated[
         Path | None,
@@ -245,6 +246,7 @@ def report(
 ) -> int:
     """Print the tables of recorded rows, or update the documents beside them.
 
+    --plot draws scores against sparsity; of the table epoch, the seconds of each step.
     --training chosen takes, for each seed, dense weights at rest or fine-tuned, as
     validation says. Baselines are always shown, and RandomEdge in a page of --html.
 
@@ -269,6 +271,8 @@ def report(
         print_value(old, "\n".join(text) or "no stale rows", as_json)
         return 0
     rows, others = split_measurements(found)
+    if plot is not None and others == ["epoch"] and not rows:
+        return print_epoch_plot(found, dataset, model, plot)
     if others:
         print(f"measurements are left out ({', '.join(others)})", file=sys.stderr)
     kept = [row for row in rows if not is_stale(row)]

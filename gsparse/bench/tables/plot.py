@@ -53,6 +53,11 @@ def plot_rows(rows: list[Row], path: Path) -> None:
     for axes in panels[len(blocks) :]:
         axes.remove()
     _add_legend(figure, panels[: len(blocks)])
+    save_figure(figure, path)
+
+
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a figure beside its place, and then rename the file."""
     scratch = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -4,6 +4,7 @@ The best is the fastest row of a graph, model and number of threads, over conten
 allocators.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from statistics import fmean, stdev
 
@@ -40,8 +41,8 @@ def _rows(
     return [row for row in rows if threads in (None, row["threads"])]
 
 
-def _removed(rows: list[Row]) -> float:
-    """Return the sparsity of the sparsified graph."""
+def removed_edges(rows: Sequence[Row]) -> float:
+    """Return the sparsity of the sparsified graph; 0 if there is none."""
     return next((r["sparsity"] for r in rows if 0 < r["sparsity"] < 1), 0.0)
 
 
@@ -76,7 +77,7 @@ def _headline(results: Results) -> str:
             continue
         best = partial(fastest, rows)
         pyg, full = (best(is_peer=it, sparsity=0.0) for it in (True, False))
-        removed = _removed(rows)
+        removed = removed_edges(rows)
         pyg_cut, cut = (best(is_peer=it, sparsity=removed) for it in (True, False))
         floor = best(is_peer=False, sparsity=1.0)
         lines.append(
@@ -101,7 +102,7 @@ def _levers(results: Results) -> str:
             rows = _rows(results, graph, "gat", threads)
             if not rows:
                 continue
-            removed = _removed(rows)
+            removed = removed_edges(rows)
             peers = [r for r in rows if r["is_peer"]]
             groups = [[r for r in rows if _lever(r) == lever] for lever in LEVERS]
             groups.insert(3, [r for r in peers if r["sparsity"] == removed])
@@ -136,7 +137,7 @@ def _steps(results: Results) -> str:
             text = "" if row is None else f"{_time(row)}, {_gain(start, row)}"
             cells.append(text)
         cut = by_name[f"ours{FEWER}"]
-        removed = f"{_time(cut)}, {_gain(start, cut)} (-{percent(_removed(rows))})"
+        removed = f"{_time(cut)}, {_gain(start, cut)} (-{percent(removed_edges(rows))})"
         lines.append([title, _time(start), *cells, removed])
     titles = ["graph", "PyG as it comes", "`sparse_features`", "`accelerate`", "both"]
     return markdown([*titles, "and edges removed"], lines)
