@@ -117,7 +117,9 @@ def setup(app) -> None:  # noqa: ANN001 (of Sphinx)
 
     def formula(writer, node) -> None:  # noqa: ANN001 (of docutils)
         is_block = node.tagname == "math_block"
-        writer.body.append(tex2mathml(node.astext(), as_block=is_block))
+        text = tex2mathml(node.astext(), as_block=is_block)
+        scrolled = f'<div style="overflow-x: auto">{text}</div>'  # on narrow screens
+        writer.body.append(scrolled if is_block else text)
         raise SkipNode
 
     app.connect("source-read", link_methods)
