@@ -1,6 +1,7 @@
 """Pages of methods hold all parts of the docstring, in their order."""
 
 import inspect
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from gsparse.bench.tables.documents import Results
 from gsparse.bench.tables.published import method_pages
 from gsparse.bench.tables.published.method_pages import (
     BLOCKS,
+    HEADS,
     every_method,
     page,
     split_docstring,
@@ -30,6 +32,17 @@ def test_no_part_of_a_docstring_is_lost(name):
         doc = doc.replace(f"\n{section}:\n", "\n")
     words = " ".join([summary, body, *parts.values()]).split()
     assert sorted(words) == sorted(doc.split())
+
+
+def test_the_page_has_the_docstring_but_its_arguments():
+    results = Results(Path(__file__).parents[3] / "docs" / "results")
+    for name, cls in every_method().items():
+        text = page(results, name)
+        summary, body, parts = split_docstring(inspect.getdoc(cls))
+        shown = (*HEADS, "Example", "Paper")
+        assert summary in text
+        assert f"{body}\n" in text
+        assert all(f"\n{parts[it]}\n" in text for it in shown if it in parts)
 
 
 def test_a_docstring_without_its_cost_is_refused(monkeypatch, tmp_path):

@@ -54,6 +54,19 @@ def test_the_commands_are_those_of_the_rows():
     assert "kedge-citation" not in result(RESULTS, "Teddy")
 
 
+@pytest.mark.parametrize(
+    ("name", "gates"),
+    [
+        ("KEdge", "features and terms of single edges"),
+        ("PTDNet", "features"),
+        ("NeuralSparse", "features and terms of single edges"),
+        ("EdgeGates", "terms of single edges"),
+    ],
+)
+def test_masks_say_what_they_are_computed_from(name, gates):
+    assert f" The mask, from {gates}, is fitted to" in result(RESULTS, name)
+
+
 def test_a_baseline_is_not_its_own_control():
     assert "random edges |" not in result(RESULTS, "RandomEdge")
     assert "random weights |" not in result(RESULTS, "RandomWeight")

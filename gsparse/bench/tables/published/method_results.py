@@ -6,6 +6,11 @@ from functools import cache
 from itertools import product
 
 from gsparse.bench.chosen import CHOSEN
+from gsparse.bench.experiment.methods import (
+    has_edge_terms,
+    is_learned,
+    method_class,
+)
 from gsparse.bench.papers.kedge_depth import BACKBONES, DATASET, DROP
 from gsparse.bench.papers.kedge_graphs import GRAPHS
 from gsparse.bench.papers.prune_citation import GRAPHS as PRUNED_GRAPHS
@@ -21,6 +26,9 @@ from gsparse.data import card
 SPARSITY = 0.8
 """Share of the edges that the tables remove."""
 
+Place = tuple[tuple[str, ...], Filter, Filter]
+"""First cells, values of all rows of a line, and values of those that are pruned."""
+
 CUT_FIRST = "The graph is cut before training and testing."
 
 
@@ -32,7 +40,7 @@ class Comparison:
         source: Returns the rows.
         about: The setting, in sentences.
         titles: Titles of the first cells.
-        places: First cells, values of all rows of a line, and of those that are pruned.
+        places: The lines.
         method: Values of the rows of the method.
         controls: Values of the rows of each control by its title; those of
             ``unpruned`` controls take none of the last values of ``places``.
@@ -43,7 +51,7 @@ class Comparison:
     source: Callable[[Results], list[Row]]
     about: str
     titles: tuple[str, ...]
-    places: Sequence[tuple[tuple[str, ...], Filter, Filter]]
+    places: Sequence[Place]
     method: Filter
     controls: Mapping[str, Filter]
     unpruned: frozenset[str]
@@ -124,7 +132,7 @@ def _without(name: str, controls: dict[str, Filter]) -> dict[str, Filter]:
 
 def _trained_anew(name: str) -> Comparison:
     """Return a sparsifier beside others, for models that are trained on its graph."""
-    places = []
+    places: list[Place] = []
     for split, graphs in choose.GRAPHS.items():
         for graph, model in product(graphs, ("gcn", "gat")):
             place: Filter = {"dataset": graph, "split": split, "model": model}
@@ -151,7 +159,7 @@ def _trained_anew(name: str) -> Comparison:
     )
 
 
-def _edge_places(graphs: Sequence[str], models: Sequence[str], way: str) -> list:
+def _edge_places(graphs: Sequence[str], models: Sequence[str], way: str) -> list[Place]:
     cut = {"sparsity": SPARSITY, "training": way}
     return [
         (
@@ -174,11 +182,19 @@ def _kedge_controls() -> dict[str, Filter]:
 def _with_teacher(name: str) -> Comparison:
     """Return edges that are chosen for the weights of a trained model."""
     terms = True if name == "NeuralSparse" else None
-    graphs = (*kedge.SPARSITIES, *GRAPHS)
+    graphs, fitted = (*kedge.SPARSITIES, *GRAPHS), ""
+    if is_learned(name):
+        gates = "features"
+        if method_class(name).edge_terms == "always":
+            gates = "terms of single edges"
+        elif has_edge_terms(name, "edges", terms):
+            gates = "features and terms of single edges"
+        fitted = f" The mask, from {gates}, is fitted to the predictions at all nodes."
     return Comparison(
         kedge.kedge_rows,
         f"With {percent(SPARSITY)} of the edges removed the trained weights are kept, "
-        "or fine-tuned where that is clearly better on validation nodes. " + CUT_FIRST,
+        f"or fine-tuned where that is clearly better on validation nodes. {CUT_FIRST}"
+        + fitted,
         ("graph", "split", "model"),
         _edge_places(graphs, ("gcn", "gat"), CHOSEN),
         kedge.method(name, terms),
@@ -203,7 +219,7 @@ def _lottery() -> Comparison:
 
 
 def _deep() -> Comparison:
-    places = [
+    places: list[Place] = [
         (
             (DATASET, "public", f"GCN, {backbone}", str(depth)),
             {"dataset": DATASET, "backbone": backbone, "num_layers": depth},
@@ -227,7 +243,7 @@ def _deep() -> Comparison:
 
 
 def _weights(name: str) -> Comparison:
-    places = [
+    places: list[Place] = [
         (
             (graph, "public", model.upper(), percent(sparsity)),
             {"dataset": graph, "model": model, "hidden_channels": None},
@@ -257,7 +273,7 @@ def _weights(name: str) -> Comparison:
 
 
 def _structured() -> Comparison:
-    places = [
+    places: list[Place] = [
         (
             (
                 case.dataset,
