@@ -3,7 +3,7 @@
 import re
 import sys
 from importlib import import_module
-from inspect import isroutine
+from inspect import getdoc, isroutine
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -62,14 +62,27 @@ def write_reference(folder: Path) -> None:
     pages = {}
     for room, what in ROOMS.items():
         module = import_module(f"gsparse.{room}")
-        names = "\n".join(f"- :doc:`{it} <{room}.{it}>`" for it in module.__all__)
-        text = f".. automodule:: gsparse.{room}\n\n{names}\n"
+        names = "\n".join(
+            f"- :doc:`{it} <{room}.{it}>`{_about(getattr(module, it))}"
+            for it in module.__all__
+        )
+        text = f".. automodule:: gsparse.{room}\n\n"
+        text += f".. currentmodule:: gsparse.{room}\n\n{names}\n"
         pages[f"{room}.rst"] = _titled(f"gsparse.{room}: {what}", text)
         for name in module.__all__:
             text = f"In :doc:`{room}`.\n\n.. currentmodule:: gsparse.{room}\n\n"
             text += _kind(getattr(module, name)).format(name)
             pages[f"{room}.{name}.rst"] = ":orphan:\n\n" + _titled(name, text)
     _write(folder, pages)
+
+
+def _about(found: object) -> str:
+    """Return the first sentence about a class or function, after a colon."""
+    if not isinstance(found, type) and not isroutine(found):
+        return ""
+    first = " ".join((getdoc(found) or "").split("\n\n")[0].split())
+    sentence = re.split(r"\. (?=[A-Z:`])", first, maxsplit=1)[0].rstrip(".")
+    return f": {sentence.replace('>`_', '>`__')}." if sentence else ""
 
 
 def write_methods(folder: Path) -> None:
