@@ -1,0 +1,198 @@
+"""Random columns of a streamed graph, eight at a time, kept in files."""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gsparse.edges.row_blocks import RowBlock, RowBlocks
+from gsparse.kernels.resistance.laplacian import WIDTH
+from gsparse.kernels.resistance.streamed import far_squares
+from gsparse.kernels.threads import run_blocks
+from gsparse.linalg.iteration import Goal, PCGState, iterate, norm
+from gsparse.linalg.stream_laplacian import StreamedLaplacian
+from gsparse.linalg.stream_pieces import Pieces
+
+#: Error of a column in the energy norm. It changes a far part by at most twice as much.
+SOLVED = 0.005
+#: Largest number of products with the graph for eight columns.
+PRODUCTS = 1000
+
+Values = NDArray[np.float64]
+Squares = Callable[[RowBlock, int], Values]
+"""Return the squared far parts, summed over eight columns, of the pairs of a block, and
+take the number of pairs before it."""
+
+
+class Columns:
+    """Draw and solve batches of eight random columns.
+
+    Args:
+        graph: The graph.
+        pieces: Its pieces.
+        seed: Random seed.
+    """
+
+    def __init__(self, graph: RowBlocks, pieces: Pieces, seed: int) -> None:
+        self._graph, self._pieces, self._seed = graph, pieces, seed
+        self._L = StreamedLaplacian(graph, pieces)
+
+    def solve(self, batches: range) -> Iterator[Squares]:
+        """Yield the squares of each batch."""
+        for batch in batches:
+            yield self._squares(batch)
+
+    def _squares(self, batch: int) -> Squares:
+        B = self._L.random_flow(_stream(self._seed, batch))
+        X = solve_columns(self._L, B, self._pieces.gap)
+        vectors = (self._pieces.inside, self._pieces.strength, X.numpy(), B.numpy())
+
+        def squares(block: RowBlock, start: int) -> Values:
+            far = np.empty(block.col.size)
+            run_blocks(far_squares, far.size * WIDTH, *block, *vectors, far)
+            return far[far >= 0]  # without self-loops
+
+        return squares
+
+
+class Split(Protocol):
+    """Protocol of processes that share the batches; the first one leads."""
+
+    def open(self, folder: Path, seed: int) -> None:
+        """Tell the others where the files are, and the seed."""
+
+    def share(self, batches: range) -> range:
+        """Tell the others which batches are needed, and return one's own share."""
+
+    def wait(self) -> None:
+        """Wait until all have done their shares."""
+
+
+class Alone:
+    """A single process."""
+
+    def open(self, folder: Path, seed: int) -> None:
+        """Do nothing."""
+
+    def share(self, batches: range) -> range:
+        """Return all batches."""
+        return batches
+
+    def wait(self) -> None:
+        """Do nothing."""
+
+
+class StoredColumns(Columns):
+    """Solved batches in files.
+
+    Args:
+        graph: The graph.
+        pieces: Its pieces.
+        seed: Random seed.
+        folder: Folder for the files: 8 bytes for each pair and batch.
+        split: Processes that share the batches.
+    """
+
+    def __init__(
+        self,
+        graph: RowBlocks,
+        pieces: Pieces,
+        seed: int,
+        folder: Path,
+        split: Split | None = None,
+    ) -> None:
+        super().__init__(graph, pieces, seed)
+        self._folder, self._split = folder, Alone() if split is None else split
+
+    def solve(self, batches: range) -> Iterator[Squares]:
+        """Solve what is not in files yet, and yield the squares of each batch."""
+        self.store(self._split.share(batches))
+        self._split.wait()
+        for batch in batches:
+            yield self._stored(batch)
+
+    def store(self, batches: range) -> None:
+        """Write the squares of batches to files, where there are none yet."""
+        for batch in batches:
+            if not self._path(batch).exists():
+                self._write(batch, self._path(batch))
+
+    def _write(self, batch: int, path: Path) -> None:
+        squares, start = self._squares(batch), 0
+        part = path.with_name(f"{path.name}.part")
+        with part.open("wb") as file:
+            for block in self._graph.passes("storing squares"):
+                values = squares(block, start)
+                values.astype("<f8", copy=False).tofile(file)
+                start += values.size
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+
+    def _stored(self, batch: int) -> Squares:
+        path = self._path(batch)
+
+        def squares(block: RowBlock, start: int) -> Values:
+            rows = np.arange(block.first, block.first + block.ptr.size - 1)
+            count = block.col.size
+            if block.col.size:
+                row = np.repeat(rows, np.diff(block.ptr))
+                count -= int((row == block.col).sum())
+            found = np.fromfile(path, "<f8", count, offset=8 * start)
+            if found.size != count:
+                raise ValueError(f"{path} is truncated; remove its folder")
+            return found
+
+        return squares
+
+    def _path(self, batch: int) -> Path:
+        return self._folder / f"squares-{batch}"
+
+
+def claim(folder: Path, about: dict[str, Any]) -> None:
+    """Make a folder for the files of one purpose, and remove those of another one."""
+    path, text = folder / "about.json", json.dumps(about, sort_keys=True)
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def solve_columns(L: StreamedLaplacian, B: Tensor, gap: float) -> Tensor:
+    """Return potentials whose error in the energy norm is at most ``SOLVED``.
+
+    Raises:
+        RuntimeError: If conjugate gradients do not converge.
+    """
+    precondition = L.preconditioner()
+    size = norm(B, precondition(B))
+    state = PCGState(L, precondition, gap)
+    goal = Goal(torch.zeros_like(size), SOLVED, size, torch.zeros_like(size))
+    step = iterate(state, B, goal, PRODUCTS)
+    products, X = step.num_iters + 1, step.x
+    del step
+    R = B - L.matmul(X)
+    error = float(norm(R, precondition(R)).max()) / math.sqrt(gap)
+    if not error <= 2 * SOLVED:
+        raise RuntimeError(
+            f"conjugate gradients must come within {SOLVED:g} of the solution in the "
+            f"energy norm (got {error:.2g} after {products} products with the graph): "
+            "the graph has strong bottlenecks or very different weights; use "
+            "EffectiveResistance(method='exact'), 'tree' or 'jl' in memory, or DSpar"
+        )
+    return X
+
+
+def _stream(seed: int, batch: int) -> int:
+    """Return a 64-bit seed for the hash of each batch."""
+    golden = 0x9E3779B97F4A7C15
+    return (seed * 0xD1342543DE82EF95 + (batch + 1) * golden) % 2**64
