@@ -42,13 +42,13 @@ class FileSums:
     """Sums in a file, which are read and not mapped.
 
     Args:
-        path: Path of a file that does not exist.
+        path: Path of the file, which is made anew.
         num_pairs: Number of pairs; the file takes 8 bytes for each.
     """
 
     def __init__(self, path: Path, num_pairs: int) -> None:
         self._path = path
-        with path.open("xb") as file:
+        with path.open("wb") as file:
             file.truncate(8 * num_pairs)
 
     def read(self, start: int, stop: int) -> NDArray[np.float64]:

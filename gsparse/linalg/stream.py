@@ -1,6 +1,7 @@
 """Leverages of a graph that is read in blocks, by random projections."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -10,20 +11,15 @@ from torch import Tensor
 
 from gsparse.edges.row_blocks import PairRows, RowBlocks
 from gsparse.kernels.resistance.laplacian import WIDTH
-from gsparse.kernels.resistance.streamed import far_squares, leverages, tally
+from gsparse.kernels.resistance.streamed import leverages, tally
 from gsparse.kernels.threads import run_blocks
 from gsparse.linalg.certificates import check_foster
-from gsparse.linalg.iteration import Goal, PCGState, iterate, norm
 from gsparse.linalg.pair_sums import MemorySums, PairSums
-from gsparse.linalg.stream_laplacian import StreamedLaplacian
+from gsparse.linalg.stream_columns import SOLVED, Columns, Squares
 from gsparse.linalg.stream_pieces import Pieces, find_pieces
 
 #: Columns drawn before the error is estimated, and the largest number of columns.
 FIRST, MOST = 16, 512
-#: Error of a column in the energy norm. It changes a far part by at most twice as much.
-SOLVED = 0.005
-#: Largest number of products with the graph for eight columns.
-PRODUCTS = 1000
 
 
 class StreamedLeverage(NamedTuple):
@@ -36,7 +32,6 @@ class StreamedLeverage(NamedTuple):
         error: Estimated root mean square of the relative error of the leverages that
             are not those of bridges.
         foster: Sum of their estimates, divided by its true value.
-        num_products: Largest number of products for eight columns.
     """
 
     pieces: Pieces
@@ -44,7 +39,6 @@ class StreamedLeverage(NamedTuple):
     num_columns: int
     error: float
     foster: float
-    num_products: int
 
     def of(self, start: int, row: Tensor, col: Tensor, weight: Tensor | None) -> Tensor:
         """Compute the leverages of consecutive pairs.
@@ -100,7 +94,12 @@ def pair_leverage(
 
 
 def streamed_leverage(
-    graph: RowBlocks, sums: PairSums, *, seed: int, tolerance: float = 0.05
+    graph: RowBlocks,
+    sums: PairSums,
+    *,
+    seed: int,
+    tolerance: float = 0.05,
+    columns: Callable[[RowBlocks, Pieces, int], Columns] = Columns,
 ) -> StreamedLeverage:
     r"""Estimate the leverage :math:`w R` of every pair of a graph on disk.
 
@@ -127,6 +126,8 @@ def streamed_leverage(
         seed: Random seed.
         tolerance: Root mean square of the relative error to aim at, which determines
             the number of columns: 16 to 512.
+        columns: Builds the solver of the random columns from the graph, its pieces and
+            the seed.
 
     Raises:
         ValueError: If ``tolerance`` is not positive.
@@ -136,13 +137,14 @@ def streamed_leverage(
     if not tolerance > 0:
         raise ValueError(f"'tolerance' must be positive (got {tolerance})")
     pieces = find_pieces(graph)
-    found = StreamedLeverage(pieces, sums, 0, 0.0, 1.0, 0)
+    found = StreamedLeverage(pieces, sums, 0, 0.0, 1.0)
     if pieces.rank == 0:
         return found
-    L = StreamedLaplacian(graph, pieces)
-    wanted = FIRST
+    solver, wanted = columns(graph, pieces, seed), FIRST
     while found.num_columns < wanted:
-        found = _add_columns(graph, L, found, _stream(seed, found.num_columns // WIDTH))
+        batches = range(found.num_columns // WIDTH, math.ceil(wanted / WIDTH))
+        for squares in solver.solve(batches):
+            found = _add(graph, found, squares)
         if found.num_columns == FIRST:
             more = math.ceil(FIRST * (found.error / tolerance) ** 2)
             wanted = min(max(more, FIRST), MOST)
@@ -150,58 +152,24 @@ def streamed_leverage(
     return found
 
 
-def _add_columns(
-    graph: RowBlocks, L: StreamedLaplacian, found: StreamedLeverage, seed: int
+def _add(
+    graph: RowBlocks, found: StreamedLeverage, squares: Squares
 ) -> StreamedLeverage:
-    """Draw and solve eight columns and add their squares."""
+    """Add the squares of eight columns."""
     pieces, k = found.pieces, found.num_columns + WIDTH
-    B = L.random_flow(seed)
-    X, products = _solve(L, B, pieces.gap)
     totals, start = np.zeros(3), 0
-    fields = (pieces.inside, pieces.strength)
-    vectors = (X.numpy(), B.numpy())
     for block in graph.passes("adding squares"):
-        far = np.empty(block.col.size)
-        run_blocks(far_squares, far.size * WIDTH, *block, *fields, *vectors, far)
-        added = found.sums.add(start, far[far >= 0])
-        tally(*block, *fields, added, 1 / k, totals)
+        added = found.sums.add(start, squares(block, start))
+        tally(*block, pieces.inside, pieces.strength, added, 1 / k, totals)
         start += added.size
-    total, sampled, count = totals
+    total, sampled, count = totals.tolist()
     sampling = math.sqrt(2 / (k + 2) * sampled / count)
     return found._replace(
         num_columns=k,
         error=math.hypot(sampling, 2 * SOLVED),
-        foster=float(total / pieces.rank),
-        num_products=max(found.num_products, products),
+        foster=total / pieces.rank,
     )
-
-
-def _solve(L: StreamedLaplacian, B: Tensor, gap: float) -> tuple[Tensor, int]:
-    """Return potentials whose error in the energy norm is at most ``SOLVED``."""
-    precondition = L.preconditioner()
-    size = norm(B, precondition(B))
-    state = PCGState(L, precondition, gap)
-    goal = Goal(torch.zeros_like(size), SOLVED, size, torch.zeros_like(size))
-    step = iterate(state, B, goal, PRODUCTS)
-    products, X = step.num_iters + 1, step.x
-    del step
-    R = B - L.matmul(X)
-    error = float(norm(R, precondition(R)).max()) / math.sqrt(gap)
-    if not error <= 2 * SOLVED:
-        raise RuntimeError(
-            f"conjugate gradients must come within {SOLVED:g} of the solution in the "
-            f"energy norm (got {error:.2g} after {products} products with the graph): "
-            "the graph has strong bottlenecks or very different weights; use "
-            "EffectiveResistance(method='exact'), 'tree' or 'jl' in memory, or DSpar"
-        )
-    return X, products
 
 
 def _array(weight: Tensor | None) -> NDArray[np.float64]:
     return np.empty(0) if weight is None else weight.numpy()
-
-
-def _stream(seed: int, block: int) -> int:
-    """Return a 64-bit seed for the hash of each eight columns."""
-    golden = 0x9E3779B97F4A7C15
-    return (seed * 0xD1342543DE82EF95 + (block + 1) * golden) % 2**64

@@ -77,6 +77,9 @@ class EdgeSparsifier(EdgeMethod, BaseTransform):
     folder_settings: ClassVar[dict[str, Any]] = {}
     """Settings that graph folders need."""
 
+    resumes = ""
+    """Name of the files from which an interrupted call on a graph folder goes on."""
+
     bytes_per_node = 32
     """Memory per node to sparsify a graph folder."""
 

@@ -1,5 +1,6 @@
 """Spectral sparsification: sample edges by effective resistance."""
 
+from functools import partial
 from typing import ClassVar, Literal
 
 from torch import Tensor
@@ -10,11 +11,13 @@ from gsparse.linalg import pair_resistance
 from gsparse.linalg.pair_sums import FileSums
 from gsparse.linalg.resistance import Method
 from gsparse.linalg.stream import pair_leverage, streamed_leverage
+from gsparse.linalg.stream_columns import StoredColumns, claim
 from gsparse.transforms.as_function import as_function
 from gsparse.transforms.pair_stream import BlockImportance, PairBlock, PairStream
 from gsparse.transforms.sampled import SampledSparsifier
 
 STREAM: Literal["stream"] = "stream"
+COLUMNS = "columns"  # folder of solved columns, which outlive an interruption
 
 
 class EffectiveResistance(SampledSparsifier):
@@ -79,6 +82,7 @@ class EffectiveResistance(SampledSparsifier):
 
     revision = 2  # resistances at bottlenecks, and a choice by the graph only
     folder_settings: ClassVar = {"method": STREAM}
+    resumes = COLUMNS
     bytes_per_node = 480  # seven vectors of eight columns, and the pieces
 
     def __init__(
@@ -119,8 +123,13 @@ class EffectiveResistance(SampledSparsifier):
                 f"{type(self).__name__} needs method={STREAM!r} for a graph folder "
                 f"(got {self.method!r}), or apply it to open_graph(folder).data()"
             )
-        sums = FileSums(stream.scratch / "squares", stream.num_pairs)
-        found = streamed_leverage(stream, sums, seed=draw_seed(self.seed))
+        folder, seed = stream.scratch / COLUMNS, draw_seed(self.seed)
+        graph = stream.folder.header.to_text()
+        claim(folder, {"graph": graph, "seed": seed, "revision": self.revision})
+        stream.split.open(folder, seed)
+        columns = partial(StoredColumns, folder=folder, split=stream.split)
+        sums = FileSums(stream.scratch / "sums", stream.num_pairs)
+        found = streamed_leverage(stream, sums, seed=seed, columns=columns)
         self.method_used = STREAM
 
         def importance(block: PairBlock) -> Tensor:

@@ -7,9 +7,10 @@ import torch
 from gsparse.data import EdgeBlock, GraphFolder, open_graph
 from gsparse.data.folders.byte_sizes import parse_bytes
 from gsparse.data.folders.memory import edges_within
-from gsparse.data.folders.publish import SCRATCH, publishing
+from gsparse.data.folders.publish import SCRATCH, clear, publishing
 from gsparse.data.folders.sources import Report
 from gsparse.data.folders.writer import FolderWriter, copy_labels
+from gsparse.linalg.stream_columns import Split
 from gsparse.transforms.base import EdgeSparsifier, Selection
 from gsparse.transforms.pair_stream import PairBlock, PairStream
 
@@ -45,15 +46,21 @@ def sparsify_folder(
     ``LocalDegree`` first rank the edges of every node in files beside the target, which
     take 32 bytes per edge. Needs memory for :math:`O(N)` numbers and one block.
 
+    ``EffectiveResistance(method="stream")`` also reads the edges about 30 to 200 times
+    and keeps the squares of its random columns in files, usually 24 bytes per edge; an
+    interrupted call with the same target, settings and seed goes on from them. It needs
+    480 bytes per node.
+
     Args:
         folder: The graph.
         target: Path of the new folder, which must not exist. It appears when it is
             complete; an interrupted call leaves nothing that the next one uses.
         transform: :class:`~gsparse.transforms.RandomEdge`,
             :class:`~gsparse.transforms.KNeighbor`,
-            :class:`~gsparse.transforms.LocalDegree`, or
-            :class:`~gsparse.transforms.DSpar` with ``sparsity`` and without
-            ``connected``.
+            :class:`~gsparse.transforms.LocalDegree`,
+            :class:`~gsparse.transforms.DSpar`, or
+            :class:`~gsparse.transforms.EffectiveResistance` with ``method="stream"``;
+            the last two with ``sparsity`` and without ``connected``.
         memory: Bound of the memory of the process, for example ``"4GB"``.
         report: Called with the name of each pass and its progress.
 
@@ -63,16 +70,36 @@ def sparsify_folder(
             memory is too small, or the target exists.
         FileNotFoundError: If there is no such folder.
     """
-    if not isinstance(transform, EdgeSparsifier):
-        raise TypeError(
-            f"'transform' must be an edge sparsifier (got {type(transform).__name__})"
-        )
-    found = folder if isinstance(folder, GraphFolder) else open_graph(folder)
-    beside = transform.bytes_per_node * found.num_nodes
-    size = edges_within(parse_bytes(memory), PER_EDGE, beside=beside, most=MOST)
+    cut_folder(folder, target, transform, memory=memory, report=report)
+    return open_graph(target)
+
+
+def cut_folder(
+    folder: GraphFolder | str | Path,
+    target: str | Path,
+    transform: EdgeSparsifier,
+    *,
+    memory: str | int,
+    report: Report | None = None,
+    split: Split | None = None,
+) -> None:
+    """Sparsify a graph folder, see :func:`sparsify_folder`.
+
+    Args:
+        folder: The graph.
+        target: Path of the new folder.
+        transform: The method.
+        memory: Bound of the memory of the process.
+        report: Called with the progress.
+        split: Processes that share the work where the method can divide it.
+    """
+    found = open_folder(folder, transform)
+    size = block_size(found, transform, memory)
     weighted = found.is_weighted or (transform.reweights and transform.reweight)
-    with publishing(Path(target)) as part:
-        stream = PairStream(found, size, part / SCRATCH, report)
+    resumes = transform.resumes
+    with publishing(Path(target), resume=bool(resumes)) as part:
+        clear(part, keep=resumes)
+        stream = PairStream(found, size, part / SCRATCH, report, split)
         select = transform.select_blocks(stream)
         writer = FolderWriter(part, found.num_nodes, weighted)
         try:
@@ -84,7 +111,25 @@ def sparsify_folder(
             writer.finish(made, copy_labels(found.path, part, found.header.files))
         finally:
             writer.close()
-    return open_graph(target)
+
+
+def open_folder(
+    folder: GraphFolder | str | Path, transform: EdgeSparsifier
+) -> GraphFolder:
+    """Check the arguments of :func:`sparsify_folder` and open the folder."""
+    if not isinstance(transform, EdgeSparsifier):
+        raise TypeError(
+            f"'transform' must be an edge sparsifier (got {type(transform).__name__})"
+        )
+    return folder if isinstance(folder, GraphFolder) else open_graph(folder)
+
+
+def block_size(
+    folder: GraphFolder, transform: EdgeSparsifier, memory: str | int
+) -> int:
+    """Return the number of edges that may be in memory at a time."""
+    beside = transform.bytes_per_node * folder.num_nodes
+    return edges_within(parse_bytes(memory), PER_EDGE, beside=beside, most=MOST)
 
 
 def _cut(block: PairBlock, selection: Selection, weighted: bool) -> EdgeBlock:

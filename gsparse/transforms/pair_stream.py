@@ -13,6 +13,7 @@ from gsparse.data.folders.sources import Report
 from gsparse.edges import Pairs
 from gsparse.edges.row_blocks import RowBlock
 from gsparse.edges.streamed_select import Cut, Keeper, ScoredPairs, find_cut
+from gsparse.linalg.stream_columns import Alone, Split
 
 
 class PairBlock(NamedTuple):
@@ -44,6 +45,7 @@ class PairStream:
         size: Number of edges of a block.
         scratch: Folder for temporary files, which the caller removes.
         report: Called with the progress of every pass.
+        split: Processes that share the work where a method can divide it.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class PairStream:
         size: int,
         scratch: Path,
         report: Report | None = None,
+        split: Split | None = None,
     ) -> None:
         self.folder, self.size, self.scratch = folder, size, scratch
+        self.split: Split = Alone() if split is None else split
         self._report = report
         self.num_nodes, self.num_pairs = folder.num_nodes, folder.num_pairs
 

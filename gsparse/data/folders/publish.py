@@ -16,6 +16,10 @@ except ImportError:  # Windows has no such locks
 SCRATCH = "scratch"  # subfolder for what is not part of the result
 
 
+class ResumableError(RuntimeError):
+    """Work that the same call resumes later."""
+
+
 @contextmanager
 def publishing(folder: Path, *, resume: bool = False) -> Iterator[Path]:
     """Yield a temporary folder and rename it to ``folder`` after the block.
@@ -49,11 +53,9 @@ def publishing(folder: Path, *, resume: bool = False) -> Iterator[Path]:
             check_new_folder(folder)
             part.rename(folder)
             _sync(folder.parent)
-        except Exception:
-            shutil.rmtree(part, ignore_errors=True)
-            raise
-        except BaseException:  # interrupted
-            if not resume:
+        except BaseException as error:
+            failed = isinstance(error, Exception)
+            if not resume or (failed and not isinstance(error, ResumableError)):
                 shutil.rmtree(part, ignore_errors=True)
             raise
 
@@ -100,11 +102,18 @@ def _locked(part: Path, folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def clear(part: Path) -> None:
-    """Remove everything from a temporary folder, so that work starts anew."""
-    for path in part.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    (part / SCRATCH).mkdir()
+def clear(part: Path, keep: str = "") -> None:
+    """Remove everything from a temporary folder, so that work starts anew.
+
+    Args:
+        part: The folder.
+        keep: Name of a folder in its scratch folder that stays.
+    """
+    for folder in (part, part / SCRATCH):
+        for path in folder.iterdir() if folder.exists() else ():
+            if path.name not in {SCRATCH, keep}:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (part / SCRATCH).mkdir(exist_ok=True)
 
 
 def _sync(folder: Path) -> None:
