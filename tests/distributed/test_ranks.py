@@ -1,0 +1,158 @@
+"""Processes of torch.distributed keep the edges that one process keeps."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from gsparse.data import chung_lu, convert_graph, open_graph
+from gsparse.deploy import sparsify_folder
+from gsparse.distributed import sparsify_folder as sparsify_shared
+from gsparse.linalg.stream_columns import Columns
+from gsparse.transforms import DSpar, EffectiveResistance
+
+TIMEOUT = 240
+SCRIPT = """
+import os, sys
+import torch
+import torch.distributed as dist
+from gsparse.distributed import sparsify_folder
+from gsparse.linalg.stream_columns import StoredColumns
+from gsparse.transforms import DSpar, EffectiveResistance
+
+rank, size, place, target, transform, fault = sys.argv[1:]
+torch.set_num_threads(1)
+dist.init_process_group(
+    "gloo", init_method=f"file://{place}/{target}-store", rank=int(rank),
+    world_size=int(size),
+)
+if rank == "1" and fault:
+    def store(self, batches):
+        if fault == "die":
+            os._exit(9)
+        raise OSError("no space left")
+    StoredColumns.store = store
+found = sparsify_folder(f"{place}/g", f"{place}/{target}", eval(transform))
+print(found.num_pairs)
+dist.destroy_process_group()
+"""
+STREAM = "EffectiveResistance(0.8, method='stream', seed=5)"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    place = tmp_path_factory.mktemp("ranks")
+    convert_graph(chung_lu(400, 2400, exponent=2.5, seed=3), place / "g")
+    sparsify_folder(place / "g", place / "alone", eval(STREAM))
+    return place
+
+
+def run(place, size, target, transform=STREAM, fault=""):
+    """Run processes and return the exit code and the errors of each."""
+    script = place / "script.py"
+    script.write_text(SCRIPT)
+    tail = [str(size), str(place), target, transform, fault]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(rank), *tail],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+        for rank in range(size)
+    ]
+    try:
+        errors = [it.communicate(timeout=TIMEOUT)[1] for it in started]
+    finally:
+        for it in started:
+            it.kill()
+            it.wait()
+    return [it.returncode for it in started], errors
+
+
+def content(folder):
+    assert open_graph(folder, verify=True).num_pairs > 0
+    return {
+        name: (folder / name).read_bytes()
+        for name in ("indptr.npy", "indices.npy", "weight.npy")
+    }
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_any_number_of_processes_keeps_the_same_edges(place, size):
+    codes, errors = run(place, size, f"shared-{size}")
+    assert codes == [0] * size, errors
+    assert content(place / f"shared-{size}") == content(place / "alone")
+    assert not list(place.glob(".*"))
+
+
+def test_other_methods_are_left_to_the_first_process(place):
+    codes, errors = run(place, 2, "dspar", "DSpar(0.5, seed=5)")
+    assert codes == [0, 0], errors
+    sparsify_folder(place / "g", place / "dspar-alone", DSpar(0.5, seed=5))
+    assert content(place / "dspar") == content(place / "dspar-alone")
+
+
+def test_work_goes_on_after_a_process_is_lost(place, monkeypatch):
+    codes, errors = run(place, 2, "lost", fault="die")
+    assert codes[0] not in (0, -9), errors
+    assert codes[1] == 9
+    assert "a process of the group has ended" in errors[0]
+    assert "it goes on from the solved columns" in errors[0]
+    files = place / ".lost.part" / "scratch" / "columns"
+    solved = {path.name for path in files.glob("squares-*")}
+    assert solved == {"squares-0"}
+    again = []
+
+    def squares(self, batch, right=Columns._squares):
+        again.append(f"squares-{batch}")
+        return right(self, batch)
+
+    monkeypatch.setattr(Columns, "_squares", squares)
+    sparsify_folder(place / "g", place / "lost", eval(STREAM))
+    assert again
+    assert not solved & set(again)
+    assert content(place / "lost") == content(place / "alone")
+
+
+@pytest.mark.parametrize(("seed", "reused"), [(5, True), (6, False)])
+def test_only_columns_of_the_same_seed_are_used_again(place, monkeypatch, seed, reused):
+    def squares(self, batch, right=Columns._squares):
+        solved.append(batch)
+        if batch == 1 and interrupt:
+            raise KeyboardInterrupt
+        return right(self, batch)
+
+    monkeypatch.setattr(Columns, "_squares", squares)
+    solved, interrupt, target = [], True, place / f"again-{seed}"
+    with pytest.raises(KeyboardInterrupt):
+        sparsify_folder(place / "g", target, eval(STREAM))
+    solved, interrupt = [], False
+    transform = EffectiveResistance(0.8, method="stream", seed=seed)
+    sparsify_folder(place / "g", target, transform)
+    assert solved[0] == (1 if reused else 0)
+    sparsify_folder(place / "g", place / f"fresh-{seed}", transform)
+    assert content(target) == content(place / f"fresh-{seed}")
+
+
+def test_the_error_of_one_process_ends_all(place):
+    codes, errors = run(place, 2, "full", fault="raise")
+    assert codes == [1, 1]
+    for error in errors:
+        assert "process 1 failed: OSError: no space left" in error
+    assert not (place / "full").exists()
+
+
+def test_wrong_arguments_end_all_processes(place):
+    codes, errors = run(place, 2, "wrong", "EffectiveResistance(0.8)")
+    assert codes == [1, 1]
+    for error in errors:
+        assert "needs method='stream' for a graph folder" in error
+
+
+def test_a_group_is_needed(place):
+    with pytest.raises(RuntimeError, match=r"call init_process_group\('gloo'\)"):
+        sparsify_shared(place / "g", place / "no", DSpar(0.5))
