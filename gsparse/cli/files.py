@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,7 +74,8 @@ def sparsify(
         record = _sparsify_folder(
             source, target, method, sparsity, epsilon, seed, memory
         )
-        _print_cut(record, "pairs", "undirected", target, as_json)
+        if record is not None:
+            _print_cut(record, "pairs", "undirected", target, as_json)
         return
     if memory is not None:
         raise ValueError(
@@ -103,22 +105,33 @@ def _sparsify_folder(
     epsilon: float | None,
     seed: int,
     memory: str | None,
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
+    """Sparsify a folder, with all processes of ``torchrun`` if there are several.
+
+    Returns:
+        The record, or None in all processes but the first.
+    """
     from gsparse.cli.meter import Meter
     from gsparse.deploy.cut_folder import sparsify_stored
+    from gsparse.distributed import folders
 
-    meter = Meter()
+    meter, shared = Meter(), folders.in_torchrun()
+    place = folders.process_group() if shared else nullcontext(True)
     try:
-        return sparsify_stored(
-            source,
-            target,
-            method,
-            sparsity=sparsity,
-            epsilon=epsilon,
-            seed=seed,
-            memory=memory or "2GB",
-            report=meter,
-        )
+        with place as is_first:
+            cut = {"cut": folders.sparsify_folder} if shared else {}
+            record = sparsify_stored(
+                source,
+                target,
+                method,
+                sparsity=sparsity,
+                epsilon=epsilon,
+                seed=seed,
+                memory=memory or "2GB",
+                report=meter if is_first else None,
+                **cut,
+            )
+            return record if is_first else None
     finally:
         meter.close()
 

@@ -1,10 +1,11 @@
 """Sparsify a graph folder by the name of a method."""
 
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from gsparse.data import open_graph
+from gsparse.data import GraphFolder, open_graph
 from gsparse.data.folders.header import NAME
 from gsparse.data.folders.sources import Report
 from gsparse.data.io import FORMATS
@@ -37,6 +38,7 @@ def sparsify_stored(
     seed: int | None = 0,
     memory: str | int = "2GB",
     report: Report | None = None,
+    cut: Callable[..., GraphFolder] = sparsify_folder,
 ) -> dict[str, Any]:
     """Sparsify a graph folder and return a flat record of the result.
 
@@ -49,6 +51,7 @@ def sparsify_stored(
         seed: Random seed.
         memory: Bound of the memory of the process.
         report: Called with the name of each pass and its progress.
+        cut: Function that does it, with the arguments of :func:`sparsify_folder`.
 
     Raises:
         ValueError: If the method is unknown or needs the whole graph in memory, the
@@ -61,7 +64,7 @@ def sparsify_stored(
     settings |= sparsifier_class(method).folder_settings
     transform = make_sparsifier(method, **settings)
     folder, start = open_graph(source), perf_counter()
-    out = sparsify_folder(folder, target, transform, memory=memory, report=report)
+    out = cut(folder, target, transform, memory=memory, report=report)
     return {
         "method": repr(transform),
         "num_nodes": out.num_nodes,

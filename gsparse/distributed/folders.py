@@ -1,5 +1,8 @@
 """Sparsify a graph folder with several processes."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -61,6 +64,24 @@ def sparsify_folder(
     else:
         _follow(folder, transform, memory, report, group)
     return open_graph(target)
+
+
+def in_torchrun() -> bool:
+    """Return whether ``torchrun`` has started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+@contextmanager
+def process_group() -> Iterator[bool]:
+    """Join the processes that ``torchrun`` has started, and leave them at the end.
+
+    Yields whether this process is the first one.
+    """
+    dist.init_process_group("gloo")
+    try:
+        yield dist.get_rank() == 0
+    finally:
+        dist.destroy_process_group()
 
 
 def _lead(

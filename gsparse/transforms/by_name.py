@@ -17,7 +17,7 @@ def sparsifier_class(method: str) -> type[EdgeSparsifier]:
     return find_by_name(sparsifiers(), method, "method")
 
 
-def make_sparsifier(method: str, **settings: Any) -> EdgeSparsifier:  # noqa: ANN401
+def make_sparsifier(method: str, /, **settings: Any) -> EdgeSparsifier:  # noqa: ANN401
     """Build a sparsifier from the settings that are not None.
 
     A ``seed`` is ignored if the method is deterministic.

@@ -83,6 +83,9 @@ class EffectiveResistance(SampledSparsifier):
     revision = 2  # resistances at bottlenecks, and a choice by the graph only
     folder_settings: ClassVar = {"method": STREAM}
     resumes = COLUMNS
+    foster: float | None = None
+    """Sum of the leverages of the last graph folder, divided by its true value."""
+
     bytes_per_node = 480  # seven vectors of eight columns, and the pieces
 
     def __init__(
@@ -130,7 +133,7 @@ class EffectiveResistance(SampledSparsifier):
         columns = partial(StoredColumns, folder=folder, split=stream.split)
         sums = FileSums(stream.scratch / "sums", stream.num_pairs)
         found = streamed_leverage(stream, sums, seed=seed, columns=columns)
-        self.method_used = STREAM
+        self.method_used, self.foster = STREAM, found.foster
 
         def importance(block: PairBlock) -> Tensor:
             row, col = block.pairs.row, block.pairs.col

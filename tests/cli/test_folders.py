@@ -7,8 +7,8 @@ import os
 import pytest
 
 from gsparse.cli import meter
-from gsparse.data import open_graph, read_graph, write_graph
-from gsparse.transforms import DSpar
+from gsparse.data import convert_graph, open_graph, read_graph, write_graph
+from gsparse.transforms import DSpar, EffectiveResistance
 from tests.cli.command import run
 from tests.data.folders.messy import messy_graph, summed
 
@@ -38,6 +38,18 @@ def test_convert_and_sparsify(tmp_path, capsys, graph):
     for name in ("indptr.npy", "indices.npy", "weight.npy"):
         files = [(tmp_path / it / name).read_bytes() for it in ("cut", "again")]
         assert files[0] == files[1]
+
+
+def test_folders_are_cut_by_streamed_resistances(tmp_path, capsys):
+    graph = messy_graph(33871)
+    folder = convert_graph(graph, tmp_path / "g")
+    words = ["--method", "EffectiveResistance", "--sparsity", 0.5, "--seed", 5]
+    code, out, _ = run(capsys, "sparsify", tmp_path / "g", tmp_path / "cut", *words)
+    assert code == 0
+    cut = open_graph(tmp_path / "cut", verify=True)
+    transform = EffectiveResistance(0.5, method="stream", seed=5)
+    assert summed(cut.data()) == summed(transform(folder.data()))
+    assert f"{folder.num_pairs} -> {cut.num_pairs} undirected edges in" in out
 
 
 def test_help_is_narrow(capsys):

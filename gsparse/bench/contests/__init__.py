@@ -13,6 +13,7 @@ __all__ = [
     "epoch",
     "feature_error",
     "laplacian_solvers",
+    "large",
     "mask_fits",
     "resistance",
     "resistance_families",
