@@ -23,6 +23,7 @@ from gsparse.transforms import (
     LocalDegree,
     RandomEdge,
 )
+from gsparse.transforms.sampled import degree
 from tests.data.folders.messy import messy_graph
 
 pyspark = pytest.importorskip("pyspark", reason="the extra 'spark' is not installed")
@@ -33,6 +34,7 @@ from pyspark.errors import SparkRuntimeException  # noqa: E402 (may be missing)
 from pyspark.sql import SparkSession  # noqa: E402
 
 from gsparse.distributed.spark import find_cut, importances, sparsify  # noqa: E402
+from gsparse.distributed.spark.ends import add_degrees  # noqa: E402
 from gsparse.distributed.spark.pair_hash import with_uniform  # noqa: E402
 
 EDGE, WEIGHTED = "row bigint, col bigint", "row bigint, col bigint, weight double"
@@ -284,6 +286,31 @@ def test_edges_listed_once(spark, tmp_path):
     half = {(0, 1): 1.0, (1, 3): 6.0, (0, 3): 8.0}
     both = half | {(v, u): w for (u, v), w in half.items()} | {(2, 2): 3.0}
     assert rows_of(out) == both
+
+
+def test_copies_are_added_in_ascending_order(spark, tmp_path):
+    """In descending order the small ones vanish, and the sum rounds down."""
+    rows = [(0, 1), (1, 0), (2, 3), (3, 2), (3, 2), (2, 3), (4, 4)]
+    graph = Data(edge_index=torch.tensor(rows * 4).t(), num_nodes=5)
+    weights = [2.0**24, 1.0, 2.0**-29, 2.0**-29]
+    graph.edge_weight = torch.tensor(weights).repeat_interleave(len(rows))
+    found = check(spark, tmp_path, graph, LocalDegree(0.0))
+    assert found[1, 0] == found[4, 4] == 2**24 + 2
+    assert found[2, 3] == 2**25 + 4
+
+
+def test_degrees_are_equal_in_every_bit(spark):
+    draw = torch.Generator().manual_seed(46091)
+    ends = torch.randint(12, (2, 900), generator=draw).sort(dim=0).values
+    ends = ends[:, ends[0] < ends[1]].unique(dim=1)
+    weight = torch.rand(ends.size(1), generator=draw).double() ** 20
+    rows = [*zip(*ends.tolist(), weight.tolist(), strict=True)]
+    random.Random(3).shuffle(rows)
+    found = add_degrees(spark.createDataFrame(rows, "u bigint, v bigint, w double"))
+    expected = degree(Pairs(*ends, ends[0][:0], 12), weight)
+    in_other_order = degree(Pairs(*ends.flip(0), ends[0][:0], 12), weight)
+    assert not in_other_order.equal(expected)
+    assert dict(found.collect()) == dict(enumerate(expected.tolist()))
 
 
 def test_a_seed_is_drawn_once(spark):

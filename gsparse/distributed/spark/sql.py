@@ -27,4 +27,3 @@ def grouped(table: "DataFrame", keys: Sequence[str], *aggregates: str) -> "DataF
     from pyspark.sql.functions import expr  # an optional extra
 
     return table.groupBy(*keys).agg(*map(expr, aggregates))
-
