@@ -311,6 +311,12 @@ def test_copies_are_added_in_ascending_order(spark, tmp_path):
     assert found[2, 3] == 2**25 + 4
 
 
+def test_weights_are_rounded_before_they_are_added(spark):
+    """2^24 + 1 is not in float32; three of it would be rounded up, 3 * 2^24 is not."""
+    table = spark.createDataFrame([(0, 0, 2.0**24 + 1)] * 3, WEIGHTED)
+    assert rows_of(sparsify(table, RandomEdge(0.5, seed=3))) == {(0, 0): 3.0 * 2**24}
+
+
 def test_degrees_are_equal_in_every_bit(spark):
     draw = torch.Generator().manual_seed(46091)
     ends = torch.randint(12, (2, 900), generator=draw).sort(dim=0).values
