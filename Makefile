@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 GSPARSE_DATA ?= $(wildcard ../shared/datasets)
 export GSPARSE_DATA
 
-.PHONY: demo test test-scatter evidence docs lint clean
+.PHONY: demo test test-scatter test-spark evidence docs lint clean
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +35,11 @@ test-scatter: $(BIN)/.installed
 	$(BIN)/pip install -q setuptools wheel
 	$(BIN)/pip install --no-build-isolation -c constraints.txt torch-scatter
 	$(BIN)/pytest -q -n 2 --dist loadfile
+
+# PySpark is a download of 434 MB, and needs Java 17.
+test-spark: $(BIN)/.installed
+	$(BIN)/pip install -q -c constraints.txt -e '.[spark]'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/distributed
 
 # Every published number has rows or a source, and every row a command.
 evidence: $(BIN)/.installed

@@ -3,7 +3,7 @@
 import re
 import sys
 from importlib import import_module
-from inspect import getdoc, isroutine
+from inspect import getdoc, ismodule, isroutine
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -49,6 +49,7 @@ ROOMS = {
     "data": "data sets and graphs",
     "explain": "interactions",
     "deploy": "files and reports",
+    "distributed": "several machines",
     "bench": "benchmarks",
 }
 
@@ -107,6 +108,8 @@ def _titled(title: str, text: str) -> str:
 
 
 def _kind(found: object) -> str:
+    if ismodule(found):
+        return f".. automodule:: {found.__name__}\n   :members:\n"
     if isinstance(found, type):
         return ".. autoclass:: {}\n   :members:\n"
     return ".. autofunction:: {}\n" if isroutine(found) else ".. data:: {}\n"

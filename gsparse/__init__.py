@@ -2,8 +2,8 @@
 
 The names that most programs begin with are here; every other public name is in its
 room: ``gsparse.transforms``, ``nn``, ``prune``, ``compaction``, ``train``, ``linalg``,
-``data``, ``explain``, ``deploy`` and ``bench``. Names are imported when they are first
-used, so that ``import gsparse`` loads neither torch nor any kernel.
+``data``, ``explain``, ``deploy``, ``distributed`` and ``bench``. Names are imported
+when they are first used, so that ``import gsparse`` loads neither torch nor any kernel.
 """
 
 from importlib import import_module
@@ -47,6 +47,7 @@ _ROOMS = {
     "compaction": "compact",
     "data": "",
     "deploy": "",
+    "distributed": "",
     "explain": "",
     "linalg": "effective_resistance",
     "nn": "FastGAT KEdge accelerate",

@@ -13,8 +13,8 @@ from gsparse.data import planted_partition
 from gsparse.train import SparseFeatures
 
 ROOMS = (
-    *("bench", "compaction", "data", "deploy", "explain", "linalg", "nn", "prune"),
-    *("train", "transforms"),
+    *("bench", "compaction", "data", "deploy", "distributed", "explain", "linalg"),
+    *("nn", "prune", "train", "transforms"),
 )
 
 

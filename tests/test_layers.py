@@ -29,6 +29,7 @@ ONLY_IN = {
     "sklearn": {"explain"},
     "networkit": {"bench"},
     "pyamg": {"bench"},
+    "pyspark": {"distributed"},
     "typer": {"cli"},
 }
 MODULES = sorted((ROOT / "gsparse").rglob("*.py"))

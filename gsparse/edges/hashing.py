@@ -7,6 +7,9 @@ from gsparse.edges.pairs import Pairs
 
 TIES = 31337  # stream of the numbers that decide between equal scores
 BLOCK = 1 << 20  # pairs hashed at a time, which limits the memory
+# SplitMix64's 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9 and 0x94D049BB133111EB as int64.
+STEP = -0x61C8864680B583EB
+FACTORS = (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15)
 
 
 def pair_uniform(pairs: Pairs, seed: int, stream: int = 0) -> Tensor:
@@ -23,13 +26,22 @@ def pair_uniform(pairs: Pairs, seed: int, stream: int = 0) -> Tensor:
         >>> pair_uniform(path, seed=7)[1] == pair_uniform(edge, seed=7)[0]
         tensor(True)
     """
-    start = torch.tensor([seed, stream], device=pairs.row.device)
-    start = _mix(_mix(start[:1]) + start[1:])
+    start = stream_start(seed, stream).to(pairs.row.device)
     out = torch.empty(pairs.num_pairs, dtype=torch.float64, device=pairs.row.device)
     for i in range(0, pairs.num_pairs, BLOCK):
         block = slice(i, i + BLOCK)
         out[block] = _unit(_mix(_mix(start + pairs.row[block]) + pairs.col[block]))
     return out
+
+
+def stream_start(seed: int, stream: int) -> Tensor:
+    """Hash the seed and the stream; the hash of a pair begins with this number.
+
+    Shapes:
+        - **output:** :math:`(1,)`, int64
+    """
+    start = torch.tensor([seed, stream])
+    return _mix(_mix(start[:1]) + start[1:])
 
 
 def tie_breaker(pairs: Pairs) -> Tensor:
@@ -66,7 +78,7 @@ def _unit(bits: Tensor) -> Tensor:
 
 def _mix(z: Tensor) -> Tensor:
     """Apply SplitMix64's finaliser to int64 (products wrap, shifts are logical)."""
-    z = z + -0x61C8864680B583EB  # 0x9E3779B97F4A7C15
-    z = (z ^ ((z >> 30) & ((1 << 34) - 1))) * -0x40A7B892E31B1A47  # 0xBF58476D1CE4E5B9
-    z = (z ^ ((z >> 27) & ((1 << 37) - 1))) * -0x6B2FB644ECCEEE15  # 0x94D049BB133111EB
+    z = z + STEP
+    z = (z ^ ((z >> 30) & ((1 << 34) - 1))) * FACTORS[0]
+    z = (z ^ ((z >> 27) & ((1 << 37) - 1))) * FACTORS[1]
     return z ^ ((z >> 31) & ((1 << 33) - 1))
