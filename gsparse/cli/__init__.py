@@ -75,6 +75,7 @@ def _app() -> typer.Typer:
         inspect.inspect,
         files.sparsify,
         folders.convert,
+        folders.estimate,
         files.prune,
         experiments.report,
         lists.datasets,

@@ -11,7 +11,7 @@ import typer
 from gsparse.cli.output import (
     print_audit,
     print_documents,
-    print_epoch_plot,
+    print_measured_plot,
     print_plan,
     print_rows,
     print_value,
@@ -246,7 +246,8 @@ def report(
 ) -> int:
     """Print the tables of recorded rows, or update the documents beside them.
 
-    --plot draws scores against sparsity; of the table epoch, the seconds of each step.
+    --plot draws scores against sparsity; of the table epoch, the seconds of each step;
+    of large, those of an edge.
     --training chosen takes, for each seed, dense weights at rest or fine-tuned, as
     validation says. Baselines are always shown, and RandomEdge in a page of --html.
 
@@ -271,8 +272,8 @@ def report(
         print_value(old, "\n".join(text) or "no stale rows", as_json)
         return 0
     rows, others = split_measurements(found)
-    if plot is not None and others == ["epoch"] and not rows:
-        return print_epoch_plot(found, dataset, model, plot)
+    if plot is not None and others in (["epoch"], ["large"]) and not rows:
+        return print_measured_plot(found, dataset, model, plot)
     if others:
         print(f"measurements are left out ({', '.join(others)})", file=sys.stderr)
     kept = [row for row in rows if not is_stale(row)]

@@ -74,3 +74,45 @@ def convert(
         f"{record['seconds']:.2f} s: {target}"
     )
     print_value(record, text, as_json)
+
+
+def estimate(
+    graph: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FOLDER]", help="Graph folder, or --nodes and --edges."
+        ),
+    ] = None,
+    nodes: Annotated[float | None, typer.Option(help="Number of nodes.")] = None,
+    edges: Annotated[
+        float | None, typer.Option(help="Number of undirected edges.")
+    ] = None,
+    weighted: Annotated[
+        bool, typer.Option("--weighted", help="The edges have weights.")
+    ] = False,
+    method: Annotated[
+        str, typer.Option(help="See `gsparse methods`.")
+    ] = "EffectiveResistance",
+    machines: Annotated[int, typer.Option(min=1, help="Number of machines.")] = 1,
+    memory: Annotated[str, typer.Option(help="Memory of each machine.")] = "8GB",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Predict time, memory and traffic of sparsifying a graph folder."""
+    from gsparse.data import open_graph
+    from gsparse.data.folders.byte_sizes import parse_bytes
+    from gsparse.deploy.folder_cost import describe, first_limit, predict_steps
+
+    if (graph is None) == (nodes is None and edges is None):
+        raise ValueError("give a graph folder, or --nodes and --edges")
+    if graph is not None:
+        folder = open_graph(graph)
+        sizes, weighted = (folder.num_nodes, folder.num_pairs), folder.is_weighted
+    elif nodes is None or edges is None:
+        raise ValueError("give both --nodes and --edges")
+    else:
+        sizes = round(nodes), round(edges)
+    steps = predict_steps(*sizes, method, weighted=weighted, machines=machines)
+    limit = first_limit(steps, parse_bytes(memory))
+    record = {"steps": [step._asdict() for step in steps], "limit": limit}
+    print_value(record, describe(steps, limit), as_json)
+    return 0 if limit is None else 1

@@ -41,17 +41,21 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool, plot: Path | None) -> 
         print(f"plot written to {plot}", file=sys.stderr)
 
 
-def print_epoch_plot(
+def print_measured_plot(
     rows: list[dict[str, Any]],
     datasets: list[str] | None,
     models: list[str] | None,
     path: Path,
 ) -> int:
-    """Draw the seconds of training epochs."""
+    """Draw the seconds of training epochs, or of the edges of graph folders."""
     from gsparse.bench.tables.published.epoch_plot import plot_epochs
+    from gsparse.bench.tables.published.large import plot_large
 
     kept = [it for it in rows if not datasets or it["dataset"] in datasets]
-    plot_epochs([it for it in kept if not models or it["model"] in models], path)
+    if {it["table"] for it in kept} == {"large"}:
+        plot_large(kept, path)
+    else:
+        plot_epochs([it for it in kept if not models or it["model"] in models], path)
     print(f"plot written to {path}", file=sys.stderr)
     return 0
 

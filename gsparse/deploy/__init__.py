@@ -3,6 +3,7 @@
 from gsparse.deploy.cut_file import sparsify_file
 from gsparse.deploy.cut_plot import plot_cut
 from gsparse.deploy.export import export_program, export_weights
+from gsparse.deploy.folder_cost import predict_steps
 from gsparse.deploy.inspect_graph import GraphReport, inspect_graph
 from gsparse.deploy.loading import Saved, load
 from gsparse.deploy.model_card import ModelCard
@@ -26,6 +27,7 @@ __all__ = [
     "load_pruned",
     "load_weights",
     "plot_cut",
+    "predict_steps",
     "prune_model",
     "prune_n_of_m",
     "save",

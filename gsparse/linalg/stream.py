@@ -152,6 +152,16 @@ def streamed_leverage(
     return found
 
 
+def expected_columns(degree: float, tolerance: float = 0.05) -> int:
+    """Predict the number of columns, a multiple of eight, from the mean degree.
+
+    The sampled fraction of R is about 1.3 / degree on random graphs.
+    """
+    sampled = min(1.0, 1.3 / max(degree, 1.0))
+    wanted = min(max(FIRST, 2 * (sampled / tolerance) ** 2), MOST)
+    return WIDTH * math.ceil(wanted / WIDTH)
+
+
 def _add(
     graph: RowBlocks, found: StreamedLeverage, squares: Squares
 ) -> StreamedLeverage:

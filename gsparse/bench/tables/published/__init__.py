@@ -9,6 +9,7 @@ from gsparse.bench.tables.published import (
     epoch,
     fastgat,
     kedge,
+    large,
     method_pages,
     prune,
     resistance,
@@ -20,6 +21,6 @@ from gsparse.bench.tables.published import (
 
 MODULES = (
     *(kedge, depth, epoch, fastgat, prune, structured, tasks, speed, resistance),
-    *(training, choose, claims, commands, method_pages),
+    *(training, choose, claims, commands, method_pages, large),
 )
 BLOCKS: Blocks = {name: it for module in MODULES for name, it in module.BLOCKS.items()}

@@ -136,6 +136,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         _contest("training_steps --graphs tolokers,cornell5 --sizes gcn", 1),
         _contest("compact_models", 1, "models that were made smaller"),
         _contest("scaling", about="epoch time against nodes"),
+        _contest("large --threads 1", about="graph folders of 1e6 to 1e8 edges"),
         _contest("feature_error", about="features against epsilon"),
         _contest("bottleneck_cuts", 1, "planted bottlenecks"),
         _contest("bottleneck_cuts --graphs joined_random_graphs --sizes 0.667", 1),
