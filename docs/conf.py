@@ -115,8 +115,9 @@ def _kind(found: object) -> str:
     return ".. autofunction:: {}\n" if isroutine(found) else ".. data:: {}\n"
 
 
-def link_methods(_app: object, name: str, source: list[str]) -> None:
-    """Link the names in the list of methods to their pages, which only the site has."""
+def prepare(_app: object, name: str, source: list[str]) -> None:
+    """Keep means and deviations on one line, and link the methods to their pages."""
+    source[0] = source[0].replace(" ± ", "\u00a0±\u00a0")
     if name == "methods":
         known = "|".join(every_method())
         linked = re.sub(
@@ -138,7 +139,7 @@ def setup(app) -> None:  # noqa: ANN001 (of Sphinx)
         writer.body.append(scrolled if is_block else text)
         raise SkipNode
 
-    app.connect("source-read", link_methods)
+    app.connect("source-read", prepare)
     app.add_html_math_renderer("mathml", (formula, None), (formula, None))
 
 
