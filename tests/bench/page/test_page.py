@@ -149,12 +149,16 @@ def test_plots_show_every_run_and_the_controls():
     assert cost_plot(section, lambda line: line.train_peak_bytes, "bytes") == ""
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_no_string_of_a_row_becomes_markup(text):
+def hostile_rows(text):
     keys = ("dataset", "split", "model", "command", "versions", "cpu", "metric")
     rows = example(**dict.fromkeys(keys, text))
     rows += runs(text, 0.5, [0.8, 0.8, 0.8], **dict.fromkeys(keys, text))
-    found = page([row | {"commit": text, "allocator": text} for row in rows])
+    return [row | {"commit": text, "allocator": text} for row in rows]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_string_of_a_row_becomes_markup(text):
+    found = page(hostile_rows(text))
     reader = Reader(found)
     assert reader.scripts == [SCRIPT]
     assert reader.inside == []
@@ -213,24 +217,48 @@ def test_page_of_thousands_of_rows_stays_below_a_megabyte():
     assert len(page(rows).encode()) < 1_000_000
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_page_in_chromium(tmp_path, width):
+@pytest.fixture
+def browser():
     api = pytest.importorskip("playwright.sync_api", reason="playwright is missing")
     names = ("chromium", "chromium-browser", "google-chrome")
-    browser = next(filter(None, map(shutil.which, names)), None)
-    if browser is None:
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
         pytest.skip(f"none of {', '.join(names)} is installed")
+    with api.sync_playwright() as play:
+        found = play.chromium.launch(executable_path=path)
+        yield found
+        found.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_page_in_chromium(tmp_path, browser, width):
     path = tmp_path / "report.html"
     write_page(example(dataset="d" * 200, command="c" * 900), path)
-    with api.sync_playwright() as play:
-        tab = play.chromium.launch(executable_path=browser).new_page()
-        tab.set_viewport_size({"width": width, "height": 900})
-        tab.goto(path.as_uri())
-        assert tab.evaluate("document.documentElement.scrollWidth") == width
-        cells = tab.locator("tbody tr:not([hidden]) td:first-child")
-        tab.get_by_role("button", name="method").click()
-        assert cells.all_text_contents()[:2] == ["Dense", "KEdge"]
-        tab.get_by_role("button", name="method").click()
-        assert cells.all_text_contents()[0] == "RandomEdge"
-        tab.get_by_label("Filter lines").fill("kedge")
-        assert cells.all_text_contents()[:3] == ["KEdge"] * 3
+    tab = browser.new_page()
+    tab.set_viewport_size({"width": width, "height": 900})
+    tab.goto(path.as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") == width
+    cells = tab.locator("tbody tr:not([hidden]) td:first-child")
+    tab.get_by_role("button", name="method").click()
+    assert cells.all_text_contents()[:2] == ["Dense", "KEdge"]
+    tab.get_by_role("button", name="method").click()
+    assert cells.all_text_contents()[0] == "RandomEdge"
+    tab.get_by_label("Filter lines").fill("kedge")
+    assert cells.all_text_contents()[:3] == ["KEdge"] * 3
+    assert tab.pdf()[:5] == b"%PDF-"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_names_run_nothing_in_chromium(tmp_path, browser, text):
+    path, said = tmp_path / "report.html", []
+    write_page(hostile_rows(text), path)
+    tab = browser.new_page()
+    tab.on("dialog", lambda it: (said.append(it.message), it.dismiss()))
+    tab.on("console", lambda it: said.append(it.text))
+    tab.on("pageerror", lambda it: said.append(str(it)))
+    tab.on("request", lambda it: said.append(it.url))
+    tab.goto(path.as_uri())
+    for element in tab.locator("a, button, td").all()[:40]:
+        element.hover(force=True, timeout=2000)
+    assert said == [path.as_uri()]
+    assert tab.locator("script").count() == 1  # the page's own
