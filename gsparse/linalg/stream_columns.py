@@ -25,6 +25,7 @@ from gsparse.linalg.stream_pieces import Pieces
 SOLVED = 0.005
 #: Largest number of products with the graph for eight columns.
 PRODUCTS = 1000
+EPS = float(np.finfo(np.float64).eps)
 
 Values = NDArray[np.float64]
 Squares = Callable[[RowBlock, int], Values]
@@ -173,6 +174,9 @@ def solve_columns(L: StreamedLaplacian, B: Tensor, gap: float) -> Tensor:
     Raises:
         RuntimeError: If conjugate gradients do not converge.
     """
+    rounding = EPS * math.sqrt(2 * L.num_pairs)
+    if not rounding <= SOLVED * math.sqrt(gap):
+        raise RuntimeError(_too_far(rounding, gap, 0))
     precondition = L.preconditioner()
     size = norm(B, precondition(B))
     state = PCGState(L, precondition, gap)
@@ -181,15 +185,21 @@ def solve_columns(L: StreamedLaplacian, B: Tensor, gap: float) -> Tensor:
     products, X = step.num_iters + 1, step.x
     del step
     R = B - L.matmul(X)
-    error = float(norm(R, precondition(R)).max()) / math.sqrt(gap)
-    if not error <= 2 * SOLVED:
-        raise RuntimeError(
-            f"conjugate gradients must come within {SOLVED:g} of the solution in the "
-            f"energy norm (got {error:.2g} after {products} products with the graph): "
-            "the graph has strong bottlenecks or very different weights; use "
-            "EffectiveResistance(method='exact'), 'tree' or 'jl' in memory, or DSpar"
-        )
+    error = norm(R, precondition(R)) + EPS * norm(X, X * L.diagonal[:, None])
+    most = float(error.max()) + rounding
+    if not most <= 2 * SOLVED * math.sqrt(gap):
+        raise RuntimeError(_too_far(most, gap, products))
     return X
+
+
+def _too_far(error: float, gap: float, products: int) -> str:
+    bound = error / math.sqrt(gap) if gap > 0 else math.inf
+    return (
+        f"conjugate gradients must come within {SOLVED:g} of the solution in the "
+        f"energy norm (got {bound:.2g} after {products} products with the graph): "
+        "the graph has strong bottlenecks or very different weights; use "
+        "EffectiveResistance(method='exact'), 'tree' or 'jl' in memory, or DSpar"
+    )
 
 
 def _stream(seed: int, batch: int) -> int:
