@@ -75,8 +75,8 @@ class Split(Protocol):
     def share(self, batches: range) -> range:
         """Tell the others which batches are needed, and return one's own share."""
 
-    def wait(self) -> None:
-        """Wait until all have done their shares."""
+    def wait(self, failure: Exception | None) -> None:
+        """Wait until all have done their shares, and raise the failure of any."""
 
 
 class Alone:
@@ -89,8 +89,10 @@ class Alone:
         """Return all batches."""
         return batches
 
-    def wait(self) -> None:
-        """Do nothing."""
+    def wait(self, failure: Exception | None) -> None:
+        """Raise the failure, if there is one."""
+        if failure is not None:
+            raise failure
 
 
 class StoredColumns(Columns):
@@ -117,8 +119,12 @@ class StoredColumns(Columns):
 
     def solve(self, batches: range) -> Iterator[Squares]:
         """Solve what is not in files yet, and yield the squares of each batch."""
-        self.store(self._split.share(batches))
-        self._split.wait()
+        own, failure = self._split.share(batches), None
+        try:
+            self.store(own)
+        except Exception as error:  # the others wait for the end of this share
+            failure = error
+        self._split.wait(failure)
         for batch in batches:
             yield self._stored(batch)
 
