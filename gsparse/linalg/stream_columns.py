@@ -211,7 +211,8 @@ def solve_columns(L: StreamedLaplacian, B: Tensor, gap: float) -> Tensor:
     products, X = step.num_iters + 1, step.x
     del step
     R = B - L.matmul(X)
-    error = norm(R, precondition(R)) + EPS * norm(X, X * L.diagonal[:, None])
+    error = norm(R, precondition(R))
+    error += EPS * norm(X, torch.mul(X, L.diagonal[:, None], out=R))
     most = float(error.max()) + rounding
     if not most <= 2 * SOLVED * math.sqrt(gap):
         raise RuntimeError(_too_far(most, gap, products))
