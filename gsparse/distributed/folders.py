@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +11,17 @@ import torch.distributed as dist
 from gsparse.data import GraphFolder, open_graph
 from gsparse.data.folders.publish import ResumableError
 from gsparse.data.folders.sources import Report
-from gsparse.distributed.ranks import LeadingRank, gather, receive, send
+from gsparse.distributed.ranks import (
+    LeadingRank,
+    agree,
+    describe,
+    gather,
+    meet,
+    portable,
+    raise_any,
+    receive,
+    send,
+)
 from gsparse.linalg.stream_columns import StoredColumns
 from gsparse.linalg.stream_pieces import find_pieces
 from gsparse.transforms.base import EdgeSparsifier
@@ -51,19 +61,42 @@ def sparsify_folder(
 
     Raises:
         RuntimeError: If there is no process group, or a process fails or is lost.
-        ValueError: As for :func:`gsparse.deploy.sparsify_folder`.
+        ValueError: As for :func:`gsparse.deploy.sparsify_folder`, and if the arguments
+            or the graphs of two processes differ.
     """
     if not dist.is_available() or not dist.is_initialized():
         raise RuntimeError(
             "torch.distributed must be initialized; call init_process_group('gloo') in "
             "every process first, or use gsparse.deploy.sparsify_folder in one process"
         )
+    meet()  # a new group would wait in vain for a process that has ended
     group = dist.new_group(backend="gloo", timeout=PATIENCE)
+    _check_arguments(folder, target, transform, group)
     if dist.get_rank(group) == 0:
         _lead(folder, target, transform, memory, report, group)
     else:
         _follow(folder, transform, memory, report, group)
     return open_graph(target)
+
+
+def _check_arguments(
+    folder: GraphFolder | str | Path,
+    target: str | Path,
+    transform: EdgeSparsifier,
+    group: dist.ProcessGroup,
+) -> None:
+    """Compare the arguments of all processes, and the graphs that they see."""
+    failure, graph = None, ""
+    try:
+        checksum = open_folder(folder, transform).header.checksum
+        graph = f"a graph with the checksum {checksum}"
+    except Exception as error:
+        failure = error
+    failures = gather(describe(failure), group)
+    if failure is not None:
+        raise failure
+    raise_any(failures)
+    agree((graph, f"the target {os.path.abspath(target)}", repr(transform)), group)
 
 
 def in_torchrun() -> bool:
@@ -99,7 +132,8 @@ def _lead(
     except ResumableError:  # the others see for themselves that a process is lost
         raise
     except Exception as error:
-        send(error, group)
+        with suppress(ResumableError):  # the first error is the cause
+            send(portable(error), group)
         raise
     send(None, group)
 
@@ -114,7 +148,7 @@ def _follow(
     """Solve the shares of this process until the first one ends the work."""
     rank, size = dist.get_rank(group), dist.get_world_size(group)
     columns: StoredColumns | None = None
-    failure: str | None = None
+    failure: Exception | None = None
     while (message := receive(group)) is not None:
         if isinstance(message, Exception):
             raise message
@@ -125,9 +159,9 @@ def _follow(
             else:
                 columns = _open(folder, transform, memory, report, *message)
         except Exception as error:  # told to the first process, which raises it
-            failure = f"{type(error).__name__}: {error}"
+            failure = error
         if isinstance(message, range):
-            gather(failure, group)
+            gather(describe(failure), group)
 
 
 def _open(

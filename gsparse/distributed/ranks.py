@@ -1,12 +1,15 @@
 """Processes of ``torch.distributed`` that share the columns of a streamed graph."""
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch.distributed as dist
 
 from gsparse.data.folders.publish import ResumableError
+
+T = TypeVar("T")
 
 
 class LeadingRank:
@@ -28,15 +31,67 @@ class LeadingRank:
         send(batches, self._group)
         return batches[:: self._size]
 
-    def wait(self) -> None:
+    def wait(self, failure: Exception | None) -> None:
         """Wait until all have done their shares.
 
+        Args:
+            failure: Failure of the share of the first process, which is raised.
+
         Raises:
-            RuntimeError: If a share failed.
+            RuntimeError: If a share of another process failed.
         """
-        for rank, failure in enumerate(gather(None, self._group)):
-            if failure is not None:
-                raise RuntimeError(f"process {rank} failed: {failure}")
+        all_failures = gather(describe(failure), self._group)
+        if failure is not None:
+            raise failure
+        raise_any(all_failures)
+
+
+def meet() -> None:
+    """Wait until all processes are here; one that has ended is noticed at once."""
+    _call(dist.barrier)
+
+
+def agree(arguments: tuple[str, ...], group: dist.ProcessGroup) -> None:
+    """Refuse different arguments in different processes.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    found = gather(arguments, group)
+    for rank, other in enumerate(found):
+        if other != found[0]:
+            both = zip(found[0], other, strict=True)
+            ours, theirs = next(pair for pair in both if pair[0] != pair[1])
+            raise ValueError(
+                "all processes must call sparsify_folder with the same arguments (got "
+                f"{ours} in process 0 and {theirs} in process {rank})"
+            )
+
+
+def describe(failure: Exception | None) -> str | None:
+    """Return the type and the message of an error."""
+    return None if failure is None else f"{type(failure).__name__}: {failure}"
+
+
+def raise_any(failures: list[str | None]) -> None:
+    """Raise an error that names the first process that failed, if one has.
+
+    Raises:
+        RuntimeError: If a process failed.
+    """
+    for rank, failure in enumerate(failures):
+        if failure is not None:
+            raise RuntimeError(f"process {rank} failed: {failure}")
+
+
+def portable(error: Exception) -> Exception:
+    """Return an error that other processes can receive."""
+    try:
+        if type(pickle.loads(pickle.dumps(error))) is type(error):
+            return error
+    except Exception:  # any class may define how its errors are pickled
+        pass
+    return RuntimeError(f"process 0 failed: {describe(error)}")
 
 
 def send(message: object, group: dist.ProcessGroup) -> None:
@@ -51,10 +106,10 @@ def receive(group: dist.ProcessGroup) -> Any:  # noqa: ANN401
     return box[0]
 
 
-def gather(failure: str | None, group: dist.ProcessGroup) -> list[str | None]:
-    """Return the failure of each process, or None."""
-    found: list[str | None] = [None] * dist.get_world_size(group)
-    _call(dist.all_gather_object, found, failure, group=group)
+def gather(own: T, group: dist.ProcessGroup) -> list[T]:
+    """Return the objects of all processes."""
+    found: list[Any] = [None] * dist.get_world_size(group)
+    _call(dist.all_gather_object, found, own, group=group)
     return found
 
 

@@ -32,7 +32,7 @@ class StreamedLaplacian:
 
     def __init__(self, graph: RowBlocks, pieces: Pieces) -> None:
         self._graph, self._pieces = graph, pieces
-        self.num_nodes = graph.num_nodes
+        self.num_nodes, self.num_pairs = graph.num_nodes, graph.num_pairs
         self.diagonal = torch.from_numpy(pieces.strength)
         self._products = 0
 

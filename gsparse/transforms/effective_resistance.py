@@ -126,9 +126,9 @@ class EffectiveResistance(SampledSparsifier):
                 f"{type(self).__name__} needs method={STREAM!r} for a graph folder "
                 f"(got {self.method!r}), or apply it to open_graph(folder).data()"
             )
-        folder, seed = stream.scratch / COLUMNS, draw_seed(self.seed)
-        graph = stream.folder.header.to_text()
-        claim(folder, {"graph": graph, "seed": seed, "revision": self.revision})
+        graph, seed = stream.folder.header.checksum, int(draw_seed(self.seed))
+        about = {"graph": graph, "seed": seed, "revision": self.revision}
+        folder = claim(stream.scratch / COLUMNS, about)
         stream.split.open(folder, seed)
         columns = partial(StoredColumns, folder=folder, split=stream.split)
         sums = FileSums(stream.scratch / "sums", stream.num_pairs)

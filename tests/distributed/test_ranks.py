@@ -21,19 +21,31 @@ from gsparse.distributed import sparsify_folder
 from gsparse.linalg.stream_columns import StoredColumns
 from gsparse.transforms import DSpar, EffectiveResistance
 
+class Odd(Exception):
+    def __init__(self, first, second):
+        super().__init__(first)
+
 rank, size, place, target, transform, fault = sys.argv[1:]
 torch.set_num_threads(1)
 dist.init_process_group(
     "gloo", init_method=f"file://{place}/{target}-store", rank=int(rank),
     world_size=int(size),
 )
-if rank == "1" and fault:
+graph, (where, fault) = "g", fault.split(":")
+if rank == where:
     def store(self, batches):
         if fault == "die":
             os._exit(9)
-        raise OSError("no space left")
-    StoredColumns.store = store
-found = sparsify_folder(f"{place}/g", f"{place}/{target}", eval(transform))
+        raise Odd(1, 2) if fault == "odd" else OSError("no space left")
+    if fault == "absent":
+        os._exit(9)
+    if fault == "graph":
+        graph = "other"
+    elif fault == "seed":
+        transform = transform.replace("seed=5", "seed=6")
+    else:
+        StoredColumns.store = store
+found = sparsify_folder(f"{place}/{graph}", f"{place}/{target}", eval(transform))
 print(found.num_pairs)
 dist.destroy_process_group()
 """
@@ -44,11 +56,12 @@ STREAM = "EffectiveResistance(0.8, method='stream', seed=5)"
 def place(tmp_path_factory):
     place = tmp_path_factory.mktemp("ranks")
     convert_graph(chung_lu(400, 2400, exponent=2.5, seed=3), place / "g")
+    convert_graph(chung_lu(400, 2400, exponent=2.5, seed=4), place / "other")
     sparsify_folder(place / "g", place / "alone", eval(STREAM))
     return place
 
 
-def run(place, size, target, transform=STREAM, fault=""):
+def run(place, size, target, transform=STREAM, fault=":"):
     """Run processes and return the exit code and the errors of each."""
     script = place / "script.py"
     script.write_text(SCRIPT)
@@ -97,13 +110,13 @@ def test_other_methods_are_left_to_the_first_process(place):
 
 
 def test_work_goes_on_after_a_process_is_lost(place, monkeypatch):
-    codes, errors = run(place, 2, "lost", fault="die")
+    codes, errors = run(place, 2, "lost", fault="1:die")
     assert codes[0] not in (0, -9), errors
     assert codes[1] == 9
     assert "a process of the group has ended" in errors[0]
     assert "it goes on from the solved columns" in errors[0]
     files = place / ".lost.part" / "scratch" / "columns"
-    solved = {path.name for path in files.glob("squares-*")}
+    solved = {path.name for path in files.rglob("squares-*")}
     assert solved == {"squares-0"}
     again = []
 
@@ -138,12 +151,37 @@ def test_only_columns_of_the_same_seed_are_used_again(place, monkeypatch, seed, 
     assert content(target) == content(place / f"fresh-{seed}")
 
 
-def test_the_error_of_one_process_ends_all(place):
-    codes, errors = run(place, 2, "full", fault="raise")
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        ("1:raise", "process 1 failed: OSError: no space left"),
+        ("0:odd", "Odd: 1"),
+    ],
+)
+def test_the_error_of_one_process_ends_all(place, fault, text):
+    target = f"full-{fault[0]}-{fault[2:]}"
+    codes, errors = run(place, 2, target, fault=fault)
     assert codes == [1, 1]
     for error in errors:
-        assert "process 1 failed: OSError: no space left" in error
-    assert not (place / "full").exists()
+        assert text in error.splitlines()[-1]
+    assert not (place / target).exists()
+
+
+def test_a_process_that_never_comes_ends_all(place):
+    codes, errors = run(place, 2, "absent", fault="1:absent")
+    assert codes == [1, 9]
+    assert "a process of the group has ended" in errors[0]
+
+
+@pytest.mark.parametrize("differs", ["graph", "seed"])
+def test_different_arguments_are_refused(place, differs):
+    codes, errors = run(place, 2, f"no-{differs}", fault=f"1:{differs}")
+    assert codes == [1, 1]
+    for error in errors:
+        last = error.splitlines()[-1]
+        assert "all processes must call sparsify_folder with the same arg" in last
+        assert differs in last
+    assert not list(place.glob(f"no-{differs}*/")) + list(place.glob(".*"))
 
 
 def test_wrong_arguments_end_all_processes(place):

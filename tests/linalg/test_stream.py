@@ -177,6 +177,25 @@ def test_a_long_cycle_is_refused():
         pair_leverage(pairs.row, pairs.col, None, 20_000, seed=1)
 
 
+@pytest.mark.parametrize("weak", [1e-34, 1e-37, 1e-310])
+def test_weights_that_rounding_loses_are_refused(weak):
+    """Two weak edges join two triangles, whose right-hand sides do not show them.
+
+    The triangles are solved exactly, so that the residual is 0, and others beside them
+    hide the loss from the theorem of Foster.
+    """
+    edges = [(0, 2), (0, 8), (2, 8), (1, 3), (1, 9), (3, 9)]
+    for a in range(10, 70, 3):
+        edges += [(a, a + 1), (a, a + 2), (a + 1, a + 2)]
+    edges = sorted([(0, 1), (2, 3), *edges])
+    row, col = torch.tensor(edges).t().contiguous()
+    weight = torch.ones(row.numel(), dtype=torch.float64)
+    weight[(row % 2 == 0) & (col == row + 1) & (row < 4)] = weak
+    assert (weight < 1).sum() == 2
+    with pytest.raises(RuntimeError, match="very different weights"):
+        pair_leverage(row, col, weight, 70, seed=1)
+
+
 def test_wrong_potentials_contradict_the_theorem_of_foster(monkeypatch):
     name = "gsparse.linalg.stream_columns.solve_columns"
     monkeypatch.setattr(name, lambda L, B, gap: 2 * solve_columns(L, B, gap))

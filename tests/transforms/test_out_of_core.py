@@ -1,9 +1,15 @@
 """A graph folder is cut to the same edges as the graph in memory."""
 
+import re
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from gsparse.data import convert_graph, open_graph
+from gsparse.data.folders.byte_sizes import parse_bytes
+from gsparse.data.folders.memory import status_bytes
 from gsparse.edges import pair_weight, undirected_pairs
 from gsparse.transforms import (
     DSpar,
@@ -231,6 +237,40 @@ class TestRefusals:
     def test_a_transform_takes_no_folder(self, folder):
         with pytest.raises(TypeError, match=r"sparsify_folder\(folder, "):
             RandomEdge(0.5)(folder)
+
+
+PEAK = """
+import sys
+import torch
+from gsparse.data.folders.memory import status_bytes
+from gsparse.deploy import sparsify_folder
+from gsparse.transforms import EffectiveResistance
+
+torch.set_num_threads(1)
+source, target, memory = sys.argv[1:]
+transform = EffectiveResistance(0.5, method="stream", seed=3)
+sparsify_folder(source, target, transform, memory=int(memory))
+print(status_bytes("VmHWM"))
+"""
+
+
+def test_the_peak_of_resistances_is_within_the_bound(tmp_path):
+    """Vectors of so few nodes come from the heap, which holds more than is used."""
+    if status_bytes("VmHWM") is None:
+        pytest.skip("this system hides the peak of a process")
+    generator = torch.Generator().manual_seed(3)
+    edge_index = torch.randint(300_000, (2, 1_500_000), generator=generator)
+    convert_graph([edge_index], tmp_path / "g", symmetrize=True, copies="one")
+
+    def run(memory):
+        call = [sys.executable, "-c", PEAK, tmp_path / "g", tmp_path / "cut", memory]
+        return subprocess.run(list(map(str, call)), capture_output=True, text=True)
+
+    refused = run(10**6).stderr
+    least = parse_bytes(re.search(r"at least ([\d.]+ MB)", refused)[1])
+    done = run(least)
+    assert not done.returncode, done.stderr
+    assert int(done.stdout) <= least
 
 
 def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):

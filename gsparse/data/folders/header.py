@@ -58,9 +58,18 @@ class Header:
 
     def to_text(self) -> str:
         """Return the header as JSON that includes its own checksum."""
+        fields = self._fields()
+        return json.dumps(fields | {"checksum": _checksum(fields)}, indent=2) + "\n"
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of all fields, equal for folders of equal content."""
+        return _checksum(self._fields())
+
+    def _fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = {"format": FORMAT, "version": VERSION, **asdict(self)}
         fields["files"] = {name: it._asdict() for name, it in self.files.items()}
-        return json.dumps(fields | {"checksum": _checksum(fields)}, indent=2) + "\n"
+        return fields
 
 
 def index_dtype(num_nodes: int) -> np.dtype[Any]:

@@ -95,8 +95,12 @@ def _locked(part: Path, folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Another process may have renamed or removed the folder before the lock.
+            same = os.path.samestat(os.fstat(handle), os.stat(part))
         except OSError:
-            raise ValueError(f"another process is writing {folder}; wait") from None
+            same = False
+        if not same:
+            raise ValueError(f"another process is writing {folder}; wait")
         yield
     finally:
         os.close(handle)

@@ -70,15 +70,16 @@ def sort_edges(
         report: Called with the progress.
     """
     free = edges_within(bound, 1, most=bound)  # in bytes
+    version = _fingerprint(source, relabel)  # a source may change while it is read
     settings = Settings(relabel, part / SCRATCH, free // 2, report)
     with closing(open_source(source, settings)) as opened:
-        found = _sort(part, source, opened, edges_within(bound, PER_EDGE), relabel)
+        found = _sort(part, source, opened, edges_within(bound, PER_EDGE), version)
     (part / SCRATCH / _DONE).write_text(json.dumps(asdict(found)))
     return found
 
 
 def _sort(
-    part: Path, source: Origin, opened: Source, size: int, relabel: bool
+    part: Path, source: Origin, opened: Source, size: int, version: str
 ) -> SortedEdges:
     scratch, where = part / SCRATCH, name_of(source)
     ahead = SortedRuns(scratch, "forward", size, opened.is_weighted)
@@ -98,7 +99,7 @@ def _sort(
     check_num_nodes(num_nodes, where)
     labels = opened.labels()
     return SortedEdges(
-        _fingerprint(source, relabel),
+        version,
         opened.is_weighted,
         num_nodes,
         ahead.lengths,

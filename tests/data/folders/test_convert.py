@@ -12,7 +12,7 @@ import torch
 from torch_geometric.data import Data
 
 from gsparse.data import convert_graph, open_graph, read_graph, write_graph
-from gsparse.data.folders import sources
+from gsparse.data.folders import sort_stage, sources
 from gsparse.data.folders.sort_stage import PER_EDGE
 from gsparse.data.folders.sorted_runs import SortedRuns
 from tests.data.folders.messy import messy_graph, summed
@@ -399,6 +399,29 @@ class TestInterruption:
             convert_graph(messy_graph(5), tmp_path / "g")
         os.close(handle)
         assert convert_graph(messy_graph(5), tmp_path / "g").num_pairs
+
+    def test_a_folder_that_was_renamed_before_the_lock(self, tmp_path, monkeypatch):
+        fcntl = pytest.importorskip("fcntl")
+
+        def flock(handle, how, right=fcntl.flock):
+            if not (tmp_path / "elsewhere").exists():
+                (tmp_path / ".g.part").rename(tmp_path / "elsewhere")
+                (tmp_path / ".g.part").mkdir()  # of a third process
+            right(handle, how)
+
+        monkeypatch.setattr(fcntl, "flock", flock)
+        with pytest.raises(ValueError, match="another process is writing"):
+            convert_graph(messy_graph(5), tmp_path / "g")
+        assert (tmp_path / ".g.part").exists()
+
+    def test_a_source_that_changed_while_it_was_read(self, tmp_path, monkeypatch):
+        def change(*_args):
+            (tmp_path / "g.txt").write_text("0 1\n1 0\n")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sort_stage, "_check_weight", change)
+            self._interrupt(tmp_path, monkeypatch)
+        assert convert_graph(tmp_path / "g.txt", tmp_path / "g").num_pairs == 1
 
     def _interrupt(self, tmp_path, monkeypatch, **options):
         path = tmp_path / "g.txt"
