@@ -113,10 +113,10 @@ def streamed_leverage(
     The preconditioner is the diagonal. For a residual :math:`r`, the error of a column
     in the energy norm is at most :math:`\|r\|_{D^{-1}} / \sqrt{\lambda}`, where
     :math:`\lambda` is the bound of :func:`find_pieces`; a column is solved when this is
-    below 0.005. The columns then hold at every bottleneck, or an error is raised; what is
-    left there is the error of sampling. On well-connected graphs (social networks, web
-    graphs, citations) this takes 15 to 100 passes over the graph for eight columns. Meshes and road networks need
-    thousands and are refused.
+    below 0.005. The columns then hold at every bottleneck, or an error is raised; what
+    is left there is the error of sampling. On well-connected graphs (social networks,
+    web graphs, citations) this takes 15 to 100 passes over the graph for eight columns.
+    Meshes and road networks need thousands and are refused.
 
     All results are equal in every bit for any size of the blocks and number of threads.
 

@@ -1,9 +1,5 @@
 """Processes of torch.distributed keep the edges that one process keeps."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from gsparse.data import chung_lu, convert_graph, open_graph
@@ -11,8 +7,8 @@ from gsparse.deploy import sparsify_folder
 from gsparse.distributed import sparsify_folder as sparsify_shared
 from gsparse.linalg.stream_columns import Columns
 from gsparse.transforms import DSpar, EffectiveResistance
+from tests.distributed.launcher import Launcher
 
-TIMEOUT = 240
 SCRIPT = """
 import os, sys
 import torch
@@ -61,29 +57,20 @@ def place(tmp_path_factory):
     return place
 
 
-def run(place, size, target, transform=STREAM, fault=":"):
+@pytest.fixture(scope="module")
+def launcher():
+    with Launcher() as found:
+        yield found
+
+
+@pytest.fixture
+def run(launcher, place):
     """Run processes and return the exit code and the errors of each."""
-    script = place / "script.py"
-    script.write_text(SCRIPT)
-    tail = [str(size), str(place), target, transform, fault]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, str(script), str(rank), *tail],
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-            env=environment,
-        )
-        for rank in range(size)
-    ]
-    try:
-        errors = [it.communicate(timeout=TIMEOUT)[1] for it in started]
-    finally:
-        for it in started:
-            it.kill()
-            it.wait()
-    return [it.returncode for it in started], errors
+
+    def run(size, target, transform=STREAM, fault=":"):
+        return launcher.run(place, SCRIPT, size, place, target, transform, fault)
+
+    return run
 
 
 def content(folder):
@@ -95,22 +82,22 @@ def content(folder):
 
 
 @pytest.mark.parametrize("size", [1, 4])
-def test_any_number_of_processes_keeps_the_same_edges(place, size):
-    codes, errors = run(place, size, f"shared-{size}")
+def test_any_number_of_processes_keeps_the_same_edges(place, run, size):
+    codes, errors = run(size, f"shared-{size}")
     assert codes == [0] * size, errors
     assert content(place / f"shared-{size}") == content(place / "alone")
     assert not list(place.glob(".*"))
 
 
-def test_other_methods_are_left_to_the_first_process(place):
-    codes, errors = run(place, 2, "dspar", "DSpar(0.5, seed=5)")
+def test_other_methods_are_left_to_the_first_process(place, run):
+    codes, errors = run(2, "dspar", "DSpar(0.5, seed=5)")
     assert codes == [0, 0], errors
     sparsify_folder(place / "g", place / "dspar-alone", DSpar(0.5, seed=5))
     assert content(place / "dspar") == content(place / "dspar-alone")
 
 
-def test_work_goes_on_after_a_process_is_lost(place, monkeypatch):
-    codes, errors = run(place, 2, "lost", fault="1:die")
+def test_work_goes_on_after_a_process_is_lost(place, run, monkeypatch):
+    codes, errors = run(2, "lost", fault="1:die")
     assert codes[0] not in (0, -9), errors
     assert codes[1] == 9
     assert "a process of the group has ended" in errors[0]
@@ -158,24 +145,24 @@ def test_only_columns_of_the_same_seed_are_used_again(place, monkeypatch, seed, 
         ("0:odd", "Odd: 1"),
     ],
 )
-def test_the_error_of_one_process_ends_all(place, fault, text):
+def test_the_error_of_one_process_ends_all(place, run, fault, text):
     target = f"full-{fault[0]}-{fault[2:]}"
-    codes, errors = run(place, 2, target, fault=fault)
+    codes, errors = run(2, target, fault=fault)
     assert codes == [1, 1]
     for error in errors:
         assert text in error.splitlines()[-1]
     assert not (place / target).exists()
 
 
-def test_a_process_that_never_comes_ends_all(place):
-    codes, errors = run(place, 2, "absent", fault="1:absent")
+def test_a_process_that_never_comes_ends_all(place, run):
+    codes, errors = run(2, "absent", fault="1:absent")
     assert codes == [1, 9]
     assert "a process of the group has ended" in errors[0]
 
 
 @pytest.mark.parametrize("differs", ["graph", "seed"])
-def test_different_arguments_are_refused(place, differs):
-    codes, errors = run(place, 2, f"no-{differs}", fault=f"1:{differs}")
+def test_different_arguments_are_refused(place, run, differs):
+    codes, errors = run(2, f"no-{differs}", fault=f"1:{differs}")
     assert codes == [1, 1]
     for error in errors:
         last = error.splitlines()[-1]
@@ -184,8 +171,8 @@ def test_different_arguments_are_refused(place, differs):
     assert not list(place.glob(f"no-{differs}*/")) + list(place.glob(".*"))
 
 
-def test_wrong_arguments_end_all_processes(place):
-    codes, errors = run(place, 2, "wrong", "EffectiveResistance(0.8)")
+def test_wrong_arguments_end_all_processes(place, run):
+    codes, errors = run(2, "wrong", "EffectiveResistance(0.8)")
     assert codes == [1, 1]
     for error in errors:
         assert "needs method='stream' for a graph folder" in error
