@@ -5,6 +5,7 @@ from gsparse.data.chung_lu import chung_lu
 from gsparse.data.erdos_renyi import random_graph
 from gsparse.data.folders.convert import convert_graph
 from gsparse.data.folders.graph_folder import EdgeBlock, GraphFolder, open_graph
+from gsparse.data.folders.neighbor_folder import NeighborFolder, open_neighbors
 from gsparse.data.inductive import InductiveGraphs, inductive
 from gsparse.data.io import read_graph, write_graph
 from gsparse.data.load import load
@@ -28,6 +29,7 @@ __all__ = [
     "EdgeBlock",
     "GraphFolder",
     "InductiveGraphs",
+    "NeighborFolder",
     "SavedDataset",
     "Variant",
     "barbell",
@@ -44,6 +46,7 @@ __all__ = [
     "lollipop",
     "names",
     "open_graph",
+    "open_neighbors",
     "path",
     "planted_partition",
     "random_graph",
