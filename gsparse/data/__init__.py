@@ -1,4 +1,4 @@
-"""Data sets, graph files, toy graphs and synthetic graphs."""
+"""Data sets, graph files, samplers, toy graphs and synthetic graphs."""
 
 from gsparse.data.cards import Card, Variant, card, names
 from gsparse.data.chung_lu import chung_lu
@@ -9,6 +9,7 @@ from gsparse.data.folders.neighbor_folder import NeighborFolder, open_neighbors
 from gsparse.data.inductive import InductiveGraphs, inductive
 from gsparse.data.io import read_graph, write_graph
 from gsparse.data.load import load
+from gsparse.data.neighbor_sampler import NeighborSampler
 from gsparse.data.planted_partition import planted_partition
 from gsparse.data.saved_dataset import SavedDataset, write_dataset
 from gsparse.data.splits import split, split_name
@@ -30,6 +31,7 @@ __all__ = [
     "GraphFolder",
     "InductiveGraphs",
     "NeighborFolder",
+    "NeighborSampler",
     "SavedDataset",
     "Variant",
     "barbell",
