@@ -96,7 +96,7 @@ class ClusterSampler:
         self.lists = neighbor_lists(graph)
         if isinstance(parts, int):
             source = graph if isinstance(graph, Data) else self.lists
-            parts = partition_nodes(source, parts, seed=self.seed)  # type: ignore[arg-type]
+            parts = partition_nodes(source, parts, seed=self.seed)
         found = _check_parts(parts, self.lists.num_nodes)
         self._nodes = np.argsort(found, kind="stable")
         self._ends = np.cumsum(np.bincount(found))

@@ -1,7 +1,7 @@
 """Neighbours of every node in compressed rows, from a graph in memory or on disk."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -11,11 +11,11 @@ from torch_geometric.data import Batch, Data
 
 from gsparse.data.folders.graph_folder import GraphFolder
 from gsparse.data.folders.neighbor_folder import NeighborFolder, open_neighbors
-from gsparse.edges.check import check_edge_index
+from gsparse.edges.check import check_edge_index, check_edge_weight
 from gsparse.edges.hashing import mix
 from gsparse.edges.levels import plain, require_edge_index
 
-Graph = Data | GraphFolder | NeighborFolder
+Graph: TypeAlias = Data | GraphFolder | NeighborFolder
 
 
 class NeighborLists(Protocol):
@@ -57,7 +57,7 @@ def neighbor_lists(graph: Graph) -> NeighborLists:
 
     Raises:
         TypeError: If it is another kind of graph, or a batch of graphs.
-        ValueError: If the ``edge_index`` is broken or not on the CPU.
+        ValueError: If the edges or their weights are broken or not on the CPU.
     """
     if isinstance(graph, GraphFolder):
         return open_neighbors(graph)
@@ -77,9 +77,13 @@ def neighbor_lists(graph: Graph) -> NeighborLists:
     num_nodes = check_edge_index(edge_index, graph.num_nodes)
     source, target = edge_index.long().numpy()
     order = np.lexsort((source, target))
+    weight = graph.get("edge_weight")
+    if isinstance(weight, Tensor):
+        check_edge_weight(weight, order.size)
+        weight = weight.detach().cpu().numpy()[order]
     indptr = np.zeros(num_nodes + 1, np.int64)
     np.cumsum(np.bincount(target, minlength=num_nodes), out=indptr[1:])
-    return _ListsInMemory(num_nodes, indptr, source[order], None, order)
+    return _ListsInMemory(num_nodes, indptr, source[order], weight, order)
 
 
 def all_entries(

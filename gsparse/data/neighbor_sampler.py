@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data
 
+from gsparse.data.gcn_weights import GcnWeights
 from gsparse.data.neighbor_lists import (
     Graph,
     check_nodes,
@@ -55,9 +56,9 @@ class NeighborSampler:
     With -1 in ``num_neighbors`` all edges are taken. A network with as many layers as
     there are hops, all -1, then has its full-graph output at the seeds, if a layer
     reads nothing but the edges to a node (SAGE, GIN, GAT). ``GCNConv`` also divides by
-    the degrees of the neighbours, which are those of the batch: take one hop more than
-    there are layers for equal outputs. With fewer neighbours, means (SAGE) and
-    attention are computed on a sample; sums (GIN, GraphConv) become smaller.
+    the degrees of the neighbours, and the last ones have no edges in the batch: use
+    ``gcn_norm=True`` and ``GCNConv(normalize=False)``. With fewer neighbours, means
+    (SAGE) and attention are computed on a sample; sums (GIN, GraphConv) become smaller.
 
     Iterating begins a new epoch each time. A batch depends on the seed, the number of
     the epoch and its own number only; see ``__getitem__`` for worker processes.
@@ -83,6 +84,12 @@ class NeighborSampler:
             which the rows of a batch are read.
         y: Labels.
         transform: Called with each batch.
+        gcn_norm: Whether ``edge_weight`` is :math:`w_{uv} / \sqrt{d_u d_v}`, with the
+            degrees of the full graph with self-loops, and batches have these
+            self-loops, behind the other edges. If only :math:`k` of :math:`d` edges to
+            a node are drawn, their weights are multiplied by :math:`d / k`, so that the
+            sum of a layer is right on average. Such batches have no ``e_id`` and no
+            other edge-level attributes. All edges are read once to compute the degrees.
         rank: Number of this process, if the seeds of each batch are shared among
             several: it gets ``seeds[rank::world_size]``. If it gets no seed, the batch
             holds one node and has ``batch_size`` 0.
@@ -107,6 +114,7 @@ class NeighborSampler:
         x: Rows | None = None,
         y: Rows | None = None,
         transform: Callable[[Data], Data] | None = None,
+        gcn_norm: bool = False,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -130,6 +138,7 @@ class NeighborSampler:
         self.input_nodes = check_nodes(input_nodes, self.lists.num_nodes, "input_nodes")
         data = graph if isinstance(graph, Data) else None
         self._maker = BatchMaker(self.lists, data, x, y)
+        self._gcn = GcnWeights(self.lists) if gcn_norm else None
         self.epoch = 0
         """Number of the next epoch; set it to repeat or resume one."""
         self._order: tuple[int, NDArray[np.int64]] | None = None
@@ -190,12 +199,10 @@ class NeighborSampler:
             counts.append(count)
         entries, ends = (np.concatenate(it) for it in zip(*drawn, strict=True))
         count = np.concatenate(counts)
-        out = self._maker.make(
-            nodes,
-            places_of(nodes, ends),
-            np.repeat(np.arange(count.size), count),
-            entries,
-        )
+        source = places_of(nodes, ends)
+        target = np.repeat(np.arange(count.size), count)
+        weight = None if self._gcn is None else self._gcn.of(nodes, target, entries)
+        out = self._maker.make(nodes, source, target, entries, weight)
         out.num_sampled_nodes = [it.size for it in hops]
         out.num_sampled_edges = [it.size for it, _ in drawn]
         return out

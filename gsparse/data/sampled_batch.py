@@ -55,6 +55,7 @@ class BatchMaker:
         source: NDArray[np.int64],
         target: NDArray[np.int64],
         entries: NDArray[np.int64],
+        weight: NDArray[np.float32] | None = None,
     ) -> Data:
         """Return the graph of some nodes and edges.
 
@@ -63,17 +64,28 @@ class BatchMaker:
             source: Place among them where each edge begins.
             target: Place where it ends.
             entries: Positions of the edges in the lists.
+            weight: Weights of these edges and of one self-loop for each node, which
+                replace all other edge-level attributes. Loops of weight 0 are left out.
 
         Shapes:
             - **n_id:** :math:`(n,)`
             - **source**, **target**, **entries:** :math:`(e,)`
+            - **weight:** :math:`(e + n,)`
         """
+        if weight is not None:
+            loops = np.flatnonzero(weight[entries.size :])
+            source, target = np.append(source, loops), np.append(target, loops)
         out = Data(edge_index=torch.from_numpy(np.stack([source, target])))
         out.num_nodes = n_id.size
         for name, value in self._others.items():
             out[name] = value
         for name, rows in self._nodes.items():
             out[name] = _take(rows, n_id, 0)
+        out.n_id = torch.from_numpy(n_id)
+        if weight is not None:
+            chosen = np.append(weight[: entries.size], weight[entries.size :][loops])
+            out.edge_weight = torch.from_numpy(chosen)
+            return out
         if self.lists.weight is not None:
             out.edge_weight = torch.from_numpy(self.lists.weight[entries])
         if self.lists.e_id is not None:
@@ -81,7 +93,6 @@ class BatchMaker:
             out.e_id = torch.from_numpy(e_id)
             for name, (values, dim) in self._edges.items():
                 out[name] = _take(values, e_id, dim)
-        out.n_id = torch.from_numpy(n_id)
         return out
 
     def _sort_attributes(self, data: Data) -> None:

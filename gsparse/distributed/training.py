@@ -181,7 +181,7 @@ def _digests(state: Any, name: str = "") -> Iterator[tuple[str, str]]:
             yield from _digests(value, f"{name}[{i}]")
     elif isinstance(state, Tensor):
         flat = state.detach().cpu().contiguous().view(-1)
-        content = flat.view(torch.uint8).numpy() if flat.numel() else b""
+        content = flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
         total = hashlib.sha256(f"{state.dtype} {list(state.shape)} ".encode())
         total.update(content)
         yield name, total.hexdigest()

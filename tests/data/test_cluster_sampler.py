@@ -14,7 +14,7 @@ from gsparse.data import (
     random_graph,
 )
 from gsparse.data.neighbor_lists import neighbor_lists
-from gsparse.data.partition import _clusters
+from gsparse.data.partition import _clusters, _move
 from tests.data.folders.messy import messy_graph
 
 
@@ -60,6 +60,14 @@ class TestPartition:
         lists = neighbor_lists(barbell(16))
         label = _clusters(lists, 5, 6, 11)
         assert np.bincount(label).max() == 5
+
+    def test_sizes_follow_the_labels(self):
+        label, size = np.arange(6), np.ones(6, np.int64)
+        _move(label, size, 3, np.arange(4), np.full(4, 5), np.array([1, 3, 1, 2]))
+        assert label.tolist() == [0, 5, 2, 5, 4, 5]
+        assert np.bincount(label, minlength=6).tolist() == size.tolist()
+        _move(label, size, 3, np.array([1]), np.array([2]), np.ones(1, np.int64))
+        assert np.bincount(label, minlength=6).tolist() == size.tolist()
 
     @pytest.mark.parametrize(
         ("options", "text"),

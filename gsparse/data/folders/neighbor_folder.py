@@ -90,9 +90,11 @@ class NeighborFolder:
             verify_array(self.path / name, *self._array(name), facts.sha256, _AGAIN)
 
     def _array(self, name: str) -> tuple[np.dtype[Any], int]:
-        dtype = {INDPTR: np.dtype("<i8"), WEIGHT: np.dtype("<f4")}.get(
-            name, index_dtype(self.num_nodes)
-        )
+        dtype = {
+            INDPTR: np.dtype("<i8"),
+            INDICES: index_dtype(self.num_nodes),
+            WEIGHT: np.dtype("<f4"),
+        }[name]
         return dtype, (self.files[name].num_bytes - HEAD) // dtype.itemsize
 
     def _map(self, name: str) -> NDArray[Any]:
