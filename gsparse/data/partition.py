@@ -1,4 +1,6 @@
-"""Divide the nodes of a graph into parts of equal size with few edges between them."""
+"""Divide the nodes of a graph into parts of similar size with few edges between."""
+
+import math
 
 import numpy as np
 import torch
@@ -14,24 +16,26 @@ from gsparse.data.neighbor_lists import (
 )
 from gsparse.edges.hashing import draw_seed, mix
 
-BLOCK = 1 << 20  # edges whose labels are counted at a time
-SHARE = 4  # clusters are at most a quarter of a part
+BLOCK = 1 << 18  # edges whose labels are counted at a time
+NUM_BLOCKS = 32  # at least; nodes of one block do not see each other's new labels
+SLACK = 0.1  # by which sizes of parts may differ from their mean
 
 
 def partition_nodes(
     graph: Graph, num_parts: int, *, num_rounds: int = 6, seed: int | None = None
 ) -> Tensor:
-    """Divide the nodes of a graph into parts of equal size, give or take one node.
+    """Divide the nodes of a graph into parts of similar size with many edges inside.
 
     Example:
         >>> from gsparse.data import barbell, partition_nodes
         >>> partition_nodes(barbell(8), 2, seed=7).bincount().tolist()
         [8, 8]
 
-    Clusters of at most a quarter of a part are found by label propagation with bounded
-    sizes: each node takes the label that most of its neighbours have, if there is room.
-    The nodes are then sorted by cluster and divided into consecutive parts. Edges are
-    read in blocks, each round once. Weights are not used.
+    The method is label propagation with bounded sizes: each node takes the label that
+    most of its neighbours have, if there is room. First, clusters of at most the size
+    of a part are found. The nodes are sorted by cluster and divided into consecutive
+    parts of equal size. Then nodes move between parts in the same way, so long as sizes
+    stay within 10 % of their mean. Edges are read in blocks, and weights are not used.
 
     **When not to use it.** If METIS or another partitioner is at hand: it leaves fewer
     edges between parts. Pass its result to :class:`ClusterSampler`.
@@ -42,8 +46,7 @@ def partition_nodes(
     Args:
         graph: A graph in memory, a :class:`GraphFolder`, or its neighbours.
         num_parts: Number of parts.
-        num_rounds: Number of rounds of label propagation. With 0, parts are consecutive
-            nodes.
+        num_rounds: Number of rounds of both steps. With 0, parts are consecutive nodes.
         seed: Random seed that decides between equally frequent labels; ``None`` draws
             one.
 
@@ -64,28 +67,44 @@ def partition_nodes(
         )
     if num_rounds < 0:
         raise ValueError(f"'num_rounds' must not be negative (got {num_rounds})")
-    most = max(1, num_nodes // num_parts // SHARE)
-    label = _clusters(lists, most, num_rounds, draw_seed(seed))
+    seed = draw_seed(seed)
+    mean = num_nodes // num_parts
+    label = np.arange(num_nodes)
+    _propagate(lists, label, (0, max(1, mean)), num_rounds, random_key(seed, 0))
     first = np.full(num_nodes, num_nodes, np.int64)  # smallest node of each cluster
     np.minimum.at(first, label, np.arange(num_nodes))
     order = np.argsort(first[label], kind="stable")
-    parts = np.empty(num_nodes, np.int64)
-    parts[order] = np.arange(num_nodes) * num_parts // max(num_nodes, 1)
-    return torch.from_numpy(parts)
+    label[order] = np.arange(num_nodes) * num_parts // max(num_nodes, 1)
+    sizes = math.ceil((1 - SLACK) * mean), math.floor((1 + SLACK) * mean)
+    _propagate(lists, label, sizes, num_rounds, random_key(seed, 1))
+    return torch.from_numpy(label)
 
 
-def _clusters(
-    lists: NeighborLists, most: int, num_rounds: int, seed: int
-) -> NDArray[np.int64]:
-    """Return the label of each node; at most ``most`` nodes share one."""
-    label = np.arange(lists.num_nodes)
-    size = np.ones(lists.num_nodes, np.int64)
+def _propagate(
+    lists: NeighborLists,
+    label: NDArray[np.int64],
+    sizes: tuple[int, int],
+    num_rounds: int,
+    key: Tensor,
+) -> None:
+    """Let each node take the label of most of its neighbours, as far as sizes allow.
+
+    Args:
+        lists: The graph.
+        label: Label of each node below their number, changed in place.
+        sizes: Smallest and largest number of nodes with a label, for changes.
+        num_rounds: Number of rounds.
+        key: Random key.
+
+    Shapes:
+        - **label:** :math:`(N,)`, **key:** :math:`(1,)`
+    """
+    size = np.bincount(label, minlength=label.size)
+    block = min(BLOCK, max(1, lists.indices.size // NUM_BLOCKS))
     for i in range(num_rounds):
-        key = random_key(seed, i)
-        for first, last in row_ranges(lists.indptr, BLOCK):
-            found = _wanted(lists, first, last, label, size < most, key)
-            _move(label, size, most, *found)
-    return label
+        for first, last in row_ranges(lists.indptr, block):
+            found = _wanted(lists, first, last, label, size, sizes[1], key + i)
+            _move(label, size, sizes, *found)
 
 
 def _wanted(
@@ -93,7 +112,8 @@ def _wanted(
     first: int,
     last: int,
     label: NDArray[np.int64],
-    has_room: NDArray[np.bool_],
+    size: NDArray[np.int64],
+    most: int,
     key: Tensor,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return the nodes of a block that want another label, the label, and how many
@@ -103,7 +123,7 @@ def _wanted(
     node = np.repeat(np.arange(first, last), np.diff(ptr))
     end = lists.indices[ptr[0] : ptr[-1]]
     near = label[end]
-    use = (node != end) & (has_room[near] | (near == label[node]))
+    use = (node != end) & ((size[near] < most) | (near == label[node]))
     pair, count = np.unique(
         (node[use] - first) * label.size + near[use], return_counts=True
     )
@@ -120,18 +140,38 @@ def _wanted(
 def _move(
     label: NDArray[np.int64],
     size: NDArray[np.int64],
-    most: int,
+    sizes: tuple[int, int],
     node: NDArray[np.int64],
     near: NDArray[np.int64],
     count: NDArray[np.int64],
 ) -> None:
     """Give nodes the labels that they want, those with the most neighbours first."""
-    order = np.lexsort((node, -count, near))
-    node, near = node[order], near[order]
-    begins = np.flatnonzero(np.diff(near, prepend=-1))
-    rank = np.arange(near.size) - np.repeat(begins, np.diff(begins, append=near.size))
-    fits = rank < most - size[near]
-    node, near = node[fits], near[fits]
+    old = label[node]
+    leave = _first(old, size[old] - sizes[0], count)
+    node, near, count = node[leave], near[leave], count[leave]
+    enter = _first(near, sizes[1] - size[near], count)
+    node, near = node[enter], near[enter]
     np.subtract.at(size, label[node], 1)
     np.add.at(size, near, 1)
     label[node] = near
+
+
+def _first(
+    label: NDArray[np.int64], room: NDArray[np.int64], count: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return which nodes may move, for each label those with the largest counts.
+
+    Args:
+        label: Label that each node leaves or takes.
+        room: Number of nodes that may do so.
+        count: Number of neighbours with the new label.
+
+    Shapes:
+        - **label**, **room**, **count:** :math:`(n,)`
+    """
+    order = np.lexsort((-count, label))
+    label = label[order]
+    begins = np.flatnonzero(np.diff(label, prepend=-1))
+    runs = np.diff(begins, append=label.size)
+    rank = np.arange(label.size) - np.repeat(begins, runs)
+    return np.sort(order[rank < room[order]])

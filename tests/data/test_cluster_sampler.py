@@ -13,8 +13,8 @@ from gsparse.data import (
     planted_partition,
     random_graph,
 )
-from gsparse.data.neighbor_lists import neighbor_lists
-from gsparse.data.partition import _clusters, _move
+from gsparse.data.neighbor_lists import neighbor_lists, random_key
+from gsparse.data.partition import _move, _propagate
 from tests.data.folders.messy import messy_graph
 
 
@@ -26,13 +26,15 @@ def inside(data, parts):
 
 class TestPartition:
     @pytest.mark.parametrize("num_parts", [1, 2, 7, 60])
-    def test_parts_have_equal_sizes(self, num_parts):
+    def test_parts_have_similar_sizes(self, num_parts):
         data = messy_graph(20011)
         for rounds in (0, 1, 5):
             parts = partition_nodes(data, num_parts, num_rounds=rounds, seed=3)
             count = parts.bincount()
             assert count.numel() == num_parts
-            assert count.max() - count.min() <= 1
+            slack = 0.1 * (60 // num_parts) if rounds else 0
+            assert count.max() <= max(-(-60 // num_parts), 60 // num_parts + slack)
+            assert count.min() >= 60 // num_parts - slack
 
     def test_planted_groups_are_found(self):
         """Shuffled ids: consecutive nodes would keep one edge of ten."""
@@ -42,7 +44,7 @@ class TestPartition:
         none = partition_nodes(data, 10, num_rounds=0)
         found = partition_nodes(data, 10, seed=3)
         assert inside(data, none) < 0.15
-        assert inside(data, found) > 2.5 * inside(data, none)
+        assert inside(data, found) > 0.75  # of 0.78 within planted groups
 
     def test_blocks_are_read_from_memory_and_disk(self, tmp_path, monkeypatch):
         data = chung_lu(200, 900, exponent=2.5, seed=7)
@@ -58,15 +60,20 @@ class TestPartition:
 
     def test_labels_fill_up_to_their_bound(self):
         lists = neighbor_lists(barbell(16))
-        label = _clusters(lists, 5, 6, 11)
+        label = np.arange(32)
+        _propagate(lists, label, (0, 5), 6, random_key(11))
         assert np.bincount(label).max() == 5
 
     def test_sizes_follow_the_labels(self):
         label, size = np.arange(6), np.ones(6, np.int64)
-        _move(label, size, 3, np.arange(4), np.full(4, 5), np.array([1, 3, 1, 2]))
+        wishes = np.arange(4), np.full(4, 5), np.array([1, 3, 1, 2])
+        _move(label, size, (0, 3), *wishes)
         assert label.tolist() == [0, 5, 2, 5, 4, 5]
         assert np.bincount(label, minlength=6).tolist() == size.tolist()
-        _move(label, size, 3, np.array([1]), np.array([2]), np.ones(1, np.int64))
+        _move(label, size, (3, 9), np.array([1]), np.array([2]), np.ones(1, np.int64))
+        assert label[1] == 5  # three nodes must stay
+        _move(label, size, (2, 9), np.array([1]), np.array([2]), np.ones(1, np.int64))
+        assert label[1] == 2
         assert np.bincount(label, minlength=6).tolist() == size.tolist()
 
     @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def open_neighbors(
     sides. The lists take 8 bytes per undirected edge, 16 with weights, and 8 bytes per
     node. They appear under their name when they are complete, with checksums.
 
-    **Cost.** Memory for 24 bytes per node and a part of the lists. The graph is read
+    **Cost.** Memory for 32 bytes per node and a part of the lists. The graph is read
     once to count, and once for every part, up to the rows of the part: twice as many
     parts if the memory is halved.
 
@@ -197,7 +197,7 @@ def _source(folder: GraphFolder) -> dict[str, str]:
 
 
 def _write(folder: GraphFolder, path: Path, memory: int, report: Report | None) -> None:
-    beside = 24 * folder.num_nodes + PER_BLOCK
+    beside = 32 * folder.num_nodes + PER_BLOCK
     per_entry = 8 if folder.is_weighted else 4
     room = edges_within(memory, per_entry, beside=beside, most=memory)
     ends = np.zeros(folder.num_nodes + 1, np.int64)
