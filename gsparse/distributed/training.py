@@ -4,11 +4,15 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 # ruff: noqa: ANN401 (states hold values of any kind)
+
+_FAILED = "failed"
+_SCALARS = bool | int | float | complex | str | bytes | np.generic | torch.dtype
 
 
 def shared_mean(values: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
@@ -115,14 +119,22 @@ def check_same(*objects: Any, group: dist.ProcessGroup | None = None) -> None:
     Raises:
         RuntimeError: In all processes, if there is no process group or a value differs;
             names the first one.
+        TypeError: If a state holds something else than tensors, arrays, numbers and
+            text.
     """
     _check_group("check_same")
-    own = {
-        f"{type(it).__name__}{'' if len(objects) == 1 else f' {i}'}{name}": digest
-        for i, it in enumerate(objects)
-        for name, digest in _digests(_state(it))
-    }
+    try:
+        own = {
+            f"{type(it).__name__}{'' if len(objects) == 1 else f' {i}'}{name}": digest
+            for i, it in enumerate(objects)
+            for name, digest in _digests(_state(it))
+        }
+    except TypeError as error:  # raised below, in all processes
+        own = {_FAILED: str(error)}
     found = _gather(own, group)
+    for other in found:
+        if _FAILED in other:
+            raise TypeError(other[_FAILED])
     for name in found[0]:
         for rank, other in enumerate(found):
             if other.get(name) != found[0][name]:
@@ -179,11 +191,25 @@ def _digests(state: Any, name: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(state, list | tuple):
         for i, value in enumerate(state):
             yield from _digests(value, f"{name}[{i}]")
+    elif isinstance(state, np.ndarray):
+        yield from _digests(torch.from_numpy(np.ascontiguousarray(state)), name)
+    elif hasattr(state, "to_csr"):  # gsparse.train.SparseFeatures
+        yield from _digests(state.to_csr(), name)
+    elif isinstance(state, Tensor) and state.layout == torch.sparse_csr:
+        csr = [state.crow_indices(), state.col_indices(), state.values()]
+        yield from _digests([list(state.shape), *csr], name)
     elif isinstance(state, Tensor):
+        if state.layout != torch.strided:
+            raise TypeError(f"{name} must be dense or CSR (got {state.layout})")
         flat = state.detach().cpu().contiguous().view(-1)
         content = flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
         total = hashlib.sha256(f"{state.dtype} {list(state.shape)} ".encode())
         total.update(content)
         yield name, total.hexdigest()
-    else:
+    elif state is None or isinstance(state, _SCALARS):
         yield name, repr(state)
+    else:
+        raise TypeError(
+            f"{name or 'an object'} must be a tensor, an array, a number or text (got "
+            f"{type(state).__name__})"
+        )

@@ -25,7 +25,8 @@ from torch.nn.parallel import DistributedDataParallel
 from gsparse.data import NeighborSampler, open_graph
 from gsparse.distributed import broadcast_state, check_same, shared_mean
 from gsparse.prune import Magnitude, Pruner
-from gsparse.train import SAGE
+from gsparse.train import SAGE, sparse_features
+from torch_geometric.data import Data
 
 rank, size, place = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 torch.set_num_threads(1)
@@ -107,6 +108,15 @@ one_type = torch.half if rank else torch.float
 found["types differ"] = error(check_same, torch.ones(2, dtype=one_type))
 found["lengths differ"] = error(check_same, {"a": 1} | ({"b": 2} if rank == 1 else {}))
 found["numbers differ"] = error(check_same, 7, rank // 2)
+large = np.arange(5000.0)
+large[2500] += rank // 2
+found["arrays differ"] = error(check_same, large)
+sparse = torch.eye(4).to_sparse_csr()
+sparse.values()[3] += rank
+found["features differ"] = error(check_same, Data(x=sparse))
+wrapped = sparse_features(torch.eye(64) * (1 + rank))
+found["wrapped differ"] = error(check_same, Data(x=wrapped))
+found["objects"] = error(check_same, object() if rank == 1 else 7)
 found["widths differ"] = error(broadcast_state, model(0, 8 + rank // 2))
 found["no losses"] = error(shared_mean, torch.ones(0))
 found["means"] = error(shared_mean, torch.ones(()))
@@ -173,6 +183,10 @@ def test_gradients_are_those_of_the_whole_batch(found, world):
         ("types differ", "Tensor must be the same in all processes"),
         ("lengths differ", "dict['b'] must be the same in all processes"),
         ("numbers differ", "int 1 must be the same in all processes (it differs"),
+        ("arrays differ", "ndarray must be the same in all processes"),
+        ("features differ", "Data['x'][3] must be the same in all processes"),
+        ("wrapped differ", "Data['x'][3] must be the same in all processes"),
+        ("objects", "TypeError: an object must be a tensor, an array, a number or"),
         ("widths differ", "process 2 cannot take the state of the first one"),
         ("no losses", "'values' must hold a loss in some process (got none)"),
         ("means", "'values' must have one loss per node"),
