@@ -75,7 +75,8 @@ class NeighborSampler:
             folder, :func:`open_neighbors` writes these beside it first, 8 bytes per
             edge, if they are not there.
         num_neighbors: Number of edges to draw per node in each hop, -1 for all.
-        batch_size: Number of seeds of a batch; the last one may be smaller.
+        batch_size: Number of seeds of a batch, of all processes together; the last one
+            may be smaller.
         input_nodes: Nodes that seeds are taken from, ids or a boolean mask; all by
             default.
         shuffle: Whether to shuffle the seeds in each epoch.

@@ -23,6 +23,8 @@ from gsparse.data.neighbor_lists import draw_entries, neighbor_lists, random_key
 from gsparse.edges.hashing import mix
 from tests.data.folders.messy import messy_graph
 
+LOOP = {"edge_index": torch.zeros(2, 1, dtype=torch.long), "num_nodes": 1}
+
 
 @pytest.fixture(scope="module")
 def data():
@@ -422,6 +424,16 @@ def test_the_origin_of_edges_is_passed_on(data):
         ({"input_nodes": [True] * 7}, ValueError, r"mask of 120 nodes \(got 7\)"),
         ({"x": torch.ones(7, 2)}, ValueError, r"one row per node, 120 .* \(got 7\)"),
         ({"x": torch.eye(120).to_sparse_csr()}, TypeError, "'x' must be a dense"),
+        (
+            {"graph": Data(edge_weight=-torch.ones(1), **LOOP)},
+            ValueError,
+            "'edge_weight' must not be negative",
+        ),
+        (
+            {"graph": Data(edge_weight=torch.ones(2), **LOOP)},
+            ValueError,
+            r"must have shape \[1\]",
+        ),
         ({"graph": HeteroData()}, TypeError, r"\(got HeteroData\)"),
         ({"graph": Batch.from_data_list([path(3)])}, TypeError, "must be a Data"),
         ({"graph": Data(x=torch.ones(3, 1))}, ValueError, "must have an 'edge_index'"),

@@ -1,6 +1,7 @@
 """Neighbours of every node of a graph folder, in both directions, on disk."""
 
 import json
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -151,8 +152,8 @@ def open_neighbors(
         ValueError: If the lists were made from another graph, are damaged or
             incomplete, or the bound of the memory is too small.
     """
-    default = folder.path.with_name(f"{folder.path.name}.neighbors")
-    path = default if path is None else Path(path)
+    beside = f"{os.path.abspath(folder.path)}.neighbors"
+    path = Path(beside if path is None else path)
     if not path.exists():
         _write(folder, path, parse_bytes(memory), report)
     found = _open(folder, path)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from torch_geometric.data import Data
 
-from gsparse.data import convert_graph, open_neighbors
+from gsparse.data import convert_graph, open_graph, open_neighbors
 from gsparse.data.folders import neighbor_folder
 from gsparse.data.folders.graph_folder import GraphFolder
 from gsparse.data.folders.header import checksum
@@ -84,6 +84,11 @@ def test_copies_in_other_processes_open_the_files_again(folder):
     again = pickle.dumps(lists)
     assert len(again) < 1500
     assert content(pickle.loads(again)) == content(lists)
+
+
+def test_the_present_folder_has_a_name(folder, monkeypatch):
+    monkeypatch.chdir(folder.path)
+    assert open_neighbors(open_graph(".")).path.name == "g.neighbors"
 
 
 def test_no_edges(tmp_path):
