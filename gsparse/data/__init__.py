@@ -1,13 +1,17 @@
-"""Data sets, graph files, toy graphs and synthetic graphs."""
+"""Data sets, graph files, samplers, toy graphs and synthetic graphs."""
 
 from gsparse.data.cards import Card, Variant, card, names
 from gsparse.data.chung_lu import chung_lu
+from gsparse.data.cluster_sampler import ClusterSampler
 from gsparse.data.erdos_renyi import random_graph
 from gsparse.data.folders.convert import convert_graph
 from gsparse.data.folders.graph_folder import EdgeBlock, GraphFolder, open_graph
+from gsparse.data.folders.neighbor_folder import NeighborFolder, open_neighbors
 from gsparse.data.inductive import InductiveGraphs, inductive
 from gsparse.data.io import read_graph, write_graph
 from gsparse.data.load import load
+from gsparse.data.neighbor_sampler import NeighborSampler
+from gsparse.data.partition import partition_nodes
 from gsparse.data.planted_partition import planted_partition
 from gsparse.data.saved_dataset import SavedDataset, write_dataset
 from gsparse.data.splits import split, split_name
@@ -25,9 +29,12 @@ from gsparse.data.toy import (
 
 __all__ = [
     "Card",
+    "ClusterSampler",
     "EdgeBlock",
     "GraphFolder",
     "InductiveGraphs",
+    "NeighborFolder",
+    "NeighborSampler",
     "SavedDataset",
     "Variant",
     "barbell",
@@ -44,6 +51,8 @@ __all__ = [
     "lollipop",
     "names",
     "open_graph",
+    "open_neighbors",
+    "partition_nodes",
     "path",
     "planted_partition",
     "random_graph",

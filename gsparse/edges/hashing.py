@@ -30,7 +30,7 @@ def pair_uniform(pairs: Pairs, seed: int, stream: int = 0) -> Tensor:
     out = torch.empty(pairs.num_pairs, dtype=torch.float64, device=pairs.row.device)
     for i in range(0, pairs.num_pairs, BLOCK):
         block = slice(i, i + BLOCK)
-        out[block] = _unit(_mix(_mix(start + pairs.row[block]) + pairs.col[block]))
+        out[block] = _unit(mix(mix(start + pairs.row[block]) + pairs.col[block]))
     return out
 
 
@@ -41,7 +41,7 @@ def stream_start(seed: int, stream: int) -> Tensor:
         - **output:** :math:`(1,)`, int64
     """
     start = torch.tensor([seed, stream])
-    return _mix(_mix(start[:1]) + start[1:])
+    return mix(mix(start[:1]) + start[1:])
 
 
 def tie_breaker(pairs: Pairs) -> Tensor:
@@ -62,8 +62,8 @@ def counter_uniform(seed: int, start: int, stop: int, device: torch.device) -> T
     Shapes:
         - **output:** ``[stop - start]``, float64
     """
-    base = _mix(torch.tensor([seed], device=device))
-    return _unit(_mix(base + torch.arange(start, stop, device=device)))
+    base = mix(torch.tensor([seed], device=device))
+    return _unit(mix(base + torch.arange(start, stop, device=device)))
 
 
 def draw_seed(seed: int | None) -> int:
@@ -76,7 +76,7 @@ def _unit(bits: Tensor) -> Tensor:
     return ((bits >> 11) & ((1 << 53) - 1)).double().add_(0.5).mul_(2.0**-53)
 
 
-def _mix(z: Tensor) -> Tensor:
+def mix(z: Tensor) -> Tensor:
     """Apply SplitMix64's finaliser to int64 (products wrap, shifts are logical)."""
     z = z + STEP
     z = (z ^ ((z >> 30) & ((1 << 34) - 1))) * FACTORS[0]

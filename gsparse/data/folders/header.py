@@ -59,12 +59,12 @@ class Header:
     def to_text(self) -> str:
         """Return the header as JSON that includes its own checksum."""
         fields = self._fields()
-        return json.dumps(fields | {"checksum": _checksum(fields)}, indent=2) + "\n"
+        return json.dumps(fields | {"checksum": checksum(fields)}, indent=2) + "\n"
 
     @property
     def checksum(self) -> str:
         """SHA-256 of all fields, equal for folders of equal content."""
-        return _checksum(self._fields())
+        return checksum(self._fields())
 
     def _fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = {"format": FORMAT, "version": VERSION, **asdict(self)}
@@ -97,7 +97,7 @@ def read_header(folder: Path) -> Header:
             f"{folder} has version {version}, but this gsparse reads versions up to "
             f"{VERSION}; update gsparse"
         )
-    if fields.pop("checksum", None) != _checksum(fields):
+    if fields.pop("checksum", None) != checksum(fields):
         raise ValueError(f"{path} is damaged (its checksum differs); {_AGAIN}")
     files = {name: FileFacts(**it) for name, it in fields["files"].items()}
     header = Header(
@@ -108,7 +108,7 @@ def read_header(folder: Path) -> Header:
         if files[name].num_bytes != HEAD + length * dtype.itemsize:
             raise ValueError(f"{folder} must have the sizes that its header states")
     for name, facts in files.items():
-        _check_length(folder / name, facts.num_bytes)
+        check_length(folder / name, facts.num_bytes)
     return header
 
 
@@ -131,17 +131,25 @@ def _find(folder: Path) -> Path:
     return path
 
 
-def _check_length(path: Path, expected: int) -> None:
+def check_length(path: Path, expected: int, again: str = _AGAIN) -> None:
+    """Refuse a file that is missing or has another length.
+
+    Args:
+        path: Path of the file.
+        expected: Its length in bytes.
+        again: What to do.
+    """
     if not path.is_file():
-        raise ValueError(f"{path} is missing; {_AGAIN}")
+        raise ValueError(f"{path} is missing; {again}")
     length = path.stat().st_size
     if length != expected:
         how = "truncated" if length < expected else "too long"
         raise ValueError(
-            f"{path} is {how} (got {length:,} bytes, expected {expected:,}); {_AGAIN}"
+            f"{path} is {how} (got {length:,} bytes, expected {expected:,}); {again}"
         )
 
 
-def _checksum(fields: Mapping[str, Any]) -> str:
+def checksum(fields: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the fields of a header."""
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -10,7 +10,7 @@ import torch
 
 from gsparse.data import convert_graph, open_graph
 from gsparse.data.folders.array_file import ArrayReader, ArrayWriter, npy_head
-from gsparse.data.folders.header import _checksum, index_dtype
+from gsparse.data.folders.header import checksum, index_dtype
 from tests.data.folders.messy import messy_graph, summed
 
 
@@ -146,7 +146,7 @@ class TestFaults:
         fields = json.loads(path.read_text()) | changes
         if sign:
             del fields["checksum"]
-            fields["checksum"] = _checksum(fields)
+            fields["checksum"] = checksum(fields)
         path.write_text(json.dumps(fields))
 
     def _refuses(self, folder, text):
