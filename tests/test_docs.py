@@ -64,9 +64,9 @@ def test_the_list_of_methods_links_their_pages():
     conf = runpy.run_path(str(ROOT / "docs" / "conf.py"))
     text = (ROOT / "docs" / "methods.md").read_text()
     source = [text]
-    conf["link_methods"](None, "start", source)
+    conf["prepare"](None, "start", source)
     assert source == [text]
-    conf["link_methods"](None, "methods", source)
+    conf["prepare"](None, "methods", source)
     linked = re.findall(r"\| \[`(\w+)`\]\(methods/(\w+)\.md\) \|", source[0])
     assert sorted(linked) == sorted((it["name"],) * 2 for it in method_records())
     assert "methods/*" in source[0]
