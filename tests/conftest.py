@@ -7,7 +7,8 @@ from hypothesis import settings
 from gsparse.data import card, load
 from gsparse.data.raw_files import find_raw
 
-# The same examples in every run, however slow the machine is; `pytest --hypothesis-profile=default` draws others.
+# The same examples in every run, and no deadline for a busy machine;
+# `pytest --hypothesis-profile=default` draws others.
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
 
