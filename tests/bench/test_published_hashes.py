@@ -14,13 +14,13 @@ RESULTS = Path(__file__).parents[2] / "docs" / "results"
 EXPERIMENTS = {
     "converged": 240,
     "cut": 60,
-    "depth": 268,
+    "depth": 315,
     "fastgat": 997,
     "implicit": 105,
     "incremental": 100,
     "inductive": 55,
     "kedge": 3504,
-    "labels": 40,
+    "labels": 118,
     "prune": 2820,
     "structured": 360,
 }
