@@ -14,6 +14,8 @@ LINK = re.compile(r"`([^`]+?) <[^`]+?>`_+")
 ROLE = re.compile(r":(\w+):`(~?)([^`]+)`")
 SIGNS = {r"\theta": "θ", r"\hat{A}": "Â", r"\|": "‖", r"\,": ""}
 """Replacements of LaTeX on a screen."""
+BRACES = re.compile(r"([_^])\{([^{}]*)\}")
+"""An index or exponent of LaTeX in braces."""
 
 
 def method_records() -> list[dict[str, Any]]:
@@ -58,5 +60,6 @@ def _first_sentence(doc: str) -> str:
     text = ROLE.sub(lambda it: it[3].rpartition(".")[2] if it[2] else it[3], text)
     for latex, sign in SIGNS.items():
         text = text.replace(latex, sign)
+    text = BRACES.sub(r"\1\2", text)
     head, _, _ = text.replace("``", "").partition(". ")
     return head.rstrip(".") + "."

@@ -17,6 +17,7 @@ except ModuleNotFoundError:
     typer = None  # type: ignore[assignment]
 
 MISSING = "the gsparse command needs its extra: pip install 'gsparse-gnn[cli]'"
+STOPPED = 130  # exit code after Ctrl-C
 BUSY = 0.5  # processes that ran in the last minute
 EXPECTED = (
     ValueError,
@@ -42,7 +43,7 @@ def main(args: list[str] | None = None) -> None:
     try:
         code = _app()(args, standalone_mode=False, prog_name="gsparse")
     except (KeyboardInterrupt, typer.Abort):
-        stop("stopped", 130)
+        code = STOPPED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None  # the reader of the output has closed it
@@ -56,6 +57,8 @@ def main(args: list[str] | None = None) -> None:
         if not text:  # `gsparse` without arguments has printed its help
             raise SystemExit(2) from None
         stop(f"error: {' '.join(text.split())}", 2)
+    if code == STOPPED:  # newer versions of typer return it, without an exception
+        stop("stopped", STOPPED)
     raise SystemExit(code if isinstance(code, int) else 0)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gsparse.cli.output import print_value, set_threads
+from gsparse.cli.output import print_value, resumable, set_threads
 
 
 def sparsify(
@@ -28,7 +28,12 @@ def sparsify(
             "folder.",
         ),
     ],
-    method: Annotated[str, typer.Option(help="See `gsparse methods`.")],
+    method: Annotated[
+        str,
+        typer.Option(
+            help="Sparsifier that needs no training, such as DSpar or RandomEdge."
+        ),
+    ],
     sparsity: Annotated[
         float | None, typer.Option(help="Fraction of edges to remove, in [0, 1).")
     ] = None,
@@ -118,7 +123,7 @@ def _sparsify_folder(
     meter, shared = Meter(), folders.in_torchrun()
     place = folders.process_group() if shared else nullcontext(True)
     try:
-        with place as is_first:
+        with resumable(target), place as is_first:
             cut = {"cut": folders.sparsify_folder} if shared else {}
             record = sparsify_stored(
                 source,
@@ -141,7 +146,8 @@ def _print_cut(
 ) -> None:
     before, after = (record[f"num_{counted}_{when}"] for when in ("before", "after"))
     text = f"{before:,} -> {after:,} {kind} edges in {record['seconds']:.2f} s"
-    print_value(record, f"{text}: {target}", as_json)
+    names = f"\nnames of the nodes: {record['labels']}" if "labels" in record else ""
+    print_value(record, f"{text}: {target}{names}", as_json)
 
 
 def prune(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gsparse.cli.output import print_value, set_threads
+from gsparse.cli.output import print_value, resumable, set_threads
 
 
 def convert(
@@ -50,15 +50,16 @@ def convert(
     set_threads(threads)
     meter, start = Meter(), perf_counter()
     try:
-        folder = convert_graph(
-            source,
-            target,
-            relabel=relabel,
-            symmetrize=symmetrize,
-            copies=copies,  # type: ignore[arg-type]  # checked by the function
-            memory=memory,
-            report=meter,
-        )
+        with resumable(target):
+            folder = convert_graph(
+                source,
+                target,
+                relabel=relabel,
+                symmetrize=symmetrize,
+                copies=copies,  # type: ignore[arg-type]  # checked by the function
+                memory=memory,
+                report=meter,
+            )
     finally:
         meter.close()
     record = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,6 +18,19 @@ def stop(text: str, code: int) -> NoReturn:
     """Print a line on standard error and exit."""
     print(text, file=sys.stderr)
     raise SystemExit(code)
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Say after Ctrl-C whether the command that writes a folder can be resumed."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from gsparse.data.folders.publish import part_of
+
+        if part_of(folder).exists():
+            stop("stopped; repeat the command to resume", 130)
+        raise
 
 
 def set_threads(threads: int | None) -> None:

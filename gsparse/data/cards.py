@@ -8,6 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from gsparse.data.folders.header import NAME as HEADER
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -156,4 +158,6 @@ def card(name: str) -> Card:
         return cards[_key(name)]
     near = [cards[key].name for key in get_close_matches(_key(name), cards, n=3)]
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {names()}"
+    if (Path(name) / HEADER).exists():
+        hint = f"{name} is a graph folder: save open_graph(folder).data() to a .pt file"
     raise ValueError(f"'name' must be a known data set (got {name!r}); {hint}")

@@ -39,7 +39,7 @@ class _FirstCompilation(event.Listener):
         if not self.logged and module.startswith("gsparse."):
             self.logged = True
             logger.warning(
-                "compiling kernels that are new to this machine: some seconds"
+                "compiling kernels that are new to this machine: up to half a minute"
             )
 
     def on_end(self, event: Any) -> None:  # noqa: ANN401

@@ -140,3 +140,8 @@ def test_names_of_nodes_are_refused_with_the_command_that_numbers_them(folder, c
     code, _, err = bench(capsys, *args)
     assert code == 2
     assert "(got 'b'); number them first: gsparse sparsify IN OUT.npz --relabel" in err
+    (folder / "named.csv").write_text("node,label\nann,0\n")
+    args = ("--dataset", "graph.npz", "--labels", "named.csv", "--model", "gcn")
+    code, _, err = bench(capsys, *args)
+    assert code == 2
+    assert "(got 'ann'); write the number of each node, as in the OUT.nodes.csv" in err

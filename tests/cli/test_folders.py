@@ -52,6 +52,32 @@ def test_folders_are_cut_by_streamed_resistances(tmp_path, capsys):
     assert f"{folder.num_pairs} -> {cut.num_pairs} undirected edges in" in out
 
 
+def test_an_interrupted_command_says_whether_it_resumes(
+    tmp_path, capsys, graph, monkeypatch
+):
+    def interrupt(*_args, **_options):
+        raise KeyboardInterrupt
+
+    convert_graph(graph, tmp_path / "g")
+    words = ["--method", "EffectiveResistance", "--sparsity", 0.5]
+    with monkeypatch.context() as patch:
+        patch.setattr(EffectiveResistance, "select_blocks", interrupt)
+        code, _, err = run(capsys, "sparsify", tmp_path / "g", tmp_path / "cut", *words)
+    assert (code, err) == (130, "stopped; repeat the command to resume\n")
+    assert run(capsys, "sparsify", tmp_path / "g", tmp_path / "cut", *words)[0] == 0
+    monkeypatch.setattr("gsparse.bench.catalogue.dataset_records", interrupt)
+    code, _, err = run(capsys, "datasets")
+    assert (code, err.strip()) == (130, "stopped")
+
+
+def test_a_folder_is_no_data_set(tmp_path, capsys, graph, monkeypatch):
+    convert_graph(graph, tmp_path / "stored")
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(capsys, "inspect", "stored")
+    assert code == 2
+    assert "stored is a graph folder" in err
+
+
 def test_help_is_narrow(capsys):
     code, out, _ = run(capsys, "convert", "--help")
     assert code == 0

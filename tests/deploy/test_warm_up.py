@@ -36,5 +36,5 @@ def test_the_first_compilation_is_said_once(tmp_path, monkeypatch):
         for _ in range(2)
     ]
     assert [it.returncode for it in said] == [0, 0], said[0].stderr
-    line = "compiling kernels that are new to this machine: some seconds\n"
+    line = "compiling kernels that are new to this machine: up to half a minute\n"
     assert [it.stderr.count(line) for it in said] == [1, 0]

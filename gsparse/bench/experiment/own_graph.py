@@ -22,6 +22,7 @@ _NUMBER = (
     "number them first: gsparse sparsify IN OUT.npz --relabel --method RandomEdge "
     "--sparsity 0, which writes their names to OUT.nodes.csv"
 )
+_LABELS = "write the number of each node, as in the OUT.nodes.csv of its graph"
 """Advice of the reader, and advice for a command without this option."""
 
 _log = logging.getLogger(__name__)
@@ -148,4 +149,7 @@ def _read_once(path: str, labels: str | None, stamps: tuple) -> LabelledGraph:
         data = read_graph(path)
     except ValueError as error:
         raise ValueError(str(error).replace(_RELABEL, _NUMBER)) from None
-    return labelled_graph(data, labels, path)
+    try:
+        return labelled_graph(data, labels, path)
+    except ValueError as error:
+        raise ValueError(str(error).replace(_RELABEL, _LABELS)) from None

@@ -96,7 +96,7 @@ def read_rows(path: Path) -> list[Row]:
     if path.is_dir():
         return [row for file in sorted(path.glob("*.jsonl")) for row in read_rows(file)]
     if not path.exists():
-        raise FileNotFoundError(f"no rows at {path}")
+        raise FileNotFoundError(f"no rows at {path} (no such file or folder)")
     lines = path.read_bytes().split(b"\n")
     rows = [_decode(line, path, i) for i, line in enumerate(lines[:-1], 1) if line]
     if lines[-1]:

@@ -39,7 +39,7 @@ def publishing(folder: Path, *, resume: bool = False) -> Iterator[Path]:
     """
     folder = Path(os.path.abspath(folder))
     check_new_folder(folder)
-    part = folder.with_name(f".{folder.name}.part")
+    part = part_of(folder)
     part.mkdir(exist_ok=True)
     with _locked(part, folder):
         _check_ours(part)
@@ -58,6 +58,11 @@ def publishing(folder: Path, *, resume: bool = False) -> Iterator[Path]:
             if not resume or (failed and not isinstance(error, ResumableError)):
                 shutil.rmtree(part, ignore_errors=True)
             raise
+
+
+def part_of(folder: Path) -> Path:
+    """Return the temporary folder to which the files of ``folder`` are written."""
+    return folder.with_name(f".{folder.name}.part")
 
 
 def check_new_folder(folder: Path) -> None:
