@@ -14,7 +14,7 @@ RESULTS = Path(__file__).parents[2] / "docs" / "results"
 EXPERIMENTS = {
     "converged": 240,
     "cut": 60,
-    "depth": 315,
+    "depth": 323,
     "fastgat": 997,
     "implicit": 105,
     "incremental": 100,
