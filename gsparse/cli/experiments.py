@@ -220,6 +220,12 @@ def report(
         Path | None,
         typer.Option("--html", "-o", help="File for a page of tables and plots."),
     ] = None,
+    pictures: Annotated[
+        bool,
+        typer.Option(
+            "--pictures", help="Draw graphs that are here before and after, in --html."
+        ),
+    ] = False,
     dataset: Annotated[
         list[str] | None, typer.Option(help="Only rows of this data set.")
     ] = None,
@@ -290,7 +296,7 @@ def report(
     if training is not None:
         kept = with_training(kept, training)
     if html is not None:
-        write_page(kept, html)
+        write_page(kept, html, pictures=pictures)
         print(f"page written to {html}", file=sys.stderr)
     print_rows(kept, as_json, plot)
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gsparse.bench.page.content import CONTROL, Section, letters_used, sections
 from gsparse.bench.page.lists import commands, download, environment, table
+from gsparse.bench.page.pictures import picture
 from gsparse.bench.page.plots import cost_plot, sparsity_plot
 from gsparse.bench.page.sentence import MOST_LOST, sentence
 from gsparse.bench.page.style import SCRIPT, STYLE
@@ -27,14 +28,15 @@ ABOUT = (
 )
 
 
-def write_page(rows: Sequence[Row], path: Path) -> None:
+def write_page(rows: Sequence[Row], path: Path, *, pictures: bool = False) -> None:
     """Write the page of rows, beside its place first and then renamed.
 
     Args:
         rows: Rows of trained models, see :func:`page`.
         path: The HTML file; its folder is created when missing.
+        pictures: See :func:`page`.
     """
-    text = page(rows)
+    text = page(rows, pictures=pictures)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -44,7 +46,7 @@ def write_page(rows: Sequence[Row], path: Path) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def page(rows: Sequence[Row]) -> str:
+def page(rows: Sequence[Row], *, pictures: bool = False) -> str:
     """Return a self-contained HTML page of rows; equal rows give equal pages.
 
     The page loads nothing, is complete without its script, and escapes every string
@@ -53,6 +55,8 @@ def page(rows: Sequence[Row]) -> str:
     Args:
         rows: Rows of trained models, one for each configuration and seed, as
             :func:`~gsparse.bench.tables.rows.latest` returns them.
+        pictures: Whether to draw graphs before and after the cut, see
+            :func:`~gsparse.bench.page.pictures.picture`.
 
     Raises:
         ValueError: There are no rows.
@@ -66,7 +70,7 @@ def page(rows: Sequence[Row]) -> str:
         tag("h1", "Sparse graphs: what was measured"),
         tag("p", ABOUT, class_="note"),
         tag("ul", *says, class_="say"),
-        *(_section(i, section, dots) for i, section in enumerate(found)),
+        *(_section(i, section, dots, pictures) for i, section in enumerate(found)),
         tag("h2", "Environment"),
         environment(rows),
         tag("h2", "Commands that made the rows"),
@@ -82,7 +86,8 @@ def _head() -> str:
     """Return the head; its policy lets the browser run our script and load nothing."""
     script = b64encode(sha256(SCRIPT.encode()).digest()).decode()
     policy = (
-        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{script}'"
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{script}'"
     )
     meta = (
         '<meta charset="utf-8">'
@@ -102,7 +107,7 @@ def _peak(line: Line) -> float | None:
     return None if peak is None else peak / 2**20
 
 
-def _section(i: int, section: Section, dots: bool) -> str:
+def _section(i: int, section: Section, dots: bool, pictures: bool) -> str:
     plots = [
         sparsity_plot(section, dots=dots),
         cost_plot(section, lambda it: it.train_epoch_seconds, "time of an epoch"),
@@ -120,6 +125,7 @@ def _section(i: int, section: Section, dots: bool) -> str:
             tag("p", escape(sentence(section))),
             tag("div", *figures, class_="plots"),
             tag("p", escape(note), class_="note") if note else "",
+            picture(section) if pictures else "",
             table(section),
         ]
     )

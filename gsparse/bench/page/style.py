@@ -21,6 +21,7 @@ ul.say{padding-left:1.1em}ul.say li{margin:.5em 0}
 grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr))}
 figure{margin:0;min-width:0}figure svg{display:block;width:100%;max-width:640px;
 height:auto}
+.cut img{width:100%;max-width:880px;border-radius:6px}
 .box{overflow-x:auto;border:1px solid var(--rule);border-radius:6px}
 table{border-collapse:collapse;width:100%;font-size:.875rem;
 font-variant-numeric:tabular-nums}

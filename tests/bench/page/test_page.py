@@ -1,5 +1,6 @@
 """The page of rows: sentences, plots and tables, with hostile strings in the rows."""
 
+import base64
 import csv
 import io
 import re
@@ -215,6 +216,30 @@ def test_page_of_thousands_of_rows_stays_below_a_megabyte():
         scores = [0.8 + seed / 1000 for seed in range(40)]
         rows += runs("KEdge", sparsity / 100, scores, train_epoch_seconds=1 / 3)
     assert len(page(rows).encode()) < 1_000_000
+
+
+def test_pictures_are_of_graphs_that_are_here():
+    method = {"dataset": "digits", "split": "standard"}
+    rows = [
+        *runs("Dense", 0.0, [0.8, 0.82], **method),
+        *runs("RandomEdge", 0.5, [0.8, 0.82], **method),
+    ]
+    found = page(rows, pictures=True)
+    (image,) = re.findall(
+        r'<img src="data:image/png;base64,([^"]+)" alt="([^"]+)"', found
+    )
+    assert base64.b64decode(image[0])[:4] == b"\x89PNG"
+    assert image[1] == "digits before and after RandomEdge of seed 0"
+    assert len(found.encode()) < 1_000_000
+    assert found == page(rows, pictures=True)
+    assert "<img" not in page(rows)
+    elsewhere = [row | {"dataset": "<b>"} for row in rows]
+    learned = [
+        row | {"method": "KEdge"} if row["method"] == "RandomEdge" else row
+        for row in rows
+    ]
+    for others in (elsewhere, learned):
+        assert "<img" not in page(others, pictures=True)
 
 
 @pytest.fixture
