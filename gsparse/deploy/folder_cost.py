@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 from gsparse.data.folders.byte_sizes import format_bytes
 from gsparse.linalg.stream import expected_columns
-from gsparse.transforms.by_name import sparsifier_class
+from gsparse.transforms.by_name import sparsifier_class, sparsifiers
+from gsparse.transforms.out_of_core import bytes_of_nodes
 
-#: Measured nanoseconds of an edge in each step, on one core of a server of 2024, with
-#: graphs of 1e6 to 1e8 edges of mean degree 40 (``gsparse.bench.contests large``).
+#: Measured nanoseconds of an edge in each step, on one core, with graphs of 1e6 to 1e8
+#: edges of mean degree 40 (``gsparse.bench.contests large``).
 CONVERT, SCORE, WRITE, RANK = 430.0, 40.0, 40.0, 650.0
 SETUP, PRODUCT, SQUARES, ADD = 45.0, 19.0, 60.0, 20.0
 #: Products with the graph to solve eight columns, on well-connected graphs.
@@ -17,10 +18,6 @@ PRODUCTS = 16
 FIXED = 0.015
 #: Bytes of the program and its libraries, and of a block of edges.
 PROGRAM, BLOCK = 550_000_000, 150_000_000
-
-RANKED, STREAMED = {"KNeighbor", "LocalDegree"}, {"EffectiveResistance"}
-SCORED = {"RandomEdge": 1, "DSpar": 4}
-"""Methods that score every edge, and their passes for it."""
 
 
 class Step(NamedTuple):
@@ -83,14 +80,15 @@ def predict_steps(
         if value < 1:
             raise ValueError(f"{name!r} must be at least 1 (got {value})")
     cls = sparsifier_class(method)
-    if method not in {*RANKED, *STREAMED, *SCORED}:
+    if cls.folder_work is None:
+        able = [name for name, it in sparsifiers().items() if it.folder_work]
         raise ValueError(
             f"{method} needs the whole graph in memory; a graph folder takes "
-            f"{', '.join(sorted({*RANKED, *STREAMED, *SCORED}))}"
+            f"{', '.join(sorted(able))}"
         )
     entry = 8 if weighted else 4
     read = entry * num_pairs
-    memory = PROGRAM + BLOCK + cls.bytes_per_node * num_nodes
+    memory = PROGRAM + BLOCK + bytes_of_nodes(cls, num_nodes)
 
     def step(
         name: str,
@@ -104,7 +102,7 @@ def predict_steps(
         return Step(name, seconds, memory, disk, passes * read, at)
 
     steps = [step("convert", CONVERT, 1, 2 * (4 + entry) * num_pairs, PROGRAM + BLOCK)]
-    if method in STREAMED:
+    if cls.folder_work == "columns":
         batches = expected_columns(2 * num_pairs / num_nodes) // 8
         at, rounds = min(machines, batches), math.ceil(batches / machines)
         each = PRODUCTS * PRODUCT + SQUARES
@@ -114,11 +112,11 @@ def predict_steps(
             step("columns", rounds * each, rounds * (PRODUCTS + 2), file, at=at)
         )
         steps.append(step("cut", batches * ADD + 3 * SCORE + WRITE, 4, file))
-    elif method in RANKED:
+    elif cls.folder_work == "ranks":
         steps.append(step("rank", RANK, 2, 32 * num_pairs))
         steps.append(step("cut", 2 * SCORE + WRITE, 3, 32 * num_pairs))
     else:
-        passes = SCORED[method]
+        passes = cls.folder_passes
         steps.append(step("cut", passes * SCORE + WRITE, passes + 2, 0))
     return steps
 

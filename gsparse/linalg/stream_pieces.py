@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsparse.edges.row_blocks import RowBlocks
-from gsparse.kernels.resistance.streamed import (
+from gsparse.kernels.resistance.streamed_pieces import (
     add_strength,
     cut_bridges,
     join_rows,

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from inspect import signature
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,6 +40,9 @@ from gsparse.transforms.pair_stream import (
     PairStream,
     keep_largest_blocks,
 )
+
+FolderWork = Literal["scores", "ranks", "columns"]
+"""Scores of edges, their ranks at every node, or random columns."""
 
 
 class Selection(NamedTuple):
@@ -79,6 +82,12 @@ class EdgeSparsifier(EdgeMethod, BaseTransform):
 
     resumes = ""
     """Name of the files from which an interrupted call on a graph folder goes on."""
+
+    folder_work: FolderWork | None = None
+    """What is computed of the edges of a graph folder; None if it must be in memory."""
+
+    folder_passes = 1
+    """Passes over the edges of a graph folder to score them once."""
 
     bytes_per_node = 32
     """Memory per node to sparsify a graph folder."""

@@ -50,6 +50,9 @@ class DSpar(SampledSparsifier):
         seed: Random seed; ``None`` draws a new one per call.
     """
 
+    folder_work = "scores"
+    folder_passes = 4
+
     def pair_importance(
         self, data: Data, pairs: Pairs, weight: Tensor | None
     ) -> Tensor:

@@ -82,6 +82,7 @@ class EffectiveResistance(SampledSparsifier):
 
     revision = 2  # resistances at bottlenecks, and a choice by the graph only
     folder_settings: ClassVar = {"method": STREAM}
+    folder_work = "columns"
     resumes = COLUMNS
     foster: float | None = None
     """Sum of the leverages of the last graph folder, divided by its true value."""

@@ -58,6 +58,8 @@ class KNeighbor(EdgeSparsifier):
             of range.
     """
 
+    folder_work = "ranks"
+
     needs = ("seed",)
 
     def __init__(

@@ -51,6 +51,8 @@ class LocalDegree(EdgeSparsifier):
         sparsity: Fraction of the undirected edges to remove, in [0, 1).
     """
 
+    folder_work = "ranks"
+
     def pair_importance(
         self, data: Data, pairs: Pairs, weight: Tensor | None
     ) -> Tensor:

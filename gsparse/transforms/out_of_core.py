@@ -131,10 +131,14 @@ def block_size(
     folder: GraphFolder, transform: EdgeSparsifier, memory: str | int
 ) -> int:
     """Return the number of edges that may be in memory at a time."""
-    beside = transform.bytes_per_node * folder.num_nodes
-    if folder.num_nodes < HEAP:
-        beside = beside * 5 // 2
+    beside = bytes_of_nodes(type(transform), folder.num_nodes)
     return edges_within(parse_bytes(memory), PER_EDGE, beside=beside, most=MOST)
+
+
+def bytes_of_nodes(method: type[EdgeSparsifier], num_nodes: int) -> int:
+    """Return the memory for the nodes of a graph folder."""
+    beside = method.bytes_per_node * num_nodes
+    return beside * 5 // 2 if num_nodes < HEAP else beside
 
 
 def _cut(block: PairBlock, selection: Selection, weighted: bool) -> EdgeBlock:

@@ -38,6 +38,8 @@ class RandomEdge(EdgeSparsifier):
             generator.
     """
 
+    folder_work = "scores"
+
     needs = ("seed",)
     needs_undirected = False
 

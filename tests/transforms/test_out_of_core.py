@@ -216,6 +216,7 @@ class TestRefusals:
     def test_every_method_works_or_refuses_by_name(self, tmp_path, folder):
         for name, cls in sparsifiers().items():
             transform = cls(sparsity=0.5, **cls.folder_settings)
+            assert (cls in BOTH) == (cls.folder_work is not None)
             if cls in BOTH:
                 sparsify_folder(folder, tmp_path / name, transform)
                 continue
