@@ -72,6 +72,28 @@ class Header:
         return fields
 
 
+def check_fields(fields: dict[str, Any], path: Path, known: int, again: str) -> None:
+    """Refuse a header of a newer version or with another checksum.
+
+    Args:
+        fields: Fields of the header; loses its checksum.
+        path: Path of the header.
+        known: Newest version that can be read.
+        again: What to do about a damaged header.
+
+    Raises:
+        ValueError: If the version is newer, or the checksum differs.
+    """
+    version = fields.get("version")
+    if type(version) is int and version > known:
+        raise ValueError(
+            f"{path.parent} has version {version}, but this gsparse reads versions up "
+            f"to {known}; update gsparse"
+        )
+    if fields.pop("checksum", None) != checksum(fields):
+        raise ValueError(f"{path} is damaged (its checksum differs); {again}")
+
+
 def index_dtype(num_nodes: int) -> np.dtype[Any]:
     """Return the type of node ids: int32 if all ids fit, otherwise int64."""
     return np.dtype("<i4" if num_nodes <= 2**31 else "<i8")
@@ -91,14 +113,7 @@ def read_header(folder: Path) -> Header:
         raise ValueError(f"{path} is damaged ({error}); {_AGAIN}") from None
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         raise ValueError(f"{path} must be the header of a {FORMAT} (it is not)")
-    version = fields.get("version")
-    if type(version) is int and version > VERSION:
-        raise ValueError(
-            f"{folder} has version {version}, but this gsparse reads versions up to "
-            f"{VERSION}; update gsparse"
-        )
-    if fields.pop("checksum", None) != checksum(fields):
-        raise ValueError(f"{path} is damaged (its checksum differs); {_AGAIN}")
+    check_fields(fields, path, VERSION, _AGAIN)
     files = {name: FileFacts(**it) for name, it in fields["files"].items()}
     header = Header(
         **{key: fields[key] for key in ("num_nodes", "num_pairs", "num_loops", "made")},

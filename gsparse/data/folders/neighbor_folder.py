@@ -18,6 +18,7 @@ from gsparse.data.folders.header import (
     INDPTR,
     NAME,
     WEIGHT,
+    check_fields,
     check_length,
     checksum,
     index_dtype,
@@ -172,14 +173,7 @@ def _open(folder: GraphFolder, path: Path) -> NeighborFolder:
         fields = None
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         raise ValueError(f"{path} must hold neighbour lists of gsparse (it does not)")
-    version = fields.get("version")
-    if type(version) is int and version > VERSION:
-        raise ValueError(
-            f"{path} has version {version}, but this gsparse reads versions up to "
-            f"{VERSION}; update gsparse"
-        )
-    if fields.pop("checksum", None) != checksum(fields):
-        raise ValueError(f"{path / NAME} is damaged (its checksum differs); {_AGAIN}")
+    check_fields(fields, path / NAME, VERSION, _AGAIN)
     if fields["source"] != _source(folder):
         raise ValueError(
             f"{path} must hold the neighbours of {folder.path} (it was made from "
